@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { McpctlError } from '../../core/errors.ts';
 import type { Http } from './http.ts';
+import { readAnswer } from './views.ts';
 
 const versionSchema = z.looseObject({
   version: z.number(),
@@ -39,36 +39,32 @@ export interface SecretCalls {
   keyring(): Promise<SeenKid[]>;
 }
 
-/** An answer is not repeated where it is not understood: it may hold a value. */
-function read<T>(schema: z.ZodType<T>, answer: unknown): T {
-  const parsed = schema.safeParse(answer);
-  if (parsed.success) return parsed.data;
-  throw new McpctlError('bad_answer');
-}
-
 export function secretCalls(http: Http): SecretCalls {
   const at = (name: string, what = ''): string => `/api/v1/secrets/${encodeURIComponent(name)}${what}`;
   return {
     reveal: async (name) =>
-      read(revealedSchema, await http.json({ method: 'POST', path: at(name, '/reveal'), body: {} })),
+      readAnswer(revealedSchema, await http.json({ method: 'POST', path: at(name, '/reveal'), body: {} })),
     versions: async (name) =>
-      read(
+      readAnswer(
         z.object({ items: z.array(versionSchema) }),
         await http.json({ method: 'GET', path: at(name, '/versions') }),
       ).items,
     rollback: async (name, to) => {
       const body = to === undefined ? {} : { to };
-      return read(writtenSchema, await http.json({ method: 'POST', path: at(name, '/rollback'), body }));
+      return readAnswer(
+        writtenSchema,
+        await http.json({ method: 'POST', path: at(name, '/rollback'), body }),
+      );
     },
     rotate: async (name, values) => {
-      const before = read(writtenSchema, await http.json({ method: 'GET', path: at(name) }));
+      const before = readAnswer(writtenSchema, await http.json({ method: 'GET', path: at(name) }));
       const headers = { 'if-match': `"${before.revision}"` };
       const body = { data: { ...before.data, ...values } };
       const now = await http.json({ method: 'PATCH', path: at(name), body, headers });
-      return { before, now: read(writtenSchema, now) };
+      return { before, now: readAnswer(writtenSchema, now) };
     },
     keyring: async () =>
-      read(
+      readAnswer(
         z.object({ items: z.array(kidSchema) }),
         await http.json({ method: 'GET', path: '/api/v1/keyring' }),
       ).items,

@@ -44,6 +44,16 @@ function reader<S extends z.ZodRawShape>(schema: z.ZodObject<S>, key: string) {
   };
 }
 
+/**
+ * All of an answer. One that is not understood is not repeated: it may hold a token, or a secret's value.
+ * @throws McpctlError `bad_answer`.
+ */
+export function readAnswer<T>(schema: z.ZodType<T>, answer: unknown, otherwise?: string): T {
+  const { success, data } = schema.safeParse(answer);
+  if (success) return data;
+  throw new McpctlError('bad_answer', otherwise);
+}
+
 const word = z.string();
 
 /** Of a newer server there may be outcomes that are not known here: they are shown as they are. */
@@ -60,11 +70,8 @@ const applied = z.object({
 });
 export type AppliedSeen = z.infer<typeof applied>;
 
-export function readApplied(answer: unknown): AppliedSeen {
-  const { data } = applied.safeParse(answer);
-  if (data) return data;
-  throw new McpctlError('bad_answer', 'The server does not say what it has applied; is it an mcpctl server?');
-}
+export const readApplied = (answer: unknown): AppliedSeen =>
+  readAnswer(applied, answer, 'The server does not say what it has applied; is it an mcpctl server?');
 
 export const readLlm = reader(
   llmViewSchema.extend({
@@ -113,27 +120,20 @@ export const readWhoami = reader(whoamiSchema.extend({ binding: word }), 'user')
 export type SeenWhoami = ReturnType<typeof readWhoami>;
 
 /** @throws McpctlError `bad_answer`. */
-export function readExplain(answer: unknown): ExplainView {
-  const { success, data } = explainViewSchema.safeParse(answer);
-  if (success) return data;
-  throw new McpctlError(
-    'bad_answer',
+export const readExplain = (answer: unknown): ExplainView =>
+  readAnswer(
+    explainViewSchema,
+    answer,
     'The server says in no form that is known here who takes that, and why.',
   );
-}
+
+const noAnswer = 'The server says in no form that is known here who may do that.';
 
 /** @throws McpctlError `bad_answer`. */
-export function readReview(answer: unknown): ReviewView {
-  const { success, data } = reviewViewSchema.safeParse(answer);
-  if (success) return data;
-  throw new McpctlError('bad_answer', 'The server says in no form that is known here who may do that.');
-}
+export const readReview = (answer: unknown): ReviewView => readAnswer(reviewViewSchema, answer, noAnswer);
 
-export function readWhoCan(answer: unknown): WhoCanView {
-  const { success, data } = whoCanViewSchema.safeParse(answer);
-  if (success) return data;
-  throw new McpctlError('bad_answer', 'The server says in no form that is known here who may do that.');
-}
+/** @throws McpctlError `bad_answer`. */
+export const readWhoCan = (answer: unknown): WhoCanView => readAnswer(whoCanViewSchema, answer, noAnswer);
 
 const pageSchema = z.object({ items: z.array(z.unknown()), next: z.string().nullable().optional() });
 
@@ -142,11 +142,7 @@ export function readPage<T>(
   answer: unknown,
   read: (item: unknown) => T,
 ): { items: T[]; next: string | null } {
-  const parsed = pageSchema.safeParse(answer);
-  if (!parsed.success)
-    throw new McpctlError(
-      'bad_answer',
-      'The server answered with something that is not a list; is it an mcpctl server?',
-    );
-  return { items: parsed.data.items.map(read), next: parsed.data.next ?? null };
+  const otherwise = 'The server answered with something that is not a list; is it an mcpctl server?';
+  const { items, next = null } = readAnswer(pageSchema, answer, otherwise);
+  return { items: items.map(read), next };
 }

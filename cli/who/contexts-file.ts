@@ -61,6 +61,16 @@ export function writeContexts(home: Home, contexts: Contexts): void {
   }
 }
 
+/** Makes a context, or gives it that server and token, and makes it the current one. @throws McpctlError `invalid_config`. */
+export async function enterContext(
+  home: Home,
+  name: string,
+  context: z.infer<typeof contextSchema>,
+): Promise<void> {
+  const { contexts } = await readContexts(home);
+  writeContexts(home, { current: name, contexts: { ...contexts, [name]: context } });
+}
+
 /**
  * Lets a worker on this machine publish with the same token. Credentials that are there stay as they are.
  * @returns whether they were written.

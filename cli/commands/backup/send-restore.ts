@@ -1,5 +1,5 @@
 import { restoredSchema, type Restored, type RestoreBody } from '../../../core/backup/calls.ts';
-import { McpctlError } from '../../../core/errors.ts';
+import { readAnswer } from '../../net/views.ts';
 import type { Context } from '../../who/context.ts';
 import type { ReadBackup } from './read-whole.ts';
 
@@ -15,10 +15,7 @@ export async function sendRestore(
   const http = await ctx.http();
   const body = { ...how, backup: text, ...(key !== undefined && { key }) };
   const answer = await http.json({ method: 'POST', path: '/api/v1/restore', body, limitMs: WITHIN_MS });
-  const { success, data } = restoredSchema.safeParse(answer);
-  if (!success)
-    throw new McpctlError('bad_answer', 'The server answers with something else than what it restored.');
-  return data;
+  return readAnswer(restoredSchema, answer, 'The server answers with something else than what it restored.');
 }
 
 const outcomeWords = {

@@ -5,8 +5,9 @@ import { pause } from '../../../core/runtime/clock.ts';
 import { plainHttpWarning } from '../../../core/runtime/network/loopback.ts';
 import { Cancelled } from '../../exit.ts';
 import type { Http } from '../../net/http.ts';
+import { readAnswer } from '../../net/views.ts';
 import type { Context } from '../../who/context.ts';
-import { readContexts, writeContexts } from '../../who/contexts-file.ts';
+import { enterContext, readContexts } from '../../who/contexts-file.ts';
 import { tokenText } from '../../who/target.ts';
 
 const begunSchema = z.looseObject({
@@ -41,40 +42,36 @@ const passing: readonly string[] = [
   'too_many_requests',
 ];
 
-/** An answer is not repeated where it is not understood: it may hold a token. */
-function read<T>(schema: z.ZodType<T>, answer: unknown): T {
-  const { data, success } = schema.safeParse(answer);
-  if (success) return data;
-  throw new McpctlError('bad_answer');
-}
-
 /** What a machine calls itself, as far as it can be shown. */
 const machineName = (): string =>
   hostname()
     .replace(/[^\x21-\x7e]+/g, '-')
     .slice(0, 64) || 'unknown';
 
+interface LoginWebOptions {
+  server: string;
+  /** How the context is called. */
+  name: string;
+  preset?: string | undefined;
+}
+
 /**
  * Shows a code and waits until somebody approves it on the server's page. Nothing of this machine is locked meanwhile, and the
  * token is written before anything else is done with it, which could fail.
  */
-export async function runLoginWeb(ctx: Context, { preset }: { preset?: string | undefined }): Promise<void> {
-  const { server: asked, context } = ctx.globals();
-  const { server } = await ctx.target(asked === undefined ? { context } : { server: asked });
+export async function runLoginWeb(ctx: Context, { server, name, preset }: LoginWebOptions): Promise<void> {
   const home = await ctx.home();
   // A file that is damaged is said before anybody types a code.
   await readContexts(home);
   const http = await ctx.strangerTo(server);
   const body = { machine: machineName(), ...(preset !== undefined && { preset }) };
-  const begun = read(begunSchema, await http.json({ method: 'POST', path: PATH, body, limitMs: CALL_MS }));
+  const begun = readAnswer(
+    begunSchema,
+    await http.json({ method: 'POST', path: PATH, body, limitMs: CALL_MS }),
+  );
   say(ctx, server, begun);
   const { token, user, preset: given } = await approved(ctx, http, begun);
-  const { contexts } = await readContexts(home);
-  const name = context ?? new URL(server).host;
-  writeContexts(home, {
-    current: name,
-    contexts: { ...contexts, [name]: { server, token: tokenText(token) } },
-  });
+  await enterContext(home, name, { server, token: tokenText(token) });
   ctx.out.note(`Logged in to ${server} as ${user} (token of the preset ${given ?? preset ?? 'manage'}).`);
   ctx.out.note(`Context ${name} is now the current one; it is kept in ${home.cli}, readable by you alone.`);
 }
@@ -121,7 +118,7 @@ async function askOnce(
 ): Promise<z.infer<typeof answerSchema> | 'slow' | 'away'> {
   const call = { method: 'POST', path: `${PATH}/token`, body: { deviceCode }, limitMs: CALL_MS } as const;
   try {
-    return read(answerSchema, await http.json(call));
+    return readAnswer(answerSchema, await http.json(call));
   } catch (thrown) {
     const code = thrown instanceof McpctlError ? thrown.code : '';
     if (code === 'slow_down') return 'slow';

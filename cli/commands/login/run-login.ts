@@ -1,7 +1,7 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { plainHttpWarning } from '../../../core/runtime/network/loopback.ts';
 import type { Context } from '../../who/context.ts';
-import { readContexts, writeContexts, writeFirstCredentials } from '../../who/contexts-file.ts';
+import { enterContext, writeFirstCredentials } from '../../who/contexts-file.ts';
 import { ask, mayAsk } from '../../input/question.ts';
 import { readAll } from '../../input/stdin.ts';
 import { tokenIn, tokenText } from '../../who/target.ts';
@@ -18,10 +18,14 @@ export interface LoginOptions {
 export async function runLogin(ctx: Context, options: LoginOptions): Promise<void> {
   const { withToken } = options;
   needOneWay(ctx, options);
-  if (options.web) return (await import('./run-login-web.ts')).runLoginWeb(ctx, options);
   const { server: asked, context } = ctx.globals();
   // With --server, --context names what is being made; without, a context that is there.
   const { server } = await ctx.target(asked === undefined ? { context } : { server: asked });
+  const name = context ?? new URL(server).host;
+  if (options.web) {
+    const { runLoginWeb } = await import('./run-login-web.ts');
+    return runLoginWeb(ctx, { server, name, preset: options.preset });
+  }
   const token = await tokenToStore(ctx, withToken);
   const { key: user, view } = await (
     await ctx.clientFor({ server, token, from: 'login', tokenFrom: 'login' })
@@ -29,9 +33,7 @@ export async function runLogin(ctx: Context, options: LoginOptions): Promise<voi
   const open = plainHttpWarning(server);
   if (open !== undefined) ctx.out.note(open);
   const home = await ctx.home();
-  const { contexts } = await readContexts(home);
-  const name = context ?? new URL(server).host;
-  writeContexts(home, { current: name, contexts: { ...contexts, [name]: { server, token } } });
+  await enterContext(home, name, { server, token });
   ctx.out.note(`Logged in to ${server} as ${user} (${view.binding ?? '-'}).`);
   ctx.out.note(`Context ${name} is now the current one; it is kept in ${home.cli}.`);
   if (await writeFirstCredentials(home, { mcpdUrl: server, token })) {
