@@ -19,10 +19,22 @@ export interface PoolAllowOptions {
   user: string;
 }
 
+const outcomes = { allow: 'allows', deny: 'denies', give: 'belongs to' } as const;
+
+async function runPool(
+  ctx: Context,
+  call: keyof typeof outcomes,
+  { key, user }: PoolAllowOptions,
+): Promise<void> {
+  const [client, { hinted }] = await Promise.all([ctx.client(), import('../../hint.ts')]);
+  await hinted(client, { type: 'pool', name: key }, () => client.pools[call](key, user));
+  ctx.out.line(`pool/${key} ${outcomes[call]} ${user}`);
+}
+
 /** @internal tests parse its arguments alone */
 export function makePoolAllow(
   ctx: Context,
-  run: (options: PoolAllowOptions) => Promise<void> = (o) => runPoolAllow(ctx, o),
+  run: (options: PoolAllowOptions) => Promise<void> = (o) => runPool(ctx, 'allow', o),
 ) {
   return new Command('allow')
     .description(
@@ -34,16 +46,10 @@ export function makePoolAllow(
     .action((key, user) => run({ key, user }));
 }
 
-async function runPoolAllow(ctx: Context, { key, user }: PoolAllowOptions): Promise<void> {
-  const [client, { hinted }] = await Promise.all([ctx.client(), import('../../hint.ts')]);
-  await hinted(client, { type: 'pool', name: key }, () => client.pools.allow(key, user));
-  ctx.out.line(`pool/${key} allows ${user}`);
-}
-
 /** @internal tests parse its arguments alone */
 export function makePoolDeny(
   ctx: Context,
-  run: (options: PoolAllowOptions) => Promise<void> = (o) => runPoolDeny(ctx, o),
+  run: (options: PoolAllowOptions) => Promise<void> = (o) => runPool(ctx, 'deny', o),
 ) {
   return new Command('deny')
     .description('Let a user publish into your pool no longer.')
@@ -53,16 +59,10 @@ export function makePoolDeny(
     .action((key, user) => run({ key, user }));
 }
 
-async function runPoolDeny(ctx: Context, { key, user }: PoolAllowOptions): Promise<void> {
-  const [client, { hinted }] = await Promise.all([ctx.client(), import('../../hint.ts')]);
-  await hinted(client, { type: 'pool', name: key }, () => client.pools.deny(key, user));
-  ctx.out.line(`pool/${key} denies ${user}`);
-}
-
 /** @internal tests parse its arguments alone */
 export function makePoolOwner(
   ctx: Context,
-  run: (options: PoolAllowOptions) => Promise<void> = (o) => runPoolOwner(ctx, o),
+  run: (options: PoolAllowOptions) => Promise<void> = (o) => runPool(ctx, 'give', o),
 ) {
   return new Command('owner')
     .summary('hand a pool over to another user')
@@ -73,10 +73,4 @@ export function makePoolOwner(
     .argument('<user>', 'whose it is from now on')
     .addHelpText('before', 'Examples:\n  mcpctl pool owner tiny-chat bob\n')
     .action((key, user) => run({ key, user }));
-}
-
-async function runPoolOwner(ctx: Context, { key, user }: PoolAllowOptions): Promise<void> {
-  const [client, { hinted }] = await Promise.all([ctx.client(), import('../../hint.ts')]);
-  await hinted(client, { type: 'pool', name: key }, () => client.pools.give(key, user));
-  ctx.out.line(`pool/${key} belongs to ${user}`);
 }
