@@ -58,9 +58,9 @@ export interface HttpDeps {
   /** The way to the server. */
   network: Network;
   clock: Clock;
-  /** Gets one line per call and per answer, without secrets. */
   /** Whom to call as; undefined: whose the token is. */
   as?: string | undefined;
+  /** Gets one line per call and per answer, without secrets. */
   trace: (line: string) => void;
   /** Ctrl-C. */
   signal: AbortSignal;
