@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
+import { writePrivately } from '../../../core/runtime/files/private-file.mjs';
 import { Cancelled } from '../../exit.ts';
 
 /** A file that a person edits, readable by them alone. What they typed stays until it is removed. */
@@ -30,10 +31,7 @@ export async function openDraft(name: string, editor: string): Promise<Draft> {
     async edit(text) {
       first ??= text;
       // Beside it and then in its place: a full disk takes nothing of what was typed before.
-      await mendable(async () => {
-        await writeFile(`${path}.new`, text, { mode: 0o600 });
-        await rename(`${path}.new`, path);
-      });
+      await mendable(() => writePrivately(path, text));
       await ended(program, [...args, path]);
       return await readFile(path, 'utf8');
     },
@@ -47,7 +45,7 @@ export async function openDraft(name: string, editor: string): Promise<Draft> {
 }
 
 /** @throws McpctlError `usage`: there is nothing wrong with us. */
-async function mendable<T>(work: () => Promise<T>): Promise<T> {
+async function mendable<T>(work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (thrown) {
