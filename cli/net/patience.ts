@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { McpctlError } from '../../core/errors.ts';
+import { retryAfterIn } from '../../core/judge/retry-after.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import { Cancelled } from '../exit.ts';
 import { headerOf } from './http-answers.ts';
@@ -39,11 +40,9 @@ export function saying<T>(answer: Dispatcher.ResponseData, clock: Clock, read: (
   }
 }
 
-/** Seconds, or a date. */
 function afterOf(header: string | null, clock: Clock): number | null {
-  if (header === null) return null;
-  const ms = /^\d{1,9}$/.test(header.trim()) ? Number(header) * 1_000 : Date.parse(header) - clock.now();
-  return Number.isNaN(ms) ? null : Math.min(LONGEST_ASKED_MS, Math.max(0, ms));
+  const seconds = retryAfterIn(header, clock.now());
+  return seconds === undefined ? null : Math.min(LONGEST_ASKED_MS, seconds * 1_000);
 }
 
 /** What came of a server that did not answer is not known, and may be asked again all the same. */
