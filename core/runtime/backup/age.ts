@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { McpctlError } from '../../errors.ts';
 
@@ -5,6 +6,8 @@ import { McpctlError } from '../../errors.ts';
 const age = () => import('age-encryption');
 
 type Bytes = ReadableStream<Uint8Array>;
+/** Its type does not say of what. */
+const webOf = (bytes: Readable): Bytes => Readable.toWeb(bytes) as Bytes;
 
 /** Whom a file is for. */
 export interface SealFor {
@@ -56,16 +59,16 @@ async function decrypterWith({ identities, passphrase }: OpenWith) {
 }
 
 /** Bytes, encrypted as they come. @throws McpctlError `usage` for what is no recipient. */
-export async function sealStream(bytes: Bytes, to: SealFor, work = WORK): Promise<Bytes> {
+export async function sealStream(bytes: Readable, to: SealFor, work = WORK): Promise<Bytes> {
   const encrypter = await encrypterFor(to, work);
-  return await encrypter.encrypt(bytes);
+  return await encrypter.encrypt(webOf(bytes));
 }
 
 /** @throws McpctlError `backup_locked` where none of these opens it. What is changed or cut fails as it is read. */
-export async function openStream(bytes: Bytes, by: OpenWith): Promise<Bytes> {
+export async function openStream(bytes: Readable, by: OpenWith): Promise<Bytes> {
   const decrypter = await decrypterWith(by);
   try {
-    return await decrypter.decrypt(bytes);
+    return await decrypter.decrypt(webOf(bytes));
   } catch {
     throw new McpctlError('backup_locked');
   }

@@ -44,7 +44,7 @@ export async function openBackupFile(path: string, by: OpenWith): Promise<Backup
   if (isSealed && !head.includes('\n---')) throw damaged(path, 'it does not say whom it is for');
   if (!isSealed && !(head[0] === 0x1f && head[1] === 0x8b)) throw damaged(path, 'it is neither age nor gzip');
   const file = createReadStream(path);
-  const packed = isSealed ? await openStream(Readable.toWeb(file), by) : file;
+  const packed = isSealed ? await openStream(file, by) : file;
   const [reader, own] = [new BackupReader(), [] as string[]];
   const lines = linesOf(path, packed, { reader, identities: own });
   return { lines, reader, identities: () => [...by.identities, ...own] };

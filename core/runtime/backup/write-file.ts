@@ -42,7 +42,7 @@ export async function writeBackupFile(
         yield* source;
         return;
       }
-      yield* await sealStream(Readable.toWeb(Readable.from(source, { objectMode: false })), seal, work);
+      yield* await sealStream(Readable.from(source, { objectMode: false }), seal, work);
     };
     await pipeline(
       Readable.from(seen(writing, reader, identity), { objectMode: false }),
