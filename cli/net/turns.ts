@@ -7,8 +7,8 @@ import {
 } from '../../core/agent/thread.ts';
 import { composedViewSchema } from '../../core/agent/composed-view.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { pause, type Clock } from '../../core/runtime/clock.ts';
-import { Cancelled } from '../exit.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import { toTheEnd } from './follow.ts';
 import type { Call, Http } from './http.ts';
 import { ADMISSION_MS, eventsOf, ONCE_MS, type InferEvent } from './infer.ts';
 import { openEvents, type ServerEvent } from './sse.ts';
@@ -95,12 +95,6 @@ export interface TurnCalls {
 export const CUT_WORDS =
   '(The backend cut the prompt silently; its answer knows only the end of this thread.)';
 
-const AWAY_MS = 60_000;
-const AGAIN_MS = 500;
-const passing = ['server_unreachable', 'shutting_down', 'unavailable'];
-const isPassing = (thrown: unknown): thrown is McpctlError =>
-  thrown instanceof McpctlError && passing.includes(thrown.code);
-
 const placeSchema = z.object({
   mcpctl: z.object({
     threadId: z.string(),
@@ -119,42 +113,28 @@ function placeIn(data: string): Place | null {
   }
 }
 
-/** Events of a task over as many connections as it takes. @param first the one that is open already. */
-async function* followed(
+interface Followed {
+  /** What is open already. */
+  first: AsyncIterable<ServerEvent> | null;
+  taskId: string | null;
+  signal?: AbortSignal | undefined;
+}
+
+/** The answer of a turn, and where it is. */
+function followed(
   http: Http,
-  {
-    first,
-    taskId,
-    signal,
-  }: { first: AsyncIterable<ServerEvent> | null; taskId: string | null; signal?: AbortSignal | undefined },
+  { first, taskId, signal }: Followed,
   { clock, note, onPlace }: Following,
 ): AsyncGenerator<InferEvent> {
-  let events = first;
-  let after: string | undefined;
-  let heardAt = clock.elapsed();
-  let isAway = false;
-  for (;;) {
-    try {
-      events ??= await reopened(http, { taskId: taskId ?? '', after, signal });
-      for await (const { data, id } of events) {
-        [heardAt, isAway] = [clock.elapsed(), false];
-        if (data === '[DONE]') return;
-        const place = placeIn(data);
-        if (place) onPlace(place);
-        if (data.includes('"backendTruncated":true')) note(CUT_WORDS);
-        yield* eventsOf(data, taskId);
-        after = id ?? after;
-      }
-      throw new McpctlError('server_unreachable', 'The connection was closed before the answer had ended.');
-    } catch (thrown) {
-      if (signal?.aborted) throw new Cancelled();
-      if (taskId === null || !isPassing(thrown) || clock.elapsed() - heardAt > AWAY_MS) throw thrown;
-      if (!isAway) note(`(${thrown.message} Going on where it broke off …)`);
-      isAway = true;
-      events = null;
-    }
-    await pause(AGAIN_MS, signal);
-  }
+  const show = function* (data: string): Generator<InferEvent> {
+    const place = placeIn(data);
+    if (place) onPlace(place);
+    if (data.includes('"backendTruncated":true')) note(CUT_WORDS);
+    yield* eventsOf(data, taskId);
+  };
+  const open =
+    taskId === null ? null : (after: string | undefined) => reopened(http, { taskId, after, signal });
+  return toTheEnd({ first, open, show, what: 'answer' }, { clock, note, signal });
 }
 
 const accept = 'text/event-stream, application/json';

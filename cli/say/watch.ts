@@ -1,7 +1,7 @@
-import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Context } from '../who/context.ts';
 import { Cancelled } from '../exit.ts';
+import { isPassing } from '../net/follow.ts';
 import type { Keyed } from '../keyed.ts';
 import { emptyNote, objectOf, tablesOf, yamlOf, type Listing, type Look } from './print.ts';
 import { cutTo, linesOf, widthsOf } from './table.ts';
@@ -46,12 +46,6 @@ export async function watchListings(ctx: Watching, { ask, look, everyMs, over }:
 }
 
 const isTable = ({ format }: Look): boolean => format === 'table' || format === 'wide';
-
-/** A server that is away or restarts: to be asked again. */
-export function isPassing(thrown: unknown): thrown is McpctlError {
-  const codes = ['server_unreachable', 'unavailable', 'shutting_down'];
-  return thrown instanceof McpctlError && codes.includes(thrown.code);
-}
 
 type Show = (listings: readonly Listing[]) => Promise<void>;
 

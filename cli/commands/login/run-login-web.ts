@@ -4,6 +4,7 @@ import { McpctlError } from '../../../core/errors.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import { plainHttpWarning } from '../../../core/runtime/network/loopback.ts';
 import { Cancelled } from '../../exit.ts';
+import { isPassing } from '../../net/follow.ts';
 import type { Http } from '../../net/http.ts';
 import { readAnswer } from '../../net/views.ts';
 import type { Context } from '../../who/context.ts';
@@ -34,14 +35,6 @@ const PATH = '/api/v1/login/device';
 const MOST_WAIT_MS = 15 * 60_000;
 const MOST_INTERVAL_S = 60;
 const CALL_MS = 10_000;
-/** These pass while a person types. */
-const passing: readonly string[] = [
-  'server_unreachable',
-  'unavailable',
-  'shutting_down',
-  'too_many_requests',
-];
-
 /** What a machine calls itself, as far as it can be shown. */
 const machineName = (): string =>
   hostname()
@@ -122,7 +115,7 @@ async function askOnce(
   } catch (thrown) {
     const code = thrown instanceof McpctlError ? thrown.code : '';
     if (code === 'slow_down') return 'slow';
-    if (passing.includes(code)) return 'away';
+    if (isPassing(thrown) || code === 'too_many_requests') return 'away';
     throw thrown;
   }
 }

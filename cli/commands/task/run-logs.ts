@@ -1,13 +1,12 @@
 import { McpctlError } from '../../../core/errors.ts';
-import { pause } from '../../../core/runtime/clock.ts';
 import { showAnswer } from '../../answer.ts';
 import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
-import { Cancelled } from '../../exit.ts';
+import { toTheEnd } from '../../net/follow.ts';
 import { eventsOf, type InferEvent } from '../../net/infer.ts';
+import type { ServerEvent } from '../../net/sse.ts';
 import { hasEnded } from '../../tasks.ts';
 import type { SeenTask } from '../../net/views.ts';
-import { isPassing } from '../../say/watch.ts';
 
 export interface TaskLogsOptions {
   id: string;
@@ -16,9 +15,6 @@ export interface TaskLogsOptions {
 
 /** What has come of a running answer is here when nothing more comes for so long. */
 const QUIET_MS = 300;
-/** A server that is away is asked so often, and so long. */
-const AGAIN_MS = 500;
-const AWAY_MS = 60_000;
 
 export async function runTaskLogs(ctx: Context, { id, follow }: TaskLogsOptions): Promise<void> {
   const client = await ctx.client();
@@ -63,32 +59,14 @@ async function* ofEnded(reading: Reading): AsyncGenerator<InferEvent> {
   }
 }
 
-/** To the end, over as many connections as it takes: each goes on after the last event that was seen. */
+/** To the end, of what is there when it is opened first. */
 async function* followed({ ctx, client, task }: Reading): AsyncGenerator<InferEvent> {
   const { signal } = ctx.interrupts;
-  let after: string | undefined;
-  let heardAt = ctx.clock.elapsed();
-  let away = false;
-  for (let opened = false; ;) {
-    try {
-      const from = after === undefined ? { signal } : { after, signal };
-      const events = await client.tasks.events(task.key, from);
-      opened = true;
-      for await (const { data, id } of events) {
-        [heardAt, away] = [ctx.clock.elapsed(), false];
-        if (data === '[DONE]') return;
-        yield* shownOf(task, data);
-        after = id ?? after;
-      }
-      throw new McpctlError('server_unreachable', 'The connection was closed before the task had ended.');
-    } catch (thrown) {
-      if (signal.aborted) throw new Cancelled();
-      if (!opened || !isPassing(thrown) || ctx.clock.elapsed() - heardAt > AWAY_MS) throw thrown;
-      if (!away) ctx.out.note(`(${thrown.message} Going on where it broke off …)`);
-      away = true;
-    }
-    await pause(AGAIN_MS, signal);
-  }
+  const open = (after: string | undefined): Promise<AsyncIterable<ServerEvent>> =>
+    client.tasks.events(task.key, after === undefined ? { signal } : { after, signal });
+  const show = (data: string): Iterable<InferEvent> => shownOf(task, data);
+  const looks = { clock: ctx.clock, note: (line: string) => ctx.out.note(line), signal };
+  yield* toTheEnd({ first: await open(undefined), open, show, what: 'task' }, looks);
 }
 
 /** What is there now: the end of it is that nothing more comes for a moment. */

@@ -6,7 +6,7 @@ import { eachOf } from '../../each.ts';
 import { Cancelled } from '../../exit.ts';
 import { hasEnded } from '../../tasks.ts';
 import type { SeenTask } from '../../net/views.ts';
-import { isPassing } from '../../say/watch.ts';
+import { isPassing } from '../../net/follow.ts';
 
 export interface TaskWaitOptions {
   ids: string[];
