@@ -1,5 +1,5 @@
 import type { Mould } from './json-mould.ts';
-import { memberOf, membersAt, type Member } from './json-text.ts';
+import { elementsAt, memberOf, membersAt, type Member } from './json-text.ts';
 
 /** An object within a JSON text. */
 export interface TextObject {
@@ -32,6 +32,12 @@ export class Edits {
   objectIn({ members }: TextObject, key: string): TextObject | undefined {
     const member = memberOf(members, key);
     return member && this.objectAt(member.valueStart);
+  }
+
+  /** Where the elements of the array are that a member is; undefined where it is absent, or none. */
+  elementsIn({ members }: TextObject, key: string): { start: number; end: number }[] | undefined {
+    const member = memberOf(members, key);
+    return member && elementsAt(this.text, member.valueStart);
   }
 
   /** The text of a member's value; of duplicates the last, as parsers take it. Undefined when it is absent. */

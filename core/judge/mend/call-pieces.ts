@@ -1,5 +1,4 @@
 import { Edits, type TextObject } from '../../text/json-edits.ts';
-import { elementsAt, memberOf } from '../../text/json-text.ts';
 
 /** Calls beyond these are passed on as they are, and so are choices. */
 const MOST_CALLS = 4_096;
@@ -32,8 +31,9 @@ export class CallPieces {
   /** A chunk that has calls among its choices. */
   mended(chunk: string): string {
     const edits = new Edits(chunk);
-    const choices = memberOf(edits.objectAt(chunk.indexOf('{'))?.members, 'choices');
-    for (const [at, { start }] of ((choices && elementsAt(chunk, choices.valueStart)) ?? []).entries()) {
+    const whole = edits.objectAt(chunk.indexOf('{'));
+    const choices = whole && edits.elementsIn(whole, 'choices');
+    for (const [at, { start }] of (choices ?? []).entries()) {
       const choice = edits.objectAt(start);
       const delta = choice && edits.objectIn(choice, 'delta');
       if (delta) this.mend(edits, { delta, choice: numberIn(edits.value(choice, 'index')) ?? at });
@@ -43,10 +43,10 @@ export class CallPieces {
 
   /** The calls of a delta, and of which choice it is. */
   mend(edits: Edits, { delta, choice }: { delta: TextObject; choice: number }): void {
-    const calls = memberOf(delta.members, 'tool_calls');
+    const calls = edits.elementsIn(delta, 'tool_calls');
     const begun = calls && this.#begun(choice);
     if (!begun) return;
-    for (const { start } of elementsAt(edits.text, calls.valueStart) ?? []) {
+    for (const { start } of calls) {
       const call = edits.objectAt(start);
       if (call) this.#call(edits, call, { begun, choice });
     }

@@ -1,12 +1,5 @@
-import {
-  elementsAt,
-  mapElements,
-  memberOf,
-  membersAt,
-  memberText,
-  spliceMembers,
-  topLevelMembers,
-} from '../../text/json-text.ts';
+import { Edits } from '../../text/json-edits.ts';
+import { mapElements, memberText, spliceMembers } from '../../text/json-text.ts';
 import { textAt } from '../parts/choice.ts';
 import type { Ending } from '../ending.ts';
 
@@ -17,27 +10,22 @@ type Json = Readonly<Record<string, unknown>>;
  * the text it was.
  */
 export function mendReasons(text: string, ending: Ending): string {
-  const choices = memberOf(topLevelMembers(text), 'choices');
-  const elements = (choices && elementsAt(text, choices.valueStart)) ?? [];
-  const edits = elements.flatMap(({ start }, at) => {
-    const members = membersAt(text, start)?.members ?? [];
-    const reason = memberOf(members, 'finish_reason');
-    if (!reason || !/["{]/.test(text[reason.valueStart] ?? '')) return [];
-    const index = Number(memberText(text, 'index', members) ?? at);
-    const value: unknown = JSON.parse(text.slice(reason.valueStart, reason.valueEnd));
+  const edits = new Edits(text);
+  const whole = edits.objectAt(text.indexOf('{'));
+  const choices = whole && edits.elementsIn(whole, 'choices');
+  for (const [at, { start }] of (choices ?? []).entries()) {
+    const choice = edits.objectAt(start);
+    const reasonText = choice && edits.value(choice, 'finish_reason');
+    if (!choice || !reasonText || !/^["{]/.test(reasonText)) continue;
+    const value: unknown = JSON.parse(reasonText);
     const reasonSaid = typeof value === 'string' ? value : textAt(value, 'type');
-    if (reasonSaid === undefined) return [];
+    if (reasonSaid === undefined) continue;
+    const index = Number(edits.value(choice, 'index') ?? at);
     const mended = ending.mended(Number.isSafeInteger(index) ? index : at, reasonSaid);
     const right = mended ?? (typeof value === 'string' ? undefined : reasonSaid);
-    return right === undefined ? [] : [{ ...reason, right: JSON.stringify(right) }];
-  });
-  let from = 0;
-  let mended = '';
-  for (const { valueStart, valueEnd, right } of edits) {
-    mended += text.slice(from, valueStart) + right;
-    from = valueEnd;
+    if (right !== undefined) edits.put(choice, 'finish_reason', JSON.stringify(right));
   }
-  return mended + text.slice(from);
+  return edits.apply();
 }
 
 /** A whole answer of which no choice says why it ended, with what each has come to (`Ending.reasonOf`). */

@@ -1,7 +1,7 @@
 import { CallPieces } from '../../../core/judge/mend/call-pieces.ts';
 import { Edits, type TextObject } from '../../../core/text/json-edits.ts';
 import { Moulds, type Mould } from '../../../core/text/json-mould.ts';
-import { elementsAt, type Member, memberOf, spliceMembers } from '../../../core/text/json-text.ts';
+import { type Member, memberOf, spliceMembers } from '../../../core/text/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import type { Usage } from '../../../core/task/task.ts';
 import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
@@ -155,8 +155,7 @@ export class ChunkForm implements Form {
 
   /** @returns `usage` when the chunk brings usage alone. */
   #choices(edits: Edits, chunk: TextObject, hasUsage: boolean): 'usage' | 'answer' {
-    const member = memberOf(chunk.members, 'choices');
-    const elements = member && elementsAt(edits.text, member.valueStart);
+    const elements = edits.elementsIn(chunk, 'choices');
     if (elements && elements.length > 0) {
       elements.forEach(({ start }, at) => this.#choice(edits, { start, at }));
       if (elements.length > 1) this.#brings = null;

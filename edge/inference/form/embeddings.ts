@@ -1,4 +1,4 @@
-import { elementsAt, jsonValue, memberOf, spliceMembers } from '../../../core/text/json-text.ts';
+import { elementsAt, jsonValue, spliceMembers } from '../../../core/text/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
 import { Edits } from '../../../core/text/json-edits.ts';
@@ -24,9 +24,8 @@ export class EmbeddingsForm extends RawForm {
     const answer = edits.objectAt(body.indexOf('{'));
     if (!answer) return body;
     edits.put(answer, 'model', JSON.stringify(this.#options.model));
-    const data = memberOf(answer.members, 'data');
     const indices: (string | undefined)[] = [];
-    for (const { start } of (data && elementsAt(body, data.valueStart)) ?? []) {
+    for (const { start } of edits.elementsIn(answer, 'data') ?? []) {
       const item = edits.objectAt(start);
       const value = item && edits.value(item, 'embedding');
       const written = value === undefined ? undefined : this.#written(value);
