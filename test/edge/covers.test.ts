@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { startSession } from '../cli/session.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-import { ada, identityCalls, may } from '../support/identity.ts';
+import { ada, forUser, identityCalls, may } from '../support/identity.ts';
 import { until } from '../support/system.ts';
 
 /** What ada may do to who is who, which is everything, but for what she does not have herself. */
@@ -9,7 +9,7 @@ const managing = ['user', 'group', 'rbac', 'token'].flatMap((word) =>
   ['view', 'create', 'edit', 'delete'].map((role) => `${role}:${word}`),
 );
 const strong = { bindings: may('view:audit').bindings };
-const bob = { subjects: [{ kind: 'user', name: 'bob' }] };
+const bob = forUser('bob');
 
 type Way = [what: string, call: string, body?: object | undefined, headers?: Record<string, string>];
 
@@ -51,12 +51,12 @@ describe('nobody gives what they lack, or takes it', function () {
   let t: EdgeFixture;
   beforeEach(async () => {
     t = await edgeFixture();
-    const { said: answerOf, rbac } = calls;
+    const { answerOf, rbac } = calls;
     await answerOf('POST /groups', { name: 'leads' });
     await answerOf('POST /users', { name: 'carol' });
     await answerOf('PUT /groups/leads/members/bob');
     await rbac('auditors', { subjects: [...bob.subjects, { kind: 'group', name: 'leads' }], ...strong });
-    await rbac('carols', { subjects: [{ kind: 'user', name: 'carol' }], ...strong });
+    await rbac('carols', { ...forUser('carol'), ...strong });
     await answerOf('PATCH /users/carol', { enabled: false });
     await rbac('hers', { ...ada, ...may('view:metrics') });
     await rbac('managers', { ...ada, ...may(...managing), operations: ['impersonate'] });

@@ -51,7 +51,7 @@ describe('what is written to identity at another edge', function () {
       (n) => n > 0,
     );
     expect(other.forgotten()).to.equal(0);
-    expect(await calls.said('POST /groups', { name: 'heard' })).to.equal('201');
+    expect(await calls.answerOf('POST /groups', { name: 'heard' })).to.equal('201');
     await until(
       () => Promise.resolve(other.forgotten()),
       (n) => n > 0,
@@ -104,7 +104,7 @@ describe('what is written to identity at another edge', function () {
         expect(await calls.rbac('one', { ...ada, ...may('run:llm:alpha') })).to.equal('201');
         await until(isGranted, Boolean);
         const granted = performance.now() - from;
-        expect(await calls.said('DELETE /rbac/one')).to.equal('204');
+        expect(await calls.answerOf('DELETE /rbac/one')).to.equal('204');
         const taken = performance.now();
         await until(isGranted, (is) => !is);
         const gone = performance.now() - taken;

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { startSession } from '../cli/session.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-import { ada, identityCalls, may } from '../support/identity.ts';
+import { ada, forGroup, identityCalls, may } from '../support/identity.ts';
 
 describe('by what somebody may, and who may as another', function () {
   this.timeout(20_000);
@@ -10,7 +10,7 @@ describe('by what somebody may, and who may as another', function () {
     t = await edgeFixture();
   });
   afterEach(() => t.close());
-  const { api, said: answerOf, llm, rbac, narrow } = identityCalls(() => t);
+  const { api, answerOf, llm, rbac, narrow } = identityCalls(() => t);
 
   it('lets who may impersonate act as whom they cover, and never gain, change identity, or read what was said', async () => {
     await llm('alpha');
@@ -55,7 +55,7 @@ describe('by what somebody may, and who may as another', function () {
         /^(400 invalid_request|404 user_not_found)$/,
       );
     expect((await as('bob', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('403 forbidden');
-    await rbac('actors', { subjects: [{ kind: 'user', name: 'ada' }], operations: ['impersonate'] });
+    await rbac('actors', { ...ada, operations: ['impersonate'] });
     expect((await as('bob', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('200 bob');
     expect((await as('root', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('403 escalation');
     const ofBob = await t.call('POST /api/v1/tasks', {
@@ -74,7 +74,7 @@ describe('by what somebody may, and who may as another', function () {
     await llm('alpha');
     await answerOf('POST /groups', { name: 'gpu' });
     await answerOf('PUT /groups/gpu/members/ada');
-    await rbac('gpu-users', { subjects: [{ kind: 'group', name: 'gpu' }], ...may('run:llm:alpha') });
+    await rbac('gpu-users', { ...forGroup('gpu'), ...may('run:llm:alpha') });
     await rbac('own', { ...ada, ...may('view:metrics'), operations: ['logs'] });
     await narrow();
     const run = { verb: 'run', resource: 'llm', name: 'alpha' };
@@ -116,7 +116,7 @@ describe('by what somebody may, and who may as another', function () {
       {
         resource: 'rbac',
         name: 'everyone',
-        subjects: [{ kind: 'group', name: 'everyone' }],
+        ...forGroup('everyone'),
         ...may('edit:*'),
       },
       { resource: 'rbac', name: 'admins', ...ada },

@@ -5,7 +5,7 @@ import { composeServices } from '../../core/runtime/process/service.ts';
 import { wireEdge } from '../../edge/compose.ts';
 import { startSession } from '../cli/session.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-import { ada, identityCalls, may } from '../support/identity.ts';
+import { ada, forGroup, forUser, identityCalls, may } from '../support/identity.ts';
 
 describe('who is who, and what they are granted', function () {
   this.timeout(20_000);
@@ -15,7 +15,7 @@ describe('who is who, and what they are granted', function () {
   });
   afterEach(() => t.close());
 
-  const { api, said: answerOf, llm, rbac, narrow } = identityCalls(() => t);
+  const { api, answerOf, asAda, llm, rbac, narrow } = identityCalls(() => t);
 
   it('lets who has one llm of a pool see and call that, and tells of no other', async () => {
     await llm('alpha', 'both');
@@ -52,7 +52,7 @@ describe('who is who, and what they are granted', function () {
     await narrow();
     await llm('alpha');
     await answerOf('POST /groups', { name: 'gpu' });
-    await rbac('gpu-users', { subjects: [{ kind: 'group', name: 'gpu' }], ...may('view:llm') });
+    await rbac('gpu-users', { ...forGroup('gpu'), ...may('view:llm') });
     const sees = () => answerOf('GET /llms/alpha', undefined, t.tokens.ada);
     expect(await sees()).to.equal('404 llm_not_found');
     expect(await answerOf('PUT /groups/gpu/members/ada')).to.equal('204');
@@ -78,7 +78,6 @@ describe('who is who, and what they are granted', function () {
         'delete:user',
       ),
     });
-    const asAda = (call: string, body?: unknown) => answerOf(call, body, t.tokens.ada);
     expect(await rbac('own', { ...ada, ...may('view:audit') }, t.tokens.ada)).to.equal('403 escalation');
     expect(await rbac('own', { ...ada, operations: ['logs'] }, t.tokens.ada)).to.equal('403 escalation');
     expect(await rbac('own', { ...ada, ...may('run:*') }, t.tokens.ada)).to.equal('403 escalation');
@@ -154,7 +153,7 @@ describe('who is who, and what they are granted', function () {
     expect(await answerOf('DELETE /users/ada')).to.equal('204');
     expect(await asAda()).to.equal('401 unauthenticated');
     expect(await answerOf('GET /users/ada')).to.equal('404 user_not_found');
-    await rbac('people', { subjects: [{ kind: 'user', name: 'bob' }], ...may('create:user') });
+    await rbac('people', { ...forUser('bob'), ...may('create:user') });
     expect(await answerOf('POST /users', { name: 'ada' }, t.tokens.bob)).to.equal('409 name_retired');
     const anew = (await api('POST /users', { name: 'ada' })).json;
     expect(anew)
@@ -169,7 +168,7 @@ describe('who is who, and what they are granted', function () {
     await llm('alpha');
     await answerOf('POST /groups', { name: 'gpu' });
     await answerOf('PUT /groups/gpu/members/ada');
-    await rbac('gpu-users', { subjects: [{ kind: 'group', name: 'gpu' }], ...may('run:llm:alpha') });
+    await rbac('gpu-users', { ...forGroup('gpu'), ...may('run:llm:alpha') });
     const review = async (body: object, token?: string) =>
       (await api('POST /access/review', body, token)).json;
     const run = { verb: 'run', resource: 'llm', name: 'alpha' };
@@ -235,8 +234,8 @@ describe('who is who, and what they are granted', function () {
       { ...ada, ...may('rnu:llm') },
       { ...ada, ...may('run:lllm') },
       { ...ada, ...may('run:llm:ü') },
-      { subjects: [{ kind: 'user', name: 'nobody' }] },
-      { subjects: [{ kind: 'group', name: 'ada' }] },
+      forUser('nobody'),
+      forGroup('ada'),
       { subjects: [{ kind: 'robot', name: 'ada' }] },
       { ...ada, operations: ['everything'] },
       { ...ada, more: 1 },

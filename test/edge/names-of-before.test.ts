@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-import { ada, identityCalls, may } from '../support/identity.ts';
+import { ada, forUser, identityCalls, may } from '../support/identity.ts';
 
 describe('what was somebody’s, and whose it is then', function () {
   this.timeout(20_000);
@@ -9,14 +9,12 @@ describe('what was somebody’s, and whose it is then', function () {
     t = await edgeFixture();
   });
   afterEach(() => t.close());
-  const { api, said: answerOf, llm, rbac, narrow } = identityCalls(() => t);
+  const { api, answerOf, asAda, asBob, llm, rbac, narrow } = identityCalls(() => t);
   const backend = { type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-  const asBob = (call: string, body: object): Promise<string> => answerOf(call, body, t.tokens.bob);
-  const asAda = (call: string, body?: object): Promise<string> => answerOf(call, body, t.tokens.ada);
   /** Both may make public llms. */
   const bothMake = (): Promise<string> =>
     rbac('makers', {
-      subjects: [...ada.subjects, { kind: 'user', name: 'bob' }],
+      subjects: [...ada.subjects, ...forUser('bob').subjects],
       ...may('create:llm', 'edit:llm'),
     });
 
@@ -110,7 +108,7 @@ describe('what was somebody’s, and whose it is then', function () {
     await answerOf(`DELETE /prompts/${prompt?.id ?? ''}`, undefined, t.tokens.bob);
     // Who may delete users, and has all that ada is granted, must not so come by what is private of hers.
     await rbac('people', {
-      subjects: [{ kind: 'user', name: 'bob' }],
+      ...forUser('bob'),
       ...may('delete:user', 'view:metrics'),
     });
     expect(await answerOf('DELETE /users/ada?transferTo=bob', undefined, t.tokens.bob)).to.equal(
@@ -136,7 +134,7 @@ describe('what was somebody’s, and whose it is then', function () {
     const events = await api('GET /audit?limit=5', undefined, t.tokens.bob);
     expect(JSON.stringify(events.json)).to.include('"field":"llms"').and.include('"to":"ada"');
     expect(await asBob('PATCH /llms/gpt', { description: 'mine' }), 'it is his').to.equal('200');
-    await rbac('others', { subjects: [{ kind: 'user', name: 'bob' }], ...may('create:user') });
+    await rbac('others', { ...forUser('bob'), ...may('create:user') });
     expect(await asBob('POST /users', { name: 'ada' }), 'an admin of users may').to.equal('409 name_retired');
     expect(await answerOf('POST /users', { name: 'ada' })).to.equal('201');
     expect((await api('GET /users/ada')).json).to.deep.include({ groups: [], direct: [] });
@@ -159,7 +157,7 @@ describe('what was somebody’s, and whose it is then', function () {
     const [hers, his] = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'];
     expect(await publish(t.tokens.ada, 'a', hers)).to.equal('201');
     expect(await publish(t.tokens.bob, 'b', his)).to.equal('409 pool_not_yours');
-    const bobs = { subjects: [{ kind: 'user', name: 'bob' }] };
+    const bobs = forUser('bob');
     await rbac('writers', { ...ada, ...may('create:rbac', 'edit:rbac', 'delete:rbac') });
     const byAda = (name: string, ...bindings: string[]): Promise<string> =>
       rbac(name, { ...bobs, ...may(...bindings) }, t.tokens.ada);

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { startSession } from '../cli/session.ts';
 import { ensureAdmin } from '../../core/registry/people/bootstrap.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-import { identityCalls, may } from '../support/identity.ts';
+import { ada, forGroup, forUser, identityCalls, may } from '../support/identity.ts';
 
 describe('users and groups that are called otherwise', function () {
   this.timeout(20_000);
@@ -11,15 +11,14 @@ describe('users and groups that are called otherwise', function () {
     t = await edgeFixture();
   });
   afterEach(() => t.close());
-  const { api, said: answerOf, llm, rbac, narrow } = identityCalls(() => t);
-  const group = (name: string) => ({ subjects: [{ kind: 'group', name }] });
+  const { api, answerOf, asAda, llm, rbac, narrow } = identityCalls(() => t);
   const sees = () => answerOf('GET /llms/alpha', undefined, t.tokens.ada);
 
   it('a group keeps its members and rights without a moment of loss, and its former name has none', async () => {
     await narrow();
     await llm('alpha');
     await answerOf('POST /groups', { name: 'gpu' });
-    await rbac('gpu-users', { ...group('gpu'), ...may('view:llm') });
+    await rbac('gpu-users', { ...forGroup('gpu'), ...may('view:llm') });
     await answerOf('PUT /groups/gpu/members/ada');
     let lost = 0;
     let isOver = false;
@@ -36,7 +35,7 @@ describe('users and groups that are called otherwise', function () {
     await watching;
     expect([lost, await sees()]).to.deep.equal([0, '200']);
     const { json } = await api('GET /rbac/gpu-users');
-    expect(json).to.deep.include(group('rack'));
+    expect(json).to.deep.include(forGroup('rack'));
     expect(await answerOf('GET /groups/gpu')).to.equal('404 group_not_found');
     const { json: audit } = await api('GET /audit?resource=group&verb=edit&limit=1');
     expect(JSON.stringify(audit)).to.include('"from":"gpu"').and.include('"to":"rack"');
@@ -57,18 +56,18 @@ describe('users and groups that are called otherwise', function () {
     await llm('alpha');
     await answerOf('POST /groups', { name: 'gpu' });
     await answerOf('PUT /groups/gpu/members/ada');
-    await rbac('hers', { subjects: [{ kind: 'user', name: 'ada' }], ...may('view:metrics') });
+    await rbac('hers', { ...ada, ...may('view:metrics') });
     await answerOf('POST /projects', { name: 'hers' }, t.tokens.ada);
     expect(await answerOf('PATCH /users/ada', { name: 'grace' })).to.equal('200');
     expect((await t.call('GET /api/v1/whoami')).json).to.deep.include({ user: 'grace' });
     expect((await api('GET /groups/gpu')).json.members).to.deep.equal(['grace']);
     expect((await api('GET /projects/hers')).json).to.deep.include({ owner: 'grace' });
     expect((await api('GET /rbac/hers')).json).to.deep.include({
-      subjects: [{ kind: 'user', name: 'grace' }],
+      ...forUser('grace'),
     });
     const answer = await api('POST /rbac', {
       name: 'old',
-      subjects: [{ kind: 'user', name: 'ada' }],
+      ...ada,
       ...may('view:metrics'),
     });
     expect(JSON.stringify(answer.json)).to.include("is 'grace' now");
@@ -77,7 +76,7 @@ describe('users and groups that are called otherwise', function () {
         {
           resource: 'rbac',
           name: 'hers',
-          subjects: [{ kind: 'user', name: 'grace' }],
+          ...forUser('grace'),
           ...may('view:metrics'),
         },
       ],
@@ -88,12 +87,11 @@ describe('users and groups that are called otherwise', function () {
   it('is for who covers what goes by the name; names that are taken, retired or built in are no new names', async () => {
     await answerOf('POST /groups', { name: 'gpu' });
     await answerOf('POST /groups', { name: 'rack' });
-    await rbac('gpu-users', { ...group('gpu'), ...may('view:audit') });
+    await rbac('gpu-users', { ...forGroup('gpu'), ...may('view:audit') });
     await rbac('leads', {
-      subjects: [{ kind: 'user', name: 'ada' }],
+      ...ada,
       ...may('edit:group', 'edit:user', 'create:group', 'create:user'),
     });
-    const asAda = (call: string, body: object) => answerOf(call, body, t.tokens.ada);
     expect(await asAda('PATCH /groups/gpu', { name: 'mine' })).to.equal('403 escalation');
     expect(await asAda('PATCH /users/root', { name: 'mine' })).to.equal('403 escalation');
     expect(await asAda('PATCH /groups/rack', { name: 'gpu' })).to.equal('409 name_taken');

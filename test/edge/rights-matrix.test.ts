@@ -3,7 +3,7 @@ import { closed } from '../../core/access/grants.ts';
 import type { Definition, Verb } from '../../core/resources/define.ts';
 import { stored } from '../../core/resources/index.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-import { ada, identityCalls } from '../support/identity.ts';
+import { ada, forGroup, identityCalls } from '../support/identity.ts';
 
 const roles = ['view', 'edit', 'delete'] as const satisfies readonly Verb[];
 /** How ada comes to a role on what root has made; `owner`: it is hers, and she is granted nothing. */
@@ -27,7 +27,7 @@ describe('who may do what, generated: resource × role × way × call', function
     await answerOf('PUT /groups/gpu/members/ada');
   });
   after(() => t.close());
-  const { api, said: answerOf, narrow } = identityCalls(() => t);
+  const { api, answerOf, narrow } = identityCalls(() => t);
 
   /** Whether ada may, by the rules as they read: a role shows, and does nothing else but itself. */
   const expected = ({ may }: Definition, { way, role }: { way: Way; role: Verb }, asked: Verb): number => {
@@ -63,7 +63,7 @@ describe('who may do what, generated: resource × role × way × call', function
             ...(way === 'named' && { name }),
             ...(way === 'named otherwise' && { name: 'another' }),
           };
-          const subjects = way === 'group' ? { subjects: [{ kind: 'group', name: 'gpu' }] } : ada;
+          const subjects = way === 'group' ? forGroup('gpu') : ada;
           const isGranted = way !== 'none' && way !== 'owner';
           if (isGranted)
             expect(await answerOf('POST /rbac', { name: 'now', ...subjects, bindings: [binding] })).to.equal(

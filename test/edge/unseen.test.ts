@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { closed, operations } from '../../core/access/grants.ts';
 import { stored } from '../../core/resources/index.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
-import { ada, identityCalls, may } from '../support/identity.ts';
+import { ada, forUser, identityCalls, may } from '../support/identity.ts';
 import { note } from '../support/measured.ts';
 import { exampleOf } from '../support/rights.ts';
 import { until } from '../support/system.ts';
@@ -30,7 +30,7 @@ describe('what may not be seen is not there', function () {
     t = await edgeFixture();
   });
   after(() => t.close());
-  const { api, said: answerOf, llm, rbac, narrow } = identityCalls(() => t);
+  const { api, answerOf, llm, rbac, narrow } = identityCalls(() => t);
 
   /** Calls of what is there and unseen by ada, and the same of what is not there. */
   async function pairs(): Promise<{ call: string; unseen: string; absent: string }[]> {
@@ -200,7 +200,7 @@ describe('what may not be seen is not there', function () {
       await db('users').whereIn('name', ['ada', 'bob']).update({ enabled: true });
       for (const name of ['ada', 'bob']) {
         await answerOf(`PUT /groups/admins/members/${name}`);
-        await rbac(`all-${name}`, { subjects: [{ kind: 'user', name }], ...everything });
+        await rbac(`all-${name}`, { ...forUser(name), ...everything });
       }
     };
     await answerOf('DELETE /groups/admins/members/admin');

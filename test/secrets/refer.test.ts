@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { createServed } from '../../core/registry/hosted/served.ts';
-import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { ada, forGroup, identityCalls, may } from '../support/identity.ts';
 
 interface Body {
   code?: string;
@@ -28,15 +29,8 @@ describe('who refers to a secret', function () {
     ).to.equal('201');
   });
 
-  const api = async (
-    call: string,
-    body?: unknown,
-    token = t.tokens.root,
-  ): Promise<Answer & { json: Body }> => {
-    const [method = '', path = ''] = call.split(' ');
-    const answer = await t.call(`${method} /api/v1${path}`, { token, ...(body !== undefined && { body }) });
-    return answer as Answer & { json: Body };
-  };
+  const { api } = identityCalls<Body>(() => t);
+  /** With the places of what is refused. */
   const answerOf = async (call: string, body?: unknown, token?: string): Promise<string> => {
     const { status, json } = await api(call, body, token);
     const at = json?.details?.map(({ path }) => path) ?? [];
@@ -51,15 +45,8 @@ describe('who refers to a secret', function () {
     ...uses(),
     ...more,
   });
-  const may = async (...bindings: string[]): Promise<void> => {
-    const document = {
-      subjects: [{ kind: 'user', name: 'ada' }],
-      bindings: bindings.map((text) => {
-        const [role, resource, name] = text.split(':');
-        return { role, resource, ...(name && { name }) };
-      }),
-    };
-    expect(await answerOf('PUT /rbac/hers', document)).to.match(/^20/);
+  const grant = async (...bindings: string[]): Promise<void> => {
+    expect(await answerOf('PUT /rbac/hers', { ...ada, ...may(...bindings) })).to.match(/^20/);
   };
   const asAda = (call: string, body?: unknown) => answerOf(call, body, t.tokens.ada);
   const refs = async () =>
@@ -69,25 +56,25 @@ describe('who refers to a secret', function () {
       .select<object[]>('llms.name', 'key');
 
   it('may run it; to make and change llms, or to see the secret, is not enough', async () => {
-    await may('create:llm', 'edit:llm');
+    await grant('create:llm', 'edit:llm');
     expect(await asAda('POST /llms', llm('hers')), 'not seen').to.equal(
       '400 invalid_request apiKeyRef.secretRef.name',
     );
     const absent = await api('POST /llms', llm('hers', uses('absent')), t.tokens.ada);
     expect(absent.json.details?.[0]?.message).to.equal("there is no secret named 'absent'");
-    await may('create:llm', 'edit:llm', 'view:secret:openai', 'edit:secret:openai');
+    await grant('create:llm', 'edit:llm', 'view:secret:openai', 'edit:secret:openai');
     expect(await asAda('POST /llms', llm('hers'))).to.equal('403 forbidden');
     await api('POST /llms', { ...llm('hers'), apiKeyRef: null });
     expect(await asAda('PATCH /llms/hers', uses())).to.equal('403 forbidden');
     expect(await refs()).to.deep.equal([]);
-    await may('create:llm', 'edit:llm', 'run:secret:openai');
+    await grant('create:llm', 'edit:llm', 'run:secret:openai');
     expect(await asAda('PATCH /llms/hers', uses())).to.equal('200');
     expect(await asAda('POST /llms', llm('another', uses('openai', 'OTHER')))).to.equal('201');
     expect(await refs()).to.have.deep.members([
       { name: 'hers', key: 'KEY' },
       { name: 'another', key: 'OTHER' },
     ]);
-    await may('create:llm', 'edit:llm');
+    await grant('create:llm', 'edit:llm');
     expect(await asAda('PATCH /llms/hers', { description: 'x' }), 'what stands, stands').to.equal('200');
     expect(await asAda('PATCH /llms/hers', uses()), 'as it is').to.equal('200');
     expect(await asAda('PATCH /llms/hers', uses('openai', 'OTHER'))).to.match(/^400 invalid_request/);
@@ -120,7 +107,7 @@ describe('who refers to a secret', function () {
 
   it('keeps it, and the key that it uses, from being deleted; who may see the llm is told which', async () => {
     await api('POST /llms', llm('first'));
-    await may('delete:secret', 'edit:secret');
+    await grant('delete:secret', 'edit:secret');
     await api('DELETE /rbac/everyone');
     const [seen, unseen] = [
       await api('DELETE /secrets/openai'),
@@ -141,7 +128,7 @@ describe('who refers to a secret', function () {
     await api('DELETE /llms/first');
     expect(await answerOf('DELETE /secrets/openai')).to.equal('204');
     const everyone = {
-      subjects: [{ kind: 'group', name: 'everyone' }],
+      ...forGroup('everyone'),
       bindings: [{ role: 'run', resource: 'llm' }],
     };
     await api('PUT /rbac/everyone', everyone);
@@ -151,7 +138,7 @@ describe('who refers to a secret', function () {
     await api('POST /llms', llm('old', { apiKeyRef: null }));
     await t.connection.db('llms').update({ apiKeyRef: JSON.stringify(uses().apiKeyRef) });
     expect((await api('GET /secrets/openai')).json.usedBy).to.deep.equal([]);
-    await may('edit:llm');
+    await grant('edit:llm');
     expect(await asAda('PATCH /llms/old', uses())).to.match(/^400 invalid_request/);
     expect(await answerOf('PATCH /llms/old', uses())).to.equal('200');
     expect(await refs()).to.deep.equal([{ name: 'old', key: 'KEY' }]);

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { createRegistry } from '../../core/registry/registry.ts';
 import { stored } from '../../core/resources/index.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { ada, identityCalls, may } from '../support/identity.ts';
 import { keyOfTests, keyringWith } from '../support/keyring.ts';
 
 interface Body {
@@ -27,35 +28,14 @@ describe('secrets', function () {
       delete from rbac where name not in ('admins', 'everyone'); update identity_epoch set revision = revision + 1`),
   );
 
-  const api = async (
-    call: string,
-    body?: unknown,
-    token = t.tokens.root,
-  ): Promise<Answer & { json: Body }> => {
-    const [method = '', path = ''] = call.split(' ');
-    const answer = await t.call(`${method} /api/v1${path}`, { token, ...(body !== undefined && { body }) });
-    return answer as Answer & { json: Body };
-  };
-  const answerOf = async (call: string, body?: unknown, token?: string): Promise<string> => {
-    const { status, json } = await api(call, body, token);
-    return [status, ...(status >= 400 ? [json.code] : [])].join(' ');
-  };
+  const { api, answerOf, asAda } = identityCalls<Body>(() => t);
   const make = async (data: object = { KEY: 'canary-value' }, name = 'openai'): Promise<void> => {
     expect(await answerOf('POST /secrets', { name, data })).to.equal('201');
   };
   const valuesOf = async (name = 'openai') => (await api(`POST /secrets/${name}/reveal`, {})).json.data;
-  const may = async (bindings: string[], operations: string[] = []): Promise<void> => {
-    const document = {
-      subjects: [{ kind: 'user', name: 'ada' }],
-      bindings: bindings.map((text) => {
-        const [role, resource, name] = text.split(':');
-        return { role, resource, ...(name && { name }) };
-      }),
-      operations,
-    };
-    expect(await answerOf('PUT /rbac/hers', document)).to.match(/^20/);
+  const grant = async (bindings: string[], operations: string[] = []): Promise<void> => {
+    expect(await answerOf('PUT /rbac/hers', { ...ada, ...may(...bindings), operations })).to.match(/^20/);
   };
-  const asAda = (call: string, body?: unknown) => answerOf(call, body, t.tokens.ada);
 
   it('show keys, sizes and masks, and in no answer but a reveal a value', async () => {
     const made = await api('POST /secrets', { name: 'openai', data: { KEY: 'canary-välue', B: '' } });
@@ -139,7 +119,7 @@ describe('secrets', function () {
   it('are seen, changed, and revealed by who is granted that, and by nobody because they are there', async () => {
     await make({ KEY: 'v' }, 'hidden');
     await make({ KEY: 'v' });
-    await may(['view:secret:openai', 'run:*', 'edit:*']);
+    await grant(['view:secret:openai', 'run:*', 'edit:*']);
     expect(await asAda('GET /secrets/openai')).to.equal('200');
     const unseen = await api('GET /secrets/hidden', undefined, t.tokens.ada);
     const absent = await api('GET /secrets/absent', undefined, t.tokens.ada);
@@ -157,12 +137,12 @@ describe('secrets', function () {
       await asAda('POST /secrets/hidden/reveal', {}),
     ];
     expect(await reveals()).to.deep.equal(['403 forbidden', '403 forbidden']);
-    await may(['view:secret:openai'], ['reveal']);
+    await grant(['view:secret:openai'], ['reveal']);
     expect(await reveals()).to.deep.equal(['200', '403 forbidden']);
     expect(await asAda('POST /secrets/absent/reveal', {}), 'as one that is there').to.equal('403 forbidden');
-    await may([], ['reveal']);
+    await grant([], ['reveal']);
     expect(await reveals()).to.deep.equal(['403 forbidden', '403 forbidden']);
-    await may(['create:secret:mine', 'edit:secret:mine']);
+    await grant(['create:secret:mine', 'edit:secret:mine']);
     expect(await asAda('POST /secrets', { name: 'other', data: {} })).to.equal('403 forbidden');
     expect(await asAda('POST /secrets', { name: 'mine', data: { K: 'v' } })).to.equal('201');
     expect(await asAda('PATCH /secrets/mine', { data: { K: 'w' } })).to.equal('200');
@@ -229,7 +209,7 @@ describe('secrets', function () {
   });
 
   it('leave a name to who had it, and to who rules; and of one that cannot be opened the others stand', async () => {
-    await may(['create:secret', 'delete:secret']);
+    await grant(['create:secret', 'delete:secret']);
     await make();
     expect(await answerOf('DELETE /secrets/openai')).to.equal('204');
     expect(await asAda('POST /secrets', { name: 'openai', data: {} })).to.equal('409 name_retired');
