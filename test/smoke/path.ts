@@ -73,7 +73,11 @@ async function checkRow({ edge, name }: Parts, status: 'active' | 'inactive'): P
     inactiveReason: status === 'active' ? null : 'publisher_gone',
     pool: { key: name, size: 1, activeCount },
   };
-  const values = Object.fromEntries(Object.keys(expected).map((key) => [key, at(answer.json, key)]));
+  mustHave(answer.json, expected);
+}
+
+function mustHave(json: unknown, expected: Record<string, unknown>): void {
+  const values = Object.fromEntries(Object.keys(expected).map((key) => [key, at(json, key)]));
   mustBe(isDeepStrictEqual(values, expected), `it is ${show(values)}, not ${show(expected)}.`);
 }
 
@@ -82,8 +86,7 @@ async function checkAgent({ edge, name, agent }: Parts, status: 'active' | 'inac
   mustBe(answer.status === 200, saying(answer));
   const inactiveReason = status === 'active' ? null : 'publisher_gone';
   const expected = { kind: 'virtual', status, inactiveReason, llm: name, pool: name };
-  const values = Object.fromEntries(Object.keys(expected).map((key) => [key, at(answer.json, key)]));
-  mustBe(isDeepStrictEqual(values, expected), `it is ${show(values)}, not ${show(expected)}.`);
+  mustHave(answer.json, expected);
 }
 
 async function inferAgent({ edge, backend, agent }: Parts): Promise<void> {

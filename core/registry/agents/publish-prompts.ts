@@ -8,7 +8,8 @@ import type { RegistryLimits } from '../names/limits.ts';
 import type { Counted } from '../names/quotas.ts';
 import { checkQuota, quotaOf } from '../resources/quota.ts';
 
-interface Prompted extends Pick<AgentOffer, 'name' | 'prompts'> {
+/** A published agent with its prompts. */
+export interface Prompted extends Pick<AgentOffer, 'name' | 'prompts'> {
   id: string;
 }
 

@@ -10,7 +10,7 @@ import type { Entry } from '../names/name-owners.ts';
 import { takeNames } from '../names/names.ts';
 import type { Counted } from '../names/quotas.ts';
 import { checkQuota, quotaOf } from '../resources/quota.ts';
-import { publishPrompts } from './publish-prompts.ts';
+import { publishPrompts, type Prompted } from './publish-prompts.ts';
 
 /** The agents of a registration. */
 export interface AgentsOffered {
@@ -101,36 +101,28 @@ export class HeldAgents {
     if (offers.length === 0) return { agents: [], isNew };
     const llmIds = await this.#llmIdsOf(trx, llms);
     const agents: PublishedAgent[] = [];
-    const fresh: { name: string; resource: 'agent'; id: string }[] = [];
+    const prompted: Prompted[] = [];
+    const fresh: ({ id: string; name: string; ownerId: string } & ReturnType<typeof columnsOf>)[] = [];
     for (const [at, offer] of offers.entries()) {
-      const { name, pinMode } = offer;
+      const { name, pinMode, prompts } = offer;
       const llmId = llmIds[at] ?? '';
       const row = this.#rows.get(name);
       const id = row?.id ?? v7();
       agents.push({ id, name, llmId, pinMode });
-      if (!row) fresh.push({ name, resource: 'agent', id });
+      prompted.push({ id, name, prompts });
       isNew ||= row === undefined || row.isUnpublished || row.sessionId !== this.#by.sessionId;
-      await (row ? change(trx, row, { offer, llmId }) : this.#insert(trx, { id, offer, llmId }));
+      if (row) await change(trx, row, { offer, llmId });
+      else fresh.push({ id, name, ownerId: this.#by.ownerId, ...columnsOf(offer, llmId) });
     }
-    await takeNames(trx, fresh);
+    if (fresh.length > 0) await trx('agents').insert(fresh);
+    await takeNames(
+      trx,
+      fresh.map(({ id, name }) => ({ name, resource: 'agent', id })),
+    );
     await this.#hold(trx, agents);
-    const of = new Map(offers.map(({ name, prompts }) => [name, prompts]));
-    const withPrompts = agents.map(({ id, name }) => ({ id, name, prompts: of.get(name) ?? [] }));
-    await publishPrompts(trx, withPrompts, { ownerId: this.#by.ownerId, user, limits });
+    await publishPrompts(trx, prompted, { ownerId: this.#by.ownerId, user, limits });
     if (fresh.length > 0) await checkQuota(trx, agent, { user, quota: quotaOf(agent, limits) });
     return { agents, isNew };
-  }
-
-  async #insert(
-    trx: Knex.Transaction,
-    { id, offer, llmId }: { id: string; offer: AgentOffer; llmId: string },
-  ): Promise<void> {
-    await trx('agents').insert({
-      id,
-      name: offer.name,
-      ownerId: this.#by.ownerId,
-      ...columnsOf(offer, llmId),
-    });
   }
 
   async #hold(trx: Knex.Transaction, agents: readonly PublishedAgent[]): Promise<void> {
