@@ -97,25 +97,31 @@ const manyMembers = ({ word }: Kind, { members }: Values): string[] | undefined 
   word === 'group' ? manySchema.safeParse(members).data : undefined;
 
 /** In the order in which they are made. @throws McpctlError `invalid_request` with what is wrong with every document. */
-export function choose(documents: readonly BackupDocument[], kinds: readonly Kind[]): Chosen[] {
+export async function choose(
+  documents: readonly BackupDocument[],
+  { kinds, owner }: { kinds: readonly Kind[]; owner: string },
+): Promise<Chosen[]> {
   const faults: Fault[] = [];
-  const chosen = kinds.flatMap((kind) => {
+  const chosen: Chosen[] = [];
+  let count = 0;
+  for (const kind of kinds) {
     const passed = new Set(['resource', 'sealed', 'owner', 'revision', ...ofServer(kind)]);
-    return documents
-      .filter(({ resource }) => resource === kind.word)
-      .flatMap((document): Chosen[] => {
-        const { fields } = withoutRetired(kind.word, document);
-        const many = manyMembers(kind, fields);
-        const own = Object.entries(fields).filter(
-          ([name]) => !passed.has(name) && !(many && name === 'members'),
-        );
-        const { success, data, error } = kind.schemas.create.safeParse(Object.fromEntries(own));
-        if (success) return [{ kind, document, values: data, ...(many && { many }) }];
+    for (const document of documents) {
+      if (document.resource !== kind.word) continue;
+      count += 1;
+      if (count % A_TURN === 0) await loopTurn(owner);
+      const { fields } = withoutRetired(kind.word, document);
+      const many = manyMembers(kind, fields);
+      const own = Object.entries(fields).filter(
+        ([name]) => !passed.has(name) && !(many && name === 'members'),
+      );
+      const { success, data, error } = kind.schemas.create.safeParse(Object.fromEntries(own));
+      if (success) chosen.push({ kind, document, values: data, ...(many && { many }) });
+      else
         for (const { path, message } of error.issues)
           faults.push({ path: `${labelOf(document)} ${path.map(String).join('.')}`.trim(), message });
-        return [];
-      });
-  });
+    }
+  }
   if (faults.length > 0) throw invalid(faults);
   return chosen;
 }

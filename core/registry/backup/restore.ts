@@ -48,10 +48,11 @@ export async function restoreAll(
   const { actor, dryRun, backup } = wanted;
   const kinds = inBackup(definitions);
   needMayRestore(actor);
-  const whole = await readWhole(wanted, { kinds, app: wanted.app, owner: actor.userId });
+  const owner = actor.userId;
+  const whole = await readWhole(wanted, { kinds, app: wanted.app, owner });
   const { header, trailer } = whole;
   const genuine = isGenuine(trailer, keyring.now());
-  const chosen = openSecrets(choose(whole.documents, kinds), {
+  const chosen = openSecrets(await choose(whole.documents, { kinds, owner }), {
     ...{ header, trailer, key: wanted.key, keyring: keyring.now(), actor },
   });
   const what = { verb: 'restore', resource: 'installation', id: header.id, name: wanted.onConflict } as const;
