@@ -68,7 +68,8 @@ export function createIdentityWatch({
   let listening: Promise<() => void> | undefined;
   /** Who was not confirmed tries again with the next look. */
   const listen = (): void => {
-    listening ??= identityHint.listen(looks.soon);
+    if (listening) return;
+    listening = identityHint.listen(looks.soon);
     listening.catch(() => (listening = undefined));
   };
   const tick = (): void => (listen(), looks.soon());
