@@ -64,7 +64,7 @@ export interface Llms {
 
 const parseLlm = (row: unknown): LlmRow => llmRowSchema.parse(row);
 /** Of a statement that returns exactly one row. */
-export const parseOne = (rows: readonly unknown[]): LlmRow => parseLlm(rows[0]);
+const parseOne = (rows: readonly unknown[]): LlmRow => parseLlm(rows[0]);
 export const parseLlms = (rows: readonly unknown[]): LlmRow[] => rows.map(parseLlm);
 
 function columnsOf(llm: LlmCreate) {

@@ -7,7 +7,8 @@ import type { ProviderOffer } from '../../member/protocol.ts';
 import { HeldAgents, type AgentsOffered, type PublishedAgent } from '../agents/publish.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
-import { changesOf, parseLlms, parseOne } from '../llms.ts';
+import { canonical } from '../canonical.ts';
+import { changesOf, parseLlms } from '../llms.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { enterNames, type Entry } from '../names/name-owners.ts';
 import { takeNames } from '../names/names.ts';
@@ -214,22 +215,32 @@ async function insertNew(trx: Knex.Transaction, r: Registration, offers: Provide
   return parseLlms(await trx('llms').insert(rows).returning<unknown[]>('*'));
 }
 
+/** One statement for all of which the same is written: a worker that comes back says of most of its llms nothing new. */
 async function revive(
   trx: Knex.Transaction,
   r: Registration,
-  { row, offer }: { row: LlmRow; offer: ProviderOffer },
-): Promise<LlmRow> {
-  const changed = changesOf(row, columnsOf(offer));
-  const isNew = Object.keys(changed).length > 0;
-  const rows = await trx('llms')
-    .where({ id: row.id })
-    .update({
+  pairs: readonly { row: LlmRow; offer: ProviderOffer }[],
+): Promise<LlmRow[]> {
+  const writes = new Map<string, { ids: string[]; columns: object }>();
+  for (const { row, offer } of pairs) {
+    const changed = changesOf(row, columnsOf(offer));
+    const isNew = Object.keys(changed).length > 0;
+    const key = canonical([changed, offer.initialStatus, offer.misconfigured]);
+    const columns = {
       ...changed,
       ...liveColumns(trx, r, offer),
-      ...(isNew ? { revision: row.revision + 1, updatedAt: trx.fn.now() } : {}),
-    })
-    .returning<unknown[]>('*');
-  return parseOne(rows);
+      ...(isNew && { revision: trx.raw('revision + 1'), updatedAt: trx.fn.now() }),
+    };
+    const write = writes.get(key) ?? { ids: [], columns };
+    write.ids.push(row.id);
+    writes.set(key, write);
+  }
+  const revived: LlmRow[] = [];
+  for (const { ids, columns } of writes.values())
+    revived.push(
+      ...parseLlms(await trx('llms').whereIn('id', ids).update(columns).returning<unknown[]>('*')),
+    );
+  return revived;
 }
 
 async function unpublish(trx: Knex.Transaction, rows: readonly LlmRow[]): Promise<LlmRow[]> {
@@ -306,8 +317,7 @@ export function register(
     needApart(r);
     const entries = [...entriesOf(r.providers, byName), ...heldAgents.entries];
     await enterNames(trx, entries, { by: r.by, ownerId: r.by.userId });
-    const llms = await insertNew(trx, r, fresh);
-    for (const pair of pairs) llms.push(await revive(trx, r, pair));
+    const llms = [...(await insertNew(trx, r, fresh)), ...(await revive(trx, r, pairs))];
     const named = new Set(names);
     const dropped = rows.filter((row) => !named.has(row.name));
     const unpublished = await unpublish(trx, dropped);
