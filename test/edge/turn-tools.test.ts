@@ -173,6 +173,19 @@ describe('a turn that waits for results of tools', function () {
     expect((await turnOf(turn)).error?.code).to.equal('tool_rounds_exceeded');
   });
 
+  it('goes with the tasks of all its rounds where its thread’s time is over', async () => {
+    const turn = await waiting();
+    await bring(turn, { c0: '3', c1: '4' }, { headers: later });
+    const next = await nextRound(turn);
+    await answered(next, { content: 'Seven.' });
+    await t.connection
+      .db('chatThreads')
+      .where({ id: turn.threadId })
+      .update({ expiresAt: new Date(0) });
+    const tasks = await t.registry.threads.deleteOutlived(turn.threadId, null);
+    expect(tasks).to.have.members([turn.taskId, next.taskId]);
+  });
+
   it('is answered through OpenAI’s door by messages of tools alone, streamed', async () => {
     const turn = await waiting();
     const messages = ['c0', 'c1'].map((id) => ({ role: 'tool', tool_call_id: id, content: id }));

@@ -169,6 +169,20 @@ export async function outlived(db: Knex, keptMs: number | null, limit: number): 
   return idsSchema.parse(rows).map(({ id }) => id);
 }
 
+/** Of all that was said in a thread, rounds before a turn's last one too: those have ended. */
+export async function tasksOf(
+  trx: Knex.Transaction,
+  id: string,
+): Promise<{ taskId: string; poolName: string; status: string }[]> {
+  const { rows } = await trx.raw<{ rows: { taskId: string; poolName: string; status: string }[] }>(
+    `select task_id, pool_name, status from chat_turns where thread_id = :id and task_id is not null
+     union all select m.task_id, c.pool_name, 'completed' from chat_messages m join chat_turns c on c.id = m.turn_id
+       where m.thread_id = :id and m.role = 'assistant' and m.task_id <> c.task_id`,
+    { id },
+  );
+  return rows;
+}
+
 /** Whoever says something in it meanwhile is waited for, and then it stays. @returns its tasks. */
 export async function deleteOutlived(
   trx: Knex.Transaction,
@@ -176,15 +190,12 @@ export async function deleteOutlived(
   keptMs: number | null,
 ): Promise<string[]> {
   await trx('chatThreads').where({ id }).forUpdate().select('id');
-  const turns = await trx('chatTurns')
-    .where({ threadId: id })
-    .whereNotNull('taskId')
-    .select<{ taskId: string }[]>('taskId');
+  const tasks = await tasksOf(trx, id);
   const { rowCount } = await trx.raw<{ rowCount: number }>(
     `delete from chat_threads t where t.id = :id and ${isOutlived}`,
     { id, keptMs },
   );
-  return rowCount === 1 ? turns.map(({ taskId }) => taskId) : [];
+  return rowCount === 1 ? tasks.map(({ taskId }) => taskId) : [];
 }
 
 /** Turns that ended so long ago, and whose tasks keep their requests still, the oldest first. */

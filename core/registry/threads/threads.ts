@@ -25,6 +25,7 @@ import {
   importMessages,
   leaveOut,
   outlived,
+  tasksOf,
   withOldBodies,
   type ImportedMessage,
   type ThreadChange,
@@ -287,20 +288,13 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     delete: (id, ownerId, author) =>
       transaction(async (trx) => {
         await lockThread(trx, { threadId: id, ownerId });
-        const { rows: turns } = await trx.raw<{
-          rows: { taskId: string; poolName: string; status: string }[];
-        }>(
-          `select task_id, pool_name, status from chat_turns where thread_id = :id and task_id is not null
-           union all select m.task_id, c.pool_name, 'completed' from chat_messages m join chat_turns c on c.id = m.turn_id
-             where m.thread_id = :id and m.role = 'assistant' and m.task_id <> c.task_id`,
-          { id },
-        );
+        const tasks = await tasksOf(trx, id);
         await trx('chatThreads').where({ id }).delete();
         await record(trx, author, { verb: 'delete', ...about({ id, ownerId }) });
-        const open = turns.filter(({ status }) => status === 'running');
+        const open = tasks.filter(({ status }) => status === 'running');
         return {
           open: open.map(({ taskId, poolName }) => ({ id: taskId, poolName })),
-          all: turns.map(({ taskId, poolName }) => ({ id: taskId, poolName })),
+          all: tasks.map(({ taskId, poolName }) => ({ id: taskId, poolName })),
         };
       }),
     async dropBodies(taskIds) {
