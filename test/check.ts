@@ -36,6 +36,8 @@ const reading: readonly Step[] = [
   { name: 'fuzz', argv: [process.execPath, '--import', 'tsx', 'test/fuzz/main.ts', '--seconds', '40'] },
 ];
 
+/** What `npm test` prints of each test that failed, and of those that failed only beside others. */
+const verdict = /^(?:FAILED|UNSTEADY) /;
 const summary = /^\d+ passed, \d+ failed, \d+ skipped$/;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -45,14 +47,20 @@ interface How {
   beside: boolean;
 }
 
-/** A step that failed is told once more beside the sum, by this many of its last lines: what is far above may be cut off. */
+/**
+ * A step that failed is told once more beside the sum, by this many of its last lines, or of the tests' verdicts; each
+ * cut to a length: what is far above may be cut off.
+ */
 const LAST_LINES = 6;
+const SHOWN_VERDICTS = 12;
+const VERDICT_CHARS = 200;
 
 interface Ended {
   code: number;
   /** The line that sums up tests, which is held back for the end. */
   tests?: string;
   lastLines: readonly string[];
+  verdicts: readonly string[];
 }
 
 function run({ argv: [command = '', ...args] }: Step, { show, beside }: How): Promise<Ended> {
@@ -60,9 +68,11 @@ function run({ argv: [command = '', ...args] }: Step, { show, beside }: How): Pr
   if (beside && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
   let tests: string | undefined;
   const lastLines: string[] = [];
+  const verdicts: string[] = [];
   const hear = (line: string): void => {
     show(line);
     if (line.trim() === '') return;
+    if (verdict.test(line)) verdicts.push(line);
     lastLines.push(line);
     if (lastLines.length > LAST_LINES) lastLines.shift();
   };
@@ -74,10 +84,10 @@ function run({ argv: [command = '', ...args] }: Step, { show, beside }: How): Pr
   return new Promise((resolve) => {
     child.on('error', (error) => {
       hear(error.message);
-      resolve({ code: 127, lastLines });
+      resolve({ code: 127, lastLines, verdicts });
     });
     child.on('close', (code) =>
-      resolve({ code: code ?? 1, lastLines, ...(tests === undefined ? {} : { tests }) }),
+      resolve({ code: code ?? 1, lastLines, verdicts, ...(tests === undefined ? {} : { tests }) }),
     );
   });
 }
@@ -96,11 +106,18 @@ async function one(step: Step, how: How): Promise<void> {
   const from = clock.elapsed();
   const result = await run(step, how);
   if (result.tests !== undefined) tests = result.tests;
+  if (step === testing) faults.push(...shortened(result.verdicts));
   if (result.code !== 0) {
     failed += 1;
     if (step !== testing) faults.push(`${step.name} failed:`, ...result.lastLines.map((line) => `  ${line}`));
   }
   rows.push(`${result.code === 0 ? 'ok    ' : 'FAILED'} ${seconds(from)}  ${step.name}`);
+}
+
+function shortened(verdicts: readonly string[]): string[] {
+  const shown = verdicts.slice(0, SHOWN_VERDICTS).map((line) => line.slice(0, VERDICT_CHARS));
+  const left = verdicts.length - shown.length;
+  return left === 0 ? shown : [...shown, `… and ${String(left)} more, above`];
 }
 
 /** What each says is shown when it has ended. */

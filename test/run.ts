@@ -15,13 +15,21 @@ import { messageOf } from '../core/errors.ts';
 import { systemClock as clock } from '../core/runtime/clock.ts';
 import { bundlePrograms } from './support/bundles.ts';
 import { lanesOf, type Lane } from './support/lanes.ts';
-import { readOutcome, replaced, summary, together, worthAnother, type Outcome } from './support/outcome.ts';
+import {
+  failures,
+  readOutcome,
+  replaced,
+  summary,
+  together,
+  worthAnother,
+  type Outcome,
+} from './support/outcome.ts';
 import { expected, readTimes, slowest, writeReport } from './support/report.ts';
 import { startTestServices } from './support/services.ts';
 import { writeTemplate } from './support/template.ts';
 
 /** More than these are no accident. */
-const MOST_AGAIN = 5;
+const MOST_AGAIN = 8;
 const BUNDLES = resolve('.boot', 'bundles');
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -135,6 +143,7 @@ async function mocha(args: readonly string[], { env, folder }: MochaRun): Promis
 try {
   const { code, outcome } = await run(process.argv.slice(2));
   process.exitCode = code;
+  if (outcome) failures(outcome).forEach(say);
   process.stdout.write(`${outcome ? summary(outcome) : '0 passed, 1 failed, 0 skipped'}\n`);
 } catch (thrown) {
   say(messageOf(thrown));

@@ -52,6 +52,14 @@ export const replaced = (first: Outcome, second: Outcome): Outcome => ({
   hung: first.hung || second.hung,
 });
 
+/** A line for each test that failed; a sentence where a process did not come to its end. */
+export function failures({ files, hung }: Outcome): string[] {
+  const each = Object.entries(files).flatMap(([file, counts]) =>
+    counts.failures.map((title) => `FAILED ${file || 'of no file'}: ${title.replace(/\s+/g, ' ')}`),
+  );
+  return hung ? [...each, 'FAILED a test process did not come to its end'] : each;
+}
+
 /** `N passed, N failed, N skipped` */
 export function summary({ files, hung }: Outcome): string {
   const sum = (of: 'passed' | 'failed' | 'skipped'): number =>
