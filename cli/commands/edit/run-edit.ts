@@ -8,7 +8,7 @@ import { PATIENCE_MS } from '../../input/timeout.ts';
 import { namedRefsOf } from '../../resources/refs.ts';
 import { typesFor } from '../../resources/types.ts';
 import { commented, documentOf, readDocument } from '../../yaml.ts';
-import { openDraft, type Draft } from './draft.ts';
+import { openDraft, type Draft } from '../../input/draft.ts';
 
 export interface EditOptions {
   /** As typed: `project a`, or `project/a`. */

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { McpctlError, messageOf } from '../../../core/errors.ts';
-import { writePrivately } from '../../../core/runtime/files/private-file.mjs';
-import { Cancelled } from '../../exit.ts';
+import { McpctlError, messageOf } from '../../core/errors.ts';
+import { writePrivately } from '../../core/runtime/files/private-file.mjs';
+import { Cancelled } from '../exit.ts';
 
 /** A file that a person edits, readable by them alone. What they typed stays until it is removed. */
 export interface Draft {
