@@ -12,6 +12,10 @@ interface AnswerLook {
   onText?: (text: string) => void;
   /** Whether it comes as fast as it is made, so that tokens per second mean something; yes. */
   live?: boolean;
+  /** What is said behind tokens per second, once the answer has ended. */
+  about?: () => string;
+  /** Whether reasoning is shown; yes. */
+  thinking?: boolean;
 }
 
 /**
@@ -21,12 +25,13 @@ interface AnswerLook {
 export async function showAnswer(
   { terminal, out, clock }: Showing,
   events: AsyncIterable<InferEvent>,
-  { onText, live = true }: AnswerLook = {},
+  { onText, live = true, about = () => '', thinking: shows = true }: AnswerLook = {},
 ): Promise<string> {
   const row = createStatusRow(terminal);
   const pace = createPace(clock);
   let text = '';
   let thinking = false;
+  let hasThought = false;
   let waiting = '';
   let drawnAt = -Infinity;
   const stopThinking = (): void => {
@@ -41,8 +46,11 @@ export async function showAnswer(
         // Once it runs there is nothing more to wait for than the answer itself.
         if (!row.set(waiting) && waiting !== 'running' && text === '' && !thinking) out.note(waiting);
       } else if (event.kind === 'reasoning') {
-        thinking = true;
-        out.dim(event.text);
+        hasThought = true;
+        if (shows) {
+          thinking = true;
+          out.dim(event.text);
+        }
       } else if (event.kind === 'text') {
         stopThinking();
         text += event.text;
@@ -61,8 +69,13 @@ export async function showAnswer(
     if (text !== '' && !text.endsWith('\n')) out.data('\n');
     row.stop();
   }
-  if (waiting === 'cut') out.note('(The answer was cut at its limit of tokens.)');
-  if (live && terminal.tty.stderr && pace.words() !== '') out.dim(`${pace.words()}\n`);
+  if (waiting === 'cut')
+    out.note(
+      hasThought && text === ''
+        ? '(Only thinking came before the limit of tokens; raise --max-tokens.)'
+        : '(The answer was cut at its limit of tokens.)',
+    );
+  if (live && terminal.tty.stderr && pace.words() !== '') out.dim(`${pace.words()}${about()}\n`);
   return text;
 }
 

@@ -16,6 +16,22 @@ export function temperatureOf(text: string): number {
   return value;
 }
 
+/** A number between 0 and 1. */
+export function shareOf(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 1))
+    throw new InvalidArgumentError('It must be between 0 and 1.');
+  return value;
+}
+
+/** A whole number, also a negative one. */
+export function wholeOf(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(value))
+    throw new InvalidArgumentError('It must be a whole number.');
+  return value;
+}
+
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, '': 1000 };
 
 /** `90`, `90s`, `10m`, `1h`, `250ms`, as milliseconds; at most 24 h. */

@@ -18,12 +18,19 @@ export type InferEvent =
   | { kind: 'waiting'; text: string }
   | { kind: 'reasoning'; text: string }
   | { kind: 'text'; text: string }
+  /** Tools are called: which, and with what, the thread has once the answer is whole. */
+  | { kind: 'calls' }
   | { kind: 'finish'; reason: string }
   | { kind: 'usage'; promptTokens: number; completionTokens: number };
 
 const text = z.string().nullish().catch(undefined);
 /** A chat's delta or message. */
-const saysSchema = z.object({ content: text, reasoning_content: text, reasoning: text });
+const saysSchema = z.object({
+  content: text,
+  reasoning_content: text,
+  reasoning: text,
+  tool_calls: z.array(z.unknown()).nullish().catch(undefined),
+});
 const answerSchema = z.object({
   choices: z
     .array(
@@ -101,6 +108,7 @@ export function* eventsOf(data: string, taskId: string | null = null): Generator
     if (reasoning) yield { kind: 'reasoning', text: reasoning };
     const content = says?.content ?? choice.text;
     if (content) yield { kind: 'text', text: content };
+    if (says?.tool_calls?.length) yield { kind: 'calls' };
     if (choice.finish_reason) yield { kind: 'finish', reason: choice.finish_reason };
   }
   if (chunk.usage) {

@@ -6,8 +6,9 @@ import {
   turnViewSchema,
 } from '../../core/agent/thread.ts';
 import { composedViewSchema } from '../../core/agent/composed-view.ts';
+import { toolCallSchema } from '../../core/agent/assemble.ts';
 import { McpctlError } from '../../core/errors.ts';
-import type { Clock } from '../../core/runtime/clock.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
 import { toTheEnd } from './follow.ts';
 import type { Call, Http } from './http.ts';
 import { ADMISSION_MS, eventsOf, ONCE_MS, type InferEvent } from './infer.ts';
@@ -42,7 +43,13 @@ const seenThreadSchema = threadViewSchema.pick({
 export type SeenThread = z.infer<typeof seenThreadSchema>;
 const seenMessageSchema = messageViewSchema
   .pick({ role: true, content: true, status: true, turn: true })
-  .extend({ inContext: z.boolean().default(true) });
+  .extend({
+    inContext: z.boolean().default(true),
+    toolCalls: z.array(toolCallSchema).optional(),
+    toolCallId: z.string().optional(),
+    servedBy: z.string().nullish(),
+  });
+type SeenCall = z.infer<typeof toolCallSchema>;
 const seenTurnSchema = turnViewSchema.pick({ threadId: true, turn: true, status: true, taskId: true });
 type SeenTurn = z.infer<typeof seenTurnSchema>;
 export type SeenMessage = z.infer<typeof seenMessageSchema>;
@@ -57,12 +64,34 @@ export interface Following {
   onPlace: (place: Place) => void;
 }
 
+/** What came of a tool that was called, as the thread is to have it. */
+export interface ToolResult {
+  tool_call_id: string;
+  content: string;
+}
+
+/** All that a turn waits for, or a part of it. */
+interface ResultsCall {
+  place: Place;
+  results: readonly ToolResult[];
+  signal?: AbortSignal;
+}
+
+export type TurnAnswer = z.infer<typeof turnAnswerSchema>;
+
 export interface TurnCalls {
   /** The answer as it comes; a connection that breaks is taken up where it broke off. */
   stream(call: TurnCall, following: Following): AsyncIterable<InferEvent>;
   /** The rest of an answer that is under way, from its first word. */
   follow(taskId: string, following: Following & { signal?: AbortSignal }): AsyncIterable<InferEvent>;
-  once(call: TurnCall): Promise<z.infer<typeof turnAnswerSchema>>;
+  once(call: TurnCall): Promise<TurnAnswer>;
+  /** The calls of tools that a turn waits for; none where it has ended. An answer that is being written down is waited for. */
+  calls(place: Place, signal: AbortSignal): Promise<SeenCall[]>;
+  /** Results for all of them: the next round, as it comes. */
+  results(call: ResultsCall, following: Following): AsyncIterable<InferEvent>;
+  resultsOnce(call: ResultsCall): Promise<TurnAnswer>;
+  /** Some of them: the turn goes on waiting. */
+  someResults(call: ResultsCall): Promise<void>;
   /** @returns where it stands, accepted and not waited for; of a call that was made before, the same. */
   async(call: TurnCall): Promise<SeenTurn>;
   cancel(place: Place): Promise<void>;
@@ -174,6 +203,50 @@ function read<T extends z.ZodType>(schema: T, answer: unknown): z.infer<T> {
   });
 }
 
+const WRITTEN_WITHIN_MS = 5_000;
+const LOOK_MS = 100;
+/** Messages of one turn that are looked through for its calls. */
+const LOOKED = 200;
+
+/** Tools that a turn calls, and what came of them. */
+function toolCalls(http: Http): Pick<TurnCalls, 'calls' | 'results' | 'resultsOnce' | 'someResults'> {
+  const at = encodeURIComponent;
+  const turnPath = ({ threadId, turn }: Place): string => `/api/v1/threads/${at(threadId)}/turns/${turn}`;
+  const post = ({ place, results, signal }: ResultsCall, stream: boolean): Call => ({
+    method: 'POST',
+    path: `${turnPath(place)}/tool-results`,
+    query: { stream: String(stream) },
+    body: results,
+    headers: { accept },
+    ...(signal ? { signal } : {}),
+  });
+  return {
+    async calls(place, signal) {
+      for (let waitedMs = 0; ; waitedMs += LOOK_MS) {
+        const { status } = read(seenTurnSchema, await http.json({ method: 'GET', path: turnPath(place) }));
+        if (status === 'waiting') break;
+        if (status !== 'running' || waitedMs >= WRITTEN_WITHIN_MS) return [];
+        await pause(LOOK_MS, signal);
+      }
+      const path = `/api/v1/threads/${at(place.threadId)}/messages`;
+      const told = read(
+        listSchema(seenMessageSchema),
+        await http.json({ method: 'GET', path, query: { last: LOOKED } }),
+      ).items.filter(({ turn }) => turn === place.turn);
+      const done = new Set(told.map(({ toolCallId }) => toolCallId));
+      const asked = told.findLast(({ role }) => role === 'assistant')?.toolCalls ?? [];
+      return asked.filter(({ id }) => !done.has(id));
+    },
+    async *results(call, following) {
+      const { events, taskId } = await openEvents(http, { ...post(call, true), limitMs: ADMISSION_MS });
+      yield* followed(http, { first: events, taskId, signal: call.signal }, following);
+    },
+    resultsOnce: async (call) =>
+      read(turnAnswerSchema, await http.json({ ...post(call, false), limitMs: ONCE_MS })),
+    someResults: async (call) => void (await http.json(post(call, false))),
+  };
+}
+
 /** What becomes of threads besides what is said in them. */
 function keepingCalls(http: Http): Pick<TurnCalls, 'drop' | 'fork' | 'rename' | 'export'> {
   const at = encodeURIComponent;
@@ -204,6 +277,7 @@ export function turnCalls(http: Http): TurnCalls {
   const at = encodeURIComponent;
   return {
     ...keepingCalls(http),
+    ...toolCalls(http),
     async *stream(call, following) {
       const { events, taskId } = await openEvents(http, {
         ...callOf(call, { stream: true }),

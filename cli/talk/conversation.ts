@@ -4,13 +4,15 @@ import type { Client } from '../net/client.ts';
 import type { Context } from '../who/context.ts';
 import { wholeMessage } from './message.ts';
 import { createPrompt } from './prompt.ts';
-import { obey, type Slashes } from './slash.ts';
+import { obey, type AskPerson, type Slashes } from './slash.ts';
 
 interface Conversation<T> {
   talk: T;
   slashes: Slashes<T>;
-  /** Says a message and shows what is answered. @returns whether Ctrl-C stopped it. */
-  exchange: (message: string) => Promise<boolean>;
+  /** Says a message and shows what is answered. @param ask one line more from the person; null after Ctrl-D. @returns whether Ctrl-C stopped it. */
+  exchange: (message: string, ask: AskPerson) => Promise<boolean>;
+  /** What is done before the first message. */
+  begin?: (ask: AskPerson) => Promise<void>;
 }
 
 /**
@@ -20,17 +22,19 @@ interface Conversation<T> {
 export async function converseWith<T>(
   ctx: Context,
   client: Client,
-  { talk, slashes, exchange }: Conversation<T>,
+  { talk, slashes, exchange, begin }: Conversation<T>,
 ): Promise<boolean> {
   const prompt = createPrompt(ctx);
+  const ask: AskPerson = (question) => prompt.question(question);
   try {
+    if (begin) await prompt.aside(() => begin(ask));
     for (;;) {
       const message = await wholeMessage(prompt);
       if (message === null) return true;
       if (message.trim() === '') continue;
-      const done = await prompt.aside(() => obeyed(ctx, client, { slashes, talk, line: message }));
+      const done = await prompt.aside(() => obeyed(ctx, client, { slashes, talk, ask, line: message }));
       if (done === 'leave') return false;
-      if (done === 'sent' && (await prompt.aside(() => exchange(message)))) prompt.arm();
+      if (done === 'sent' && (await prompt.aside(() => exchange(message, ask)))) prompt.arm();
     }
   } finally {
     prompt.close();
@@ -40,7 +44,7 @@ export async function converseWith<T>(
 async function obeyed<T>(
   ctx: Context,
   client: Client,
-  asked: { slashes: Slashes<T>; talk: T; line: string },
+  asked: { slashes: Slashes<T>; talk: T; ask: AskPerson; line: string },
 ): Promise<'sent' | 'done' | 'leave'> {
   try {
     return await obey(ctx, client, asked);

@@ -7,12 +7,16 @@ import { Cancelled } from '../exit.ts';
 export interface Prompt {
   /** @returns null after Ctrl-D. @throws Cancelled when Ctrl-C says to leave. */
   next(): Promise<string | null>;
+  /** One line, asked for while `aside` works; null after Ctrl-D. @throws Cancelled as `next`. */
+  question(text: string): Promise<string | null>;
   /** Lets go of the keyboard while `work` runs, so that Ctrl-C is a signal. */
   aside<T>(work: () => Promise<T>): Promise<T>;
   /** The next Ctrl-C leaves: the last one has just stopped an answer. */
   arm(): void;
   close(): void;
 }
+
+const PROMPT = '> ';
 
 /** Lines that arrive this close to each other were pasted, and are one message. */
 const PASTE_MS = 30;
@@ -27,7 +31,7 @@ export function createPrompt({
     input: stdin,
     output: stderr,
     terminal: true,
-    prompt: '> ',
+    prompt: PROMPT,
     historySize: 1000,
   });
   const state = { armed: false, closed: false };
@@ -51,6 +55,18 @@ export function createPrompt({
       const message = await nextMessage({ lines, interrupted, signal: interrupts.signal });
       if (message !== '') state.armed = false;
       return message;
+    },
+    async question(text) {
+      if (state.closed) return null;
+      stdin.setRawMode?.(true);
+      lines.setPrompt(text);
+      try {
+        return await nextMessage({ lines, interrupted, signal: interrupts.signal });
+      } finally {
+        lines.setPrompt(PROMPT);
+        lines.pause();
+        stdin.setRawMode?.(false);
+      }
     },
     async aside(work) {
       lines.pause();

@@ -4,10 +4,19 @@ import type { Client } from '../net/client.ts';
 import type { Context } from '../who/context.ts';
 import type { Usage } from './usage.ts';
 
+/** Asks for one line more; null: nothing is said, or nobody is there. @throws Cancelled when Ctrl-C leaves. */
+export type AskPerson = (question: string) => Promise<string | null>;
+
+interface SlashAsked<T> {
+  talk: T;
+  rest: string;
+  ask: AskPerson;
+}
+
 /** What a line that begins with `/` does in a conversation of the kind `T`. */
 export interface Slash<T> {
   about: string;
-  run(ctx: Context, client: Client, asked: { talk: T; rest: string }): Promise<void>;
+  run(ctx: Context, client: Client, asked: SlashAsked<T>): Promise<void>;
 }
 
 export interface Slashes<T> {
@@ -38,7 +47,7 @@ const leaving = ['bye', 'exit', 'quit'];
 export async function obey<T>(
   ctx: Context,
   client: Client,
-  { slashes, talk, line: text }: { slashes: Slashes<T>; talk: T; line: string },
+  { slashes, talk, ask, line: text }: { slashes: Slashes<T>; line: string } & Omit<SlashAsked<T>, 'rest'>,
 ): Promise<'sent' | 'done' | 'leave'> {
   const { commands, aliases = {}, tips = [] } = slashes;
   const [, word, rest = ''] = /^\/([a-z?]+)(?:[ \t]+(.*))?$/i.exec(text.trimEnd()) ?? [];
@@ -57,6 +66,6 @@ export async function obey<T>(
     const hint = near ? `Did you mean /${near}?` : 'See /help.';
     throw new McpctlError('usage', `/${name} is not known. ${hint} A space before it sends it as text.`);
   }
-  await command.run(ctx, client, { talk, rest: rest.trim() });
+  await command.run(ctx, client, { talk, ask, rest: rest.trim() });
   return 'done';
 }

@@ -5,6 +5,8 @@ export interface Usage {
   prompt: number;
   completion: number;
   answers: number;
+  /** Of the last answer that was counted, its prompt and itself. */
+  last?: number;
 }
 
 export const noUsage = (): Usage => ({ prompt: 0, completion: 0, answers: 0 });
@@ -16,6 +18,7 @@ export async function* counted(events: AsyncIterable<InferEvent>, usage: Usage):
     if (event.kind === 'usage') {
       usage.prompt += event.promptTokens;
       usage.completion += event.completionTokens;
+      usage.last = event.promptTokens + event.completionTokens;
     }
     yield event;
   }

@@ -1,15 +1,20 @@
+import type { AskPerson } from '../../talk/slash.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { showAnswer } from '../../answer.ts';
 import { messageSaid } from '../../talk/message.ts';
 import { noUsage } from '../../talk/usage.ts';
 import type { Client } from '../../net/client.ts';
-import { CUT_WORDS, type SeenThread } from '../../net/turns.ts';
+import { CUT_WORDS, type Place, type SeenThread, type TurnAnswer, type TurnCall } from '../../net/turns.ts';
+import { cell } from '../../say/text.ts';
 import type { Context } from '../../who/context.ts';
 import { converse } from './converse.ts';
-import { followingOf, turnCallOf, type Asking, type Talk } from './turn.ts';
+import { ask as askOnce, mayAsk } from '../../input/question.ts';
+import { askingOf, type AskingOptions } from './asking.ts';
+import { resultsOf } from './tools.ts';
+import { answerCalls, followingOf, seeing, turnCallOf, type Talk } from './turn.ts';
 import { uuidSchema } from '../../../core/names.ts';
 
-export interface ChatOptions extends Asking {
+export interface ChatOptions extends AskingOptions {
   message?: string | undefined;
   thread?: string | undefined;
   continue: boolean;
@@ -18,49 +23,91 @@ export interface ChatOptions extends Asking {
 }
 
 export async function runChat(ctx: Context, options: ChatOptions): Promise<void> {
+  const asking = await askingOf(options);
   const message = await messageSaid(ctx, options);
+  if (message !== null && asking.tools.commands.size > 0 && !asking.tools.unasked && !mayAsk(ctx))
+    throw new McpctlError(
+      'usage',
+      '--tool asks before it runs a command, and nobody can be asked here: say --yes-tools.',
+    );
   const client = await ctx.client();
   const thread = await threadMeant(client, options);
   if (options.continue && !thread)
     ctx.out.note(`There is no thread with ${options.agent} yet; a new one begins.`);
-  const talk: Talk = { asking: options, threadId: thread?.id ?? null, usage: noUsage() };
+  const talk: Talk = { asking, threadId: thread?.id ?? null, usage: noUsage() };
   if (message === null && options.output)
     throw new McpctlError('usage', '-o json is of one message: say it with --message, or send it on stdin.');
   if (message === null) return await converse(ctx, client, { talk, thread });
-  await once(ctx, client, { talk, message, async: options.async, asJson: options.output === 'json' });
+  if (options.async) return await leave(ctx, client, { talk, message });
+  if (options.output === 'json' || !asking.stream)
+    return await whole(ctx, client, { talk, message, asJson: options.output === 'json' });
+  await streamed(ctx, client, { talk, message });
 }
 
-/** One message and its answer; where the thread is said on stderr, always in the same words. */
-async function once(
+interface Once {
+  talk: Talk;
+  message: string;
+}
+
+/** Always in the same words, on stderr. */
+const sayThread = (ctx: Context, threadId: string): void => ctx.out.note(`thread: ${threadId}`);
+
+const onceCall = ({ talk, message }: Once): TurnCall =>
+  turnCallOf({ ...talk, asking: { ...talk.asking, stream: false } }, message);
+
+/** Sends a message, and waits for nothing. */
+async function leave(ctx: Context, client: Client, once: Once): Promise<void> {
+  const { threadId, taskId } = await client.turns.async(onceCall(once));
+  ctx.out.line(taskId ?? '');
+  sayThread(ctx, threadId);
+}
+
+/** Where a person is there, they are asked. */
+const askerOf =
+  (ctx: Context): AskPerson =>
+  async (question) =>
+    mayAsk(ctx) ? await askOnce(ctx, { prompt: question }) : null;
+
+/** One message and its answer in one piece, also once tools were called. */
+async function whole(
   ctx: Context,
   client: Client,
-  { talk, message, async: leaves, asJson }: { talk: Talk; message: string; async: boolean; asJson: boolean },
+  { asJson, ...once }: Once & { asJson: boolean },
 ): Promise<void> {
-  const isWhole = leaves || asJson || !talk.asking.stream;
-  const call = turnCallOf(isWhole ? { ...talk, asking: { ...talk.asking, stream: false } } : talk, message);
-  const say = (threadId: string): void => ctx.out.note(`thread: ${threadId}`);
-  if (leaves) {
-    const { threadId, taskId } = await client.turns.async(call);
-    ctx.out.line(taskId ?? '');
-    return say(threadId);
+  const { tools } = once.talk.asking;
+  let answer = await client.turns.once(onceCall(once));
+  for (;;) {
+    if (answer.backendTruncated === true) ctx.out.note(CUT_WORDS);
+    const place: Place = { threadId: answer.threadId, turn: answer.turn };
+    const calls = answer.toolCalls ?? [];
+    if (calls.length === 0 || tools.commands.size === 0) break;
+    const results = await resultsOf(ctx, calls, { tools, ask: askerOf(ctx) });
+    if (results.length < calls.length) break;
+    answer = await client.turns.resultsOnce({ place, results, signal: ctx.interrupts.signal });
   }
-  if (isWhole) {
-    const answer = await client.turns.once(call);
-    const { threadId, assistant, backendTruncated = false } = answer;
-    if (backendTruncated) ctx.out.note(CUT_WORDS);
-    if (asJson) {
-      ctx.out.data(`${JSON.stringify(answer)}\n`);
-      return say(threadId);
-    }
-    ctx.out.data(assistant.endsWith('\n') ? assistant : `${assistant}\n`);
-    return say(threadId);
-  }
-  let threadId = talk.threadId;
-  const following = followingOf(ctx, (place) => (threadId = place.threadId));
+  if (asJson) ctx.out.data(`${JSON.stringify(answer)}\n`);
+  else ctx.out.data(answer.assistant.endsWith('\n') ? answer.assistant : `${answer.assistant}\n`);
+  if (!asJson) sayWaiting(ctx, answer);
+  sayThread(ctx, answer.threadId);
+}
+
+function sayWaiting(ctx: Context, { toolCalls = [], turn }: TurnAnswer): void {
+  for (const { name, arguments: given } of toolCalls) ctx.out.dim(`→ ${cell(name)} ${cell(given)}\n`);
+  if (toolCalls.length > 0) ctx.out.note(`(Turn ${turn} waits for results of tools.)`);
+}
+
+/** One message, its answer as it comes, and what follows from the tools that it calls. */
+async function streamed(ctx: Context, client: Client, { talk, message }: Once): Promise<void> {
+  let place: Place | null = talk.threadId === null ? null : { threadId: talk.threadId, turn: 0 };
+  let called = false;
+  const following = followingOf(ctx, (now) => (place = now));
+  const call = { ...turnCallOf(talk, message), signal: ctx.interrupts.signal };
   try {
-    await showAnswer(ctx, client.turns.stream({ ...call, signal: ctx.interrupts.signal }, following));
+    const events = seeing(client.turns.stream(call, following), ({ kind }) => (called ||= kind === 'calls'));
+    await showAnswer(ctx, events, { thinking: talk.asking.thinking });
+    if (called && place) await answerCalls(ctx, client, { talk, place, ask: askerOf(ctx) });
   } finally {
-    if (threadId !== null) say(threadId);
+    if (place) sayThread(ctx, place.threadId);
   }
 }
 

@@ -1,11 +1,11 @@
 import { McpctlError } from '../../../core/errors.ts';
-import { nearest } from '../../../core/runtime/nearest.ts';
 import type { Client } from '../../net/client.ts';
 import { cell } from '../../say/text.ts';
 import type { Context } from '../../who/context.ts';
 import { usageSlash, type Slash, type Slashes } from '../../talk/slash.ts';
 import type { Place } from '../../net/turns.ts';
 import { writeNew } from '../../talk/write-new.ts';
+import { askingSlashes } from './slash-asking.ts';
 import { again, type Talk } from './turn.ts';
 
 const LISTED = 10;
@@ -34,29 +34,42 @@ async function lastOf(client: Client, { threadId }: Talk): Promise<Place> {
   return { threadId, turn };
 }
 
+/** By its number in the list, or its id. @throws McpctlError `thread_not_found`, `usage`. */
+async function threadMeant(client: Client, agent: string, said: string): Promise<{ id: string }> {
+  if (!/^\d{1,2}$/.test(said)) return await client.turns.thread(said);
+  const thread = (await client.turns.threads(agent, LISTED))[Number(said) - 1];
+  if (!thread) throw new McpctlError('usage', `There is no thread ${said}; /threads lists them.`);
+  return thread;
+}
+
 const commands: Readonly<Record<string, Slash<Talk>>> = {
   new: {
     about: 'begin another thread; this one stays',
     async run(ctx, _client, { talk }) {
       talk.threadId = null;
+      talk.leftOut = 0;
+      talk.abandons = false;
       ctx.out.note('A new thread begins with what you say next.');
     },
   },
   threads: {
     about: `list your newest threads with this agent`,
     async run(ctx, client, { talk }) {
-      for (const { id, title, turns } of await client.turns.threads(talk.asking.agent, LISTED))
+      const threads = await client.turns.threads(talk.asking.agent, LISTED);
+      if (threads.length === 0) return ctx.out.note(`There is no thread with ${talk.asking.agent} yet.`);
+      for (const [at, { id, title, turns }] of threads.entries())
         ctx.out.note(
-          `${id === talk.threadId ? '*' : ' '} ${id}  ${turns} ${turns === 1 ? 'turn' : 'turns'}  ${cell(title)}`,
+          `${id === talk.threadId ? '*' : ' '} ${at + 1}  ${id}  ${turns} ${turns === 1 ? 'turn' : 'turns'}  ${cell(title)}`,
         );
     },
   },
   resume: {
-    about: 'ID: go on in that thread',
+    about: 'N or ID: go on in that thread',
     async run(ctx, client, { talk, rest }) {
-      if (rest === '') throw new McpctlError('usage', 'Which one? Write /resume ID; /threads lists them.');
-      const { id } = await client.turns.thread(rest);
+      if (rest === '') throw new McpctlError('usage', 'Which one? Write /resume N; /threads lists them.');
+      const { id } = await threadMeant(client, talk.asking.agent, rest);
       talk.threadId = id;
+      talk.leftOut = 0;
       await tell(ctx, client, { threadId: id, last: 4 });
     },
   },
@@ -67,33 +80,11 @@ const commands: Readonly<Record<string, Slash<Talk>>> = {
       await tell(ctx, client, { threadId, last: TOLD });
     },
   },
-  personality: {
-    about: 'NAME or none: how the agent answers from now on; alone: which there are',
-    async run(ctx, client, { talk, rest }) {
-      const { agent } = talk.asking;
-      const all = await client.turns.personalities(agent);
-      if (rest === '') {
-        if (all.length === 0) return ctx.out.note(`${agent} has no personalities.`);
-        const now = talk.asking.personality ?? all.find(({ isDefault }) => isDefault)?.name;
-        for (const { name, description } of all)
-          ctx.out.note(`${name === now ? '*' : ' '} ${cell(name)}  ${cell(description)}`);
-        return;
-      }
-      const near = nearest(
-        rest,
-        all.map(({ name }) => name),
-        1,
-      )[0];
-      if (rest !== 'none' && all.every(({ name }) => name !== rest))
-        throw new McpctlError('personality_not_found', near ? `Did you mean ${near}?` : undefined);
-      talk.asking = { ...talk.asking, personality: rest };
-    },
-  },
   retry: {
     about: 'MEMBER or nothing: ask once more what was asked last; the answer before is told of no more',
-    async run(ctx, client, { talk, rest }) {
+    async run(ctx, client, { talk, rest, ask }) {
       const place = await lastOf(client, talk);
-      await again(ctx, client, { talk, place, pin: rest === '' ? undefined : rest });
+      await again(ctx, client, { talk, place, ask, pin: rest === '' ? undefined : rest });
     },
   },
   undo: {
@@ -133,6 +124,7 @@ const commands: Readonly<Record<string, Slash<Talk>>> = {
       ctx.out.note(`${made.messages.length} messages are in ${rest}.`);
     },
   },
+  ...askingSlashes,
   usage: usageSlash,
 };
 

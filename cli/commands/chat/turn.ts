@@ -4,22 +4,29 @@ import { showAnswer } from '../../answer.ts';
 import { Cancelled, failureOf } from '../../exit.ts';
 import type { Client } from '../../net/client.ts';
 import type { InferEvent } from '../../net/infer.ts';
-import type { Following, Place, TurnCall } from '../../net/turns.ts';
+import type { Following, Place, TurnAnswer, TurnCall } from '../../net/turns.ts';
+import { cell } from '../../say/text.ts';
+import type { AskPerson } from '../../talk/slash.ts';
 import { counted, type Usage } from '../../talk/usage.ts';
 import type { Context } from '../../who/context.ts';
+import { resultsOf, type Tools } from './tools.ts';
 
 /** How an agent is asked, whatever is said. */
 export interface Asking {
   agent: string;
   /** One of the agent's; `none` = none, in spite of its default. */
   personality?: string | undefined;
+  /** In place of the agent's system prompt; its other texts stay. */
+  system?: string | undefined;
   systemAppend?: string | undefined;
-  temperature?: number | undefined;
-  maxTokens?: number | undefined;
-  /** `name=value`, each a parameter of the chat, over the others. */
-  param: readonly string[];
+  /** Of the chat, over the agent's defaults; null takes a default away. */
+  params: Readonly<Record<string, unknown>>;
+  /** What it may call. */
+  tools: Tools;
   onBusy?: 'queue' | 'reject' | 'interrupt' | undefined;
   stream: boolean;
+  /** Whether reasoning is shown. */
+  thinking: boolean;
   pin?: string | undefined;
 }
 
@@ -30,52 +37,44 @@ export interface Talk {
   usage: Usage;
   /** How many older turns were left out when that was said last. */
   leftOut?: number;
+  /** Tokens that the llm takes, as it says itself. */
+  contextLength?: number | undefined;
+  /** Who answered last, where that was said. */
+  servedBy?: string | undefined;
+  /** The open turn waits for results that nobody here gives: what is said next ends it. */
+  abandons?: boolean;
 }
 
 const leftOutWords = (turns: number, tokens: number): string =>
   `(${turns === 1 ? 'An older turn is' : `${turns} older turns are`} left out: ${tokens} tokens is the limit.)`;
 
-/** A value is JSON where it is any, else text. @throws McpctlError `usage`. */
-function paramsOf(params: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(
-    params.map((param): [string, unknown] => {
-      const at = param.indexOf('=');
-      if (at < 1)
-        throw new McpctlError(
-          'usage',
-          `--param is written like top_p=0.9, and not ${JSON.stringify(param)}.`,
-        );
-      const value = param.slice(at + 1);
-      try {
-        return [param.slice(0, at), JSON.parse(value)];
-      } catch {
-        return [param.slice(0, at), value];
-      }
-    }),
-  );
-}
-
 export function turnCallOf(
-  { asking, threadId }: Pick<Talk, 'asking' | 'threadId'>,
+  { asking, threadId, abandons }: Pick<Talk, 'asking' | 'threadId' | 'abandons'>,
   message: string,
 ): TurnCall {
-  const { agent, personality, param, onBusy, systemAppend, temperature, maxTokens, pin } = asking;
-  const params = {
-    ...(temperature !== undefined && { temperature }),
-    ...(maxTokens !== undefined && { max_tokens: maxTokens }),
-    ...paramsOf(param),
-    ...(asking.stream && { stream_options: { include_usage: true } }),
-  };
+  const { agent, personality, onBusy, system, systemAppend, tools, pin } = asking;
+  const params = { ...asking.params, ...(asking.stream && { stream_options: { include_usage: true } }) };
   const body = {
     message,
     ...(personality !== undefined && { personality: personality === 'none' ? '' : personality }),
+    ...(system !== undefined && { system }),
     ...(systemAppend !== undefined && { systemAppend }),
     ...(Object.keys(params).length > 0 && { params }),
+    ...(tools.definitions.length > 0 && { tools: tools.definitions }),
     ...(onBusy !== undefined && { onBusy }),
+    ...(abandons === true && { onPending: 'abandon' }),
     ...(asking.stream && { stream: true }),
   };
   return { agent, threadId, body, pin, key: randomUUID() };
 }
+
+/** What is asked where nothing is said, to be told of what it would be made. */
+export const composeBody = ({ personality, system, systemAppend }: Asking): Record<string, unknown> => ({
+  message: '…',
+  ...(personality !== undefined && { personality: personality === 'none' ? '' : personality }),
+  ...(system !== undefined && { system }),
+  ...(systemAppend !== undefined && { systemAppend }),
+});
 
 export const followingOf = (
   { clock, out }: Pick<Context, 'clock' | 'out'>,
@@ -86,11 +85,11 @@ export const followingOf = (
   onPlace,
 });
 
-/** Says something in the thread of a talk, and shows the answer. @returns whether Ctrl-C stopped it. */
+/** Says something in the thread of a talk, and shows what is answered, also once tools were called. @returns whether Ctrl-C stopped it. */
 export async function say(
   ctx: Context,
   client: Client,
-  { talk, message }: { talk: Talk; message: string },
+  { talk, message, ask }: { talk: Talk; message: string; ask: AskPerson },
 ): Promise<boolean> {
   const call = turnCallOf(talk, message);
   let place: Place | null = null;
@@ -102,14 +101,15 @@ export async function say(
     }
     place = now;
     talk.threadId = now.threadId;
+    talk.abandons = false;
   };
   const open = (signal: AbortSignal): AsyncIterable<InferEvent> =>
     talk.asking.stream
       ? client.turns.stream({ ...call, signal }, followingOf(ctx, seen))
-      : wholeOf(client, { ...call, signal }, seen);
-  return await shown(ctx, {
-    talk,
-    open,
+      : wholeOf(client.turns.once({ ...call, signal }), seen);
+  return await shown(ctx, client, {
+    ...{ talk, ask, open },
+    place: () => place,
     stop: async () => await stopped(client, { call, place }).then(seen),
   });
 }
@@ -118,25 +118,51 @@ export async function say(
 export async function again(
   ctx: Context,
   client: Client,
-  { talk, place, pin }: { talk: Talk; place: Place; pin: string | undefined },
+  { talk, place, pin, ask }: { talk: Talk; place: Place; pin: string | undefined; ask: AskPerson },
 ): Promise<boolean> {
   let current: Place | null = null;
   const following = followingOf(ctx, (now) => (current = now));
   const open = (signal: AbortSignal): AsyncIterable<InferEvent> =>
     client.turns.retry({ place, pin, key: randomUUID(), signal }, following);
   const stop = (): Promise<void> => client.turns.cancel(current ?? { ...place, turn: place.turn + 1 });
-  return await shown(ctx, { talk, open, stop });
+  return await shown(ctx, client, { talk, ask, open, stop, place: () => current });
 }
 
 /** Shows what is left of an answer that is under way. */
 export async function rejoin(
   ctx: Context,
   client: Client,
-  { talk, place, taskId }: { talk: Talk; place: Place; taskId: string },
+  { talk, place, taskId, ask }: { talk: Talk; place: Place; taskId: string; ask: AskPerson },
 ): Promise<boolean> {
   const open = (signal: AbortSignal): AsyncIterable<InferEvent> =>
     client.turns.follow(taskId, { ...followingOf(ctx, () => undefined), signal });
-  return await shown(ctx, { talk, open, stop: () => client.turns.cancel(place) });
+  const stop = (): Promise<void> => client.turns.cancel(place);
+  return await shown(ctx, client, { talk, ask, open, stop, place: () => place });
+}
+
+/** Runs the tools that a turn waits for, and shows what is answered then, until none is called any more. */
+export async function answerCalls(
+  ctx: Context,
+  client: Client,
+  { talk, place, ask }: { talk: Talk; place: Place; ask: AskPerson },
+): Promise<boolean> {
+  const { signal: left } = ctx.interrupts;
+  const calls = await client.turns.calls(place, left);
+  if (calls.length === 0) return false;
+  const results = await resultsOf(ctx, calls, { tools: talk.asking.tools, ask });
+  if (results.length < calls.length) {
+    if (results.length > 0) await client.turns.someResults({ place, results });
+    talk.abandons = true;
+    ctx.out.note(`(Turn ${place.turn} waits for a result; what you say next goes on without it.)`);
+    return false;
+  }
+  const following = followingOf(ctx, () => undefined);
+  const open = (signal: AbortSignal): AsyncIterable<InferEvent> =>
+    talk.asking.stream
+      ? client.turns.results({ place, results, signal }, following)
+      : wholeOf(client.turns.resultsOnce({ place, results, signal }), () => undefined);
+  const stop = (): Promise<void> => client.turns.cancel(place);
+  return await shown(ctx, client, { talk, ask, open, stop, place: () => place });
 }
 
 /** Cancels the turn of a call; one that is not known yet is asked for by its key. */
@@ -150,15 +176,15 @@ async function stopped(
 }
 
 async function* wholeOf(
-  client: Client,
-  call: TurnCall,
+  answer: Promise<TurnAnswer>,
   onPlace: (place: Place) => void,
 ): AsyncGenerator<InferEvent> {
-  const { threadId, turn, assistant, reasoning, usage, finishReason, leftOut, contextLength } =
-    await client.turns.once(call);
+  const { threadId, turn, assistant, reasoning, toolCalls, usage, finishReason, leftOut, contextLength } =
+    await answer;
   onPlace({ threadId, turn, leftOut, contextLength });
   if (reasoning !== undefined) yield { kind: 'reasoning', text: reasoning };
   if (assistant !== '') yield { kind: 'text', text: assistant };
+  if (toolCalls !== undefined && toolCalls.length > 0) yield { kind: 'calls' };
   if (finishReason !== null) yield { kind: 'finish', reason: finishReason };
   if (usage)
     yield { kind: 'usage', promptTokens: usage.promptTokens, completionTokens: usage.completionTokens };
@@ -166,14 +192,28 @@ async function* wholeOf(
 
 interface Showing {
   talk: Talk;
+  ask: AskPerson;
   open: (signal: AbortSignal) => AsyncIterable<InferEvent>;
   stop: () => Promise<void>;
+  /** Where the answer is, once that was said. */
+  place: () => Place | null;
 }
 
-/** One answer; an error is said and does not end the conversation. */
-async function shown(ctx: Context, { talk, open, stop }: Showing): Promise<boolean> {
+function contextWords({ usage: { last }, contextLength }: Talk): string {
+  return last === undefined || contextLength === undefined
+    ? ''
+    : ` · context ${Math.round((100 * last) / contextLength)} %`;
+}
+
+/** One answer, and what follows from the tools that it calls; an error is said and does not end the conversation. */
+async function shown(
+  ctx: Context,
+  client: Client,
+  { talk, ask, open, stop, place }: Showing,
+): Promise<boolean> {
   const reading = new AbortController();
   let stopping: Promise<void> | undefined;
+  let called = false;
   // Lets go at once: a Ctrl-C while the answer still stops leaves the program.
   const release = ctx.interrupts.take(() => {
     release();
@@ -181,8 +221,13 @@ async function shown(ctx: Context, { talk, open, stop }: Showing): Promise<boole
     stopping.catch(() => undefined);
   });
   try {
-    await showAnswer(ctx, counted(open(reading.signal), talk.usage));
+    const events = seeing(open(reading.signal), ({ kind }) => (called ||= kind === 'calls'));
+    await showAnswer(ctx, counted(events, talk.usage), {
+      thinking: talk.asking.thinking,
+      about: () => contextWords(talk),
+    });
   } catch (thrown) {
+    called = false;
     if (ctx.interrupts.signal.aborted) throw new Cancelled();
     if (!stopping) ctx.terminal.stderr.write(failureOf(thrown).text);
   } finally {
@@ -194,5 +239,39 @@ async function shown(ctx: Context, { talk, open, stop }: Showing): Promise<boole
   } catch (thrown) {
     ctx.terminal.stderr.write(failureOf(thrown).text);
   }
-  return stopping !== undefined;
+  const where = place();
+  if (stopping || where === null) return stopping !== undefined;
+  await sayWho(ctx, client, { talk, place: where });
+  return called ? await answerCalls(ctx, client, { talk, place: where, ask }) : false;
+}
+
+/** The same events, each of them seen. */
+export async function* seeing(
+  events: AsyncIterable<InferEvent>,
+  see: (event: InferEvent) => void,
+): AsyncGenerator<InferEvent> {
+  for await (const event of events) {
+    see(event);
+    yield event;
+  }
+}
+
+/** Says who has answered where that is another than before, and why where that one is away. What cannot be asked is left unsaid. */
+async function sayWho(
+  ctx: Context,
+  client: Client,
+  { talk, place }: { talk: Talk; place: Place },
+): Promise<void> {
+  try {
+    const last = (await client.turns.messages(place.threadId, 1))[0];
+    const { servedBy: before } = talk;
+    if (last?.servedBy == null || last.servedBy === before) return;
+    talk.servedBy = last.servedBy;
+    if (before === undefined) return;
+    const status = (await client.llms.get(before)).view.status;
+    const why = status === 'active' || status === undefined ? '' : `: ${cell(before)} is ${cell(status)}`;
+    ctx.out.dim(`(Answered by ${cell(last.servedBy)}${why}.)\n`);
+  } catch (thrown) {
+    if (!(thrown instanceof McpctlError)) throw thrown;
+  }
 }

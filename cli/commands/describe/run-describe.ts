@@ -9,7 +9,7 @@ import { objectOf, printObject } from '../../say/print.ts';
 import { namedRefsOf } from '../../resources/refs.ts';
 import { linesFor } from '../../resources/shown.ts';
 import { typesFor, type Type } from '../../resources/types.ts';
-import { composedLines } from './composed-lines.ts';
+import { composedLines } from '../../talk/composed-lines.ts';
 import { eventLines } from './events.ts';
 import { llmLines } from './llm-lines.ts';
 import type { Look } from './look.ts';

@@ -18,7 +18,8 @@ describe('cli: chat', () => {
   let peer: Peer;
   let s: Session;
   let code: Promise<number>;
-  const sent = (): Peer['requests'] => peer.requests.filter(({ method }) => method === 'POST');
+  const sent = (): Peer['requests'] =>
+    peer.requests.filter(({ method, url }) => method === 'POST' && url.endsWith('/chat'));
   const talk = async (...line: string[]): Promise<void> => {
     await s.close();
     s = await startSession(peer.url, { tty: { stdin: true, stdout: true, stderr: true } });
@@ -129,7 +130,7 @@ describe('cli: chat', () => {
   it('goes on in one thread, and says how to come back', async () => {
     await talk();
     expect(s.err()).to.include(
-      'Agent: reviewer\nLLM: tiny-chat → pool tiny-chat (active)\nThread: a new one\n',
+      'Agent: reviewer\nLLM: tiny-chat → pool tiny-chat (active)\nThread: a new one; ',
     );
     s.stdin.write('one\r');
     await until(() => s.out() === 'Hello\n', 'the answer');
@@ -141,7 +142,7 @@ describe('cli: chat', () => {
       ['two', threadId],
     ]);
     s.stdin.write('/threads\r');
-    await until(() => s.err().includes(`* ${threadId}  1 turn  One`), 'the list');
+    await until(() => s.err().includes(`* 1  ${threadId}  1 turn  One`), 'the list');
     s.stdin.write('/new\r');
     await until(() => s.err().includes('A new thread begins'), 'the word');
     s.stdin.write(`/resume ${threadId}\r`);

@@ -1,6 +1,6 @@
-import type { ComposedView } from '../../../core/agent/composed-view.ts';
-import { plain } from '../../../core/runtime/plain.ts';
-import { cell } from '../../say/text.ts';
+import type { ComposedView } from '../../core/agent/composed-view.ts';
+import { plain } from '../../core/runtime/plain.ts';
+import { cell } from '../say/text.ts';
 
 const label = (word: string, value: string): string => `${`${word}:`.padEnd(13)}${value}`;
 
