@@ -15,20 +15,30 @@ export interface KeptMessage {
 /** In the place of a result that never came; it claims nothing of why. */
 const NO_RESULT = 'No result is available for this call.';
 
+/** Between results of tools and what a user says next, where no answer came of them: templates of models want turns that alternate. */
+const NO_ANSWER = JSON.stringify({ role: 'assistant', content: 'No answer was given.' });
+
 /**
  * The messages of a thread as members get them, each as JSON: every call of a tool has one result, in the order of the calls,
- * and every result its call, whatever stopped where. What is missing is said in neutral words; what is stored stays as it is.
+ * and every result its call, and users and answers alternate, whatever stopped where. What is missing is said in neutral words; what is stored stays as it is.
  * @param added the messages of the new turn, as they were sent: results of calls may be among them.
  */
 export function historyTexts(kept: readonly KeptMessage[], added: readonly AddedMessage[]): string[] {
   const texts: string[] = [];
   let open: readonly ToolCall[] = [];
   let results = new Map<string, string>();
+  let isUnanswered = false;
   const close = (): void => {
     for (const { id } of open)
       texts.push(results.get(id) ?? toolText({ toolCallId: id, content: JSON.stringify(NO_RESULT) }));
+    isUnanswered ||= open.length > 0;
     open = [];
     results = new Map();
+  };
+  const push = (role: 'user' | 'assistant', text: string): void => {
+    if (role === 'user' && isUnanswered) texts.push(NO_ANSWER);
+    isUnanswered = false;
+    texts.push(text);
   };
   const take = ({ toolCallId, text }: { toolCallId: string | null; text: string }): void => {
     const isAsked = open.some(({ id }) => id === toolCallId);
@@ -45,14 +55,14 @@ export function historyTexts(kept: readonly KeptMessage[], added: readonly Added
     // A round that was cancelled before it said anything is none.
     const saysNothing = message.content === '' && message.parts === null && !message.toolCalls?.length;
     if (message.role === 'assistant' && saysNothing) continue;
-    texts.push(messageText(message, content));
+    push(message.role, messageText(message, content));
     open = message.toolCalls ?? [];
   }
   for (const { role, toolCallId, text } of added) {
     if (role === 'tool') take({ toolCallId, text });
     else {
       close();
-      texts.push(text);
+      push(role, text);
     }
   }
   close();

@@ -142,6 +142,7 @@ describe('a turn that waits for results of tools', function () {
     expect(others.map(({ content }) => content)).to.deep.equal([
       'No result is available for this call.',
       'second',
+      'No answer was given.',
       'and?',
     ]);
     expect(codeOf(await bring(turn, { c0: 'late' }))).to.deep.equal([400, 'tool_result_mismatch']);
@@ -162,7 +163,7 @@ describe('a turn that waits for results of tools', function () {
         ({ status }) => status !== 'waiting',
       );
       expect(ended.error?.code).to.equal(how === 'late' ? 'tools_expired' : 'task_cancelled');
-      expect(await requestOf(await begin({ threadId, message: 'go on' }))).to.have.length(5);
+      expect(await requestOf(await begin({ threadId, message: 'go on' }))).to.have.length(6);
     }
   });
 

@@ -48,7 +48,43 @@ describe('the history of a thread', () => {
       const says = before.filter(
         ({ role, content, toolCalls }) => role !== 'assistant' || content !== '' || toolCalls,
       );
-      expect(countOf(texts)).to.equal(countOf([...says, ...now]));
+      const own = texts.filter(({ content }) => content !== 'No answer was given.');
+      expect(countOf(own)).to.equal(countOf([...says, ...now]));
+    });
+    fc.assert(property, { numRuns: 300 });
+  });
+
+  it('alternates between users and answers, as templates of models want it, wherever turns were given up', () => {
+    const rounds = fc.array(fc.tuple(fc.uniqueArray(ids, { minLength: 1, maxLength: 3 }), fc.nat(3)), {
+      maxLength: 3,
+    });
+    const turns = fc.array(fc.tuple(rounds, fc.constantFrom('Done.', '')), { maxLength: 6 });
+    const property = fc.property(turns, (all) => {
+      const kept = all.flatMap(([made, last]): KeptMessage[] => {
+        const asked = made.flatMap(([called, given]): KeptMessage[] => [
+          {
+            ...{ ...plain, role: 'assistant', content: '' },
+            toolCalls: called.map((id) => ({ id, name: 'f', arguments: '{}' })),
+          },
+          ...called
+            .slice(0, given)
+            .map((id): KeptMessage => ({ ...plain, role: 'tool', content: 'x', toolCallId: id })),
+        ]);
+        // A turn of which nothing was said is not told of, nor its question.
+        if (made.length === 0 && last === '') return [];
+        return [
+          { ...plain, role: 'user', content: 'q' },
+          ...asked,
+          { ...plain, role: 'assistant', content: last },
+        ];
+      });
+      const added: AddedMessage = { role: 'user', toolCallId: null, text: '{"role":"user","content":"new"}' };
+      const roles = historyTexts(kept, [added])
+        .map((text) => JSON.parse(text) as Sent)
+        .filter(({ role, tool_calls: calls }) => role === 'user' || (role === 'assistant' && !calls))
+        .map(({ role }) => role);
+      expect(roles).to.deep.equal(roles.map((_, at) => (at % 2 === 0 ? 'user' : 'assistant')));
+      expect(roles.at(-1)).to.equal('user');
     });
     fc.assert(property, { numRuns: 300 });
   });
