@@ -8,5 +8,5 @@ export type Program = 'edge' | 'scheduler' | 'worker' | 'cli';
  */
 export function programOf(name: Program): string {
   const bundles = process.env['MCPCTL_TEST_BUNDLES'];
-  return bundles ? join(bundles, `${name}.mjs`) : `dist/${name}/main.js`;
+  return bundles ? join(bundles, name === 'cli' ? 'cli.mjs' : `${name}.cjs`) : `dist/${name}/main.js`;
 }
