@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Express } from 'express';
 import { McpctlError } from '../core/errors.ts';
 import { openQueueDoor, type OpenedDoor, type QueueDoor } from '../core/queue/door.ts';
@@ -106,6 +107,8 @@ export function wireEdge(
   { config, log, connection, version, bullmqVersion, ofProcess, resources = ofThisRelease }: Wired,
   signals: Pick<EdgeDeps, 'stopping' | 'leaving'>,
 ): { deps: EdgeDeps & { queue: OpenedDoor }; services: Service[] } {
+  // Each call that is under way listens.
+  setMaxListeners(0, signals.stopping, signals.leaving);
   const [clock, bus] = [systemClock, createBus(log)];
   const { keyring, registry } = createStored({ config, connection, resources, clock, log });
   const queue = openQueueDoor({ ...config, clock, log });

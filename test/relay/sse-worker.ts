@@ -31,7 +31,7 @@ export interface Stream {
   cut(): void;
 }
 
-const WITHIN_MS = 10_000;
+const WITHIN_MS = 30_000;
 
 /** A worker of the sse transport, by raw HTTP: what the wire says, and nothing that our own worker adds. */
 export class SseWorker {
@@ -122,18 +122,20 @@ export class SseWorker {
     const line = (...lines: unknown[]): void => {
       if (!req.destroyed) req.write(lines.map((l) => `${JSON.stringify(l)}\n`).join(''));
     };
+    let stopBeating = (): void => undefined;
     const uplink: Uplink = {
       req,
       line,
       raw: (bytes) => req.write(bytes),
       beating() {
         const timer = setInterval(() => line({ beat: true }), 300);
-        const stop = (): void => clearInterval(timer);
-        answer.then(stop, stop);
-        req.once('close', stop);
+        stopBeating = () => clearInterval(timer);
+        answer.then(stopBeating, stopBeating);
+        req.once('close', stopBeating);
         return uplink;
       },
       end() {
+        stopBeating();
         req.end();
         return answer;
       },

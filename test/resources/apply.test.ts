@@ -39,7 +39,10 @@ describe('apply', function () {
       ['agents', 'name'],
       ['projects', 'name'],
     ] as const)
-      for (const one of await all(plural)) await t.call(`DELETE /api/v1/${plural}/${String(one[key])}`);
+      for (const one of await all(plural)) {
+        const { status, text } = await t.call(`DELETE /api/v1/${plural}/${String(one[key])}`);
+        expect(status, text).to.equal(204);
+      }
   });
 
   const apply = (
@@ -133,7 +136,7 @@ describe('apply', function () {
   });
 
   it('is done as its caller: another’s name is taken, what may not be written refuses all', async () => {
-    await apply([project, agent]);
+    expect(outcomes(await apply([project, agent]))).to.have.length(2);
     const asBob = { token: t.tokens.bob };
     const taken = await apply([{ ...project, name: 'mine' }, project], asBob);
     expect([taken.status, taken.json])

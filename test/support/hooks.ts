@@ -1,5 +1,6 @@
 import { appendFileSync } from 'node:fs';
 import { relative } from 'node:path';
+import { expect } from 'chai';
 import type { RootHookObject, Suite } from 'mocha';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
 import { childrenCpuMs } from './cpu.ts';
@@ -25,7 +26,16 @@ const more = (): string[] =>
     return left > 0 ? [`${kind} ×${left}`] : [];
   });
 
-/** A file that leaves a connection, a server or a child process behind fails, by name, and no other with it. */
+/** What Node takes for a leak is one, or its object says that it may have so many: a person would find it in their log. */
+const leaks: string[] = [];
+process.on('warning', ({ name, stack }) => {
+  if (name === 'MaxListenersExceededWarning') leaks.push(stack ?? name);
+});
+
+/**
+ * A file that leaves a connection, a server or a child process behind fails, by name, and no other with it; so does one
+ * in which listeners grew without a bound.
+ */
 function watch(suite: Suite): void {
   suite.afterAll('leaves nothing running', async function () {
     const until = systemClock.elapsed() + LEAVE_MS;
@@ -33,6 +43,7 @@ function watch(suite: Suite): void {
     const left = more().join(', ');
     before = open();
     note(suite.file);
+    expect(leaks.splice(0), 'listeners that nobody took away').to.deep.equal([]);
     if (left !== '') throw new Error(`${suite.file ?? suite.title} left something running: ${left}`);
   });
 }

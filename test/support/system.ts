@@ -140,6 +140,8 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     MCPCTL_PG_SCHEMA: box.schema,
     MCPCTL_HOST: '127.0.0.1',
     MCPCTL_REDIS_WORKERS: '1',
+    // Not what is tried but where it is said: a machine that is busy with other tests answers late.
+    MCPCTL_SETTLE_WAIT_MS: '20000',
     ...anyRate,
     ...env,
   };

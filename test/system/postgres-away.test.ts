@@ -45,7 +45,10 @@ describe('while Postgres is away', function () {
 
   before(async () => {
     wire = await wireToUrl(databaseUrl);
-    t = await startSystem({ DATABASE_URL: wire.url(databaseUrl) });
+    t = await startSystem({
+      DATABASE_URL: wire.url(databaseUrl),
+      MCPCTL_SETTLE_WAIT_MS: String(SETTLE_WAIT_MS),
+    });
     own = await startBackend();
     await t.startWorker([
       { name: 'desk', backend: t.backend },

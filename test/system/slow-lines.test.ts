@@ -78,10 +78,12 @@ describe('a slow line', function () {
   async function answered(model: string, content: string, edge: { url: string } = near): Promise<number> {
     let isOver = false;
     const large = chat(model, content, edge).finally(() => (isOver = true));
-    await until(
-      () => t.openTasks(model),
-      (open) => open > 0,
-    );
+    // What has to get to Postgres over a slow line is no task before it is there.
+    if (edge !== far)
+      await until(
+        () => t.openTasks(model),
+        (open) => open > 0,
+      );
     const small = await chat(model, 'hi', edge);
     expect([small.status, await small.text(), isOver]).to.have.deep.property('0', 200);
     expect(isOver, 'the little was answered first').to.equal(false);
