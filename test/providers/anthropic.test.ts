@@ -191,9 +191,11 @@ describe('the anthropic provider', () => {
           },
         ],
         max_tokens: 50,
-        temperature: 1,
         top_p: 0.5,
         stop_sequences: ['END'],
+        // The conversation has called them: Anthropic wants them told, and they are not to be called.
+        tools: ['now', 'add'].map((name) => ({ name, input_schema: { type: 'object', properties: {} } })),
+        tool_choice: { type: 'none' },
         metadata: { user_id: 'anna' },
         output_config: { effort: 'low' },
       });
@@ -211,11 +213,18 @@ describe('the anthropic provider', () => {
       const asked = await askedFor({ messages, tools, response_format: format, tool_choice: 'required' });
       expect(asked).to.deep.include({
         tools: [
-          { name: 'add', description: 'adds', input_schema: parameters, strict: true },
+          {
+            name: 'add',
+            description: 'adds',
+            input_schema: { ...parameters, additionalProperties: false },
+            strict: true,
+          },
           { name: 'now', input_schema: { type: 'object', properties: {} } },
         ],
         tool_choice: { type: 'any' },
-        output_config: { format: { type: 'json_schema', schema } },
+        output_config: {
+          format: { type: 'json_schema', schema: { ...schema, additionalProperties: false } },
+        },
       });
       const choices: [object, object | undefined][] = [
         [{}, undefined],
@@ -244,15 +253,7 @@ describe('the anthropic provider', () => {
         [{ messages, logprobs: true }, 'logprobs'],
         [{ messages, response_format: { type: 'json_object' } }, 'response_format.type'],
         [{ messages: [{ role: 'user', content: [{ type: 'input_audio' }] }] }, 'messages.0'],
-        [{ messages: [{ role: 'system', content: 'x' }] }, 'one of a user'],
-        [
-          {
-            messages: [
-              { role: 'assistant', tool_calls: [{ id: 't', function: { name: 'f', arguments: '[' } }] },
-            ],
-          },
-          'not a JSON object',
-        ],
+        [{ messages: [] }, 'messages'],
       ];
       for (const [chat, why] of refused) {
         const { last } = await read({ body: JSON.stringify(chat) });

@@ -3,7 +3,7 @@ import { systemClock } from '../../core/runtime/clock.ts';
 import { createAnthropicModels } from './anthropic/models.ts';
 import { chatCompletion, finishReasonOf } from './anthropic/to-chat.ts';
 import { createChunks } from './anthropic/to-chunks.ts';
-import { toMessages } from './anthropic/to-messages.ts';
+import { toMessages, type Given } from './anthropic/to-messages.ts';
 import { failed, type Failed } from './failed.ts';
 import { chatOver } from './http/chat.ts';
 import { createExchange } from './http/wire/exchange.ts';
@@ -24,13 +24,16 @@ const manyTokens = 16_384;
  * back. The rules for parameters are about the Messages body in both. No `warmup`: there is nothing to load.
  */
 export function createAnthropicProvider(settings: BackendSettings): LlmProvider {
-  const endpoints = endpointsAt(settings.url);
+  const endpoints = endpointsAt(settings.url, 'anthropic');
   const exchange = createExchange(settings.dialling);
   const readKey = settings.readKey ?? (() => Promise.resolve(undefined));
   const deps = { exchange, endpoints, readKey, params: settings.params, keyHeaders };
   const asking = { exchange, headers: async () => ({ ...version, ...keyHeaders(await readKey()) }) };
   const models = createAnthropicModels({ asking, endpoints });
-  const maxTokens = (model: string): number => Math.min(models.mostTokens(model) ?? usualTokens, manyTokens);
+  const limits = (model: string): Limits => {
+    const mostTokens = models.mostTokens(model);
+    return { maxTokens: Math.min(mostTokens ?? usualTokens, manyTokens), mostTokens };
+  };
 
   const answer = (call: ForwardCall): AsyncIterable<Reply> => {
     const spoken = { ...call, headers: { ...version, ...call.headers } };
@@ -38,7 +41,7 @@ export function createAnthropicProvider(settings: BackendSettings): LlmProvider 
       case 'messages':
         return forward(deps, spoken);
       case 'chat':
-        return chat(deps, spoken, maxTokens(call.model));
+        return chat(deps, spoken, limits(call.model));
       case 'completions':
       case 'embeddings':
       case 'responses':
@@ -64,15 +67,17 @@ async function* one(reply: Reply): AsyncGenerator<Reply> {
   yield reply;
 }
 
+type Limits = Omit<Given, 'streaming'>;
+
 async function* chat(
   deps: ForwardDeps,
   call: ForwardCall,
-  maxTokens: number,
+  limits: Limits,
 ): AsyncGenerator<Reply, void, undefined> {
-  const translated = toMessages(call.body, { maxTokens, streaming: call.streaming });
+  const translated = toMessages(call.body, { ...limits, streaming: call.streaming });
   if ('fault' in translated) return yield failed('invalid_request', translated.fault);
-  const { names } = translated;
-  const head = { created: Math.floor(systemClock.now() / 1_000), model: call.model, names };
+  const { tools } = translated;
+  const head = { created: Math.floor(systemClock.now() / 1_000), model: call.model, tools };
   const chunks = createChunks(head);
   for await (const reply of forward(deps, { ...call, operation: 'messages', body: translated.body })) {
     switch (reply.kind) {

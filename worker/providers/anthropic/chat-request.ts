@@ -27,7 +27,12 @@ const messageSchema = z.discriminatedUnion('role', [
     content: z.union([z.string(), z.array(z.discriminatedUnion('type', [textPart, refusalPart]))]).nullish(),
     tool_calls: z.array(toolCallSchema).nullish(),
   }),
-  z.looseObject({ role: z.literal('tool'), tool_call_id: z.string(), content: textSchema.nullish() }),
+  z.looseObject({
+    role: z.literal('tool'),
+    tool_call_id: z.string(),
+    // OpenAI knows texts alone there; agents put pictures of a screen.
+    content: z.union([z.string(), z.array(z.discriminatedUnion('type', [textPart, imagePart]))]).nullish(),
+  }),
 ]);
 export type ChatMessage = z.infer<typeof messageSchema>;
 export type UserPart = Exclude<Extract<ChatMessage, { role: 'user' }>['content'], string>[number];

@@ -17,43 +17,27 @@ export function chatId(id: string): string {
   return anthropicId(text) === id ? text : id; // not one of ours
 }
 
-/** Of names Anthropic takes no more than so many characters. */
-const MOST_NAME = 64;
-
 /**
- * Names of tools for one request, one to one. A model reads them, so what Anthropic would refuse (`files.read`, `weather/now`)
- * stays as it is but for the characters that it has no room for; who would be called alike is told apart by a number.
+ * The ids of a conversation's calls, in its order. Anthropic wants each to be its call's alone (BerriAI/litellm#23510);
+ * backends that count from 0 in each answer (`call_0`, `functions.Bash:0`) say theirs again. A later one with the same id
+ * is told apart, and what comes after it is of it.
  */
-export class ToolNames {
-  readonly #toChat = new Map<string, string>();
-  readonly #toAnthropic = new Map<string, string>();
+export class CallIds {
+  readonly #latest = new Map<string, string>();
+  readonly #used = new Set<string>();
 
-  /** @param names of the request, in any order. Those that Anthropic takes keep theirs, whoever comes first. */
-  constructor(names: readonly string[]) {
-    const isTaken = (name: string): boolean => taken.test(name) && name.length <= MOST_NAME;
-    for (const name of names) if (isTaken(name)) this.#pair(name, name);
-    for (const name of names) if (!this.#toAnthropic.has(name)) this.#pair(name, this.#free(name));
+  /** Of a call that was made. */
+  called(id: string): string {
+    const usual = anthropicId(id);
+    let sent = usual;
+    for (let n = 2; this.#used.has(sent); n += 1) sent = `${usual}_${n}`;
+    this.#used.add(sent);
+    this.#latest.set(id, sent);
+    return sent;
   }
 
-  anthropic(name: string): string {
-    return this.#toAnthropic.get(name) ?? name;
-  }
-
-  chat(name: string): string {
-    return this.#toChat.get(name) ?? name;
-  }
-
-  #pair(chat: string, anthropic: string): void {
-    this.#toAnthropic.set(chat, anthropic);
-    this.#toChat.set(anthropic, chat);
-  }
-
-  #free(name: string): string {
-    const like = name.replace(/[^a-zA-Z0-9_-]/g, '_') || 'tool';
-    for (let n = 1; ; n += 1) {
-      const end = n === 1 ? '' : `_${n}`;
-      const free = like.slice(0, MOST_NAME - end.length) + end;
-      if (!this.#toChat.has(free)) return free;
-    }
+  /** Of the call that a result is of. */
+  resultOf(id: string): string {
+    return this.#latest.get(id) ?? anthropicId(id);
   }
 }

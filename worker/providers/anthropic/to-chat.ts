@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { chatId, type ToolNames } from './ids.ts';
+import { chatId } from './ids.ts';
+import type { Tools } from './tools.ts';
 import type { Usage } from '../../../core/task/task.ts';
 
 /** From Anthropic's answers to OpenAI's. What is not understood is passed over: Anthropic adds kinds of blocks. */
@@ -61,14 +62,23 @@ export interface Head {
   /** Seconds. */
   created: number;
   model: string;
-  /** Of tools, as the request had them. */
-  names: ToolNames;
+  /** Of the request. */
+  tools: Tools;
+}
+
+function callOf(
+  { id, name: sent, input }: { id: string; name: string; input?: unknown },
+  tools: Tools,
+): object {
+  const name = tools.asked(sent);
+  const json = JSON.stringify(tools.askedInput(name, input ?? {}));
+  return { id: chatId(id), type: 'function', function: { name, arguments: json } };
 }
 
 /** The body of a `chat.completion` for a whole Messages answer; undefined when it is none. */
 export function chatCompletion(
   answer: unknown,
-  { created, model, names, usage }: Head & { usage: Usage | undefined },
+  { created, model, tools, usage }: Head & { usage: Usage | undefined },
 ): string | undefined {
   const parsed = answerSchema.safeParse(answer);
   if (!parsed.success) return undefined;
@@ -76,17 +86,7 @@ export function chatCompletion(
   const joined = (texts: readonly string[]): string | null => (texts.length > 0 ? texts.join('') : null);
   const text = joined(content.flatMap((block) => (block?.type === 'text' ? [block.text] : [])));
   const thought = joined(content.flatMap((block) => (block?.type === 'thinking' ? [block.thinking] : [])));
-  const calls = content.flatMap((block) =>
-    block?.type === 'tool_use'
-      ? [
-          {
-            id: chatId(block.id),
-            type: 'function',
-            function: { name: names.chat(block.name), arguments: JSON.stringify(block.input ?? {}) },
-          },
-        ]
-      : [],
-  );
+  const calls = content.flatMap((block) => (block?.type === 'tool_use' ? [callOf(block, tools)] : []));
   const message = {
     role: 'assistant',
     content: text,

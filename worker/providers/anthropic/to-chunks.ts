@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { jsonObject } from '../../../core/judge/parts/reason.ts';
 import type { Usage } from '../../../core/task/task.ts';
 import { chatId } from './ids.ts';
 import { cachedIn, finishReasonOf, usageBody, type Head } from './to-chat.ts';
+import type { Tools } from './tools.ts';
 
 const index = z.int().nonnegative();
 const startSchema = z.looseObject({
@@ -14,6 +16,8 @@ const blockSchema = z.looseObject({
     id: z.string().optional(),
     name: z.string().optional(),
     text: z.string().optional(),
+    thinking: z.string().optional(),
+    input: z.unknown().optional(),
   }),
 });
 const deltaSchema = z.looseObject({
@@ -30,7 +34,59 @@ const endSchema = z.looseObject({ delta: z.looseObject({ stop_reason: z.string()
 interface Call {
   /** Among the answer's tool calls. */
   at: number;
+  /** As it was asked for. */
+  name: string;
+  /** What came with its beginning: some that speak Anthropic's protocol give all of it there. */
+  input: unknown;
+  /** Pieces came, and were passed on or `held`. */
   hasArguments: boolean;
+  /** Of one whose properties are called otherwise there: they are told when all of it is. */
+  held: string | null;
+}
+
+type CallDelta = (at: number, piece: object) => string;
+
+/** The calls of one answer, by their blocks. */
+class Calls {
+  readonly #tools: Tools;
+  readonly #delta: CallDelta;
+  readonly #open = new Map<number, Call>();
+
+  constructor(tools: Tools, delta: CallDelta) {
+    this.#tools = tools;
+    this.#delta = delta;
+  }
+
+  begin(block: number, { id, sent, input }: { id: string; sent: string; input: unknown }): string[] {
+    const at = this.#open.size;
+    const name = this.#tools.asked(sent);
+    const held = this.#tools.renames(name) ? '' : null;
+    this.#open.set(block, { at, name, input, hasArguments: false, held });
+    return [this.#delta(at, { id: chatId(id), type: 'function', function: { name, arguments: '' } })];
+  }
+
+  piece(block: number, json: string): string[] {
+    const open = this.#open.get(block);
+    if (!open) return [];
+    open.hasArguments = true;
+    if (open.held === null) return [this.#said(open, json)];
+    open.held += json;
+    return [];
+  }
+
+  /** A tool without arguments has no piece at all; clients parse what they got as JSON. */
+  end(block: number): string[] {
+    const open = this.#open.get(block);
+    if (!open || (open.hasArguments && open.held === null)) return [];
+    const input: unknown = open.hasArguments ? jsonObject(open.held ?? '') : (open.input ?? {});
+    // What was cut off is told as far as it came.
+    if (input === undefined) return [this.#said(open, open.held ?? '')];
+    return [this.#said(open, JSON.stringify(this.#tools.askedInput(open.name, input)))];
+  }
+
+  #said({ at }: Call, json: string): string {
+    return this.#delta(at, { function: { arguments: json } });
+  }
 }
 
 export interface Chunks {
@@ -41,15 +97,14 @@ export interface Chunks {
 }
 
 /** Turns the events of a Messages stream into `chat.completion.chunk`s. */
-export function createChunks({ created, model, names }: Head): Chunks {
+export function createChunks({ created, model, tools }: Head): Chunks {
   let id = '';
   let cached: number | undefined;
-  const calls = new Map<number, Call>();
   const chunk = (choices: object[], more?: object): string =>
     JSON.stringify({ id, object: 'chat.completion.chunk', created, model, choices, ...more });
   const delta = (piece: object, finish: string | null = null): string =>
     chunk([{ index: 0, delta: piece, finish_reason: finish }]);
-  const call = (at: number, piece: object): string => delta({ tool_calls: [{ index: at, ...piece }] });
+  const calls = new Calls(tools, (at, piece) => delta({ tool_calls: [{ index: at, ...piece }] }));
 
   const begin = (event: unknown): string[] => {
     const message = startSchema.safeParse(event).data?.message;
@@ -60,13 +115,11 @@ export function createChunks({ created, model, names }: Head): Chunks {
   const block = (event: unknown): string[] => {
     const started = blockSchema.safeParse(event).data;
     if (!started) return [];
-    const { type, id: callId, name, text } = started.content_block;
+    const { type, id: callId, name, text, thinking, input } = started.content_block;
     if (type === 'text' && text) return [delta({ content: text })];
+    if (type === 'thinking' && thinking) return [delta({ reasoning_content: thinking })];
     if (type !== 'tool_use' || callId === undefined || name === undefined) return [];
-    const at = calls.size;
-    calls.set(started.index, { at, hasArguments: false });
-    const called = { name: names.chat(name), arguments: '' };
-    return [call(at, { id: chatId(callId), type: 'function', function: called })];
+    return calls.begin(started.index, { id: callId, sent: name, input });
   };
   const piece = (event: unknown): string[] => {
     const came = deltaSchema.safeParse(event).data;
@@ -74,16 +127,9 @@ export function createChunks({ created, model, names }: Head): Chunks {
     const { text, thinking, partial_json: json } = came.delta;
     if (text) return [delta({ content: text })];
     if (thinking) return [delta({ reasoning_content: thinking })];
-    const open = calls.get(came.index);
-    if (!json || !open) return [];
-    open.hasArguments = true;
-    return [call(open.at, { function: { arguments: json } })];
+    return json ? calls.piece(came.index, json) : [];
   };
-  /** A tool without arguments has no piece at all; clients parse what they got as JSON. */
-  const stop = (event: unknown): string[] => {
-    const open = calls.get(stopSchema.safeParse(event).data?.index ?? -1);
-    return open && !open.hasArguments ? [call(open.at, { function: { arguments: '{}' } })] : [];
-  };
+  const stop = (event: unknown): string[] => calls.end(stopSchema.safeParse(event).data?.index ?? -1);
   const end = (event: unknown): string[] => {
     const reason = endSchema.safeParse(event).data?.delta.stop_reason;
     return reason === undefined ? [] : [delta({}, finishReasonOf(reason))];

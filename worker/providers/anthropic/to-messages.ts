@@ -1,6 +1,10 @@
+import { createHash } from 'node:crypto';
 import { jsonObject } from '../../../core/judge/parts/reason.ts';
-import { anthropicId, ToolNames } from './ids.ts';
 import { chatRequestSchema, type ChatMessage, type ChatRequest, type UserPart } from './chat-request.ts';
+import { CallIds } from './ids.ts';
+import { enforcedSchema } from './schemas.ts';
+import { sourceOf } from './source.ts';
+import { Tools } from './tools.ts';
 
 type Block = Readonly<Record<string, unknown>>;
 interface Turn {
@@ -8,15 +12,23 @@ interface Turn {
   content: Block[];
 }
 
-/** `names`: of tools, as the answer has them. */
-export type Translated = { body: string; names: ToolNames } | { fault: string };
+/** `tools`: what the answer may call, and how it is called. */
+export type Translated = { body: string; tools: Tools } | { fault: string };
+
+export interface Given {
+  /** Of an answer, where the caller gives no limit: Anthropic wants one. */
+  maxTokens: number;
+  /** What the model can answer with, where that is known: a limit beyond it is refused, and would be none. */
+  mostTokens?: number | undefined;
+  streaming: boolean;
+}
 
 /**
  * The Messages body for an OpenAI chat body. `model` is left for the splice. Parameters that only tune sampling
- * and that Anthropic does not have (`seed`, penalties, `logit_bias`) are passed over, as its own compatible path does.
- * @param given `maxTokens` where the caller gives no limit: Anthropic wants one.
+ * and that Anthropic does not have (`seed`, penalties, `logit_bias`) are passed over, as its own compatible path does;
+ * values that it would refuse, where others take them, become such as it takes.
  */
-export function toMessages(text: string, given: { maxTokens: number; streaming: boolean }): Translated {
+export function toMessages(text: string, given: Given): Translated {
   const parsed = chatRequestSchema.safeParse(jsonObject(text));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -26,35 +38,51 @@ export function toMessages(text: string, given: { maxTokens: number; streaming: 
   const system = chat.messages.flatMap((m) =>
     m.role === 'system' || m.role === 'developer' ? textBlocks(m.content) : [],
   );
-  const names = new ToolNames(namesIn(chat));
-  const turns = turnsOf(chat.messages, names);
-  if ('fault' in turns) return turns;
-  const { temperature, top_p, user, stop } = chat;
+  const tools = new Tools(chat);
+  const maxTokens = chat.max_completion_tokens ?? chat.max_tokens ?? given.maxTokens;
   const body = {
     ...(system.length > 0 ? { system } : {}),
-    messages: turns.turns,
-    max_tokens: chat.max_completion_tokens ?? chat.max_tokens ?? given.maxTokens,
-    ...(temperature == null ? {} : { temperature: Math.min(temperature, 1) }), // OpenAI's reaches 2
-    ...(top_p == null ? {} : { top_p }),
-    ...stopsOf(stop),
+    messages: turnsOf(chat.messages, tools),
+    max_tokens: Math.min(maxTokens, given.mostTokens ?? maxTokens),
+    ...samplingOf(chat),
+    ...stopsOf(chat.stop),
     ...(given.streaming ? { stream: true } : {}),
-    ...(user == null ? {} : { metadata: { user_id: user } }),
-    ...toolsOf(chat, names),
+    ...userOf(chat.user),
+    ...toolsOf(chat, tools),
     ...outputOf(chat),
   };
-  return { body: JSON.stringify(body), names };
+  // Half of a pair of characters, as cut texts end with, is no text there (anthropics/claude-code#3277).
+  const whole = /\\u[dD][89a-fA-F]/.test(text) ? wellFormed : undefined;
+  return { body: JSON.stringify(body, whole), tools };
 }
 
-function namesIn({ messages, tools, tool_choice: choice }: ChatRequest): string[] {
-  const called = messages.flatMap((message) =>
-    message.role === 'assistant' ? (message.tool_calls ?? []).map((call) => call.function.name) : [],
-  );
-  const chosen = typeof choice === 'object' && choice !== null ? [choice.function.name] : [];
-  return [...(tools ?? []).map((tool) => tool.function.name), ...called, ...chosen];
+const wellFormed = (_: string, value: unknown): unknown =>
+  typeof value === 'string' ? value.toWellFormed() : value;
+
+/** OpenAI's temperature reaches 2. Newer models take one of the two alone (Vali-98/ChatterUI#564); what is usual says nothing. */
+function samplingOf({ temperature, top_p: topP }: ChatRequest): object {
+  const warm = temperature == null ? undefined : Math.min(temperature, 1);
+  if (topP == null) return warm === undefined ? {} : { temperature: warm };
+  if (warm === undefined || (warm === 1 && topP < 1)) return { top_p: topP };
+  return { temperature: warm };
 }
 
-function turnsOf(messages: readonly ChatMessage[], names: ToolNames): { turns: Turn[] } | { fault: string } {
+const MOST_USER = 256;
+const looksLikeAPerson = /@|^\+?[\d\s().-]{7,}$/;
+
+/** Addresses and numbers of people are refused, and what is long (BerriAI/litellm#10106): it is as good by another name. */
+function userOf(user: ChatRequest['user']): object {
+  if (user == null || user.trim() === '') return {};
+  const isTaken = user.length <= MOST_USER && !looksLikeAPerson.test(user);
+  return { metadata: { user_id: isTaken ? user : createHash('sha256').update(user).digest('base64url') } };
+}
+
+/** Said where a conversation must begin with a user, and did not. */
+const BEGIN: Block = { type: 'text', text: '(The conversation begins.)' };
+
+function turnsOf(messages: readonly ChatMessage[], tools: Tools): Turn[] {
   const turns: Turn[] = [];
+  const ids = new CallIds();
   const say = (role: Turn['role'], content: Block[]): void => {
     if (content.length === 0) return;
     const last = turns.at(-1);
@@ -73,23 +101,57 @@ function turnsOf(messages: readonly ChatMessage[], names: ToolNames): { turns: T
         break;
       }
       case 'tool': {
-        const content = textBlocks(message.content ?? '');
-        say('user', [{ type: 'tool_result', tool_use_id: anthropicId(message.tool_call_id), content }]);
+        const content = partBlocks(message.content ?? '');
+        say('user', [{ type: 'tool_result', tool_use_id: ids.resultOf(message.tool_call_id), content }]);
         break;
       }
-      case 'assistant': {
-        const blocks = assistantBlocks(message, names);
-        if (!blocks) return { fault: 'messages: the arguments of a tool call are not a JSON object.' };
-        say('assistant', blocks);
+      case 'assistant':
+        say('assistant', assistantBlocks(message, { tools, ids }));
         break;
-      }
     }
   }
-  const ordered = turns.map(inOrder);
-  return ordered.length > 0
-    ? { turns: withoutTail(ordered) }
-    : { fault: 'messages: one of a user is needed.' };
+  if (turns[0]?.role !== 'user') turns.unshift({ role: 'user', content: [BEGIN] });
+  return withoutTail(answered(turns).map(inOrder));
 }
+
+/**
+ * Each call with its result right behind it, once, and no result without a call: what was broken off, or cut from the
+ * front of a long conversation, is refused for ever (Kilo-Org/kilocode#5163, decocms/studio#1803).
+ */
+function answered(turns: readonly Turn[]): Turn[] {
+  const all: Turn[] = [];
+  let open: string[] = [];
+  for (const { role, content } of [...turns, { role: 'user', content: [] } as Turn]) {
+    if (role === 'assistant') {
+      open = content.flatMap((block) => (block['type'] === 'tool_use' ? [String(block['id'])] : []));
+      all.push({ role, content });
+      continue;
+    }
+    const results = new Map<string, Block>();
+    const rest: Block[] = [];
+    for (const block of content) {
+      const id = String(block['tool_use_id']);
+      if (block['type'] !== 'tool_result') rest.push(block);
+      else if (!open.includes(id)) rest.push(...contentOf(block));
+      else results.set(id, { ...block, content: [...contentOf(results.get(id)), ...contentOf(block)] });
+    }
+    for (const id of open) if (!results.has(id)) results.set(id, unanswered(id));
+    const said = [...results.values(), ...rest];
+    if (said.length > 0) all.push({ role, content: said });
+    open = [];
+  }
+  return all;
+}
+
+const contentOf = (block: Block | undefined): Block[] =>
+  Array.isArray(block?.['content']) ? (block['content'] as Block[]) : [];
+
+const unanswered = (id: string): Block => ({
+  type: 'tool_result',
+  tool_use_id: id,
+  content: [{ type: 'text', text: 'It was broken off: there is no result.' }],
+  is_error: true,
+});
 
 /** Anthropic takes what tools came to before anything else of a turn. */
 function inOrder({ role, content }: Turn): Turn {
@@ -109,6 +171,7 @@ function withoutTail(turns: Turn[]): Turn[] {
   return [...turns.slice(0, -1), { ...last, content }];
 }
 
+type ToolContent = NonNullable<Extract<ChatMessage, { role: 'tool' }>['content']>;
 type Parts = readonly Exclude<
   NonNullable<Extract<ChatMessage, { role: 'assistant' }>['content']>,
   string
@@ -130,6 +193,12 @@ function textOf(part: Parts[number]): string {
   return part.type === 'refusal' ? part.refusal : part.text;
 }
 
+/** What a tool came to. */
+function partBlocks(content: ToolContent): Block[] {
+  if (typeof content === 'string') return textBlocks(content);
+  return content.flatMap((part) => userBlocks(part));
+}
+
 function userBlocks(part: UserPart): Block[] {
   switch (part.type) {
     case 'image_url':
@@ -143,49 +212,44 @@ function userBlocks(part: UserPart): Block[] {
   }
 }
 
-/** A `data:` URL travels inside the request; any other is fetched by Anthropic, never by us. */
-function sourceOf(url: string): Block {
-  const [, mediaType, data] = /^data:([^;,]+)(?:;[^;,]+)*?;base64,(.*)$/is.exec(url) ?? [];
-  if (mediaType === undefined) return { type: 'url', url };
-  return { type: 'base64', media_type: mediaType, data };
-}
-
 function assistantBlocks(
   message: Extract<ChatMessage, { role: 'assistant' }>,
-  names: ToolNames,
-): Block[] | undefined {
-  const blocks = textBlocks(message.content ?? '');
-  for (const { id, function: called } of message.tool_calls ?? []) {
-    const input = jsonObject(called.arguments?.trim() || '{}');
-    if (!input) return undefined;
-    blocks.push({ type: 'tool_use', id: anthropicId(id), name: names.anthropic(called.name), input });
-  }
-  return blocks;
+  { tools, ids }: { tools: Tools; ids: CallIds },
+): Block[] {
+  const calls = (message.tool_calls ?? []).map(({ id, function: called }) => ({
+    type: 'tool_use',
+    id: ids.called(id),
+    name: tools.sent(called.name),
+    input: tools.sentInput(called.name, inputOf(called.arguments)),
+  }));
+  return [...textBlocks(message.content ?? ''), ...calls];
 }
 
-function toolsOf(
-  { tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest,
-  names: ToolNames,
-): object {
-  if (!tools || tools.length === 0) return {};
+/** What a model once called a tool with, and was no object, is told as Anthropic says that it be told. */
+function inputOf(json: string | null | undefined): Block {
+  const text = json?.trim() ?? '';
+  if (text === '' || text === 'null') return {};
+  return jsonObject(text) ?? { INVALID_JSON: text };
+}
+
+function toolsOf(chat: ChatRequest, tools: Tools): object {
+  const { tool_choice: choice, parallel_tool_calls: parallel } = chat;
+  const declared = tools.declared();
+  if (declared.length === 0) return {};
+  // Those of a conversation that has none any more are not to be called.
+  if (!chat.tools || chat.tools.length === 0) return { tools: declared, tool_choice: { type: 'none' } };
   const single = parallel === false ? { disable_parallel_tool_use: true } : {};
   return {
-    tools: tools.map(({ function: { name, description, parameters, strict } }) => ({
-      name: names.anthropic(name),
-      ...(description == null ? {} : { description }),
-      // A schema without a type is one of anything to others, and none to Anthropic.
-      input_schema: { type: 'object', ...(parameters ?? { properties: {} }) },
-      ...(strict === true ? { strict } : {}),
-    })),
+    tools: declared,
     ...(choice == null && parallel !== false
       ? {}
-      : { tool_choice: choiceOf(choice ?? 'auto', { single, names }) }),
+      : { tool_choice: choiceOf(choice ?? 'auto', { single, tools }) }),
   };
 }
 
 function choiceOf(
   choice: NonNullable<ChatRequest['tool_choice']>,
-  { single, names }: { single: object; names: ToolNames },
+  { single, tools }: { single: object; tools: Tools },
 ): object {
   switch (choice) {
     case 'none':
@@ -195,17 +259,18 @@ function choiceOf(
     case 'required':
       return { type: 'any', ...single };
     default:
-      return { type: 'tool', name: names.anthropic(choice.function.name), ...single };
+      return { type: 'tool', name: tools.sent(choice.function.name), ...single };
   }
 }
 
-const efforts: Readonly<Record<string, string>> = { minimal: 'low', none: 'low' };
+/** Of OpenAI's words those that Anthropic has not, as the nearest that all of its models take. */
+const efforts: Readonly<Record<string, string>> = { minimal: 'low', none: 'low', xhigh: 'high' };
 
 function outputOf({ response_format: format, reasoning_effort: effort }: ChatRequest): object {
   const config = {
     ...(effort == null ? {} : { effort: Object.hasOwn(efforts, effort) ? efforts[effort] : effort }),
     ...(format?.type === 'json_schema'
-      ? { format: { type: 'json_schema', schema: format.json_schema.schema } }
+      ? { format: { type: 'json_schema', schema: enforcedSchema(format.json_schema.schema) } }
       : {}),
   };
   return Object.keys(config).length > 0 ? { output_config: config } : {};
