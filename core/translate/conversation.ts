@@ -1,3 +1,5 @@
+import type { AlikeNames } from './alike-names.ts';
+import { chatCallId } from './chat-values.ts';
 import type { Json } from './json.ts';
 import { contentOf, textPart, type ChatCall, type ChatPart } from './parts.ts';
 
@@ -6,11 +8,17 @@ import { contentOf, textPart, type ChatCall, type ChatPart } from './parts.ts';
  * front; what a model said and the calls it made in one message; results right after the calls.
  */
 export class Conversation {
+  /** Of its tools, as chat has them. */
+  readonly names: AlikeNames;
   readonly #system: string[] = [];
   readonly #messages: Json[] = [];
   #assistant: { content: ChatPart[]; calls: ChatCall[] } | undefined;
   /** Pictures that tools gave: only a user's message can hold them. */
   #seen: ChatPart[] = [];
+
+  constructor(names: AlikeNames) {
+    this.names = names;
+  }
 
   /** Before anything else was said it is one more paragraph of the first message. */
   system(text: string): void {
@@ -35,14 +43,15 @@ export class Conversation {
 
   call(call: ChatCall): void {
     this.#flushSeen();
-    this.#open().calls.push(call);
+    const { id, name } = call;
+    this.#open().calls.push({ ...call, id: chatCallId(id), name: this.names.sent(name) });
   }
 
   result(id: string, parts: readonly ChatPart[]): void {
     this.#flushAssistant();
     const texts = parts.filter((part) => part.type === 'text');
     const seen = parts.filter((part) => part.type !== 'text');
-    this.#messages.push({ role: 'tool', tool_call_id: id, content: contentOf(texts) });
+    this.#messages.push({ role: 'tool', tool_call_id: chatCallId(id), content: contentOf(texts) });
     if (seen.length > 0) this.#seen.push(textPart(`Of the result of ${id}:`), ...seen);
   }
 

@@ -1,4 +1,6 @@
+import { chatEffort, chatNames, chatParameters, chatUser, toolNamesIn } from './chat-values.ts';
 import { Conversation } from './conversation.ts';
+import type { AlikeNames } from './alike-names.ts';
 import { isJson, kept, listOf, stringOf, type Json } from './json.ts';
 import { filePart, imagePart, responseFormat, textPart, Untranslatable, type ChatPart } from './parts.ts';
 
@@ -8,7 +10,7 @@ import { filePart, imagePart, responseFormat, textPart, Untranslatable, type Cha
  * @throws Untranslatable
  */
 export function chatOfMessages(body: Json): Json {
-  const chat = new Conversation();
+  const chat = new Conversation(chatNames(toolNamesIn(body)));
   chat.system(textOf(body['system']));
   listOf(body['messages']).forEach((message, at) => takeMessage(chat, message, `messages.${String(at)}`));
   const stop = listOf(body['stop_sequences']);
@@ -20,10 +22,10 @@ export function chatOfMessages(body: Json): Json {
     ...kept(body, ['model', 'stream', 'max_tokens', 'temperature', 'top_p', 'top_k']),
     messages: chat.messages(),
     ...(stop.length > 0 ? { stop } : {}),
-    ...(typeof user === 'string' ? { user } : {}),
-    ...(typeof effort === 'string' ? { reasoning_effort: effort === 'max' ? 'high' : effort } : {}),
+    ...(typeof user === 'string' ? { user: chatUser(user) } : {}),
+    ...(typeof effort === 'string' ? { reasoning_effort: chatEffort(effort) } : {}),
     ...responseFormat(format),
-    ...toolsOf(body),
+    ...toolsOf(body, chat.names),
   };
 }
 
@@ -111,21 +113,26 @@ function urlOf({ type, media_type: mediaType, data, url }: Json, path: string): 
   );
 }
 
-function toolsOf(body: Json): Json {
+function toolsOf(body: Json, names: AlikeNames): Json {
   const tools = listOf(body['tools']).flatMap((tool) => {
     // Those without a schema are run by Anthropic's servers.
     if (!isJson(tool) || !isJson(tool['input_schema'])) return [];
-    const described = { ...kept(tool, ['name', 'description']), parameters: tool['input_schema'] };
+    const name = stringOf(tool['name']);
+    const described = {
+      ...(name === undefined ? {} : { name: names.sent(name) }),
+      ...kept(tool, ['description']),
+      parameters: chatParameters(tool['input_schema']),
+    };
     return [{ type: 'function', function: described }];
   });
   if (tools.length === 0) return {};
   const choice = isJson(body['tool_choice']) ? body['tool_choice'] : {};
   const single = choice['disable_parallel_tool_use'] === true ? { parallel_tool_calls: false } : {};
-  const toolChoice = choiceOf(choice);
+  const toolChoice = choiceOf(choice, names);
   return { tools, ...(toolChoice === undefined ? {} : { tool_choice: toolChoice }), ...single };
 }
 
-function choiceOf({ type, name }: Json): unknown {
+function choiceOf({ type, name }: Json, names: AlikeNames): unknown {
   switch (type) {
     case 'auto':
     case 'none':
@@ -133,7 +140,7 @@ function choiceOf({ type, name }: Json): unknown {
     case 'any':
       return 'required';
     case 'tool':
-      return { type: 'function', function: { name } };
+      return { type: 'function', function: { name: typeof name === 'string' ? names.sent(name) : name } };
     default:
       return undefined;
   }

@@ -1,3 +1,5 @@
+import type { AlikeNames } from './alike-names.ts';
+import { chatEffort, chatNames, chatParameters, chatUser, toolNamesIn } from './chat-values.ts';
 import { Conversation } from './conversation.ts';
 import { isJson, kept, listOf, stringOf, type Json } from './json.ts';
 import { filePart, imagePart, responseFormat, textPart, Untranslatable, type ChatPart } from './parts.ts';
@@ -8,7 +10,7 @@ import { filePart, imagePart, responseFormat, textPart, Untranslatable, type Cha
  * @throws Untranslatable
  */
 export function chatOfResponses(body: Json): Json {
-  const chat = new Conversation();
+  const chat = new Conversation(chatNames(toolNamesIn(body)));
   chat.system(stringOf(body['instructions']) ?? '');
   const { input } = body;
   if (typeof input === 'string') chat.user([textPart(input)]);
@@ -19,11 +21,12 @@ export function chatOfResponses(body: Json): Json {
   const { format } = isJson(body['text']) ? body['text'] : {};
   return {
     ...kept(body, ['model', 'stream', ...passed]),
+    ...(typeof body['user'] === 'string' ? { user: chatUser(body['user']) } : {}),
     messages: chat.messages(),
     ...(body['max_output_tokens'] == null ? {} : { max_tokens: body['max_output_tokens'] }),
-    ...(effort == null ? {} : { reasoning_effort: effort }),
+    ...(effort == null ? {} : { reasoning_effort: typeof effort === 'string' ? chatEffort(effort) : effort }),
     ...responseFormat(format),
-    ...toolsOf(body),
+    ...toolsOf(body, chat.names),
   };
 }
 
@@ -31,7 +34,6 @@ export function chatOfResponses(body: Json): Json {
 const passed = [
   'temperature',
   'top_p',
-  'user',
   'seed',
   'stop',
   'top_k',
@@ -129,10 +131,10 @@ export function customToolsIn(body: Json): string[] {
   );
 }
 
-function toolsOf(body: Json): Json {
-  const tools = listOf(body['tools']).flatMap((tool) => (isJson(tool) ? functionOf(tool) : []));
+function toolsOf(body: Json, names: AlikeNames): Json {
+  const tools = listOf(body['tools']).flatMap((tool) => (isJson(tool) ? functionOf(tool, names) : []));
   if (tools.length === 0) return {};
-  const choice = choiceOf(body['tool_choice']);
+  const choice = choiceOf(body['tool_choice'], names);
   return {
     tools,
     ...(choice === undefined ? {} : { tool_choice: choice }),
@@ -147,27 +149,34 @@ const oneString = {
   additionalProperties: false,
 };
 
-function functionOf(tool: Json): Json[] {
-  const head = kept(tool, ['name', 'description']);
+function functionOf(tool: Json, names: AlikeNames): Json[] {
   if (typeof tool['name'] !== 'string') return [];
+  const name = names.sent(tool['name']);
+  const head = { name, ...kept(tool, ['description']) };
   switch (tool['type']) {
-    case 'function':
-      return [{ type: 'function', function: { ...head, ...kept(tool, ['parameters', 'strict']) } }];
+    case 'function': {
+      const { parameters } = tool;
+      const taken = isJson(parameters)
+        ? { parameters: chatParameters(parameters) }
+        : kept(tool, ['parameters']);
+      return [{ type: 'function', function: { ...head, ...taken, ...kept(tool, ['strict']) } }];
+    }
     case 'custom': {
       const { definition } = isJson(tool['format']) ? tool['format'] : {};
       const grammar =
         typeof definition === 'string' ? `\n\nThe input follows this grammar:\n${definition}` : '';
       const description = `${stringOf(tool['description']) ?? ''}${grammar}`;
-      return [{ type: 'function', function: { name: tool['name'], description, parameters: oneString } }];
+      return [{ type: 'function', function: { name, description, parameters: oneString } }];
     }
     default:
       return []; // somebody's server would run it, and there is none
   }
 }
 
-function choiceOf(choice: unknown): unknown {
+function choiceOf(choice: unknown, names: AlikeNames): unknown {
   if (!isJson(choice)) return choice ?? undefined;
+  const { name } = choice;
   if (choice['type'] === 'function' || choice['type'] === 'custom')
-    return { type: 'function', function: { name: choice['name'] } };
+    return { type: 'function', function: { name: typeof name === 'string' ? names.sent(name) : name } };
   return choice['type'] === 'allowed_tools' ? choice['mode'] : 'auto';
 }

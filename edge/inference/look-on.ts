@@ -83,6 +83,7 @@ async function formFor(row: TaskRow, requestBody: string | null): Promise<Form> 
     wantsUsage: false,
     encoding: 'float',
     customTools: [],
+    toolNames: [],
     stops: [],
   } as const;
   if (requestBody === null || row.operation === 'mcp') return formOf(row, nothing, true);

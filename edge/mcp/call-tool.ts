@@ -139,6 +139,7 @@ function requestOf({ id, server, tool, params }: Understood): InferenceRequest {
     wantsUsage: false,
     encoding: 'float',
     customTools: [],
+    toolNames: [],
     stops: [],
     formAs: toolForm(id),
     // Of a model: no member is chosen by it.

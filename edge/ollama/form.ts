@@ -1,3 +1,4 @@
+import { chatNames } from '../../core/translate/chat-values.ts';
 import type { McpctlError } from '../../core/errors.ts';
 import { isJson, jsonObject } from '../../core/judge/parts/reason.ts';
 import type { Usage } from '../../core/task/task.ts';
@@ -39,7 +40,7 @@ export class OllamaForm implements Form {
     this.#now = now;
     this.#startedAt = startedAt;
     this.#chunks = new ChunkForm('chat', { ...options, wantsUsage: true });
-    this.#order = new BlockOrder(options.taskId);
+    this.#order = new BlockOrder(options.taskId, chatNames(options.toolNames));
   }
 
   event(data: string): Frame[] {

@@ -11,7 +11,7 @@ const form = (source: 'v1' | 'infer', wantsUsage: boolean | 'continuous'): Form 
       llmName: 'desk',
       source,
     },
-    { model: 'alias', wantsUsage, encoding: 'float', customTools: [], stops: [] },
+    { model: 'alias', wantsUsage, encoding: 'float', customTools: [], toolNames: [], stops: [] },
   );
 
 const text = fc

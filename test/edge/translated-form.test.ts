@@ -10,10 +10,19 @@ const createdAt = new Date(1_700_000_000_000);
 
 function form(
   operation: Operation,
-  { resumable = false, customTools = [] as string[], stops = [] as string[] } = {},
+  {
+    resumable = false,
+    customTools = [] as string[],
+    toolNames = [] as string[],
+    stops = [] as string[],
+  } = {},
 ): Form {
   const row = { id: taskId, operation, createdAt, llmName: 'desk', source: 'v1' as const };
-  return formOf(row, { model: 'alias', wantsUsage: false, encoding: 'float', customTools, stops }, resumable);
+  return formOf(
+    row,
+    { model: 'alias', wantsUsage: false, encoding: 'float', customTools, toolNames, stops },
+    resumable,
+  );
 }
 
 interface Answer {
@@ -220,6 +229,22 @@ describe('a chat answer in another protocol', () => {
       chunks({ reasoning: '', text: 'a', calls: [], finish: 'stop' }, [], false)[0] ?? '',
     );
     expect(JSON.parse(first?.data ?? '')).to.include({ type: 'response.in_progress', sequence_number: 1 });
+  });
+
+  it('calls tools by the names that were asked for, whatever they are called in chat', () => {
+    const long = 'x'.repeat(70);
+    const toolNames = [long, 'x'.repeat(64)];
+    for (const operation of ['responses', 'messages'] as const) {
+      const answer = form(operation, { toolNames });
+      const call = { id: 'c', type: 'function', function: { name: `${'x'.repeat(62)}_2`, arguments: '{}' } };
+      const delta = { role: 'assistant', tool_calls: [{ index: 0, ...call }] };
+      const chunk = { choices: [{ index: 0, delta, finish_reason: 'tool_calls' }] };
+      const frames = [...answer.event(JSON.stringify(chunk)), ...answer.last(null)];
+      expect(frames.map(({ data }) => data).join('\n')).to.contain(`"name":"${long}"`);
+      const message = { role: 'assistant', content: null, tool_calls: [call] };
+      const whole = { choices: [{ index: 0, message, finish_reason: 'tool_calls' }] };
+      expect(form(operation, { toolNames }).whole(JSON.stringify(whole))).to.contain(`"name":"${long}"`);
+    }
   });
 
   it('gives what tools that take plain text were given as that text', () => {

@@ -7,6 +7,57 @@ const chatOf = (operation: 'responses' | 'messages', body: object): Record<strin
   chatBodyOf(operation, JSON.stringify(body));
 
 describe('a request of another protocol as chat', () => {
+  it('has values that chat takes, where those of other protocols are wider: each seen refused', () => {
+    const long = `mcp__ymir-privileged__get_failed_pipeline_jobs_from_merge_request`; // packit/ai-workflows#619
+    const id = 'fc_0f0e50a1476a6c35006912c58dc9f8819192c25864eb16f07f'; // agno-agi/agno#5382
+    const user = `user_${'a'.repeat(64)}_account__session_0190a5f0-0000-7000-8000-000000000001`; // Claude Code's
+    const messages = chatOf('messages', {
+      max_tokens: 9,
+      metadata: { user_id: user },
+      output_config: { effort: 'max' },
+      tools: [
+        { name: long, input_schema: { type: 'object' } },
+        { name: long.slice(0, 64), input_schema: { type: 'object' } },
+      ],
+      tool_choice: { type: 'tool', name: long },
+      messages: [
+        { role: 'user', content: 'x' },
+        { role: 'assistant', content: [{ type: 'tool_use', id, name: long, input: {} }] },
+        { role: 'user', content: [{ type: 'tool_result', tool_use_id: id, content: 'y' }] },
+      ],
+    });
+    const responses = chatOf('responses', {
+      user,
+      reasoning: { effort: 'xhigh' },
+      tools: [
+        { type: 'function', name: long, parameters: { type: 'object' } },
+        { type: 'custom', name: long.slice(0, 64) },
+      ],
+      tool_choice: { type: 'function', name: long },
+      input: [
+        { role: 'user', content: 'x' },
+        { type: 'function_call', call_id: id, name: long, arguments: '{}' },
+        { type: 'function_call_output', call_id: id, output: 'y' },
+      ],
+    });
+    const name = `${long.slice(0, 62)}_2`;
+    for (const chat of [messages, responses]) {
+      expect(chat).to.have.nested.property('tools[0].function.name', name);
+      expect(chat).to.have.nested.property('tools[1].function.name', long.slice(0, 64));
+      expect(chat).to.have.deep.nested.property('tools[0].function.parameters', {
+        type: 'object',
+        properties: {},
+      });
+      expect(chat).to.have.nested.property('tool_choice.function.name', name);
+      expect(chat).to.have.nested.property('messages[1].tool_calls[0].function.name', name);
+      const called = chat['messages'] as { tool_calls?: { id: string }[]; tool_call_id?: string }[];
+      expect(called[2]?.tool_call_id).to.equal(called[1]?.tool_calls?.[0]?.id);
+      expect(called[2]?.tool_call_id).to.have.lengthOf.at.most(40);
+      expect(chat['user']).to.have.lengthOf.at.most(64);
+      expect(chat['reasoning_effort']).to.equal('high');
+    }
+  });
+
   it('is what Codex CLI sends: instructions, developer texts, tools of all kinds, a turn with a call', () => {
     // Shape: openai/codex codex-rs/core/src/client_common.rs and client.rs (ResponsesApiRequest).
     const chat = chatOf('responses', {

@@ -140,6 +140,7 @@ const forms: readonly (() => Form)[] = [
       wantsUsage: true,
       encoding: 'base64' as const,
       customTools: [],
+      toolNames: [],
       stops: ['x'],
     };
     return formOf(row, asked);
@@ -151,7 +152,7 @@ const forms: readonly (() => Form)[] = [
 ];
 const optionsOfForm = {
   ...{ taskId: 'a-task', model: 'm', createdS: 0, v1: true, resumable: false },
-  ...{ wantsUsage: true, encoding: 'float' as const, customTools: [], stops: [] },
+  ...{ wantsUsage: true, encoding: 'float' as const, customTools: [], toolNames: [], stops: [] },
 };
 
 /** Words that mean something in an answer, and some that every object has, in any place and of any kind. */

@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
 import type { Operation, TaskOperation } from '../../../core/llm.ts';
 import { listOf } from '../../../core/translate/json.ts';
+import { chatNames, toolNamesIn } from '../../../core/translate/chat-values.ts';
+import { isTranslated } from '../../../core/translate/member-body.ts';
 import { customToolsIn } from '../../../core/translate/responses-request.ts';
 import type { MakeForm } from '../form/form.ts';
 import { inSlices, shapeOf, type JsonShape } from '../../../core/text/json-shape.ts';
@@ -61,6 +63,8 @@ export interface InferenceRequest {
   encoding: 'float' | 'base64';
   /** Tools of a Responses call that take plain text. */
   customTools: readonly string[];
+  /** The tools of a Responses or Messages call, where some are called otherwise in chat. */
+  toolNames: readonly string[];
   /** Sequences that end a Messages call. */
   stops: readonly string[];
   /** How the answer looks where the door speaks another protocol than the operation's. */
@@ -90,6 +94,13 @@ function listIn(body: string, { members }: JsonShape, name: 'tools' | 'stop_sequ
 
 const textsIn = (list: unknown): string[] => listOf(list).filter((item) => typeof item === 'string');
 
+/** All of the names, where one of them is not taken as it is: what the others are called may depend on it. */
+function oddNamesIn(body: string, looked: JsonShape): string[] {
+  if (!memberOf(looked.members, 'tools')) return [];
+  const names = toolNamesIn({ tools: listIn(body, looked, 'tools') });
+  return chatNames(names).areSame ? [] : names;
+}
+
 interface Looking {
   /** Of the text, where that was looked at before. */
   shape?: JsonShape | undefined;
@@ -117,6 +128,7 @@ export async function readRequest(
     wantsUsage: usage === true && continuous === true ? 'continuous' : usage === true,
     encoding: data['encoding_format'] === 'base64' ? 'base64' : 'float',
     customTools: operation === 'responses' ? customToolsIn({ tools: listIn(body, looked, 'tools') }) : [],
+    toolNames: isTranslated(operation) ? oddNamesIn(body, looked) : [],
     stops: operation === 'messages' ? textsIn(listIn(body, looked, 'stop_sequences')) : [],
     needs: needsOf(operation, data),
   };

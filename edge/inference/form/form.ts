@@ -64,6 +64,8 @@ export interface FormOptions {
   encoding: 'float' | 'base64';
   /** Tools of a Responses call that take plain text. */
   customTools: readonly string[];
+  /** The tools of a Responses or Messages call, where some are called otherwise in chat. */
+  toolNames: readonly string[];
   /** Sequences that end a Messages call. */
   stops: readonly string[];
 }

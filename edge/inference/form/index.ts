@@ -12,7 +12,10 @@ import { TranslatingForm } from '../translate/form.ts';
 export type { Form };
 
 /** What the caller had asked for; a body that was dropped asked for nothing special. */
-type Asked = Pick<InferenceRequest, 'model' | 'wantsUsage' | 'encoding' | 'customTools' | 'stops' | 'formAs'>;
+type Asked = Pick<
+  InferenceRequest,
+  'model' | 'wantsUsage' | 'encoding' | 'customTools' | 'toolNames' | 'stops' | 'formAs'
+>;
 
 /** Whether the frames of its answer have ids, so that its caller may go on after any of them. */
 export const hasIds = ({ source }: Pick<TaskRow, 'source'>): boolean =>
@@ -21,7 +24,7 @@ export const hasIds = ({ source }: Pick<TaskRow, 'source'>): boolean =>
 /** The form of the answer to a task. */
 export function formOf(
   row: Pick<TaskRow, 'id' | 'operation' | 'createdAt' | 'llmName' | 'source'>,
-  { model, wantsUsage, encoding, customTools, stops, formAs }: Asked,
+  { model, wantsUsage, encoding, customTools, toolNames, stops, formAs }: Asked,
   resumable = hasIds(row),
 ): Form {
   const createdS = Math.floor(row.createdAt.getTime() / 1_000);
@@ -34,6 +37,7 @@ export function formOf(
     wantsUsage,
     encoding,
     customTools,
+    toolNames,
     stops,
   };
   return formAs ? formAs(options) : newForm(row.operation, options);

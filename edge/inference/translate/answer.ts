@@ -10,6 +10,8 @@ export interface AnswerOptions {
   createdS: number;
   /** Tools that take plain text (`InferenceRequest.customTools`). */
   customTools: readonly string[];
+  /** Its tools, where some are called otherwise in chat (`InferenceRequest.toolNames`). */
+  toolNames: readonly string[];
   /** Sequences at which a Messages call ends (`InferenceRequest.stops`). */
   stops: readonly string[];
 }

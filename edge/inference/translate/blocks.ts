@@ -1,3 +1,4 @@
+import type { AlikeNames } from '../../../core/translate/alike-names.ts';
 import type { Piece } from './pieces.ts';
 
 /** A part of an answer that is said in one go: what it thinks, a text, a refusal, a call of a tool. */
@@ -22,12 +23,15 @@ type Said = Exclude<Piece, { kind: 'finish' | 'usage' }>;
 export class BlockOrder {
   readonly blocks: Block[] = [];
   readonly #taskId: string;
+  readonly #names: AlikeNames;
   readonly #calls = new Map<number, Block>();
   #open: Block | undefined;
   #waiting: Said[] = [];
 
-  constructor(taskId: string) {
+  /** @param names of the tools that may be called, as the member has them. */
+  constructor(taskId: string, names: AlikeNames) {
     this.#taskId = taskId;
+    this.#names = names;
   }
 
   take(piece: Said): Step[] {
@@ -77,7 +81,13 @@ export class BlockOrder {
     const [id, name] = piece.kind === 'call' ? [piece.id, piece.name] : [];
     const usual =
       piece.kind === 'call' ? `call_${this.#taskId.replaceAll('-', '')}_${String(piece.index)}` : '';
-    const block: Block = { kind: piece.kind, at, text: '', id: id ?? usual, name: name ?? '' };
+    const block: Block = {
+      kind: piece.kind,
+      at,
+      text: '',
+      id: id ?? usual,
+      name: this.#names.asked(name ?? ''),
+    };
     if (piece.kind === 'call') this.#calls.set(piece.index, block);
     this.blocks.push(block);
     this.#open = block;

@@ -1,5 +1,6 @@
 import type { McpctlError } from '../../../core/errors.ts';
 import type { TaskBodies } from '../../../core/registry/tasks/tasks.ts';
+import { chatNames } from '../../../core/translate/chat-values.ts';
 import { isTranslated, type Translated } from '../../../core/translate/member-body.ts';
 import type { TaskRow, Usage } from '../../../core/task/task.ts';
 import { ChunkForm } from '../form/chunks.ts';
@@ -17,7 +18,8 @@ const speakings = { responses: responsesAnswer, messages: messagesAnswer } satis
 >;
 
 function readerOf(operation: Translated, options: AnswerOptions): ChatReader {
-  return new ChatReader(new BlockOrder(options.taskId), speakings[operation](options));
+  const order = new BlockOrder(options.taskId, chatNames(options.toolNames));
+  return new ChatReader(order, speakings[operation](options));
 }
 
 export function chatUsageOf(usage: Usage | null): ChatUsage | null {
@@ -40,11 +42,20 @@ export async function asAskedFor(row: TaskRow, bodies: TaskBodies): Promise<Task
   if (!isTranslated(row.operation) || body === null) return bodies;
   const {
     customTools = [],
+    toolNames = [],
     stops = [],
     model = row.llmName,
   } = requestBody === null ? {} : await readRequest(row.operation, requestBody, { owner: row.ownerId });
   const createdS = Math.floor(row.createdAt.getTime() / 1_000);
-  const whole = translatedWhole(row.operation, { taskId: row.id, model, createdS, customTools, stops, body });
+  const whole = translatedWhole(row.operation, {
+    taskId: row.id,
+    model,
+    createdS,
+    customTools,
+    toolNames,
+    stops,
+    body,
+  });
   return { ...bodies, responseBody: whole ?? body };
 }
 
