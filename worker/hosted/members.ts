@@ -7,7 +7,7 @@ import { Gate } from '../work/gate.ts';
 import { asMember } from '../providers/adapt.ts';
 import { withoutSecret } from '../providers/http/scrub.ts';
 import type { Dialling } from '../providers/http/wire/exchange.ts';
-import { endpointsAt } from '../providers/http/url.ts';
+import { endpointsAt, writtenAs } from '../providers/http/url.ts';
 import { isProviderType, providerTypes } from '../providers/index.ts';
 import type { MemberCall, Reply } from '../providers/provider.ts';
 import { Slots } from '../../core/member/slots.ts';
@@ -174,7 +174,7 @@ export class HostedMembers {
 }
 
 function backendOf({ type, url }: PublicLlm): string {
-  return `${type} ${endpointsAt(url).models.href}`;
+  return `${type} ${endpointsAt(url, writtenAs(type)).models.href}`;
 }
 
 function usualConcurrency(type: string): number {

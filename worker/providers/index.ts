@@ -34,7 +34,9 @@ export const providerTypes = {
     url: 'http://127.0.0.1:11434/v1',
     maxConcurrency: 1,
     create: (settings) =>
-      createOllamaProvider(settings, (ways) => createOpenAiProvider({ ...settings, ways })),
+      createOllamaProvider(settings, (ways) =>
+        createOpenAiProvider({ ...settings, ways, written: 'ollama' }),
+      ),
   },
 } as const satisfies Record<string, ProviderType>;
 

@@ -29,7 +29,7 @@ export function createOllamaProvider(
   settings: BackendSettings,
   overOpenAi: (ways: OllamaWays) => LlmProvider & Required<Pick<LlmProvider, 'forward'>>,
 ): LlmProvider {
-  const endpoints = endpointsAt(settings.url);
+  const endpoints = endpointsAt(settings.url, 'ollama');
   const readKey = settings.readKey ?? (() => Promise.resolve(undefined));
   const exchange = createExchange(settings.dialling);
   const asking = { exchange, headers: async () => keyHeader(await readKey()) };

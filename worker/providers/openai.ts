@@ -1,9 +1,10 @@
 import { chatOver } from './http/chat.ts';
 import { createExchange } from './http/wire/exchange.ts';
+import { asWritten } from './http/wire/guessed.ts';
 import { forward, type ForwardDeps } from './http/forward.ts';
 import { keyHeaderAt } from './http/request.ts';
 import type { BackendSettings } from './http/settings.ts';
-import { endpointsAt } from './http/url.ts';
+import { endpointsAt, type Written } from './http/url.ts';
 import { createModelList } from './openai/models.ts';
 import { createProbe } from './openai/probe.ts';
 import type { LlmProvider } from './provider.ts';
@@ -11,14 +12,16 @@ import { McpctlError } from '../../core/errors.ts';
 export interface OpenAiSettings extends BackendSettings {
   /** How a backend differs from OpenAI's protocol. */
   ways?: Pick<ForwardDeps, 'refused' | 'patienceMs'>;
+  /** As addresses of which protocol its address is written. Default: OpenAI's. */
+  written?: Written;
 }
 
 type OverHttp = LlmProvider & Required<Pick<LlmProvider, 'forward' | 'complete' | 'stream'>>;
 
 /** Any backend that speaks OpenAI's protocol. What it keeps open between requests closes by itself. */
 export function createOpenAiProvider(settings: OpenAiSettings): OverHttp {
-  const endpoints = endpointsAt(settings.url);
-  const exchange = createExchange(settings.dialling);
+  const endpoints = endpointsAt(settings.url, settings.written);
+  const exchange = asWritten(createExchange(settings.dialling), endpoints);
   const readKey = settings.readKey ?? (() => Promise.resolve(undefined));
   const keyHeaders = keyHeaderAt(endpoints.models);
   const deps = { exchange, endpoints, readKey, keyHeaders, params: settings.params, ...settings.ways };

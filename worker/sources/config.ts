@@ -6,7 +6,7 @@ import type { AgentOffer } from '../../core/member/protocol.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { isProviderType, providerTypes, type ProviderTypeName } from '../providers/index.ts';
 import type { ParamRules } from '../providers/http/params.ts';
-import { endpointsAt } from '../providers/http/url.ts';
+import { endpointsAt, writtenAs } from '../providers/http/url.ts';
 import {
   configSchema,
   faultsOf,
@@ -105,7 +105,7 @@ function configured(provider: ProviderEntry, home: string): ConfiguredProvider {
     name,
     type,
     url,
-    backend: endpointsAt(url).models.href,
+    backend: endpointsAt(url, writtenAs(type)).models.href,
     model,
     publish,
     maxConcurrency: provider.maxConcurrency ?? providerTypes[type].maxConcurrency,
