@@ -266,8 +266,23 @@ function isSign(
   // Before what it is called: this is asked of every token.
   if (event['choices'] !== undefined || event['usage'] !== undefined || event['error'] !== undefined)
     return false;
-  return signsOfLife.test(name ?? '') || signsOfLife.test(textAt(event, 'type') ?? '');
+  if (!signsOfLife.test(name ?? '') && !signsOfLife.test(textAt(event, 'type') ?? '')) return false;
+  return Object.entries(event).every(([key, value]) => ofSigns.has(key) || value == null);
 }
+
+/** What a sign of life may say of itself; what it says beside goes on (a gateway's `cost`). */
+const ofSigns = new Set([
+  'type',
+  'event',
+  'id',
+  'timestamp',
+  'time',
+  'ts',
+  'status',
+  'object',
+  'created',
+  'model',
+]);
 
 /** Whether each event of the operation has a name, which its `type` says again. */
 function isTyped(operation: Operation): boolean {

@@ -47,14 +47,28 @@ function wholeOfChunks(operation: 'chat' | 'completions', chunks: readonly Json[
   const choices = new Map<number, Building>();
   const head: Building = {};
   for (const chunk of chunks) {
-    // Usage comes last, and on some of the others as null; of what names the answer the first counts.
-    for (const [key, value] of Object.entries(chunk))
-      if (key === 'usage' || key === 'timings' ? value != null : !(key in head)) head[key] = value;
+    addToHead(head, chunk);
     for (const [at, choiceJson] of listOf(chunk['choices']).entries()) addChoice(choices, choiceJson, at);
   }
   const object = operation === 'chat' ? 'chat.completion' : 'text_completion';
   const all = [...choices.entries()].sort(([a], [b]) => a - b).map(([, choice]) => choice);
   return { ...head, object, choices: all };
+}
+
+/** What names an answer: of each the first counts. */
+const naming: ReadonlySet<string> = new Set(['id', 'object', 'created', 'model']);
+
+/**
+ * What stands beside the choices of a chunk: usage, timings and sources come last, and on others as null, and some say parts of
+ * one thing on several (`x_groq`).
+ */
+function addToHead(head: Building, chunk: Json): void {
+  for (const [key, value] of Object.entries(chunk)) {
+    if (key === 'choices' || key === '__proto__') continue;
+    const before = Object.hasOwn(head, key) ? head[key] : undefined;
+    if (value == null || (naming.has(key) && before != null)) head[key] = before ?? value;
+    else head[key] = isJson(value) && isJson(before) ? { ...before, ...value } : value;
+  }
 }
 
 function addChoice(choices: Map<number, Building>, { delta, index, ...more }: Json, at: number): void {
@@ -101,13 +115,13 @@ function wholeMessage(events: readonly Json[]): Json | undefined {
   const blocks = new Map<number, Building>();
   const end: Building = {};
   const usage: Building = isJson(start['usage']) ? { ...start['usage'] } : {};
-  for (const { type, index, content_block: block, delta, usage: counted } of events) {
+  for (const { type, index, content_block: block, delta, usage: counted, ...beside } of events) {
     const at = typeof index === 'number' ? index : 0;
     if (type === 'content_block_start' && isJson(block)) blocks.set(at, { ...block });
     const open = blocks.get(at);
     if (type === 'content_block_delta' && open && isJson(delta)) addToBlock(open, delta);
     if (type !== 'message_delta') continue;
-    if (isJson(delta)) Object.assign(end, delta);
+    Object.assign(end, beside, isJson(delta) ? delta : {}); // `context_management` stands beside the delta
     if (isJson(counted)) Object.assign(usage, counted);
   }
   const inOrder = [...blocks].sort(([a], [b]) => a - b).map(([, block]) => closed(block));

@@ -14,7 +14,7 @@ interface Asked {
 function form(operation: Operation, asked: Asked = {}): Form {
   const { wantsUsage = false, encoding = 'float', source = 'v1' } = asked;
   const row = { id: taskId, operation, createdAt: new Date(1_700_000_000_000), llmName: 'desk', source };
-  return formOf(row, { model: 'alias', wantsUsage, encoding, customTools: [], stops: [] });
+  return formOf(row, { model: 'alias', wantsUsage, encoding, customTools: [], toolNames: [], stops: [] });
 }
 
 interface Chunk {
@@ -137,6 +137,22 @@ describe('chunks of a chat', () => {
   });
 });
 
+describe('pieces of a call, for who may go on after any of them', () => {
+  it('are the same from there on as for who read from the start', () => {
+    const piece = (call: object): object => delta({ tool_calls: [call] });
+    const events = [
+      piece({ index: 0, id: 'call_backend', type: 'function', function: { name: 'f', arguments: '' } }),
+      piece({ index: 0, function: { arguments: '{"a"' } }),
+      piece({ index: 0, function: { arguments: ':1}' } }),
+      piece({ index: 1, id: 'call_other', type: 'function', function: { name: 'g', arguments: '{}' } }),
+    ];
+    const all = chunksOf(form('chat', { source: 'infer' }), events);
+    for (let from = 0; from < events.length; from += 1)
+      expect(chunksOf(form('chat', { source: 'infer' }), events.slice(from))).to.deep.equal(all.slice(from));
+    expect(JSON.stringify(all)).not.to.contain(taskId);
+  });
+});
+
 describe('usage in a stream', () => {
   const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
   const settled = { promptTokens: 4, completionTokens: 5, totalTokens: 9 };
@@ -168,11 +184,39 @@ describe('usage in a stream', () => {
     ['Cerebras', { time_info: { total_time: 0.5 } }],
     ['Portkey', { hook_results: { before_request_hooks: [] } }],
     ['Azure', { prompt_filter_results: [{ prompt_index: 0 }] }],
+    ['vLLM, of where its cache is', { kv_transfer_params: { remote_block_ids: [1] } }],
+    ['vLLM, of its prompt', { prompt_token_ids: [1, 2] }],
+    ['OpenRouter, who answered', { provider: 'Groq' }],
+    ['OpenAI, which lane it was in', { service_tier: 'flex' }],
+    ['SGLang, of its weights', { metadata: { weight_version: 'default' } }],
+    ['LiteLLM, what it cost', { _hidden_params: { response_cost: 0.1 } }],
+    ['xAI, its sources', { search_results: [{ url: 'https://x' }] }],
+    ['opencode Zen, what it cost', { cost: '0.1' }],
+    ['Mistral, a fingerprint that was not told before', { system_fingerprint: 'fp' }],
   ] as const)
     it(`nor what others say there: ${whose}`, () => {
       const [chunk] = chunksOf(form('chat'), [{ ...alone, ...beside }]);
       expect(chunk).to.deep.include({ usage: null, ...beside });
     });
+
+  it('hides a chunk of which all was told before', () => {
+    const same = { provider: 'Groq', system_fingerprint: 'fp', service_tier: 'flex' };
+    const chunks = chunksOf(form('chat'), [
+      { ...delta({ role: 'assistant', content: 'a' }), ...same },
+      { ...delta({}, {}), ...same },
+      { ...alone, ...same },
+    ]);
+    expect(chunks.filter(({ usage: said }) => said !== undefined)).to.deep.equal([]);
+    // What is told at last is another thing than before.
+    const [, last] = chunksOf(
+      form('chat'),
+      [
+        { ...delta({ content: 'a' }), ...same },
+        { ...alone, ...same, service_tier: 'default' },
+      ].slice(-2),
+    ).slice(-2);
+    expect(last).to.include({ service_tier: 'default' });
+  });
 
   it('is shown once, on a chunk of its own, to who asked', () => {
     expect(ask(true, [alone])).to.deep.equal([usage, 'done']);

@@ -21,10 +21,13 @@ interface Begun {
  */
 export class CallPieces {
   readonly #choices = new Map<number, Begun>();
-  readonly #idOf: (choice: number, call: number) => string;
+  readonly #idOf: ((choice: number, call: number) => string) | null;
 
-  /** @param idOf of a call that its backend has given none. */
-  constructor(idOf: (choice: number, call: number) => string) {
+  /**
+   * @param idOf of a call that its backend has given none; null where a piece may be read without those before it, so that
+   * nothing can be known to begin a call: then it is told of what it says itself alone.
+   */
+  constructor(idOf: ((choice: number, call: number) => string) | null) {
     this.#idOf = idOf;
   }
 
@@ -63,6 +66,10 @@ export class CallPieces {
   #call(edits: Edits, call: TextObject, { begun, choice }: { begun: Begun; choice: number }): void {
     const id = textOf(edits.value(call, 'id'));
     const called = edits.objectIn(call, 'function');
+    if (this.#idOf === null) {
+      if (called) mendArguments(edits, called);
+      return;
+    }
     const isNamed = called !== undefined && textOf(edits.value(called, 'name')) !== undefined;
     const numberText = edits.value(call, 'index');
     const number = numberIn(numberText) ?? numberOf(id, isNamed, begun);

@@ -49,6 +49,8 @@ export class ChunkForm implements Form {
   /** Choices that the present event takes a chunk more for, as JSON: to say the role, and to finish. */
   #before: string[] = [];
   #after: string[] = [];
+  /** What stood beside the choices of chunks that were passed on, as JSON, by its name: of one that is hidden it is not missed. */
+  readonly #told = new Map<string, string>();
   /** The one string that the present event brings, where the next may be as this one but for it. */
   #brings: Member | null = null;
   readonly #moulds = new Moulds<Mould>();
@@ -58,7 +60,8 @@ export class ChunkForm implements Form {
     this.#options = options;
     this.#model = JSON.stringify(options.model);
     this.#object = JSON.stringify(this.#kind.object);
-    this.#calls = new CallPieces((choice, call) => `call_${options.taskId}_${choice}_${call}`);
+    const idOf = (choice: number, call: number): string => `call_${options.taskId}_${choice}_${call}`;
+    this.#calls = new CallPieces(options.resumable ? null : idOf);
   }
 
   event(data: string): Frame[] {
@@ -75,10 +78,13 @@ export class ChunkForm implements Form {
     this.#after = [];
     this.#brings = null;
     this.#head(edits, chunk);
+    const beside = edits.elementsIn(chunk, 'choices')?.length ? chunk.members : [];
+    for (const { key, valueStart, valueEnd } of beside)
+      if (repeated.has(key)) this.#told.set(key, edits.text.slice(valueStart, valueEnd));
     const usage = edits.value(chunk, 'usage');
     if (this.#choices(edits, chunk, isObject(usage)) === 'usage') {
       if (this.#options.wantsUsage === false) {
-        if (chunk.members.every((member) => isOrdinary(edits, member))) return [];
+        if (chunk.members.every((member) => this.#isTold(edits, member))) return [];
         // What else it says (llama.cpp's timings) is not hidden with the usage that only we had asked for.
         edits.put(chunk, 'usage', 'null');
         const frame = edits.apply();
@@ -131,6 +137,12 @@ export class ChunkForm implements Form {
 
   whole(body: string): string {
     return withModel(body, this.#options.model);
+  }
+
+  /** Whether nobody misses a member of a chunk that is hidden. */
+  #isTold(edits: Edits, { key, valueStart, valueEnd }: Member): boolean {
+    const value = edits.text.slice(valueStart, valueEnd);
+    return ordinary.has(key) || nothing.has(value) || this.#told.get(key) === value;
   }
 
   /** A chunk of our own. */
@@ -240,22 +252,9 @@ function onlyText(edits: Edits, { members }: TextObject): Member | null {
 }
 
 /** Members of a chunk that tell nothing beside usage. */
-const ordinary = new Set([
-  'id',
-  'object',
-  'created',
-  'model',
-  'choices',
-  'usage',
-  'system_fingerprint',
-  'service_tier',
-  'provider',
-  'obfuscation',
-]);
-
-function isOrdinary(edits: Edits, { key, valueStart, valueEnd }: Member): boolean {
-  return ordinary.has(key) || nothing.has(edits.text.slice(valueStart, valueEnd));
-}
+const ordinary = new Set(['id', 'object', 'created', 'model', 'choices', 'usage', 'obfuscation']);
+/** Those that are said again with each chunk. */
+const repeated = new Set(['system_fingerprint', 'service_tier', 'provider']);
 
 /** Tutorials read the first choice of every chunk. */
 function withChoice(chunk: string, piece: Kind['piece']): string {

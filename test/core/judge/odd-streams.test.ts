@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { StreamJudge, type Judging } from '../../../core/judge/stream.ts';
 import { isFault, judgeWhole } from '../../../core/judge/whole.ts';
+import { wholeOfEvents } from '../../../core/judge/whole-of-events.ts';
 import { eventsIn, readSseTogether } from '../../../core/text/sse.ts';
 
 const chunk = (delta: object, finish_reason: string | null = null): string =>
@@ -328,6 +329,68 @@ describe('an answer that a gateway has wrapped', () => {
     expect(judgeWhole('{"code":500,"msg":"success is not ours","data":null}', { operation: 'chat' }))
       .to.have.property('message')
       .that.includes('success is not ours');
+  });
+});
+
+describe('what stands beside choices', () => {
+  it('goes on though it calls itself a sign of life, where it says something (a gateway’s cost)', async () => {
+    const ping = JSON.stringify({ type: 'ping', cost: '0.00012' });
+    const bare = JSON.stringify({ type: 'ping', timestamp: 1 });
+    const { events } = await seen(says(hello, bare, ping, stop, '[DONE]'));
+    expect(events.map((event) => (JSON.parse(event) as { cost?: string }).cost)).to.deep.equal([
+      undefined,
+      '0.00012',
+      undefined,
+    ]);
+  });
+
+  it('is kept where a stream is put together: last values, and all parts of one', () => {
+    const head = { id: 'c', model: 'm', citations: null, service_tier: 'auto', x_groq: { id: 'r' } };
+    const events = [
+      { ...head, choices: [{ index: 0, delta: { content: 'a' }, finish_reason: 'stop' }] },
+      { id: 'other', choices: [], citations: ['https://x'], service_tier: 'flex', timings: { n: 1 } },
+      {
+        id: 'c',
+        choices: [],
+        x_groq: { usage: { total_tokens: 1 } },
+        citations: null,
+        usage: { total_tokens: 1 },
+      },
+    ];
+    const whole: unknown = JSON.parse(
+      wholeOfEvents(
+        'chat',
+        events.map((event) => JSON.stringify(event)),
+      ) ?? '',
+    );
+    expect(whole).to.deep.include({
+      id: 'c',
+      citations: ['https://x'],
+      service_tier: 'flex',
+      timings: { n: 1 },
+      x_groq: { id: 'r', usage: { total_tokens: 1 } },
+      usage: { total_tokens: 1 },
+    });
+    const message = [
+      { type: 'message_start', message: { id: 'm', content: [], usage: { input_tokens: 1 } } },
+      {
+        type: 'message_delta',
+        delta: { stop_reason: 'end_turn' },
+        usage: { output_tokens: 2 },
+        context_management: { applied_edits: [] },
+      },
+    ];
+    expect(
+      JSON.parse(
+        wholeOfEvents(
+          'messages',
+          message.map((event) => JSON.stringify(event)),
+        ) ?? '',
+      ),
+    ).to.deep.include({
+      context_management: { applied_edits: [] },
+      usage: { input_tokens: 1, output_tokens: 2 },
+    });
   });
 });
 
