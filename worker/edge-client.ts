@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { McpctlError } from '../core/errors.ts';
 import { wireHeaders } from '../core/member/protocol.ts';
+import { textWithin } from '../core/text/growing-bytes.ts';
 import { msFor, unseenMs } from '../core/runtime/time-of-bytes.ts';
 import { openNetwork, type Network } from '../core/runtime/network/network.ts';
 
@@ -93,15 +94,9 @@ function answerOf({ statusCode, body }: Dispatcher.ResponseData): OpenAnswer {
     bytes: body,
     close: () => void body.destroy(),
     async json() {
-      const pieces: Uint8Array[] = [];
-      let size = 0;
       try {
-        for await (const piece of body as AsyncIterable<Uint8Array>) {
-          size += piece.byteLength;
-          if (size > MOST_BYTES) return undefined;
-          pieces.push(piece);
-        }
-        return JSON.parse(Buffer.concat(pieces).toString('utf8')) as unknown;
+        const text = await textWithin(body as AsyncIterable<Uint8Array>, MOST_BYTES);
+        return text === undefined ? undefined : (JSON.parse(text) as unknown);
       } catch {
         return undefined; // a proxy's page, say, or half of one; the status is what counts
       }

@@ -1,3 +1,4 @@
+import { textWithin } from '../../core/text/growing-bytes.ts';
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { McpctlError } from '../../core/errors.ts';
@@ -75,22 +76,16 @@ const MOST_ANSWER_BYTES = 320 * 1024 * 1024;
 
 /** @throws McpctlError `bad_answer` when it is longer than anything that an edge says in one piece, or will be. */
 async function textOf(answer: Dispatcher.ResponseData, server: string): Promise<string> {
-  const need = (bytes: number): void => {
-    if (bytes > MOST_ANSWER_BYTES)
-      throw new McpctlError(
-        'bad_answer',
-        `${server} answers with more than ${MOST_ANSWER_BYTES / 2 ** 20} MiB; is it an mcpctl server?`,
-      );
+  const tooMuch = (): never => {
+    const most = MOST_ANSWER_BYTES / 2 ** 20;
+    throw new McpctlError(
+      'bad_answer',
+      `${server} answers with more than ${most} MiB; is it an mcpctl server?`,
+    );
   };
-  need(Number(headerOf(answer, 'content-length') ?? 0));
-  const pieces: Uint8Array[] = [];
-  let size = 0;
-  for await (const piece of answer.body as AsyncIterable<Uint8Array>) {
-    size += piece.byteLength;
-    need(size);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces, size).toString('utf8');
+  if (Number(headerOf(answer, 'content-length') ?? 0) > MOST_ANSWER_BYTES) tooMuch();
+  const text = await textWithin(answer.body as AsyncIterable<Uint8Array>, MOST_ANSWER_BYTES);
+  return text ?? tooMuch();
 }
 
 export function createHttp(deps: HttpDeps): Http {

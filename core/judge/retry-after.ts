@@ -1,5 +1,4 @@
-/** Nobody is made to wait for longer than this, whatever a backend says: a day. */
-const LONGEST_S = 86_400;
+import { LONGEST_RETRY_AFTER_S as LONGEST_S } from '../retry-after.ts';
 
 /**
  * How many seconds a `Retry-After` asks for: a number, or a date (RFC 9110). What is neither, or lies in the past,

@@ -4,6 +4,19 @@ const LEAST_BYTES = 512;
 const nothing = new Uint8Array(0);
 
 /**
+ * All of some bytes as UTF-8, whatever the pieces are that they come in; undefined where there are more than `most`, of which
+ * no more is read. @throws what reading throws.
+ */
+export async function textWithin(
+  bytes: AsyncIterable<Uint8Array>,
+  most: number,
+): Promise<string | undefined> {
+  const all = new GrowingBytes(most);
+  for await (const piece of bytes) if (!all.append(piece)) return undefined;
+  return all.text();
+}
+
+/**
  * Bytes that arrive in pieces of any size, copied into one buffer: what is held is a little more than what arrived,
  * whatever form it came in. An array of the pieces would cost an object for each, one of a byte too. `release` gives
  * the memory back at once, without waiting for a garbage collection.
@@ -43,6 +56,11 @@ export class GrowingBytes {
   /** What is held. It is the memory itself: of no use after the next `append`, `clear` or `release`. */
   view(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** What is held, as UTF-8. */
+  text(): string {
+    return Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset, this.#length).toString('utf8');
   }
 
   /** Forgets what is held, and keeps the room if it is small. */

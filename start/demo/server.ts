@@ -1,3 +1,4 @@
+import { GrowingBytes } from '../../core/text/growing-bytes.ts';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { isLoopback } from '../../core/runtime/network/loopback.ts';
@@ -72,11 +73,8 @@ function modelList(contextLength: number): object {
 
 /** The body as text; undefined when it is too large (the rest of it is thrown away). */
 async function bodyOf(req: IncomingMessage): Promise<string | undefined> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of req as AsyncIterable<Buffer>) {
-    size += piece.length;
-    if (size <= largestBody) pieces.push(piece);
-  }
-  return size > largestBody ? undefined : Buffer.concat(pieces).toString('utf8');
+  const all = new GrowingBytes(largestBody);
+  let isTooLarge = false;
+  for await (const piece of req as AsyncIterable<Buffer>) isTooLarge ||= !all.append(piece);
+  return isTooLarge ? undefined : all.text();
 }

@@ -1,3 +1,4 @@
+import { GrowingBytes } from '../../core/text/growing-bytes.ts';
 import { request } from 'node:http';
 
 const answerMs = 500;
@@ -38,16 +39,13 @@ function glance(url: URL, body: object | undefined): Promise<Glance | undefined>
     const headers = { accept: 'application/json', ...(body && { 'content-type': 'application/json' }) };
     const options = { method: body ? 'POST' : 'GET', headers, agent: false } as const;
     const asked = request(url, { ...options, signal: AbortSignal.timeout(answerMs) }, (answer) => {
-      const pieces: Buffer[] = [];
-      let size = 0;
+      const all = new GrowingBytes(answerBytes);
       answer.on('data', (piece: Buffer) => {
-        size += piece.length;
-        if (size > answerBytes) asked.destroy();
-        else pieces.push(piece);
+        if (!all.append(piece)) asked.destroy();
       });
       answer.on('error', () => resolve(undefined));
       answer.on('end', () => {
-        const text = Buffer.concat(pieces).toString('utf8');
+        const text = all.text();
         resolve({ status: answer.statusCode ?? 0, text, json: parsed(text) });
       });
     });

@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { deflateRawSync, gzipSync } from 'node:zlib';
+import * as zlib from 'node:zlib';
+import { brotliCompressSync, deflateRawSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import type { ForwardCall } from '../../worker/providers/provider.ts';
+import { peeked } from '../../worker/providers/http/wire/peek.ts';
 import { createOpenAiProvider } from '../../worker/providers/openai.ts';
 import { callOf, readAll } from '../conformance/provider.ts';
 
@@ -80,6 +82,20 @@ describe('what comes over the wire from a backend', function () {
     'something before its head': {
       write: ['HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n', head(close), whole],
     },
+    'a `100 Continue` that nobody asked for': {
+      write: ['HTTP/1.1 100 Continue\r\n\r\n', head(close), whole],
+    },
+    'several before its head, in one packet with it': {
+      write: [
+        `HTTP/1.1 100 Continue\r\nserver: x\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n${head(close)}${whole}`,
+      ],
+    },
+    'a `100 Continue` byte by byte': { write: [...'HTTP/1.1 100 Continue\r\n\r\n', ...head(close), whole] },
+    'zstd that it is not': { write: [head(close, 'content-encoding: zstd'), whole] },
+    br: { write: [head(close, 'content-encoding: br'), brotliCompressSync(whole)] },
+    'br within gzip': {
+      write: [head(close, 'content-encoding: br, gzip'), gzipSync(brotliCompressSync(whole))],
+    },
     'another version': { write: ['HTTP/1.0 200 OK\r\n\r\n', whole] },
     'one byte at a time': { write: [head(close), ...whole] },
     'one byte of gzip at a time': {
@@ -105,6 +121,10 @@ describe('what comes over the wire from a backend', function () {
     'a mark of the order of its bytes': { write: [head(close, events), `\ufeff${all}`] },
     'gzip that it is not': { write: [head(close, events, 'content-encoding: gzip'), all] },
     'gzip, of which it says nothing': { write: [head(close, events), gzipSync(all)] },
+    'br, though it was asked for it as it is': {
+      write: [head(close, events, 'content-encoding: br'), brotliCompressSync(all)],
+    },
+    'a `100 Continue` before it': { write: ['HTTP/1.1 100 Continue\r\n\r\n', head(close, events), all] },
     'no type': { write: [head(close), all] },
     'the type of bytes': { write: [head(close, 'content-type: application/octet-stream'), all] },
   };
@@ -134,6 +154,28 @@ describe('what comes over the wire from a backend', function () {
     const { last, events: shown } = await read({ write: [] });
     expect(last).to.include({ kind: 'end', finishReason: 'stop' });
     expect(shown.join()).to.include('Hello');
+  });
+
+  it('is read in zstd where this Node can, and else says that nobody here does', async () => {
+    const { zstdCompressSync: compress } = zlib as { zstdCompressSync?: (text: string) => Buffer };
+    const encoded = compress?.(whole) ?? Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x04, 0x00, 0x01]);
+    for (const headers of [[close], [close, 'content-encoding: zstd']]) {
+      const { last } = await read({ write: [head(...headers), encoded] }, { streaming: false });
+      if (compress) expect(last).to.deep.include({ kind: 'end', body: whole });
+      else
+        expect(last).to.include({ code: 'backend_error' }).and.have.property('message').that.contains('zstd');
+    }
+  });
+
+  it('holds none of the blanks that come before it, however many pieces they are', async () => {
+    async function* blanks(): AsyncGenerator<Uint8Array> {
+      for (let n = 0; n < 100_000; n += 1) yield Buffer.from('\n');
+      yield Buffer.from('{}');
+    }
+    const { first, bytes } = await peeked(blanks());
+    const left: Uint8Array[] = [];
+    for await (const piece of bytes) left.push(piece);
+    expect([first, left.length]).to.deep.equal(['{', 1]);
   });
 
   it('is a refusal by its status, though its words break off or never come', async () => {

@@ -1,14 +1,14 @@
+import { GrowingBytes } from '../../core/text/growing-bytes.ts';
+
 /** Cuts what a child prints into lines, and holds no more of one than may be. */
 export class Lines {
-  readonly #most: number;
   readonly #onLine: (line: string) => void;
   readonly #onTooLong: () => void;
-  #pieces: Buffer[] = [];
-  #bytes = 0;
+  readonly #line: GrowingBytes;
   #isOver = false;
 
   constructor(how: { most: number; onLine: (line: string) => void; onTooLong: () => void }) {
-    this.#most = how.most;
+    this.#line = new GrowingBytes(how.most);
     this.#onLine = how.onLine;
     this.#onTooLong = how.onTooLong;
   }
@@ -26,19 +26,16 @@ export class Lines {
   }
 
   #add(part: Buffer): void {
-    this.#bytes += part.length;
-    if (this.#bytes > this.#most) {
-      this.#isOver = true;
-      this.#pieces = [];
-      this.#onTooLong();
-    } else if (part.length > 0) this.#pieces.push(part);
+    if (this.#line.append(part)) return;
+    this.#isOver = true;
+    this.#line.release();
+    this.#onTooLong();
   }
 
   #emit(): void {
     if (this.#isOver) return;
-    const line = Buffer.concat(this.#pieces).toString('utf8').trim();
-    this.#pieces = [];
-    this.#bytes = 0;
+    const line = this.#line.text().trim();
+    this.#line.clear();
     if (line !== '') this.#onLine(line);
   }
 }

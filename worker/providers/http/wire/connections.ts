@@ -1,5 +1,6 @@
 import type { LookupFunction, Socket } from 'node:net';
 import { buildConnector, Client, type Dispatcher } from 'undici';
+import { passOverContinue } from './unasked.ts';
 
 /** How long a connection is kept without a call, in milliseconds. Servers close theirs after 2 s, 5 s or never. */
 const idleMs = 1_500;
@@ -29,13 +30,19 @@ export interface Connecting {
   ca?: string;
 }
 
+interface Hears {
+  begun?: (() => void) | undefined;
+  heard?: (() => void) | undefined;
+}
+
 /** One connection to a backend, which carries one call at a time. */
 export interface Connection {
   /**
    * Sends the request, over a new connection where there is none yet. @throws what undici throws.
-   * @param begun called once, with the first bytes that come back: undici tells of a head when all of it is there.
+   * @param hears `begun` is called once, with the first bytes that come back: undici tells of a head when all of it is
+   * there. `heard` is called where it says before that it is at it.
    */
-  request(options: Dispatcher.RequestOptions, begun?: () => void): Promise<Dispatcher.ResponseData>;
+  request(options: Dispatcher.RequestOptions, hears?: Hears): Promise<Dispatcher.ResponseData>;
   /**
    * Whether the request that failed so may be sent again: it went out over a connection that had carried another,
    * and the backend closed that without a byte of an answer, so soon that it was closing already.
@@ -79,10 +86,7 @@ export function createConnections(connecting: Connecting, keeping: Keeping = {})
       connect(options, done) {
         connect(options, (...made) => {
           socket = made[1] ?? undefined;
-          const { bytesRead = 0 } = socket ?? {};
-          socket?.on('readable', () => {
-            if ((socket?.bytesRead ?? 0) > bytesRead) hear(hearing);
-          });
+          if (socket) listen(socket, hearing);
           done(...made);
         });
       },
@@ -117,13 +121,25 @@ const closedCodes = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
 /** Who waits for the first byte of the answer that is asked for. */
 interface Hearing {
+  isAwaited?: boolean;
   begun?: (() => void) | undefined;
+  heard?: (() => void) | undefined;
 }
 
-function hear(hearing: Hearing): void {
-  const { begun } = hearing;
-  hearing.begun = undefined;
-  begun?.();
+/** Has what comes of an answer heard before undici reads it. */
+function listen(socket: Socket, hearing: Hearing): void {
+  const { bytesRead } = socket;
+  passOverContinue(socket, {
+    isAwaited: () => hearing.isAwaited === true,
+    heard: () => hearing.heard?.(),
+  });
+  socket.on('readable', () => {
+    if (socket.bytesRead <= bytesRead || socket.readableLength === 0) return;
+    const { begun } = hearing;
+    hearing.isAwaited = false;
+    hearing.begun = undefined;
+    begun?.();
+  });
 }
 
 function connectionOver(
@@ -135,8 +151,10 @@ function connectionOver(
   let readBefore = 0;
   let sentAt = 0;
   return {
-    request(options, begun) {
+    request(options, { begun, heard } = {}) {
       hearing.begun = begun;
+      hearing.heard = heard;
+      hearing.isAwaited = true;
       const now = socket();
       used = isOpen(now) ? now : undefined;
       readBefore = used?.bytesRead ?? 0;

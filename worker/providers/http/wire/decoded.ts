@@ -1,14 +1,16 @@
 import { pipeline, Readable, type Duplex } from 'node:stream';
-import { createBrotliDecompress, createInflateRaw, createUnzip } from 'node:zlib';
+import * as zlib from 'node:zlib';
 import { McpctlError } from '../../../../core/errors.ts';
 import { replayed } from './peek.ts';
 
 /** Answers are asked for as they are (`accept-encoding: identity`); some servers and proxies encode them all the same. */
-const decoders: Readonly<Record<string, () => Duplex>> = {
-  gzip: createUnzip,
-  'x-gzip': createUnzip,
-  deflate: createUnzip,
-  br: createBrotliDecompress,
+const decoders: Readonly<Record<string, (() => Duplex) | undefined>> = {
+  gzip: zlib.createUnzip,
+  'x-gzip': zlib.createUnzip,
+  deflate: zlib.createUnzip,
+  br: zlib.createBrotliDecompress,
+  // Node has it from 22.15 on; an older one says that nobody here reads it.
+  zstd: (zlib as { createZstdDecompress?: () => Duplex }).createZstdDecompress,
 };
 
 /** More, one within the other, are nobody's honest answer. */
@@ -27,6 +29,11 @@ const plainNames = new Set(['identity', 'none', 'utf-8', 'utf8', 'binary', 'chun
 
 /** As many bytes as tell an encoding from what it encodes. */
 const TELLING = 8;
+/** What an encoding begins with, and no text does. */
+const marks = [
+  { first: 0x1f, second: 0x8b, name: 'gzip' },
+  { first: 0x28, second: 0xb5, name: 'zstd' },
+];
 /** How answers begin that are encoded by nothing: JSON, an event stream, a page. */
 const plain = /^(?:\xef\xbb\xbf)?\s*(?:\{\s*["}]|\[\s*[[{"\]]|data:|event:|id:|retry:|:|<[!a-z])/i;
 
@@ -49,8 +56,8 @@ export function decoded({ bytes, encoding, heard }: Encoded): AsyncIterable<Uint
     const seen: Uint8Array[] = [];
     const begins = await beginning(reading, { seen, isEncoded: names.length > 0, heard });
     const all = replayed(seen, reading);
-    const isGzip = begins[0] === 0x1f && begins[1] === 0x8b;
-    if (isGzip && names.length < 2) return through(hearing(all, heard), [createUnzip()]);
+    const marked = marks.find(({ first, second }) => begins[0] === first && begins[1] === second);
+    if (marked && names.length < 2) return through(hearing(all, heard), stepsOf([marked.name], begins));
     if (names.length === 0 || plain.test(begins.toString('latin1'))) return all[Symbol.asyncIterator]();
     return through(hearing(all, heard), stepsOf(names, begins));
   };
@@ -72,7 +79,7 @@ async function beginning(
   const isTold = (): boolean =>
     isEncoded
       ? begins.length >= TELLING || plain.test(begins.toString('latin1'))
-      : begins.length >= 2 || (begins.length > 0 && begins[0] !== 0x1f);
+      : begins.length >= 2 || (begins.length > 0 && !marks.some(({ first }) => first === begins[0]));
   while (!isTold()) {
     const next = await reading.next();
     if (next.done === true) break;
@@ -92,7 +99,7 @@ function stepsOf(names: readonly string[], begins: Buffer): Duplex[] {
   }
   // Some mean deflate by deflate, where the header of zlib should stand before it.
   if (names.length === 1 && names[0] === 'deflate' && ((begins[0] ?? 0) & 0x0f) !== 8)
-    return [createInflateRaw()];
+    return [zlib.createInflateRaw()];
   return makers.reverse().flatMap((make) => (make ? [make()] : []));
 }
 

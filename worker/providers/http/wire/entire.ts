@@ -1,12 +1,17 @@
 import { setTimeout as after } from 'node:timers/promises';
 import { jsonValue } from '../../../../core/text/json-text.ts';
 import { isDone } from '../../../../core/judge/apart.ts';
+import { McpctlError } from '../../../../core/errors.ts';
+import { GrowingBytes } from '../../../../core/text/growing-bytes.ts';
+import { LARGEST_ANSWER_BYTES } from '../../../../core/text/large-body.ts';
 import { textOf } from './text.ts';
 
 /** How long more is waited for behind what is whole, in milliseconds. */
 const moreMs = 1_000;
 
 const blank = new Set([0x20, 0x09, 0x0a, 0x0d]);
+/** Of an answer that is looked at for its end: what has more blanks behind it waits for its connection. */
+const LAST_BYTES = 4_096;
 const CLOSE_OBJECT = 0x7d;
 const CLOSE_ARRAY = 0x5d;
 
@@ -27,21 +32,21 @@ export async function entireText(
   { heard, signal }: Reading,
 ): Promise<string> {
   const reading = bytes[Symbol.asyncIterator]();
-  const pieces: Uint8Array[] = [];
+  const all = new GrowingBytes(LARGEST_ANSWER_BYTES);
   for (;;) {
     const next = reading.next();
-    if (mayBeWhole(pieces.at(-1)) && (await isLate(next)) && isWhole(textOf(pieces))) {
+    if (mayBeWhole(all.view()) && (await isLate(next)) && isWhole(textOf(all))) {
       next.catch(() => undefined); // whatever comes of it, nobody waits for it
-      return textOf(pieces);
+      return textOf(all);
     }
     try {
       const read = await next;
-      if (read.done === true) return textOf(pieces);
+      if (read.done === true) return textOf(all);
       heard();
-      pieces.push(read.value);
+      if (!all.append(read.value)) throw new McpctlError('unstorable_result');
     } catch (thrown) {
-      if (signal.aborted || !isWhole(textOf(pieces))) throw thrown;
-      return textOf(pieces);
+      if (signal.aborted || !isWhole(textOf(all))) throw thrown;
+      return textOf(all);
     }
   }
 }
@@ -56,9 +61,10 @@ async function isLate(next: Promise<unknown>): Promise<boolean> {
   return await Promise.race([come, late]).finally(() => waiting.abort());
 }
 
-function mayBeWhole(last: Uint8Array | undefined): boolean {
-  const at = last?.findLastIndex((byte) => !blank.has(byte)) ?? -1;
-  return at >= 0 && (last?.[at] === CLOSE_OBJECT || last?.[at] === CLOSE_ARRAY);
+function mayBeWhole(bytes: Uint8Array): boolean {
+  const end = bytes.subarray(-LAST_BYTES);
+  const last = end[end.findLastIndex((byte) => !blank.has(byte))];
+  return last === CLOSE_OBJECT || last === CLOSE_ARRAY;
 }
 
 /** A chunk of a stream is none, though it is JSON: others follow it. */

@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici';
 import { decoded } from './decoded.ts';
 import { textOf } from './text.ts';
 import { McpctlError } from '../../../../core/errors.ts';
+import { GrowingBytes } from '../../../../core/text/growing-bytes.ts';
 import { LARGEST_ANSWER_BYTES } from '../../../../core/text/large-body.ts';
 import { retryAfterIn } from '../../../../core/judge/retry-after.ts';
 import { systemClock } from '../../../../core/runtime/clock.ts';
@@ -23,7 +24,7 @@ interface ExchangeCall {
   body?: string;
   /** Closes the connection at once, in every phase. */
   signal: AbortSignal;
-  /** It said that it is at it, before it answered (102, 103). */
+  /** It said that it is at it, before it answered (100, 102, 103). */
   heard?: () => void;
   /** The first byte of an answer came, at most once. Of its head no more is told until all of it is there. */
   begun?: () => void;
@@ -83,7 +84,7 @@ async function askOver(connection: Connection, call: ExchangeCall): Promise<Answ
     signal,
     ...(heard ? { onInfo: heard } : {}),
   };
-  const request = connection.request(options, begun);
+  const request = connection.request(options, { begun, heard });
   return answerOf(await beforeAbort(request, signal));
 }
 
@@ -108,18 +109,13 @@ function answerOf(response: Dispatcher.ResponseData): Answer {
     ...(retryAfterS === undefined ? {} : { retryAfterS }),
     bytes,
     async text(most) {
-      const pieces: Uint8Array[] = [];
-      let size = 0;
+      const all = new GrowingBytes(most);
       try {
-        for await (const piece of bytes()) {
-          size += piece.byteLength;
-          if (size > most) return undefined;
-          pieces.push(piece);
-        }
+        for await (const piece of bytes()) if (!all.append(piece)) return undefined;
       } catch (thrown) {
         if (statusCode < 300) throw thrown; // of a refusal the status says enough
       }
-      return textOf(pieces);
+      return textOf(all);
     },
     close(how) {
       if (how === 'now') return void body.destroy();

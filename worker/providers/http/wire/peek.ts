@@ -1,7 +1,7 @@
 /** Some bytes, and the first character of them that is neither space nor a byte order mark; '' where there is none. */
 export interface Peeked {
   first: string;
-  /** All of them, those that were looked at too. */
+  /** All of them, those that were looked at too, but for pieces of nothing but blanks before. */
   bytes: AsyncIterable<Uint8Array>;
 }
 
@@ -15,9 +15,10 @@ export async function peeked(bytes: AsyncIterable<Uint8Array>): Promise<Peeked> 
   while (first === '') {
     const next = await reading.next();
     if (next.done === true) break;
-    seen.push(next.value);
     const at = next.value.findIndex((byte) => !blank.has(byte));
-    if (at >= 0) first = String.fromCharCode(next.value[at] ?? 0);
+    if (at < 0) continue; // blanks before an answer only say that somebody is at it
+    seen.push(next.value);
+    first = String.fromCharCode(next.value[at] ?? 0);
   }
   return { first, bytes: replayed(seen, reading) };
 }
