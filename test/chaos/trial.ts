@@ -195,16 +195,24 @@ function createTrial(deps: {
     heal: (from, through) => healed({ place, within }, from, through),
     crashed: () => world.rows.crashed(since),
     async openStreams(wanted, order) {
-      const open: Placed[] = [];
-      // A few at a time, and again for those that a busy machine refused.
-      for (let tried = 0; open.length < wanted && tried < 2 * wanted;) {
-        const wave = Math.min(WAVE, wanted - open.length);
+      const all: Placed[] = [];
+      const open = (): Placed[] => all.filter((each) => !each.isDone());
+      const from = performance.now();
+      // A few at a time, and again for those that a busy machine refused, or that ended before the others were there.
+      for (let tried = 0; open().length < wanted && tried < 2 * wanted;) {
+        const missing = wanted - open().length;
+        const wave = Math.min(WAVE, missing);
         tried += wave;
-        const placed = Array.from({ length: wave }, () => place({ door: 'infer', mode: 'stream', ...order }));
+        // The first must last until the last is there: on a slow machine that takes longer.
+        const eachMs = all.length === 0 ? 0 : (performance.now() - from) / all.length;
+        const pieces = order.pieces + Math.ceil((missing * eachMs) / order.gapMs);
+        const placed = Array.from({ length: wave }, () =>
+          place({ door: 'infer', mode: 'stream', ...order, pieces }),
+        );
         const events = await Promise.all(placed.map((each) => each.events(1)));
-        open.push(...placed.filter((_, n) => (events[n] ?? 0) > 0));
+        all.push(...placed.filter((_, n) => (events[n] ?? 0) > 0));
       }
-      return open.filter((each) => !each.isDone());
+      return open();
     },
   };
 }
