@@ -267,8 +267,22 @@ function schemasOf({
   };
 }
 
+/** Query of a deletion: of a dry one nothing is deleted, and what would go is said. */
+export const deleteQuerySchema = z.strictObject({ dryRun: z.enum(['true', 'false']).default('false') });
+
+const countedSchema = z.array(z.object({ resource: z.string(), count: z.number() }));
+
+/** What goes with one that is deleted, and what stays without it. */
+export const takenViewSchema = z.object({
+  resource: z.string(),
+  name: z.string(),
+  deletes: countedSchema,
+  clears: countedSchema,
+});
+export type TakenView = z.infer<typeof takenViewSchema>;
+
 /** Of the deletion of what can be handed over. */
-export const handOverQuerySchema = z.strictObject({
+export const handOverQuerySchema = deleteQuerySchema.extend({
   /** Who gets what was theirs, by name. */
   transferTo: z.string().min(1).max(63).optional(),
 });

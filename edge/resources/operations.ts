@@ -2,7 +2,12 @@ import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors.ts';
 import { closed } from '../../core/access/grants.ts';
 import { catalogueEntrySchema } from '../../core/resources/catalogue.ts';
-import { handOverQuerySchema, type Definition } from '../../core/resources/define.ts';
+import {
+  deleteQuerySchema,
+  handOverQuerySchema,
+  takenViewSchema,
+  type Definition,
+} from '../../core/resources/define.ts';
 import { withArticle } from '../../core/text/article.ts';
 import { listOf, type Operation } from '../openapi/operation.ts';
 
@@ -79,7 +84,10 @@ export function operationsOf(definition: Definition): Operation[] {
       call: `DELETE ${one}`,
       summary: `Delete ${withArticle(word)}`,
       headers: ifMatch,
-      ...(definition.isHandedOver && { query: handOverQuerySchema }),
+      about:
+        'With `dryRun=true` nothing is deleted: the answer says what would go with it, and what would stay without it.',
+      query: definition.isHandedOver ? handOverQuerySchema : deleteQuerySchema,
+      also: [{ status: 200, answer: takenViewSchema.meta({ id: 'Taken' }) }],
       errors: [missing, 'in_use', ...guarded, 'stale_revision'],
     },
   ];

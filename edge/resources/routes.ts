@@ -4,7 +4,13 @@ import { can, type Actor } from '../../core/access.ts';
 import { isCallable } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
 import { catalogueEntry } from '../../core/resources/catalogue.ts';
-import { handOverQuerySchema, keySchema, type Definition } from '../../core/resources/define.ts';
+import {
+  deleteQuerySchema,
+  handOverQuerySchema,
+  keySchema,
+  type Definition,
+  type TakenView,
+} from '../../core/resources/define.ts';
 import { listed } from '../../core/resources/index.ts';
 import { labelOf, type Written } from '../../core/registry/resources/store.ts';
 import { targetOf, type ResourceRow } from '../../core/registry/resources/rows.ts';
@@ -103,8 +109,15 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
   router.put(one, editing('replace'));
   router.patch(one, editing('change'));
   router.delete(one, async (req, res) => {
-    const { transferTo } = definition.isHandedOver ? queryOf(req, handOverQuerySchema) : {};
+    const { dryRun, transferTo } = definition.isHandedOver
+      ? queryOf(req, handOverQuerySchema)
+      : { ...queryOf(req, deleteQuerySchema), transferTo: undefined };
     const by = { ...byOf(req), transferTo };
+    if (dryRun === 'true') {
+      const { taken } = await store.delete(askedIn(req), { ...by, dryRun: true });
+      const { deletes = [], clears = [] } = taken ?? {};
+      return void res.json({ resource: word, name: askedIn(req), deletes, clears } satisfies TakenView);
+    }
     const what = { verb: 'delete', resource: word, name: sayable(askedIn(req)) } as const;
     await written({ ...deps, req }, what, () => store.delete(askedIn(req), by));
     res.status(204).end();

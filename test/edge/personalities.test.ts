@@ -245,4 +245,46 @@ describe('personalities', function () {
     await t.registry.names.sweep(60_000);
     expect(await publish('taker', 'other:grumpy')).to.equal('name_retired');
   });
+
+  it('go with their project’s prompts as a dry run says, and nothing goes in it', async () => {
+    await ok('POST /projects', { body: { name: 'doomed' } });
+    for (const name of ['one', 'two'])
+      await ok('POST /agents', { body: { name: `doomed-${name}`, llm: 'desk', project: 'doomed' } });
+    for (const name of ['a', 'b', 'c'])
+      await ok('POST /prompts', { body: { name, content: name, project: 'doomed' } });
+    const prompts = [{ prompt: 'a' }];
+    await ok('POST /personalities', { body: { name: 'bound', agent: 'doomed-one', prompts } });
+    const thread = { title: 'kept', messages: [{ role: 'user', content: 'hi' }] };
+    await ok('POST /agents/doomed-one/threads', { body: thread });
+    const taken = (await ok('DELETE /projects/doomed?dryRun=true')).json;
+    expect(taken).to.deep.equal({
+      ...{ resource: 'project', name: 'doomed' },
+      deletes: [
+        { resource: 'prompt', count: 3 },
+        { resource: 'binding', count: 1 },
+      ],
+      clears: [{ resource: 'agent', count: 2 }],
+    });
+    const ofAgent = (await ok('DELETE /agents/doomed-one?dryRun=true')).json as { deletes: object[] };
+    expect(ofAgent.deletes).to.have.deep.members([
+      { resource: 'thread', count: 1 },
+      { resource: 'personality', count: 1 },
+      { resource: 'binding', count: 1 },
+    ]);
+    await ok('GET /projects/doomed');
+    expect(await refused('DELETE /projects/doomed?dryrun=true')).to.deep.equal([400, 'invalid_request']);
+    expect(await refused('DELETE /projects/doomed?dryRun=true', asBob())).to.deep.equal([
+      404,
+      'project_not_found',
+    ]);
+
+    await ok('DELETE /projects/doomed');
+    const { items } = (await ok('GET /agents?limit=500')).json as {
+      items: { name: string; project: string | null }[];
+    };
+    const left = items.filter(({ name }) => name.startsWith('doomed'));
+    expect(left.map(({ project }) => project)).to.deep.equal([null, null]);
+    expect((await ok('GET /prompts')).text).not.to.match(/"name":"[abc]"/);
+    expect((await ok('GET /agents/doomed-one/threads')).text).to.include('kept');
+  });
 });

@@ -10,7 +10,8 @@ import { doneOnce, type Once } from './once.ts';
 import { pruned, type Pruning } from './prune.ts';
 import { refusalOf, type Refusal } from './refusals.ts';
 import { adopt, enterSet, forget, keyOf, leaveSet, othersOf } from './sets.ts';
-import { behindTurns, inTransaction } from './together.ts';
+import { behindTurns } from './together.ts';
+import { inTransaction } from '../database/in-transaction.ts';
 
 interface Shared {
   documents: readonly Document[];

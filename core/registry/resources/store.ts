@@ -8,11 +8,13 @@ import { didYouMean, nearest } from '../../runtime/nearest.ts';
 import { record } from '../audit/record.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
+import { inTransaction } from '../database/in-transaction.ts';
 import { lockUser } from '../names/quotas.ts';
 import type { Hooks } from './hooks.ts';
 import { checkUnique } from './unique.ts';
 import { checkQuota } from './quota.ts';
 import { checkUnused, referredTo } from './references.ts';
+import { takenWith, type Taken } from './taken.ts';
 import {
   columnOf,
   findAlike,
@@ -56,7 +58,10 @@ export interface ResourceStore {
   replace(asked: string, values: Values, by: By): Promise<Written>;
   change(asked: string, values: Values, by: By): Promise<Written>;
   /** @throws McpctlError `in_use` besides. */
-  delete(asked: string, by: By & { transferTo?: string | undefined }): Promise<ResourceRow>;
+  delete(
+    asked: string,
+    by: By & { transferTo?: string | undefined; dryRun?: boolean },
+  ): Promise<ResourceRow & { taken: Taken | null }>;
   /** Before anything is read for `put`: takes the turns that its writes take. @returns who the actor is behind that. */
   enter(trx: Knex.Transaction, actor: Actor): Promise<Actor>;
   /**
@@ -117,12 +122,15 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
         const row = await locked(trx, definition, { actor, asked });
         return update(trx, write, { row, values, actor, ifMatch });
       }),
-    delete: (asked, { actor: by, ifMatch, transferTo }) =>
-      writing(async (trx) => {
+    delete: (asked, { actor: by, ifMatch, transferTo, dryRun = false }) =>
+      inTransaction(deps.connection, { dryRun }, async (trx) => {
         const actor = await entered(trx, by);
         const row = await locked(trx, definition, { actor, asked });
         checkRevision(row, ifMatch);
-        return drop(trx, write, { row, actor, transferTo });
+        const taken = dryRun ? await takenWith(trx, definition, { row, all: deps.all }) : null;
+        await drop(trx, write, { row, actor, transferTo });
+        await leave(trx);
+        return { ...row, taken };
       }),
     enter: entered,
     leave,
