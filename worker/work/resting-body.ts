@@ -21,16 +21,20 @@ const BETWEEN_MS = 500;
 const SILENT_MS = 60_000;
 /** Between two questions to an edge that has no room for it yet: others of this worker are still on their way. */
 const ROOM_MS = 2_000;
+/** As often: ten minutes. By then it is given back, and another edge may have the room. */
+const ROOM_TRIES = 300;
 
-/** Asks an edge, thrice at most: one may be rolled just then. One that says *not yet* is asked until the run is over. */
+/** Asks an edge, thrice at most: one may be rolled just then. One that says *not yet* is asked for ten minutes. */
 export function fetchFromEdge(edge: EdgeClient): FetchBody {
   return async (claim, signal) => {
+    let waited = 0;
     for (let tried = 1; ; tried++) {
       try {
         return await ask(edge, claim, signal);
       } catch (thrown) {
         const isNotYet = thrown instanceof McpctlError && thrown.code === 'too_many_requests';
-        if (isNotYet && !signal.aborted) {
+        if (isNotYet && !signal.aborted && waited < ROOM_TRIES) {
+          waited += 1;
           tried -= 1;
           await pause(ROOM_MS, signal);
           continue;

@@ -75,6 +75,8 @@ export interface DeviceLogins {
 const MOST_OF_ADDRESS = 20;
 const MOST = 1_000;
 const WRONG_A_MINUTE = 5;
+/** Codes that are somebody's already, one after the other. */
+const CODE_TRIES = 20;
 /** Clocks and lines are not exact. */
 const EARLY_S = 0.5;
 
@@ -211,10 +213,11 @@ export function createDeviceLogins({ db, transaction }: Connection, tokens: Toke
   return {
     async begin(asked) {
       await sweep();
-      for (;;) {
+      for (let tried = 0; tried < CODE_TRIES; tried += 1) {
         const begun = await tryBegin(db, asked);
         if (begun) return begun;
       }
+      throw new McpctlError('unavailable'); // each code was somebody's: nobody has met that
     },
     look: async (typed) => shownTo(typed.actor, await find(db, typed)),
     async decide({ approve, ...typed }) {

@@ -87,7 +87,8 @@ export class Answer implements ClaimPort {
   async deliver(): Promise<boolean> {
     const { edge, session, clock, log } = this.#deps;
     const { taskId, claimId } = this.#claim;
-    while (!this.#over.signal.aborted) {
+    const until = clock.elapsed() + LONGEST_MS;
+    while (!this.#over.signal.aborted && clock.elapsed() < until) {
       try {
         const answer = await edge.open({
           method: 'POST',
