@@ -30,11 +30,17 @@ export function refuseForeign(folder) {
 
 /**
  * Writes `text` into a new file beside `path`, under a name that nobody can foresee: `wx` follows no link.
- * @returns its path, to be moved or linked to where it belongs.
+ * @returns its path, to be moved or linked to where it belongs. @throws Error the file system's, and leaves nothing: of
+ *   what a full disk takes a part, and a part of a secret is one.
  */
 export function draftBeside(path, text) {
   const draft = `${path}.${randomBytes(9).toString('base64url')}.tmp`;
-  writeFileSync(draft, text, { mode: 0o600, flag: 'wx' });
+  try {
+    writeFileSync(draft, text, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    if (error.code !== 'EEXIST') rmSync(draft, { force: true });
+    throw error;
+  }
   return draft;
 }
 

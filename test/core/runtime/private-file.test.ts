@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { writeContexts } from '../../../cli/who/contexts-file.ts';
 import { homeAt } from '../../../core/runtime/files/home.ts';
@@ -18,6 +19,7 @@ import { refuseForeign, writePrivately } from '../../../core/runtime/files/priva
 import { ensureCredentials } from '../../../start/credentials.ts';
 import { rememberServer } from '../../../start/stores/leftover.ts';
 import { takeLock } from '../../../start/lock.mjs';
+import { onSmallDisk } from '../../support/small-disk.ts';
 import { keepSession } from '../../../worker/registration/session-file.ts';
 
 describe('a private file', () => {
@@ -68,6 +70,24 @@ describe('a private file', () => {
   it('is not written into a folder that everybody may write into', () => {
     chmodSync(folder, 0o777);
     expect(() => writePrivately(join(folder, 'x'), 'text')).to.throw(/chmod o-w/);
+  });
+
+  it('leaves what was there, and no part of what it was to be, on a disk that is full', async function () {
+    const module = fileURLToPath(new URL('../../../core/runtime/files/private-file.mjs', import.meta.url));
+    const path = join(folder, 'key');
+    const program = `const { writePrivately } = await import(${JSON.stringify(module)});
+      writePrivately(${JSON.stringify(path)}, 'as it was');
+      try { writePrivately(${JSON.stringify(path)}, 'x'.repeat(200_000)); } catch (error) { console.log(error.code); }
+      console.log((await import('node:fs')).readFileSync(${JSON.stringify(path)}, 'utf8'));`;
+    const ended = await onSmallDisk(
+      { kib: 64, folder, env: {} },
+      process.execPath,
+      '--input-type=module',
+      '-e',
+      program,
+    );
+    if (typeof ended === 'string') return this.skip();
+    expect(ended).to.deep.equal({ code: 0, out: 'ENOSPC\nas it was\n', err: '', left: ['key'] });
   });
 
   it("is not written into another user's folder, and nothing is read there that is run", function () {
