@@ -8,7 +8,8 @@ const kinds = kindsOf(stored);
 
 /** Why what is shown of one is no document of it; undefined: it is. */
 function lackOf({ word, schemas: { create, view } }: Kind, raw: Raw): string | undefined {
-  if (word === 'llm' && raw['kind'] !== 'public') return 'A worker publishes it: no document makes it.';
+  const isPublished = raw['kind'] === 'virtual' || raw['isPublished'] === true;
+  if (isPublished) return 'A worker publishes it: no document makes it.';
   const isHidden =
     (word === 'llm' && raw['url'] === null) ||
     Object.keys(create.shape).some((name) => Object.hasOwn(view.shape, name) && !Object.hasOwn(raw, name));

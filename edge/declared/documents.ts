@@ -35,6 +35,16 @@ function kindOf(kinds: readonly Kind[], resource: string): Kind {
   throw why === undefined ? invalid(details) : new McpctlError('not_appliable', undefined, { details });
 }
 
+/** What a document is refused with that says itself that a worker makes it. */
+function publishedCode(
+  resource: string,
+  { kind, isPublished }: Readonly<Record<string, unknown>>,
+): 'llm_published' | 'agent_published' | undefined {
+  if (resource === 'llm') return kind === 'virtual' ? 'llm_published' : undefined;
+  const isVirtual = resource === 'agent' ? kind === 'virtual' : resource === 'prompt' && isPublished === true;
+  return isVirtual ? 'agent_published' : undefined;
+}
+
 /** What of one document is to pass its schema. */
 interface Wanted extends Pick<Document, 'kind' | 'ifMatch'> {
   schema: z.ZodObject;
@@ -71,8 +81,8 @@ export function readDocuments(
   const warnings: string[] = [];
   const read = eachOf(asked, ({ resource, ...all }, place) => {
     const kind = kindOf(kinds, resource);
-    if (resource === 'llm' && all['kind'] === 'virtual')
-      throw new McpctlError('llm_published', 'A worker publishes it; no document changes it.');
+    const published = publishedCode(resource, all);
+    if (published) throw new McpctlError(published, 'A worker publishes it; no document changes it.');
     const { fields, warnings: retired } = withoutRetired(resource, all);
     warnings.push(...retired.map((sentence) => `${place}: ${sentence}`));
     const server = new Set(['format', ...ofServer(kind)]);

@@ -1,6 +1,7 @@
 import { agentOverlay } from '../shown/agent-overlay.ts';
 import { groupOverlay, rbacOverlay, userOverlay } from '../shown/identity-overlays.ts';
 import { personalityOverlay } from '../shown/personality-overlay.ts';
+import { promptOverlay } from '../shown/prompt-overlay.ts';
 import { secretOverlay } from '../shown/secret-overlay.ts';
 import { serverOverlay } from '../shown/server-overlay.ts';
 import type { Overlay } from './overlay.ts';
@@ -9,6 +10,7 @@ import type { Overlay } from './overlay.ts';
 export const overlays: Readonly<Record<string, Overlay>> = {
   agent: agentOverlay,
   personality: personalityOverlay,
+  prompt: promptOverlay,
   server: serverOverlay,
   user: userOverlay,
   group: groupOverlay,

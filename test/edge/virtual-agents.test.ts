@@ -1,5 +1,7 @@
 import { expect } from 'chai';
 import { randomUUID } from 'node:crypto';
+import { documentsIn } from '../backup/installation.ts';
+import { startSession } from '../cli/session.ts';
 import { createDuties } from '../../scheduler/duties/index.ts';
 import { edgeFixture, lapse, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
 import { dutyDeps } from '../support/tasks.ts';
@@ -173,15 +175,47 @@ describe('virtual agents', function () {
     const mine = { name: 'mine', content: 'Of mine.', agent: of('critic') };
     expect((await t.call('POST /api/v1/prompts', { body: mine })).status).to.equal(201);
     expect((await edit({ project: of('core'), defaultPersonality: 'grumpy' })).status).to.equal(200);
-    // A document of it as it is, is as it is; one that is otherwise is the worker's to say.
+    // No document makes it, whatever it says of it; the worker's own prompt neither.
     const document = (more: object): object => ({
       ...{ resource: 'agent', name: of('critic'), llm: of('desk'), project: of('core') },
       ...{ defaultPersonality: 'grumpy', ...more },
     });
     const apply = (more: object): Promise<Answer> =>
       t.call('POST /api/v1/apply', { body: { documents: [document(more)] } });
-    expect((await apply({})).text).to.include('unchanged');
-    expect((await apply({ description: 'x' })).text).to.include('agent_published');
+    for (const more of [{}, { description: 'x' }]) {
+      const refused = await apply(more);
+      expect([refused.status, codeOf(refused)]).to.deep.equal([409, 'agent_published']);
+    }
+    const tone = { resource: 'prompt', agent: of('critic'), ...critic.prompts[0] };
+    expect(codeOf(await t.call('POST /api/v1/apply', { body: { documents: [tone] } }))).to.equal(
+      'agent_published',
+    );
+    // A backup has neither: what it would make of them would be in their worker's way.
+    const { text: backup } = await t.call('POST /api/v1/backup', {
+      token: t.tokens.root,
+      body: { secrets: 'none' },
+    });
+    const held = documentsIn(backup).map(({ resource, name }) => `${resource}/${String(name)}`);
+    expect(held).to.include.members([`project/${of('core')}`, 'personality/grumpy', 'prompt/mine']);
+    expect(named)
+      .not.to.include(`agent/${of('critic')}`)
+      .and.not.to.include('prompt/tone');
+    const s = await startSession(null, { env: { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.ada } });
+    try {
+      expect(await s.run('get', 'agent', of('critic'), '-o', 'yaml'), s.err()).to.equal(0);
+      expect(await s.run('get', 'prompt', '-o', 'yaml'), s.err()).to.equal(0);
+      const documents = s
+        .out()
+        .split('\n')
+        .filter((line) => line !== '' && !line.startsWith('#'));
+      expect(documents.join('\n'))
+        .to.include('name: mine')
+        .and.not.to.include('tone')
+        .and.not.to.include(of('critic') + '\nllm');
+      expect(s.out()).to.match(/^# A worker publishes it: no document makes it\./m);
+    } finally {
+      await s.close();
+    }
     await published(session, body);
     expect(await shown(of('critic'))).to.include({ project: of('core'), defaultPersonality: 'grumpy' });
     const prompts = async (): Promise<{ id: string; name: string; content: string }[]> =>

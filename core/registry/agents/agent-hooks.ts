@@ -36,8 +36,20 @@ export const agentHooks = (limits: RegistryLimits): Hooks => ({
     await takeNames(trx, [{ name, resource: 'agent', id: made.id }]);
     await checkNames(trx, await lockUser(trx, actor.userId), limits);
   },
+  async declare(trx, { id, values }) {
+    const publisher: unknown = await trx('agentPublishers').where({ agentId: id }).first('agentId');
+    if (publisher !== undefined) refusePublished(String(values['name']));
+  },
   leave: needOwnDefaults,
 });
+
+/** @throws McpctlError `agent_published` */
+function refusePublished(name: string): never {
+  throw new McpctlError(
+    'agent_published',
+    `A worker publishes the agent '${name}': change it in the config.json there. Its project, default personality, personalities and prompts are changed here.`,
+  );
+}
 
 /** Of a virtual agent what its publisher does not say. */
 const OURS = ['project', 'defaultPersonality'];
@@ -61,11 +73,10 @@ async function needOurs(
   const [publisher] = rows;
   if (!publisher || (!asked && !publisher.isThere)) return;
   const name = String(values['name']);
+  if (asked) refusePublished(name);
   throw new McpctlError(
     'agent_published',
-    asked
-      ? `A worker publishes the agent '${name}': change it in the config.json there. Its project, default personality, personalities and prompts are changed here.`
-      : `A running worker publishes the agent '${name}'; stop publishing it there first.`,
+    `A running worker publishes the agent '${name}'; stop publishing it there first.`,
   );
 }
 
@@ -115,6 +126,7 @@ export const promptHooks: Hooks = {
       throw new McpctlError('invalid_request', undefined, { details: [{ path: 'agent', message: ofBoth }] });
     return {};
   },
+  declare: needNotPublished,
 };
 
 /** @throws McpctlError `agent_published` */

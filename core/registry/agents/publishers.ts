@@ -25,6 +25,8 @@ export const publisherSql = `(
 export interface AgentPublishers {
   /** Of those of these agents that are virtual, by their ids. */
   publishers(ids: readonly string[]): Promise<ReadonlyMap<string, Publisher>>;
+  /** Those of these prompts that came with a virtual agent. */
+  prompts(ids: readonly string[]): Promise<ReadonlySet<string>>;
   /** Sessions that publish agents of these names. */
   publishing(names: readonly string[]): Promise<string[]>;
   /**
@@ -50,6 +52,14 @@ const goneFor = `p.gone_since < now() - :goneMs * interval '1 millisecond' and $
 const noThreads = 'not exists (select 1 from chat_threads t where t.agent_id = p.agent_id)';
 const of = 'agent_publishers p left join sessions s on s.id = p.session_id';
 
+async function publishedAmong(db: Knex, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await db('publishedPrompts')
+    .whereIn('promptId', [...ids])
+    .select<{ promptId: string }[]>('promptId');
+  return new Set(rows.map(({ promptId }) => promptId));
+}
+
 export function createAgentPublishers({ db, transaction }: Connection): AgentPublishers {
   return {
     async publishers(ids) {
@@ -64,6 +74,7 @@ export function createAgentPublishers({ db, transaction }: Connection): AgentPub
         ),
       );
     },
+    prompts: (ids) => publishedAmong(db, ids),
     async publishing(names) {
       if (names.length === 0) return [];
       const rows = await db('agentPublishers')

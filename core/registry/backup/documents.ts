@@ -11,6 +11,7 @@ import { rewrap } from '../../runtime/keyring/envelope.ts';
 import type { Keyring } from '../../runtime/keyring/keyring.ts';
 import { parseLlms } from '../llms.ts';
 import { parseRow, selectRows, type ResourceRow } from '../resources/rows.ts';
+import { publishedIn } from './published.ts';
 import { readVersion, versionOf } from '../secrets/versions.ts';
 
 /** Rows of one look: of the longest texts there are some megabytes. */
@@ -49,8 +50,10 @@ async function* rowsOf(
 }
 
 async function* resourceRows(trx: Knex.Transaction, definition: Definition): AsyncGenerator<ResourceRow> {
-  const { plural } = definition;
+  const { plural, word } = definition;
   const query = selectRows(trx, definition).orderBy(`${plural}.id`);
+  const published = publishedIn[word];
+  if (published !== undefined) query.whereRaw(`not exists (${published})`);
   for await (const row of rowsOf(trx, query, plural)) yield parseRow(definition, row);
 }
 

@@ -136,9 +136,12 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
     leave,
     async put(trx, values, { actor, ifMatch, as = {} }) {
       const row = await findAlike(trx, definition, { actor, values, ownerId: as.ownerId });
-      if (row) return update(trx, write, { row, values: replacing(definition, values), actor, ifMatch });
-      if (ifMatch !== null) throw new McpctlError('stale_revision');
-      return insert(trx, write, { values, actor, as });
+      if (!row) {
+        if (ifMatch !== null) throw new McpctlError('stale_revision');
+        return insert(trx, write, { values, actor, as });
+      }
+      await deps.hooks.declare?.(trx, row);
+      return update(trx, write, { row, values: replacing(definition, values), actor, ifMatch });
     },
     drop: async (trx, which, actor) =>
       drop(trx, write, { row: await lockedOf(trx, definition, { which, actor }), actor }),

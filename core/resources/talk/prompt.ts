@@ -17,6 +17,10 @@ export const prompt = defineResource({
     priority: optional(z.int().min(0).max(1_000), 500),
     content: required(textBlockSchema(100_000), { long: true }),
   },
+  derived: {
+    /** A worker publishes it with its agent. */
+    isPublished: z.boolean(),
+  },
   unique: ['project', 'agent', 'name'],
   filters: ['project', 'agent'],
   may: { view: 'owner', edit: 'owner', delete: 'owner' },
