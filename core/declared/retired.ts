@@ -13,6 +13,9 @@ export interface WithoutRetired {
   warnings: string[];
 }
 
+/** Whether a release before this one had other fields of it. */
+export const hasRetired = (word: string): boolean => Object.hasOwn(retired, word);
+
 export function withoutRetired(word: string, fields: Readonly<Record<string, unknown>>): WithoutRetired {
   const gone = retired[word] ?? {};
   const warnings = Object.keys(fields).flatMap((name) =>

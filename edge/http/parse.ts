@@ -100,7 +100,14 @@ export function bodyOf<S extends z.ZodType>(
     forInference = false,
     mostMiB = SMALL_MIB,
     mostValues = SMALL_VALUES,
-  }: { forInference?: boolean | 'whole'; mostMiB?: number; mostValues?: number } = {},
+    passOver,
+  }: {
+    forInference?: boolean | 'whole';
+    mostMiB?: number;
+    mostValues?: number;
+    /** Of an object what is looked at: what it leaves out is no fault. */
+    passOver?: (fields: Readonly<Record<string, unknown>>) => unknown;
+  } = {},
 ): z.infer<S> {
   const { text = '', shape = noShape } = req.context;
   if (forInference) return check((forInference === 'whole' ? parseJson : outlinedJson)(text, shape), schema);
@@ -113,8 +120,11 @@ export function bodyOf<S extends z.ZodType>(
   const value = parseJson(text, shape);
   const details = unstorable(value, '').slice(0, MOST_FAULTS);
   if (details.length > 0) throw new McpctlError('invalid_request', undefined, { details });
-  return check(value, schema);
+  const fields = passOver && objectSchema.safeParse(value).data;
+  return check(fields ? passOver(fields) : value, schema);
 }
+
+const objectSchema = z.record(z.string(), z.unknown());
 
 /** @throws McpctlError `invalid_request` for unknown, repeated or wrong parameters. */
 export function queryOf<S extends z.ZodType>(req: Request, schema: S): z.infer<S> {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors.ts';
+import { hasRetired } from '../../core/declared/retired.ts';
 import { closed } from '../../core/access/grants.ts';
 import { catalogueEntrySchema } from '../../core/resources/catalogue.ts';
 import {
@@ -30,6 +31,12 @@ function refusalsOf({ word, fields }: Definition): readonly ErrorCode[] {
   return closed.includes(word) ? ofIdentity : [];
 }
 
+/** What a write answers: besides, what was said of fields of a former release, which are passed over. */
+const writtenOf = ({ word, schemas: { view } }: Definition): z.ZodType =>
+  hasRetired(word)
+    ? view.extend({ warnings: z.array(z.string()).optional() }).meta({ id: `${capital(word)}Written` })
+    : view;
+
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** What edge/resources/routes.ts serves of a resource, as the OpenAPI document tells it. */
@@ -40,7 +47,8 @@ export function operationsOf(definition: Definition): Operation[] {
   const [all, one] = [`/${plural}`, `/${plural}/{${key}}`] as const;
   const named = key === 'name' ? 'by its name' : 'by its id, or its name where that is the only one';
   const shared = { tag: plural, status: 200, answer: view };
-  const made = { status: 201, answer: view };
+  const answer = writtenOf(definition);
+  const made = { status: 201, answer };
   return [
     {
       ...shared,
@@ -66,6 +74,7 @@ export function operationsOf(definition: Definition): Operation[] {
       summary: key === 'name' ? `Create or replace ${withArticle(word)}` : `Replace ${withArticle(word)}`,
       about: 'Idempotent: the whole truth, an absent field is its default.',
       headers: ifMatch,
+      answer,
       body: replace,
       ...(key === 'name' ? { also: [made] } : {}),
       errors: [...refusedWrite, ...guarded, ...(key === 'name' ? [] : [missing]), 'stale_revision'],
@@ -75,6 +84,7 @@ export function operationsOf(definition: Definition): Operation[] {
       call: `PATCH ${one}`,
       summary: `Change ${withArticle(word)}`,
       headers: ifMatch,
+      answer,
       body: change,
       errors: [...refusedWrite, ...guarded, missing, 'stale_revision'],
     },

@@ -1,6 +1,7 @@
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { z } from 'zod';
 import { can, type Actor } from '../../core/access.ts';
+import { withoutRetired } from '../../core/declared/retired.ts';
 import { isCallable } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
 import { catalogueEntry } from '../../core/resources/catalogue.ts';
@@ -13,7 +14,7 @@ import {
 } from '../../core/resources/define.ts';
 import { listed } from '../../core/resources/index.ts';
 import { labelOf, type Written } from '../../core/registry/resources/store.ts';
-import { targetOf, type ResourceRow } from '../../core/registry/resources/rows.ts';
+import { targetOf, type ResourceRow, type Values } from '../../core/registry/resources/rows.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
@@ -74,37 +75,49 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
   const askedIn = (req: Request): string => String(req.params[key]);
   const store = deps.registry.resources(definition);
   const byOf = (req: Request) => ({ actor: actorOf(req), ifMatch: ifMatchOf(req) });
-  const answer = async (res: Response, row: ResourceRow): Promise<void> => {
+  const answer = async (res: Response, row: ResourceRow, warnings: readonly string[] = []): Promise<void> => {
     const [view] = await viewsOf(deps, definition, { rows: [row], actor: actorOf(res.req) });
     res.set('etag', `"${row.revision}"`);
-    res.json(view);
+    res.json(warnings.length > 0 ? { ...view, warnings } : view);
+  };
+  /** What is to be written, and what is said of fields that are no more. */
+  const read = (req: Request, schema: z.ZodObject): { values: Values; warnings: string[] } => {
+    const warnings: string[] = [];
+    const values = bodyOf(req, schema, {
+      passOver: (all) => {
+        const { fields, warnings: own } = withoutRetired(word, all);
+        warnings.push(...own);
+        return fields;
+      },
+    });
+    return { values, warnings };
   };
   /** Writes, tells of it with the names of the fields that were written, and answers. */
   const write = async (
     [req, res]: [Request, Response],
-    { verb, name }: { verb: 'create' | 'edit'; name: unknown },
+    { verb, name, warnings }: { verb: 'create' | 'edit'; name: unknown; warnings: readonly string[] },
     work: () => Promise<Written>,
   ): Promise<void> => {
     const what = { verb, resource: word, name: sayable(name) };
     const { row, created } = await written({ ...deps, req, detailOf: changedOf }, what, work);
     if (created) res.status(201).location(`/api/v1/${plural}/${keyOf(definition, row)}`);
-    await answer(res, row);
+    await answer(res, row, warnings);
   };
 
   router.get(all, async (req, res) => void res.json(await pageOf(deps, definition, req)));
   router.get(one, async (req, res) => answer(res, await store.get(askedIn(req), actorOf(req))));
   router.post(all, async (req, res) => {
-    const values = bodyOf(req, schemas.create);
-    await write([req, res], { verb: 'create', name: values['name'] }, () =>
+    const { values, warnings } = read(req, schemas.create);
+    await write([req, res], { verb: 'create', name: values['name'], warnings }, () =>
       store.create(values, actorOf(req)),
     );
   });
   const editing =
     (how: 'replace' | 'change'): RequestHandler =>
     async (req, res) => {
-      const [values, by] = [bodyOf(req, schemas[how]), byOf(req)];
+      const [{ values, warnings }, by] = [read(req, schemas[how]), byOf(req)];
       const work = () => store[how](askedIn(req), values, by);
-      await write([req, res], { verb: 'edit', name: askedIn(req) }, work);
+      await write([req, res], { verb: 'edit', name: askedIn(req), warnings }, work);
     };
   router.put(one, editing('replace'));
   router.patch(one, editing('change'));

@@ -142,6 +142,31 @@ describe('apply: every kind, sets, prune, delete', function () {
     expect((await apply([odd], { body: { validate: 'ignore' } })).json).to.have.deep.property('warnings', []);
   });
 
+  it('passes over what is no more at the plain routes too, with one warning, and says nothing of what it was', async () => {
+    const retired = { proxyMode: 'direct-of-a-secret' };
+    const as = { token: t.tokens.root };
+    const calls: [string, string, object][] = [
+      ['POST', 'projects', { name: 'a', ...retired }],
+      ['PUT', 'projects/a', { description: 'x', ...retired }],
+      ['PATCH', 'projects/a', { description: 'y', ...retired }],
+      ['POST', 'servers', { name: 's', ...retired }],
+      ['PATCH', 'servers/s', { description: 'y', ...retired }],
+    ];
+    for (const [method, path, body] of calls) {
+      const { status, json, text } = await t.call(`${method} /api/v1/${path}`, { ...as, body });
+      expect([200, 201], `${method} ${path}: ${text}`).to.include(status);
+      expect((json as { warnings?: string[] }).warnings, `${method} ${path}`).to.have.length(1);
+      expect(text)
+        .to.match(/proxyMode.* is no more, and is passed over/)
+        .and.not.to.include('direct-of');
+    }
+    const { json } = await t.call('PATCH /api/v1/projects/a', { ...as, body: { description: 'z' } });
+    expect(json).not.to.have.property('warnings');
+    expect(
+      (await t.call('POST /api/v1/prompts', { ...as, body: { name: 'p', content: 'x', ...retired } })).status,
+    ).to.equal(400);
+  });
+
   it('under a key does once what is sent twice, and answers it as it was', async () => {
     const headers = { 'idempotency-key': 'one' };
     const [first, second] = await Promise.all([

@@ -1,7 +1,7 @@
 import { MOST_DOCUMENTS } from '../../../core/declared/apply.ts';
 import { kindsOf } from '../../../core/declared/kinds.ts';
 import { inOrder } from '../../../core/declared/order.ts';
-import { McpctlError } from '../../../core/errors.ts';
+import { entryOf, McpctlError } from '../../../core/errors.ts';
 import { stored } from '../../../core/resources/index.ts';
 import { inPlace, inWords, placedIn, placeOf, sentOf, type Placed } from '../../declared/placed.ts';
 import { renamed, renameOf } from '../../declared/rename.ts';
@@ -55,10 +55,12 @@ export async function runApply(ctx: Context, options: ApplyOptions): Promise<voi
   const client = await ctx.client({ patienceMs: options.timeout });
   const body: ApplyAsked = { documents, ...wishesOf(options), dryRun: how !== 'apply' };
   if (how === 'apply' && options.prune) await askToPrune(ctx, { client, body, placed, options });
-  let differing = 0;
+  let [differing, applied] = [0, 0];
   for (const batch of isAtomic ? [placed] : inBatches(placed)) {
-    const done = await sent(ctx, client, { body: { ...body, documents: batch.map(sentOf) }, placed: batch });
+    const sending = { body: { ...body, documents: batch.map(sentOf) }, placed: batch };
+    const done = await sent(ctx, client, { ...sending, applied, all: placed.length });
     differing += say(ctx, how, done);
+    applied += batch.length;
   }
   if (how !== 'diff') return;
   if (differing === 0) ctx.out.note('Everything is as the documents say.');
@@ -125,10 +127,21 @@ function wishesOf({
 interface Sending {
   body: ApplyAsked;
   placed: readonly Placed[];
+  /** Of batches: how many documents were applied before. */
+  applied?: number;
+  /** Of batches: how many there are. */
+  all?: number;
 }
 
-/** Sends them, and says what the server warns of. */
-async function sent(ctx: Context, client: Client, { body, placed }: Sending): Promise<AppliedSeen> {
+/** A server that fails may fail behind its commit, too. */
+const isUnknown = ({ code }: McpctlError): boolean => entryOf(code).status >= 500;
+
+/** Sends them, and says what the server warns of; where it fails, what was applied and what was not. */
+async function sent(
+  ctx: Context,
+  client: Client,
+  { body, placed, applied = 0, all = placed.length }: Sending,
+): Promise<AppliedSeen> {
   try {
     const done = await client.apply(body);
     for (const warning of done.warnings) ctx.out.note(`Warning: ${inWords(warning, placed)}`);
@@ -138,12 +151,15 @@ async function sent(ctx: Context, client: Client, { body, placed }: Sending): Pr
     if (isReal && thrown instanceof Cancelled)
       ctx.out.note('What was sent may have been applied; ask with "diff".');
     if (!(thrown instanceof McpctlError)) throw thrown;
-    if (isReal)
+    if (isReal) {
+      const [what, before] =
+        applied === 0 ? ['it', ''] : ['this batch', `, and of ${all} documents ${applied} were before`];
       ctx.out.note(
-        thrown.code === 'server_unreachable'
-          ? 'Whether it was applied is not known; ask with "diff", or apply it again.'
-          : 'Nothing of it was applied.',
+        isUnknown(thrown)
+          ? `Whether ${what} was applied is not known${before}; ask with "diff", or apply it again.`
+          : `Nothing of ${what} was applied${before}.`,
       );
+    }
     throw inPlace(thrown, placed);
   }
 }

@@ -10,16 +10,18 @@ export function makeEdit(ctx: Context, run?: (options: EditOptions) => Promise<v
     )
     .argument('<type>', 'llm, project, prompt …, or type/name')
     .argument('[name]', 'which one')
+    .option('--show-values', 'of a secret: with its values, for who may reveal them', false)
     .addHelpText(
       'before',
       `Examples:
   mcpctl edit prompt tone
   mcpctl edit llm qwen-big
   mcpctl edit project/support
+  mcpctl edit secret openai --show-values
 `,
     )
-    .action(async (type, name) => {
-      const options = { args: name === undefined ? [type] : [type, name] };
+    .action(async (type, name, { showValues }) => {
+      const options = { args: name === undefined ? [type] : [type, name], showValues };
       if (run) return run(options);
       const { runEdit } = await import('./run-edit.ts');
       return runEdit(ctx, options);

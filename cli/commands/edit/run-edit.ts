@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import type { Client } from '../../net/client.ts';
@@ -13,6 +14,8 @@ import { openDraft, type Draft } from '../../input/draft.ts';
 export interface EditOptions {
   /** As typed: `project a`, or `project/a`. */
   args: string[];
+  /** Of a secret: what is opened has its values. */
+  showValues?: boolean;
 }
 
 /** What is edited: the server's, as it was last seen. */
@@ -20,18 +23,29 @@ interface Edited {
   client: Client;
   entry: CatalogueEntry;
   seen: Keyed;
+  /** The text that is opened first. */
+  first: string;
 }
 
-export async function runEdit(ctx: Context, { args }: EditOptions): Promise<void> {
+/** A secret with its values in place of their masks; that somebody has them is told before they are sent. */
+async function withValues({ secrets }: Client, seen: Keyed): Promise<Keyed> {
+  const { data } = await secrets.reveal(seen.key);
+  return { ...seen, raw: { ...seen.raw, data } };
+}
+
+export async function runEdit(ctx: Context, { args, showValues = false }: EditOptions): Promise<void> {
   const [ref, ...more] = namedRefsOf(args, await typesFor(ctx, 'edit', args));
   const entry = ref?.type.entry;
   if (!ref || !entry || more.length > 0) throw new McpctlError('usage', 'Name one thing to edit.');
   const { name } = ref;
+  if (showValues && entry.word !== 'secret')
+    throw new McpctlError('usage', `--show-values is of a secret, and ${entry.word}/${name} is none.`);
   const client = await ctx.client({ patienceMs: PATIENCE_MS });
   const seen = await hinted(client, { type: entry.word, name }, () => client.resources.get(entry, name));
+  const first = pageOf(entry, showValues ? await withValues(client, seen) : seen);
   const draft = await openDraft(`${entry.word}.yaml`, await ctx.editor());
   try {
-    const changed = await editUntilTaken({ client, entry, seen }, draft);
+    const changed = await editUntilTaken(ctx, { client, entry, seen, first }, draft);
     await draft.remove();
     if (changed) ctx.out.line(`${entry.word}/${name} ${changed}`);
     else ctx.out.note('Nothing was changed.');
@@ -45,9 +59,12 @@ export async function runEdit(ctx: Context, { args }: EditOptions): Promise<void
  * Opens the editor until the server takes what was saved, or nothing is changed any more. Each refusal stands above what
  * was typed when the editor opens again; whoever saves that unchanged leaves with it.
  */
-async function editUntilTaken(edited: Edited, draft: Draft): Promise<'edited' | 'unchanged' | null> {
-  let { seen } = edited;
-  let text = pageOf(edited.entry, seen);
+async function editUntilTaken(
+  ctx: Context,
+  edited: Edited,
+  draft: Draft,
+): Promise<'edited' | 'unchanged' | null> {
+  let { seen, first: text } = edited;
   let refusal: McpctlError | undefined;
   for (;;) {
     const typed = await draft.edit(text);
@@ -59,6 +76,7 @@ async function editUntilTaken(edited: Edited, draft: Draft): Promise<'edited' | 
       const body = bodyOf(edited.entry, seen, readDocument(typed));
       const revision = Number(seen.raw['revision']);
       const now = await edited.client.resources.replace(edited.entry, seen.key, { body, revision });
+      for (const warning of warningsSchema.parse(now.raw['warnings'])) ctx.out.note(`Warning: ${warning}`);
       return now.raw['revision'] === seen.raw['revision'] ? 'unchanged' : 'edited';
     } catch (thrown) {
       if (!(thrown instanceof McpctlError) || !isMendable(thrown)) throw thrown;
@@ -70,6 +88,8 @@ async function editUntilTaken(edited: Edited, draft: Draft): Promise<'edited' | 
     }
   }
 }
+
+const warningsSchema = z.array(z.string()).catch([]);
 
 /** What whoever edits can do something about; all else ends the edit. */
 const isMendable = ({ code }: McpctlError): boolean =>
