@@ -1,16 +1,12 @@
 #!/usr/bin/env node
-import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { entryOf, McpctlError, messageOf } from '../core/errors.ts';
 import { createLiveness } from '../core/flow/alive/liveness.ts';
 import { openQueueDoor } from '../core/queue/door.ts';
 import { inspectRedis } from '../core/queue/link/inspect.ts';
-import { ensureAdmin, faultOfToken } from '../core/registry/people/bootstrap.ts';
 import { connect } from '../core/registry/database/connect.ts';
 import { sentenceOf } from '../core/registry/database/faults.ts';
 import { inspectDatabase } from '../core/registry/database/inspect.ts';
-import { grantHosted } from '../core/registry/hosted/grant-hosted.ts';
-import { isCurrent, migrate } from '../core/registry/database/migrate.ts';
+import { isCurrent } from '../core/registry/database/migrate.ts';
 import { usualLimits } from '../core/registry/names/limits.ts';
 import { createRegistry } from '../core/registry/registry.ts';
 import { stored } from '../core/resources/index.ts';
@@ -18,17 +14,18 @@ import { noKeyring, type KeyringSource } from '../core/runtime/keyring/keyring.t
 import { openKeyring, type KeyringPlace } from '../core/runtime/keyring/open-keyring.ts';
 import { createBus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
-import { readAndInspect, type Inspection } from '../core/runtime/settings/config.ts';
+import { readAndInspect } from '../core/runtime/settings/config.ts';
 import { createLog, prettyOn } from '../core/runtime/log.ts';
 import { composeServices } from '../core/runtime/process/service.ts';
 import { untilSignal } from '../core/runtime/process/signals.ts';
-import { readPlainFile } from '../core/runtime/files/plain-file.ts';
 import { plain } from '../core/runtime/plain.ts';
 import { outliveRejections } from '../core/runtime/process/last-resort.ts';
 import { createDuties } from './duties/index.ts';
 import { schedulerSettings, type DutyDeps } from './duties/duty.ts';
 import { openHealth } from './health.ts';
 import { Leader } from './leader.ts';
+import { release } from './once/release.ts';
+import { restore, restoreUsage } from './once/restore.ts';
 import { OpenPools } from './open-pools.ts';
 import { runDuties } from './run-duties.ts';
 import { createTally } from './tally.ts';
@@ -105,90 +102,29 @@ function keysOf(place: KeyringPlace, deps: Parameters<typeof openKeyring>[1]): K
   }
 }
 
-const MIGRATION_MS = 10 * 60_000;
-
-const releaseSettings = [
-  'databaseUrl',
-  'databaseSslMode',
-  'databaseCa',
-  'schema',
-  'databasePool',
-  'optionalRedisUrl',
-  'redisTlsVerify',
-  'redisCa',
-  'redisNodes',
-  'redisSentinels',
-  'redisSentinelName',
-  'logLevel',
-  'hostedRole',
-  'bootstrapToken',
-  'bootstrapTokenFile',
-] as const;
-
-/**
- * The Procfile's `release`: migrates under a lease and makes the first admin token, if one is given. It uses no Redis,
- * but looks at the one that is named: a release whose processes would not start is better stopped here.
- * @param admin whoever is at the machine makes an admin of this user (`--grant-admin`).
- */
-async function release(admin: string | undefined): Promise<void> {
-  const config = await readAndInspect(process.env, releaseSettings, [
-    inspectDatabase,
-    (settings) => inspectRedis({ ...settings, redisUrl: settings.optionalRedisUrl }),
-    inspectTokenFile,
-  ]);
-  const log = createLog({
-    process: 'release',
-    level: config.logLevel,
-    pretty: await prettyOn(process.stdout),
-  });
-  const connection = connect({ ...config, poolSize: config.databasePool, log, queryTimeoutMs: MIGRATION_MS });
-  try {
-    const applied = await migrate(connection, randomUUID());
-    if (config.hostedRole !== undefined) await grantHosted(connection, config.hostedRole);
-    const file = config.bootstrapTokenFile;
-    const token = file === undefined ? config.bootstrapToken : readPlainFile(file);
-    const registry = createRegistry(connection);
-    if (token !== undefined) await ensureAdmin(registry, token);
-    if (admin !== undefined && !(await registry.users.makeAdmin(admin)))
-      throw new McpctlError(
-        'user_not_found',
-        `There is no user named '${admin.slice(0, 63)}' to make an admin.`,
-      );
-    log.info({ applied }, 'the database is up to date');
-  } finally {
-    await connection.close();
-  }
-}
-
-async function inspectTokenFile({
-  bootstrapTokenFile: path,
-}: {
-  bootstrapTokenFile?: string | undefined;
-}): Promise<Inspection> {
-  if (path === undefined) return { faults: [] };
-  const fault = await readFile(path, 'utf8').then(
-    faultOfToken,
-    (thrown: unknown) => `it cannot be read: ${messageOf(thrown)}`,
-  );
-  return { faults: fault === undefined ? [] : [{ path: 'MCPCTL_BOOTSTRAP_TOKEN_FILE', message: fault }] };
-}
-
-const [word, option, admin] = process.argv.slice(2);
+const words = `"release", "release --grant-admin USER", "${restoreUsage}", or nothing`;
 const usage = (word: string): Promise<never> =>
-  Promise.reject(
-    new McpctlError(
-      'usage',
-      `'${word}' is not known; use "release", "release --grant-admin USER", or nothing.`,
-    ),
-  );
-function chosen(): Promise<void> {
+  Promise.reject(new McpctlError('usage', `'${word}' is not known; use ${words}.`));
+
+/** What a process of the server is started as: it runs, or does one thing and leaves. */
+async function chosen([word, ...args]: readonly string[]): Promise<void> {
   if (word === undefined) return run();
+  if (word === 'restore') {
+    process.exitCode = (await restore(process.env, args)) ? 3 : 0;
+    return;
+  }
   if (word !== 'release') return usage(word);
-  if (option === undefined) return release(undefined);
-  return option === '--grant-admin' && admin !== undefined ? release(admin) : usage(option);
+  const [option, admin] = args;
+  if (option === undefined) return release(process.env, undefined);
+  return option === '--grant-admin' && admin !== undefined ? release(process.env, admin) : usage(option);
 }
-const job = chosen();
-job.catch((thrown: unknown) => {
-  process.stderr.write(plain(`mcpctl scheduler: ${sentenceOf(thrown)}\n`));
+
+/** What a person at the machine is told: what is wrong, and each fault of it. */
+function failed(thrown: unknown): void {
+  const details = thrown instanceof McpctlError ? (thrown.details ?? []) : [];
+  const faults = details.map(({ path, message }) => `  ${path}: ${message}\n`).join('');
+  process.stderr.write(plain(`mcpctl scheduler: ${sentenceOf(thrown)}\n${faults}`));
   process.exit(thrown instanceof McpctlError ? entryOf(thrown.code).exit : 1);
-});
+}
+
+chosen(process.argv.slice(2)).catch(failed);

@@ -14,6 +14,8 @@ export const FORMAT = 1;
 export const MOST_LINE_BYTES = 2 * 1024 * 1024;
 /** Documents of one restore, which is one transaction. */
 export const MOST_RESTORED = 50_000;
+/** Of one on the machine itself, into an empty installation, which keeps nobody waiting. */
+export const MOST_RESTORED_FIRST = 500_000;
 /** Of one restore, as lines. */
 export const MOST_RESTORED_MIB = 64;
 

@@ -1,7 +1,8 @@
 import { Router, type Request, type Response } from 'express';
 import { backupSchema, restoreSchema } from '../../core/backup/calls.ts';
-import { MOST_RESTORED_MIB } from '../../core/backup/format.ts';
+import { MOST_RESTORED, MOST_RESTORED_MIB } from '../../core/backup/format.ts';
 import { McpctlError } from '../../core/errors.ts';
+import { linesIn } from '../../core/runtime/backup/lines.ts';
 import { actorOf } from '../http/context.ts';
 import { whileThere } from '../http/gone.ts';
 import { deliveryOf, untilTaken } from '../http/delivered.ts';
@@ -57,13 +58,15 @@ async function backup(
 
 /** All of a backup, or nothing. Each document is a write as if it had been made alone. */
 async function restore(deps: EdgeDeps, req: Request) {
-  const asked = bodyOf(req, restoreSchema, { mostMiB: 2 * MOST_RESTORED_MIB });
+  deps.registry.backups.needMayRestore(actorOf(req)); // parsing a large one holds up the others
+  const { backup: text, key, ...asked } = bodyOf(req, restoreSchema, { mostMiB: 2 * MOST_RESTORED_MIB });
   const { version: app, registry } = deps;
   const what = { verb: 'restore', resource: 'installation', name: asked.onConflict } as const;
   const restored = await written({ ...deps, req }, what, () =>
     registry.backups.restore({
       ...asked,
-      ...{ app, actor: actorOf(req) },
+      ...{ app, actor: actorOf(req), lines: linesIn(text), most: MOST_RESTORED },
+      keyOf: () => Promise.resolve(key),
     }),
   );
   for (const { resource, name, outcome, changed } of asked.dryRun ? [] : restored.items) {
@@ -71,6 +74,11 @@ async function restore(deps: EdgeDeps, req: Request) {
     const verb = outcome === 'created' ? 'create' : 'edit';
     tellWritten({ ...deps, req }, { verb, resource, name, changed, outcome: 'ok' });
   }
+  const isOfPools = restored.items.some(
+    ({ resource, outcome }) => resource === 'pool' && outcome === 'changed',
+  );
+  // Whom a pool no more lets in is out for now.
+  if (isOfPools && !asked.dryRun) await deps.putOut.unentitled();
   return restored;
 }
 

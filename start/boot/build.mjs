@@ -23,7 +23,7 @@ const folders = ['core', 'edge', 'worker', 'scheduler', 'cli', 'start'];
 /** Bundled alone: neither tsc nor a copy makes anything of it. */
 const page = 'web';
 const files = ['knexfile.ts', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'package.json'];
-const bins = ['cli/main.js', 'worker/main.js'];
+const bins = ['cli/main.js', 'worker/main.js', 'scheduler/main.js'];
 /** What tsc does not make, and is copied as it is. */
 const copied = new Set(['.lua', '.mjs', '.gguf', '.jinja', '.html', '.css']);
 const stampOf = (dist) => join(dist, '.built');

@@ -1,3 +1,4 @@
+import { randomUUID as newId } from 'node:crypto';
 import { expect } from 'chai';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { newKey } from '../support/keyring.ts';
@@ -70,6 +71,47 @@ describe('restore', function () {
     expect(outcomes).to.include('token/test skipped');
     expect((await to.api('GET /users/grace')).json).to.deep.include({ enabled: true });
     expect((await to.restore(file)).outcomes, 'without hashes').to.include('token/test named');
+  });
+
+  it('lets no token come alive that has ended, was revoked, or was made here', async () => {
+    const { db } = here.connection;
+    const names = ['live', 'ended', 'revoked', 'tomorrow'];
+    for (const name of names) await at.made('POST /tokens', { name });
+    await db.raw("update tokens set expires_at = now() - interval '1 minute' where name = 'ended'");
+    await db.raw("update tokens set expires_at = now() + interval '1 day' where name = 'tomorrow'");
+    await db.raw("update tokens set revoked_at = now() where name = 'revoked'");
+    const all = await at.backup({ withTokens: true });
+    const become = async (restored: Awaited<ReturnType<typeof to.restore>>) =>
+      restored.items.flatMap(({ resource, name, outcome, why = '' }) =>
+        resource === 'token' && names.includes(name) ? [`${name} ${outcome} ${why}`.trim()] : [],
+      );
+    // As if there had never been anybody but root.
+    await there.connection.db.raw('delete from tokens where user_id <> ?', [there.root.id]);
+    await there.connection.db.raw('delete from users where id <> ?', [there.root.id]);
+    const only = { only: ['token'] };
+    expect(await become(await to.restore(all, only))).to.have.members([
+      ...['live created', 'ended skipped has expired', 'revoked skipped was revoked', 'tomorrow created'],
+    ]);
+    const { rows } = await there.connection.db.raw<{ rows: { days: number; made: boolean }[] }>(
+      `select extract(day from expires_at - now())::int as days, created_at <= now() as made
+       from tokens where name = 'tomorrow'`,
+    );
+    expect(rows, 'as long as it was to last').to.deep.equal([{ days: 0, made: true }]);
+
+    // A row of one that was revoked is not kept for good: of its own file nothing comes alive, even where all others are gone.
+    await db.raw("delete from tokens where name = 'live'");
+    const again = await become(await at.restore(all, only));
+    expect(again).to.include('live skipped it was made here, and is here no more: it was revoked');
+    expect(again).to.include('revoked unchanged');
+    await to.made('POST /users', { name: 'grace' });
+    await to.made('DELETE /users/grace');
+    const others = crafted(all, (documents) =>
+      documents.map((d) => (d['name'] === 'live' ? { ...d, id: newId(), hash: 'a'.repeat(64) } : d)),
+    );
+    const late = await become(await to.restore(others, only));
+    expect(late, 'somebody was here').to.include(
+      'live skipped tokens are restored into an empty installation alone',
+    );
   });
 
   it('lists all that clash, skips them, or replaces them; what was seen before is stale behind it', async () => {

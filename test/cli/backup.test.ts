@@ -1,9 +1,12 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { newIdentity } from '../../core/runtime/backup/age.ts';
 import { backupCalls, fill } from '../backup/installation.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { programOf } from '../support/program.ts';
+import { onSmallDisk } from '../support/small-disk.ts';
 import { newKey } from '../support/keyring.ts';
 import { startSession, type Session } from './session.ts';
 
@@ -49,6 +52,28 @@ describe('cli: backup, verify and restore, with real edges', function () {
     await to.made('PATCH /projects/review', { description: 'Another.' });
     expect((await run(there, 'restore', file, '-i', key)).code, 'clashes').to.equal(1);
     expect((await run(there, 'restore', file, '-i', key, '--on-conflict', 'skip')).code, 'skips').to.equal(3);
+  });
+
+  it('leaves nothing of a file that the disk has no room for, and says so', async function () {
+    const { home } = await run(here, 'version', '--client');
+    const folder = join(home, 'small');
+    await mkdir(folder);
+    await at.made('POST /prompts', {
+      name: 'long',
+      content: randomBytes(60_000).toString('hex').slice(0, 99_000),
+    });
+    const path = join(folder, 'all.gz');
+    const ended = await onSmallDisk(
+      {
+        kib: 16,
+        folder,
+        env: { MCPCTL_HOME: home, MCPCTL_SERVER: here.url, MCPCTL_TOKEN: here.tokens.root },
+      },
+      ...[process.execPath, programOf('cli'), 'backup', '-o', path, '--secrets', 'none'],
+    );
+    if (typeof ended === 'string') return this.skip();
+    expect([ended.code, ended.left], ended.err).to.deep.equal([2, []]);
+    expect(ended.err).to.include('The disk is full').and.to.include(path);
   });
 
   it('says what it needs, and leaves nothing where it fails', async () => {

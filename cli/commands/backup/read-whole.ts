@@ -1,7 +1,6 @@
 import { MOST_RESTORED_MIB, type BackupHeader, type BackupTrailer } from '../../../core/backup/format.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { openKey, type OpenWith } from '../../../core/runtime/backup/age.ts';
-import { openBackupFile, readSecretLines } from '../../../core/runtime/backup/read-file.ts';
+import { openBackupFile, openWith, portableKey } from '../../../core/runtime/backup/read-file.ts';
 import type { Context } from '../../who/context.ts';
 import type { Opening } from './options.ts';
 import { startProgress } from './progress.ts';
@@ -13,12 +12,6 @@ export interface ReadBackup {
   text: string;
   /** Of portable secrets: their key, in base64. */
   key: string | undefined;
-}
-
-/** @throws McpctlError `usage` */
-function openWith({ passphraseFile, identity }: Opening): OpenWith {
-  const [passphrase] = passphraseFile === undefined ? [] : readSecretLines(passphraseFile, 'passphrase');
-  return { passphrase, identities: identity.flatMap((path) => readSecretLines(path, 'identity')) };
 }
 
 /**
@@ -48,9 +41,7 @@ export async function readWhole(
       kept.push(line, '\n');
     }
     const { header, trailer } = reader.end();
-    const sealed = header.secrets === 'portable' ? header.key : undefined;
-    const key = sealed === undefined ? undefined : (await openKey(sealed, identities())).toString('base64');
-    return { header, trailer, text: kept.join(''), key };
+    return { header, trailer, text: kept.join(''), key: await portableKey(header, identities()) };
   } finally {
     progress.done();
   }

@@ -1,3 +1,4 @@
+import { entryOf, McpctlError } from '../../../core/errors.ts';
 import { AlreadySaid } from '../../exit.ts';
 import type { Context } from '../../who/context.ts';
 import { readWhole } from './read-whole.ts';
@@ -9,5 +10,13 @@ export async function runRestore(
   { file, passphraseFile, identity, ...how }: RestoreOptions,
 ): Promise<void> {
   const read = await readWhole(ctx, file, { passphraseFile, identity, keep: true });
-  if (sayRestored(ctx, await sendRestore(ctx, read, how))) throw new AlreadySaid(3);
+  const restored = await sendRestore(ctx, read, how).catch((thrown: unknown) => {
+    const isUnknown = thrown instanceof McpctlError && entryOf(thrown.code).status >= 500;
+    if (isUnknown && !how.dryRun)
+      ctx.out.note(
+        'Whether it was restored is not known, all or nothing: restore it again, with --dry-run first.',
+      );
+    throw thrown;
+  });
+  if (sayRestored(ctx, restored)) throw new AlreadySaid(3);
 }

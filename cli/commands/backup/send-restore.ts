@@ -1,3 +1,4 @@
+import { restoredSaid } from '../../../core/backup/said.ts';
 import { restoredSchema, type Restored, type RestoreBody } from '../../../core/backup/calls.ts';
 import { readAnswer } from '../../net/views.ts';
 import type { Context } from '../../who/context.ts';
@@ -18,31 +19,10 @@ export async function sendRestore(
   return readAnswer(restoredSchema, answer, 'The server answers with something else than what it restored.');
 }
 
-const outcomeWords = {
-  created: ['created', 'would be created'],
-  changed: ['changed', 'would be changed'],
-  unchanged: ['unchanged', 'unchanged'],
-  skipped: ['skipped', 'would be skipped'],
-  kept: ['kept as it is here', 'would be kept as it is here'],
-} as const;
-
 /** @returns whether something was skipped. */
-export function sayRestored({ out }: Pick<Context, 'out'>, { items, dryRun, genuine }: Restored): boolean {
-  let named = 0;
-  for (const { resource, name, outcome, changed, why } of items) {
-    if (outcome === 'named') named += 1;
-    else {
-      const fields = outcome === 'changed' ? `: ${changed.join(', ')}` : '';
-      out.line(
-        `${resource}/${name} ${outcomeWords[outcome][dryRun ? 1 : 0]}${why === undefined ? fields : `: ${why}`}`,
-      );
-    }
-  }
-  if (named > 0)
-    out.note(
-      `${named} tokens are named in the backup, and are not restored: make new ones with "mcpctl token create".`,
-    );
-  if (genuine === true) out.note('A key of this installation says that the backup is as it was made.');
-  if (genuine === false) out.note('The backup was changed after it was made.');
-  return items.some(({ outcome }) => outcome === 'skipped');
+export function sayRestored({ out }: Pick<Context, 'out'>, restored: Restored): boolean {
+  const { lines, notes, hasSkipped } = restoredSaid(restored);
+  for (const line of lines) out.line(line);
+  for (const note of notes) out.note(note);
+  return hasSkipped;
 }

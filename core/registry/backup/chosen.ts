@@ -11,7 +11,7 @@ import { ofServer, type Kind } from '../../declared/kinds.ts';
 import { withoutRetired } from '../../declared/retired.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import { MOST_MEMBERS, userNameSchema } from '../../resources/people/identity.ts';
-import { BackupReader, isGenuine, linesIn } from '../../runtime/backup/lines.ts';
+import { BackupReader, isGenuine } from '../../runtime/backup/lines.ts';
 import { openAll } from '../../runtime/keyring/envelope.ts';
 import { keyringOf, type Keyring } from '../../runtime/keyring/keyring.ts';
 import { loopTurn } from '../../text/loop-turns.ts';
@@ -45,6 +45,16 @@ export interface WholeBackup {
   trailer: BackupTrailer;
   documents: BackupDocument[];
   tokens: BackupDocument[];
+  /** Characters of its lines. */
+  size: number;
+}
+
+/** A backup as it comes. */
+export interface BackupSource extends Pick<RestoreBody, 'only' | 'name'> {
+  /** Its lines without their line feeds. */
+  lines: Iterable<string> | AsyncIterable<string>;
+  /** So many documents are taken. */
+  most: number;
 }
 
 /**
@@ -52,7 +62,7 @@ export interface WholeBackup {
  * @throws McpctlError `backup_damaged`, `backup_newer`, `body_too_large`, `invalid_request`
  */
 export async function readWhole(
-  { backup, only, name }: Pick<RestoreBody, 'backup' | 'only' | 'name'>,
+  { lines, most, only, name }: BackupSource,
   { kinds, app, owner }: { kinds: readonly Kind[]; app: string; owner: string },
 ): Promise<WholeBackup> {
   const words = new Set([...kinds.map(({ word }) => word), 'token']);
@@ -61,10 +71,11 @@ export async function readWhole(
     throw invalid([{ path: 'only', message: `must be of ${[...words].join(', ')}` }]);
   const reader = new BackupReader();
   const [documents, tokens]: [BackupDocument[], BackupDocument[]] = [[], []];
-  let count = 0;
-  for (const line of linesIn(backup)) {
+  let [count, size] = [0, 0];
+  for await (const line of lines) {
     const document = reader.take(line);
     count += 1;
+    size += line.length;
     if (count % A_TURN === 0) await loopTurn(owner);
     if (!document) continue;
     const { resource } = document;
@@ -73,16 +84,16 @@ export async function readWhole(
         'backup_newer',
         `The backup is of mcpctl ${reader.header.app} and holds '${resource.slice(0, 64)}', which this release, ${app}, does not know; update it first.`,
       );
-    if (count > MOST_RESTORED)
+    if (reader.documents > most)
       throw new McpctlError(
         'body_too_large',
-        `A restore takes at most ${MOST_RESTORED} documents; say --only.`,
+        `A restore takes at most ${most} documents, whatever of it is chosen; on the machine itself "mcpd restore" takes more.`,
       );
     if (only && !only.includes(resource)) continue;
     if (name !== undefined && nameOf(document) !== name) continue;
     (resource === 'token' ? tokens : documents).push(document);
   }
-  return { ...reader.end(), documents, tokens };
+  return { ...reader.end(), documents, tokens, size };
 }
 
 const invalid = (details: readonly Fault[]): McpctlError =>

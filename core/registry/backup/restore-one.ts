@@ -43,7 +43,8 @@ interface One extends Chosen {
 
 /** Migration 0027 makes it, and anybody who may changes it. */
 const EVERYONE_DOCUMENT = '00000000-0000-7000-8000-000000000003';
-const builtInIds: readonly string[] = [...Object.values(builtIn), EVERYONE_DOCUMENT];
+/** What a release makes by itself. */
+export const builtInIds: readonly string[] = [...Object.values(builtIn), EVERYONE_DOCUMENT];
 /** What fits into an ETag that is read again, with room for what is written later. */
 const MOST_REVISION = 900_000_000;
 
@@ -217,9 +218,9 @@ function isMissing({ kind }: One, { code, details = [] }: McpctlError): boolean 
   );
 }
 
-/** Whether something else here has its name, or its pool: a worker's llm, or another user's. */
+/** Whether something else here has its name, or its pool: a worker's, or another user's. */
 const isTaken = ({ code }: McpctlError): boolean =>
-  code === 'name_taken' || code === 'llm_published' || code === 'pool_not_yours';
+  ['name_taken', 'llm_published', 'agent_published', 'pool_not_yours'].includes(code);
 
 /** Behind what it was here, and there. */
 async function jumpAhead(trx: Knex.Transaction, { document, kind }: One, id: string): Promise<void> {

@@ -6,10 +6,12 @@ import { throughFilter } from '../../access/filter.ts';
 import type { Restored } from '../../backup/calls.ts';
 import type { BackupDocument } from '../../backup/format.ts';
 import { McpctlError } from '../../errors.ts';
-import { instantSchema } from '../../newer-words.ts';
 import { record } from '../audit/record.ts';
 import { filterWords } from '../identity/actors.ts';
 import { rightsOfUser } from '../identity/rights.ts';
+
+/** As a line of a backup has it. */
+const instantSchema = z.iso.datetime().transform((text) => new Date(text));
 
 const tokenSchema = z.object({
   id: z.uuid(),
@@ -28,6 +30,26 @@ const tokenSchema = z.object({
 
 type Item = Restored['items'][number];
 
+/** Who restores, and why no token comes alive here; null: one may. */
+interface Restorer {
+  by: Actor;
+  lack: string | null;
+}
+
+/**
+ * Why an installation takes no token from a backup. Of a user who was ever here, and of what was made here, nobody can say
+ * any more whether it was revoked: rows of tokens that ended are not kept for good.
+ */
+export async function lackForTokens(
+  trx: Knex.Transaction,
+  { by, installation }: { by: Actor; installation: string },
+): Promise<string | null> {
+  const own: unknown = await trx('installation').where({ id: installation }).first('id');
+  if (own !== undefined) return 'it was made here, and is here no more: it was revoked';
+  const other: unknown = await trx('users').whereNot({ id: by.userId }).first('id');
+  return other === undefined ? null : 'tokens are restored into an empty installation alone';
+}
+
 /**
  * Tokens whose hashes a backup has, in an installation that was empty before: elsewhere, or without hashes, they are named and
  * nothing more. Nobody gets one that lets through what who restores lacks; one that was revoked, or has expired, is none.
@@ -36,7 +58,7 @@ type Item = Restored['items'][number];
 export async function restoreTokens(
   trx: Knex.Transaction,
   tokens: readonly BackupDocument[],
-  { by, isEmpty }: { by: Actor; isEmpty: boolean },
+  restorer: Restorer,
 ): Promise<Item[]> {
   const items: Item[] = [];
   for (const document of tokens) {
@@ -47,7 +69,7 @@ export async function restoreTokens(
       throw new McpctlError('invalid_request', undefined, {
         details: [{ path: `token/${item.name}`, message: 'is no token as a backup has it' }],
       });
-    else items.push({ ...item, ...(await restoreToken(trx, token, { by, isEmpty })) });
+    else items.push({ ...item, ...(await restoreToken(trx, token, restorer)) });
   }
   return items;
 }
@@ -57,13 +79,14 @@ const skipped = (why: string): Pick<Item, 'outcome' | 'why'> => ({ outcome: 'ski
 async function restoreToken(
   trx: Knex.Transaction,
   token: z.infer<typeof tokenSchema>,
-  { by, isEmpty }: { by: Actor; isEmpty: boolean },
+  { by, lack }: Restorer,
 ): Promise<Pick<Item, 'outcome' | 'why'>> {
-  if (!isEmpty) return skipped('tokens are restored into an empty installation alone');
   const { id, hash, name, user, preset, bindings, operations, pools, parentId } = token;
   const here: unknown = await trx('tokens').where({ id }).orWhere({ hash }).first('id');
   if (here !== undefined) return { outcome: 'unchanged' };
+  if (lack !== null) return skipped(lack);
   if (token.revokedAt) return skipped('was revoked');
+  if (await hasEnded(trx, token)) return skipped('has expired');
   const holder = await trx('users')
     .where({ name: user })
     .whereNull('deletedAt')
@@ -89,4 +112,16 @@ async function restoreToken(
   });
   await record(trx, by, { verb: 'create', resource: 'token', id, name, ownerId: holder.id });
   return { outcome: 'created' };
+}
+
+/** By the database's clock, as where tokens are asked. */
+async function hasEnded(
+  trx: Knex.Transaction,
+  { expiresAt }: Pick<z.infer<typeof tokenSchema>, 'expiresAt'>,
+): Promise<boolean> {
+  const { rows } = await trx.raw<{ rows: { hasEnded: boolean | null }[] }>(
+    'select cast(? as timestamptz) <= now() as has_ended',
+    [expiresAt],
+  );
+  return rows[0]?.hasEnded ?? false;
 }

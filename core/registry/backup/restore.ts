@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 import { canDo, type Actor } from '../../access.ts';
 import type { Restored, RestoreBody } from '../../backup/calls.ts';
+import type { BackupHeader } from '../../backup/format.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
 import { isGenuine } from '../../runtime/backup/lines.ts';
@@ -13,14 +14,27 @@ import { behindTurns } from '../declared/together.ts';
 import { inTransaction } from '../database/in-transaction.ts';
 import { enterIdentity } from '../identity/actors.ts';
 import { inBackup } from './documents.ts';
-import { calledOf, choose, labelOf, openSecrets, readWhole, type Chosen } from './chosen.ts';
+import { needEmpty } from './first.ts';
+import {
+  calledOf,
+  choose,
+  labelOf,
+  openSecrets,
+  readWhole,
+  type BackupSource,
+  type Chosen,
+} from './chosen.ts';
 import { Clash, Kept, restoreOne, Skip, type Restoring } from './restore-one.ts';
-import { restoreTokens } from './restore-tokens.ts';
+import { lackForTokens, restoreTokens } from './restore-tokens.ts';
 
-export interface RestoreWanted extends RestoreBody {
+export interface RestoreWanted extends Omit<RestoreBody, 'backup' | 'key'>, BackupSource {
   actor: Actor;
+  /** Of portable secrets: what their header's key is when it is opened, in base64. */
+  keyOf: (header: BackupHeader) => Promise<string | undefined>;
   /** This release. */
   app: string;
+  /** It is refused where anybody has made anything here. */
+  isFirst?: boolean;
 }
 
 /** No ETag and nothing that is remembered from before fits behind it. */
@@ -46,7 +60,7 @@ export async function restoreAll(
   }: { keyring: KeyringSource; keepers: Keepers; definitions: readonly Definition[] },
   wanted: RestoreWanted,
 ): Promise<Restored> {
-  const { actor, dryRun, backup } = wanted;
+  const { actor, dryRun } = wanted;
   const kinds = inBackup(definitions);
   needMayRestore(actor);
   const owner = actor.userId;
@@ -54,17 +68,18 @@ export async function restoreAll(
   const { header, trailer } = whole;
   const genuine = isGenuine(trailer, keyring.now());
   const chosen = openSecrets(await choose(whole.documents, { kinds, owner }), {
-    ...{ header, trailer, key: wanted.key, keyring: keyring.now(), actor },
+    ...{ header, trailer, key: await wanted.keyOf(header), keyring: keyring.now(), actor },
   });
   const what = { verb: 'restore', resource: 'installation', id: header.id, name: wanted.onConflict } as const;
-  const items = await inTransaction({ transaction }, { dryRun, bytes: backup.length }, async (trx) => {
+  const items = await inTransaction({ transaction }, { dryRun, bytes: whole.size }, async (trx) => {
     const restorer = await enterIdentity(trx, actor);
     needMayRestore(restorer);
+    if (wanted.isFirst) await needEmpty(trx, { by: restorer, definitions });
     const used = new Set(chosen.map(({ kind }) => kind));
     return behindTurns(trx, { keepers, kinds: used, actor: restorer }, async (by) => {
-      const isEmpty = await isNobodyElse(trx, by);
+      const lack = await lackForTokens(trx, { by, installation: header.installation });
       const made = await restoreIn(trx, chosen, { keepers, wanted, by });
-      made.push(...(await restoreTokens(trx, whole.tokens, { by, isEmpty })));
+      made.push(...(await restoreTokens(trx, whole.tokens, { by, lack })));
       await trx.raw('update identity_epoch set revision = revision + ?, changed_at = now()', [EPOCH_JUMP]);
       await record(trx, by, what);
       return made;
@@ -74,15 +89,10 @@ export async function restoreAll(
   return { dryRun, genuine, items };
 }
 
-function needMayRestore(actor: Actor): void {
+/** @throws McpctlError `forbidden` */
+export function needMayRestore(actor: Actor): void {
   if (actor.pools === null && canDo(actor, 'restore')) return;
   throw new McpctlError('forbidden', 'Your token may not restore: it takes the operation restore.');
-}
-
-/** Whether there is no user but who restores. */
-async function isNobodyElse(trx: Knex.Transaction, { userId }: Actor): Promise<boolean> {
-  const other: unknown = await trx('users').whereNot({ id: userId }).whereNull('deletedAt').first('id');
-  return other === undefined;
 }
 
 async function restoreIn(

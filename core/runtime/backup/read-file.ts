@@ -3,11 +3,11 @@ import { open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
-import { MOST_LINE_BYTES } from '../../backup/format.ts';
+import { MOST_LINE_BYTES, type BackupHeader } from '../../backup/format.ts';
 import { McpctlError, messageOf } from '../../errors.ts';
 import { ByteLines } from '../../text/byte-lines.ts';
 import { READ_AT_ONCE, readPlainFile } from '../files/plain-file.ts';
-import { openStream, type OpenWith } from './age.ts';
+import { openKey, openStream, type OpenWith } from './age.ts';
 import { BackupReader } from './lines.ts';
 
 /** An age file says within so much whom it is for. */
@@ -107,6 +107,27 @@ function keyIn(line: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The key of portable secrets, in base64; undefined where there are none. @throws McpctlError `backup_locked` */
+export async function portableKey(
+  { secrets, key }: Pick<BackupHeader, 'secrets' | 'key'>,
+  identities: readonly string[],
+): Promise<string | undefined> {
+  if (secrets !== 'portable' || key === undefined) return undefined;
+  return (await openKey(key, identities)).toString('base64');
+}
+
+/** What opens a backup, from the files that a person names. @throws McpctlError `usage` */
+export function openWith({
+  passphraseFile,
+  identity,
+}: {
+  passphraseFile?: string | undefined;
+  identity: readonly string[];
+}): OpenWith {
+  const [passphrase] = passphraseFile === undefined ? [] : readSecretLines(passphraseFile, 'passphrase');
+  return { passphrase, identities: identity.flatMap((path) => readSecretLines(path, 'identity')) };
 }
 
 /** @throws McpctlError `usage` for what cannot be read, or is empty. */

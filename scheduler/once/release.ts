@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { McpctlError, messageOf } from '../../core/errors.ts';
+import { inspectRedis } from '../../core/queue/link/inspect.ts';
+import { connect } from '../../core/registry/database/connect.ts';
+import { inspectDatabase } from '../../core/registry/database/inspect.ts';
+import { migrate } from '../../core/registry/database/migrate.ts';
+import { grantHosted } from '../../core/registry/hosted/grant-hosted.ts';
+import { ensureAdmin, faultOfToken } from '../../core/registry/people/bootstrap.ts';
+import { createRegistry } from '../../core/registry/registry.ts';
+import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
+import { createLog, prettyOn } from '../../core/runtime/log.ts';
+import { readAndInspect, type Inspection } from '../../core/runtime/settings/config.ts';
+
+const MIGRATION_MS = 10 * 60_000;
+
+const releaseSettings = [
+  'databaseUrl',
+  'databaseSslMode',
+  'databaseCa',
+  'schema',
+  'databasePool',
+  'optionalRedisUrl',
+  'redisTlsVerify',
+  'redisCa',
+  'redisNodes',
+  'redisSentinels',
+  'redisSentinelName',
+  'logLevel',
+  'hostedRole',
+  'bootstrapToken',
+  'bootstrapTokenFile',
+] as const;
+
+/**
+ * The Procfile's `release`: migrates under a lease and makes the first admin token, if one is given. It uses no Redis,
+ * but looks at the one that is named: a release whose processes would not start is better stopped here.
+ * @param admin whoever is at the machine makes an admin of this user (`--grant-admin`).
+ */
+export async function release(env: Readonly<NodeJS.ProcessEnv>, admin: string | undefined): Promise<void> {
+  const config = await readAndInspect(env, releaseSettings, [
+    inspectDatabase,
+    (settings) => inspectRedis({ ...settings, redisUrl: settings.optionalRedisUrl }),
+    inspectTokenFile,
+  ]);
+  const log = createLog({
+    process: 'release',
+    level: config.logLevel,
+    pretty: await prettyOn(process.stdout),
+  });
+  const connection = connect({ ...config, poolSize: config.databasePool, log, queryTimeoutMs: MIGRATION_MS });
+  try {
+    const applied = await migrate(connection, randomUUID());
+    if (config.hostedRole !== undefined) await grantHosted(connection, config.hostedRole);
+    const file = config.bootstrapTokenFile;
+    const token = file === undefined ? config.bootstrapToken : readPlainFile(file);
+    const registry = createRegistry(connection);
+    if (token !== undefined) await ensureAdmin(registry, token);
+    if (admin !== undefined && !(await registry.users.makeAdmin(admin)))
+      throw new McpctlError(
+        'user_not_found',
+        `There is no user named '${admin.slice(0, 63)}' to make an admin.`,
+      );
+    log.info({ applied }, 'the database is up to date');
+  } finally {
+    await connection.close();
+  }
+}
+
+async function inspectTokenFile({
+  bootstrapTokenFile: path,
+}: {
+  bootstrapTokenFile?: string | undefined;
+}): Promise<Inspection> {
+  if (path === undefined) return { faults: [] };
+  const fault = await readFile(path, 'utf8').then(
+    faultOfToken,
+    (thrown: unknown) => `it cannot be read: ${messageOf(thrown)}`,
+  );
+  return { faults: fault === undefined ? [] : [{ path: 'MCPCTL_BOOTSTRAP_TOKEN_FILE', message: fault }] };
+}

@@ -1,0 +1,103 @@
+import { parseArgs } from 'node:util';
+import { MOST_RESTORED_FIRST } from '../../core/backup/format.ts';
+import { restoredSaid } from '../../core/backup/said.ts';
+import { McpctlError, messageOf } from '../../core/errors.ts';
+import { connect } from '../../core/registry/database/connect.ts';
+import { inspectDatabase } from '../../core/registry/database/inspect.ts';
+import { isCurrent } from '../../core/registry/database/migrate.ts';
+import { usualLimits } from '../../core/registry/names/limits.ts';
+import { createRegistry } from '../../core/registry/registry.ts';
+import { inspectSecretKeys } from '../../core/registry/secrets/inspect-keys.ts';
+import { stored } from '../../core/resources/index.ts';
+import { openBackupFile, openWith, portableKey } from '../../core/runtime/backup/read-file.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
+import { ownPackage } from '../../core/runtime/files/own-package.ts';
+import { openKeyring } from '../../core/runtime/keyring/open-keyring.ts';
+import { createLog, prettyOn } from '../../core/runtime/log.ts';
+import { plain } from '../../core/runtime/plain.ts';
+import { readAndInspect } from '../../core/runtime/settings/config.ts';
+
+const restoreSettings = [
+  'databaseUrl',
+  'databaseSslMode',
+  'databaseCa',
+  'schema',
+  'logLevel',
+  'secretsKeysFile',
+  'secretsKey',
+] as const;
+
+export const restoreUsage =
+  'restore FILE [--passphrase-file PATH] [--identity PATH]… [--enable-users] [--dry-run]';
+
+interface Asked {
+  file: string;
+  passphraseFile: string | undefined;
+  identity: readonly string[];
+  enableUsers: boolean;
+  dryRun: boolean;
+}
+
+/** @throws McpctlError `usage` */
+function askedIn(args: readonly string[]): Asked {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        'passphrase-file': { type: 'string' },
+        identity: { type: 'string', short: 'i', multiple: true, default: [] },
+        'enable-users': { type: 'boolean', default: false },
+        'dry-run': { type: 'boolean', default: false },
+      },
+    });
+    const [file, ...more] = positionals;
+    if (file === undefined || more.length > 0) throw new McpctlError('usage', 'name one file');
+    return {
+      file,
+      passphraseFile: values['passphrase-file'],
+      identity: values.identity,
+      enableUsers: values['enable-users'],
+      dryRun: values['dry-run'],
+    };
+  } catch (thrown) {
+    throw new McpctlError('usage', `Say: ${restoreUsage} (${messageOf(thrown)}).`);
+  }
+}
+
+/**
+ * Makes everything as a backup says, in an installation that is empty, without a server or a token: for who is at the machine.
+ * The file is read as it comes, and all of it is written or nothing, whenever this is killed.
+ * @returns whether something was left out. @throws McpctlError as `Backups.restoreFirst`, and for a file that is not whole.
+ */
+export async function restore(env: Readonly<NodeJS.ProcessEnv>, args: readonly string[]): Promise<boolean> {
+  const { file, dryRun, enableUsers, ...opening } = askedIn(args);
+  const { lines, identities } = await openBackupFile(file, openWith(opening));
+  const config = await readAndInspect(env, restoreSettings, [inspectDatabase, inspectSecretKeys]);
+  const log = createLog({
+    process: 'restore',
+    level: config.logLevel,
+    pretty: await prettyOn(process.stdout),
+  });
+  const keyring = openKeyring(config, { clock: systemClock, log });
+  const connection = connect({ ...config, poolSize: 2, log });
+  try {
+    if (!(await isCurrent(connection)))
+      throw new McpctlError('unavailable', 'Migrations are missing; run "mcpd release" first.');
+    const { backups } = createRegistry(connection, usualLimits, { definitions: stored, keyring });
+    const restored = await backups.restoreFirst({
+      ...{ lines, most: MOST_RESTORED_FIRST, dryRun, enableUsers, app: ownPackage().version },
+      keyOf: (header) => portableKey(header, identities()),
+    });
+    const said = restoredSaid(restored);
+    for (const line of said.lines) process.stdout.write(plain(`${line}\n`));
+    if (said.hasSkipped)
+      said.notes.push(
+        'What was skipped because a worker is to publish it first is restored by "mcpctl restore --on-conflict skip" once it has.',
+      );
+    for (const note of said.notes) process.stderr.write(plain(`${note}\n`));
+    return said.hasSkipped;
+  } finally {
+    await connection.close();
+  }
+}
