@@ -197,9 +197,8 @@ describe('virtual agents', function () {
     });
     const held = documentsIn(backup).map(({ resource, name }) => `${resource}/${String(name)}`);
     expect(held).to.include.members([`project/${of('core')}`, 'personality/grumpy', 'prompt/mine']);
-    expect(named)
-      .not.to.include(`agent/${of('critic')}`)
-      .and.not.to.include('prompt/tone');
+    expect(held).not.to.include(`agent/${of('critic')}`);
+    expect(held).not.to.include('prompt/tone');
     const s = await startSession(null, { env: { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.ada } });
     try {
       expect(await s.run('get', 'agent', of('critic'), '-o', 'yaml'), s.err()).to.equal(0);
