@@ -1,7 +1,6 @@
 import { agentOverlay } from '../shown/agent-overlay.ts';
 import { groupOverlay, rbacOverlay, userOverlay } from '../shown/identity-overlays.ts';
-import { personalityOverlay } from '../shown/personality-overlay.ts';
-import { promptOverlay } from '../shown/prompt-overlay.ts';
+import { personalityOverlay, promptOverlay } from '../shown/persona-overlays.ts';
 import { secretOverlay } from '../shown/secret-overlay.ts';
 import { serverOverlay } from '../shown/server-overlay.ts';
 import type { Overlay } from './overlay.ts';

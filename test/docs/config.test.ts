@@ -33,7 +33,8 @@ function amount(words: string): number {
 const readers = {
   edge: 'edge/deps.ts',
   scheduler: 'scheduler/duties/duty.ts',
-  release: 'scheduler/main.ts',
+  release: 'scheduler/once/release.ts',
+  restore: 'scheduler/once/restore.ts',
   worker: 'worker/run.ts',
   cli: 'cli/who/context.ts',
   start: 'start/main.ts',
