@@ -47,8 +47,8 @@ export function operationsOf(definition: Definition): Operation[] {
   const [all, one] = [`/${plural}`, `/${plural}/{${key}}`] as const;
   const named = key === 'name' ? 'by its name' : 'by its id, or its name where that is the only one';
   const shared = { tag: plural, status: 200, answer: view };
-  const answer = writtenOf(definition);
-  const made = { status: 201, answer };
+  const write = { ...shared, answer: writtenOf(definition) };
+  const made = { ...write, status: 201 };
   return [
     {
       ...shared,
@@ -60,7 +60,6 @@ export function operationsOf(definition: Definition): Operation[] {
       errors: ['invalid_request', 'invalid_cursor'],
     },
     {
-      ...shared,
       ...made,
       call: `POST ${all}`,
       summary: `Create ${withArticle(word)}`,
@@ -69,22 +68,20 @@ export function operationsOf(definition: Definition): Operation[] {
     },
     { ...shared, call: `GET ${one}`, summary: `Show ${withArticle(word)}, ${named}`, errors: [missing] },
     {
-      ...shared,
+      ...write,
       call: `PUT ${one}`,
       summary: key === 'name' ? `Create or replace ${withArticle(word)}` : `Replace ${withArticle(word)}`,
       about: 'Idempotent: the whole truth, an absent field is its default.',
       headers: ifMatch,
-      answer,
       body: replace,
-      ...(key === 'name' ? { also: [made] } : {}),
+      ...(key === 'name' ? { also: [{ status: 201, answer: write.answer }] } : {}),
       errors: [...refusedWrite, ...guarded, ...(key === 'name' ? [] : [missing]), 'stale_revision'],
     },
     {
-      ...shared,
+      ...write,
       call: `PATCH ${one}`,
       summary: `Change ${withArticle(word)}`,
       headers: ifMatch,
-      answer,
       body: change,
       errors: [...refusedWrite, ...guarded, missing, 'stale_revision'],
     },

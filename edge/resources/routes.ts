@@ -68,6 +68,19 @@ const sayable = (name: unknown): string => (typeof name === 'string' && isCallab
 
 const changedOf = ({ changed }: Written) => ({ changed });
 
+/** What is to be written, and what is said of fields that are no more. */
+function readValues(req: Request, word: string, schema: z.ZodObject): { values: Values; warnings: string[] } {
+  const warnings: string[] = [];
+  const values = bodyOf(req, schema, {
+    passOver: (all) => {
+      const { fields, warnings: own } = withoutRetired(word, all);
+      warnings.push(...own);
+      return fields;
+    },
+  });
+  return { values, warnings };
+}
+
 /** The calls of one resource; edge/resources/operations.ts tells of the same. */
 function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
   const { plural, word, key, schemas } = definition;
@@ -79,18 +92,6 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
     const [view] = await viewsOf(deps, definition, { rows: [row], actor: actorOf(res.req) });
     res.set('etag', `"${row.revision}"`);
     res.json(warnings.length > 0 ? { ...view, warnings } : view);
-  };
-  /** What is to be written, and what is said of fields that are no more. */
-  const read = (req: Request, schema: z.ZodObject): { values: Values; warnings: string[] } => {
-    const warnings: string[] = [];
-    const values = bodyOf(req, schema, {
-      passOver: (all) => {
-        const { fields, warnings: own } = withoutRetired(word, all);
-        warnings.push(...own);
-        return fields;
-      },
-    });
-    return { values, warnings };
   };
   /** Writes, tells of it with the names of the fields that were written, and answers. */
   const write = async (
@@ -107,7 +108,7 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
   router.get(all, async (req, res) => void res.json(await pageOf(deps, definition, req)));
   router.get(one, async (req, res) => answer(res, await store.get(askedIn(req), actorOf(req))));
   router.post(all, async (req, res) => {
-    const { values, warnings } = read(req, schemas.create);
+    const { values, warnings } = readValues(req, word, schemas.create);
     await write([req, res], { verb: 'create', name: values['name'], warnings }, () =>
       store.create(values, actorOf(req)),
     );
@@ -115,7 +116,7 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
   const editing =
     (how: 'replace' | 'change'): RequestHandler =>
     async (req, res) => {
-      const [{ values, warnings }, by] = [read(req, schemas[how]), byOf(req)];
+      const [{ values, warnings }, by] = [readValues(req, word, schemas[how]), byOf(req)];
       const work = () => store[how](askedIn(req), values, by);
       await write([req, res], { verb: 'edit', name: askedIn(req), warnings }, work);
     };

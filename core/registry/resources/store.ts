@@ -134,18 +134,22 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
       }),
     enter: entered,
     leave,
-    async put(trx, values, { actor, ifMatch, as = {} }) {
-      const row = await findAlike(trx, definition, { actor, values, ownerId: as.ownerId });
-      if (!row) {
-        if (ifMatch !== null) throw new McpctlError('stale_revision');
-        return insert(trx, write, { values, actor, as });
-      }
-      await deps.hooks.declare?.(trx, row);
-      return update(trx, write, { row, values: replacing(definition, values), actor, ifMatch });
-    },
+    put: (trx, values, by) => put(trx, write, { values, ...by }),
     drop: async (trx, which, actor) =>
       drop(trx, write, { row: await lockedOf(trx, definition, { which, actor }), actor }),
   };
+}
+
+async function put(
+  trx: Knex.Transaction,
+  writing: Writing,
+  { values, actor, ifMatch, as = {} }: By & { values: Values },
+): Promise<Written> {
+  const row = await findAlike(trx, writing.definition, { actor, values, ownerId: as.ownerId });
+  if (!row && ifMatch !== null) throw new McpctlError('stale_revision');
+  if (!row) return insert(trx, writing, { values, actor, as });
+  await writing.hooks.declare?.(trx, row);
+  return update(trx, writing, { row, values: replacing(writing.definition, values), actor, ifMatch });
 }
 
 /** The row is locked by the caller. */
