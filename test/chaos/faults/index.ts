@@ -24,6 +24,7 @@ import {
   redisTurnedBack,
 } from './redis.ts';
 import { leaderKilled } from './schedulers.ts';
+import { oneAfterAnother } from './soak.ts';
 import {
   allWorkersGone,
   allWorkersKilled,
@@ -82,11 +83,13 @@ export const faults: Readonly<Record<string, Fault>> = {
   F45: mostWorkersGone,
   F46: allWorkersGone,
   F47: overSse(allWorkersGone),
+  F48: oneAfterAnother,
+  F49: overSse(oneAfterAnother),
 };
 
 /** What is tried over each kind of Redis: over those with replicas what does not strike one server by its process or its wire. */
 export const idsOver: Readonly<Record<RedisKind, readonly string[]>> = {
   single: Object.keys(faults).filter((id) => !['F41', 'F42', 'F43'].includes(id)),
-  sentinel: ['F01', 'F03', 'F05', 'F14', 'F16', 'F18', 'F26', 'F31', 'F41', 'F42'],
-  cluster: ['F01', 'F03', 'F05', 'F14', 'F16', 'F18', 'F41', 'F43'],
+  sentinel: ['F01', 'F03', 'F05', 'F14', 'F16', 'F18', 'F26', 'F31', 'F41', 'F42', 'F48'],
+  cluster: ['F01', 'F03', 'F05', 'F14', 'F16', 'F18', 'F41', 'F43', 'F48'],
 };
