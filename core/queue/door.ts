@@ -56,7 +56,7 @@ export function openQueueDoor(options: QueueDoorOptions): OpenedDoor {
   let stopAsking = (): void => undefined;
   return {
     name: 'redis',
-    ...createParts({ redis, keys, subscriber, steps, log }),
+    ...createParts({ redis, keys, subscriber, steps, log, eventKeepMs }),
     redis,
     keys,
     subscriber,

@@ -40,6 +40,8 @@ export interface PartsDeps {
   /** Of Redis's clock, as `door.ts` has them. */
   steps: ClockSteps;
   log: Log;
+  /** How long the events of an ended task stay. */
+  eventKeepMs: number;
 }
 
 /**
@@ -53,7 +55,7 @@ export function createParts(deps: PartsDeps) {
 export type Parts = ReturnType<typeof createParts>;
 
 /** Of single tasks, those who wait for them and those who run them. */
-function partsOfTasks({ redis, keys, subscriber, steps, log }: PartsDeps) {
+function partsOfTasks({ redis, keys, subscriber, steps, log, eventKeepMs }: PartsDeps) {
   const store = { redis, keys };
   const streamOf = ({ poolKey, taskId }: TaskRef): string => keys.pool(poolKey).task(taskId).stream;
   return {
@@ -65,7 +67,8 @@ function partsOfTasks({ redis, keys, subscriber, steps, log }: PartsDeps) {
       top: (ref: TaskRef) => orUnavailable(readTop(redis, streamOf(ref))),
       last: (ref: TaskRef) => readLast(redis, streamOf(ref)),
       lasts: (refs: readonly TaskRef[]) => readLasts(redis, keys, refs),
-      follow: (ref: TaskRef, after?: Position) => Follower.open({ ...store, subscriber, log }, ref, after),
+      follow: (ref: TaskRef, after?: Position) =>
+        Follower.open({ ...store, subscriber, log, eventKeepMs }, ref, after),
     },
     running: createRunningTasks({ ...store, steps }),
     places: { of: (task: Parameters<typeof placeOf>[2]) => placeOf(redis, keys, task) },

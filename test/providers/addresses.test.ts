@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { endpointsAt, type Written } from '../../worker/providers/http/url.ts';
 import { createOpenAiProvider } from '../../worker/providers/openai.ts';
@@ -105,5 +108,40 @@ describe('an address of a backend', () => {
     backend.once(answers(404, '{"detail":"Not Found"}'));
     await readAll(provider.forward?.(callOf({ streaming: false })) ?? expect.fail());
     expect(backend.requests).to.have.length(1);
+  });
+});
+
+describe('a long list of models over a slow line', function () {
+  this.timeout(20_000);
+  const list = '{"data":[{"id":"m","context_length":7}]}';
+  const server = createServer((request, response) => {
+    if (request.url !== '/v1/models') return void response.writeHead(404).end();
+    response.writeHead(200, { 'content-type': 'application/json' });
+    // A byte at a time, and in all longer than a backend may be silent.
+    const bytes = [...list];
+    const drip = setInterval(() => {
+      response.write(bytes.shift() ?? '');
+      if (bytes.length === 0) response.end();
+    }, 90);
+    response.on('close', () => clearInterval(drip));
+  });
+  before(async () => {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+  });
+  after(() => void server.close());
+
+  it('is waited for while it comes, and whether the backend is there is known from its head', async () => {
+    const { port } = server.address() as AddressInfo;
+    const provider = createOpenAiProvider({ name: 'x', url: `http://127.0.0.1:${String(port)}` });
+    const { signal } = new AbortController();
+    const since = performance.now();
+    const [models, isThere] = await Promise.all([
+      provider.modelsFingerprint?.(signal),
+      provider.isAvailable(signal),
+    ]);
+    expect(models).to.be.a('string');
+    expect(isThere).to.equal(true);
+    expect(performance.now() - since).to.be.above(3_000);
   });
 });

@@ -11,6 +11,7 @@ import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 const done = { kind: 'completed', status: 200 } as const;
 /** 256 KiB, and what came at once: a message or a page of 64 KiB, counted at two bytes a character. */
 const MOST_HELD = 512 * 1024;
+const KEPT_MS = 600_000;
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 
 /** I7: numbers gapless and increasing; resuming after k gives exactly the rest. */
@@ -23,7 +24,7 @@ describe('following a stream', function () {
   after(() => t.close());
 
   const open = (task: Submission, after?: { epoch: number; seq: number }): Promise<Follower> =>
-    Follower.open({ ...t.door, log }, task, after);
+    Follower.open({ ...t.door, log, eventKeepMs: KEPT_MS }, task, after);
   const collect = async (follower: Follower): Promise<string[]> => {
     const texts: string[] = [];
     for (;;) {
@@ -169,6 +170,33 @@ describe('following a stream', function () {
     expect(got.every((event, n) => event === events[n])).to.equal(true);
   });
 
+  it('stays for as long as somebody reads it, and no longer', async () => {
+    const task = await t.submitted();
+    const { stream } = t.door.keys.pool(task.poolKey).task(task.taskId);
+    const follower = await open(task);
+    const events = Array.from({ length: 100 }, (_, n) => `${n}:${'x'.repeat(10_000)}`);
+    await t.claim(task, 'c');
+    const emitter = t.emitter(task, { claimId: 'c', epoch: 1, eventBytes: 64_000_000 });
+    for (const event of events) await emitter.emit(event);
+    await emitter.end(done);
+    // Almost forgotten: nobody had read it for so long.
+    await t.redis.pexpire(stream, 60_000);
+    const got: string[] = [];
+    while (got.length < events.length) {
+      const item = await follower.next({ withinMs: 10_000 });
+      if (item?.kind === 'events') got.push(...item.data);
+    }
+    follower.close();
+    expect(got).to.deep.equal(events);
+    expect(await t.redis.pttl(stream)).to.be.within(60_001, KEPT_MS);
+    // A reader who is there is no reason to keep what is all read.
+    await t.redis.pexpire(stream, 60_000);
+    const late = await open(task, { epoch: 1, seq: events.length - 1 });
+    await late.begin();
+    late.close();
+    expect(await t.redis.pttl(stream)).to.be.at.most(60_000);
+  });
+
   it('tells a reader who is too slow for what is kept of the gap, and one who begins there too', async () => {
     const task = await t.submitted();
     const follower = await open(task);
@@ -204,7 +232,7 @@ describe('following a stream', function () {
   const openBlind = async (task: Submission): Promise<Follower> => {
     const redis = new Redis(process.env['REDIS_URL'] ?? '');
     await redis.quit();
-    const follower = await Follower.open({ ...t.door, redis, log }, task);
+    const follower = await Follower.open({ ...t.door, redis, log, eventKeepMs: KEPT_MS }, task);
     return follower;
   };
 

@@ -54,7 +54,7 @@ describe('events that are sent together', function () {
       fc.asyncProperty(fc.array(call, { minLength: 1, maxLength: 12 }), fc.nat(), async (calls, pick) => {
         const task = await t.submitted();
         await t.claim(task, 'c');
-        const live = await Follower.open({ ...t.door, log }, task);
+        const live = await Follower.open({ ...t.door, log, eventKeepMs: 600_000 }, task);
         const sent: string[] = [];
         for (const { count, size, again } of calls) {
           const first = Math.max(0, sent.length - again);
@@ -70,7 +70,7 @@ describe('events that are sent together', function () {
         const seen = { epoch: 1, seq: k };
         expect(await readAfter(task, { epoch: 0, seq: 0 })).to.deep.equal(all);
         expect(await readAfter(task, seen)).to.deep.equal(all.slice(k));
-        const back = await Follower.open({ ...t.door, log }, task, seen);
+        const back = await Follower.open({ ...t.door, log, eventKeepMs: 600_000 }, task, seen);
         await back.begin();
         for (const [follower, from] of [
           [live, 0],
@@ -155,7 +155,7 @@ describe('events that are sent together', function () {
     const stop = await t.door.subscriber.listen(channel, (what) => {
       heard.push(what.kind === 'message' ? what.text : what.kind);
     });
-    const live = await Follower.open({ ...t.door, log }, task);
+    const live = await Follower.open({ ...t.door, log, eventKeepMs: 600_000 }, task);
     const events = Array.from({ length: 100 }, (_, n) => `${n} ${'x'.repeat(8_000)}`);
     for (const [n, event] of events.entries()) expect(await emit(task, n + 1, [event])).to.equal(1);
     const got: string[] = [];

@@ -39,6 +39,8 @@ export interface WatchDeps {
 
 const EVERY_MS = 5_000;
 const WITHIN_MS = 3_000;
+/** A long list of models over a slow line: it goes on beside later looks. */
+const LEARN_MS = 60_000;
 /** One look that fails may be a backend that was slow for a moment. */
 const FAILURES = 2;
 
@@ -51,6 +53,8 @@ interface Seen {
   fingerprint: string | null;
   /** What the edge was told of what is configured. */
   trouble: string | null;
+  /** It is being asked just now. */
+  learning: Promise<void> | undefined;
 }
 
 /**
@@ -77,6 +81,7 @@ export class BackendWatch implements Service {
         failures: 0,
         fingerprint: null,
         trouble: null,
+        learning: undefined,
       });
   }
 
@@ -137,12 +142,21 @@ export class BackendWatch implements Service {
     for (const [watched, seen] of members) {
       if (answers) {
         this.#answered(watched, seen);
-        await this.#learn(watched, seen);
+        seen.learning ??= this.#learn(watched, seen).finally(() => (seen.learning = undefined));
+        await this.#forAWhile(seen.learning);
       } else if (!watched.isBusy()) this.#silent(watched, seen, failuresThatCount);
       const trouble = watched.trouble();
       if (trouble !== seen.trouble) this.#unsaid = true;
       seen.trouble = trouble;
     }
+  }
+
+  /** Nobody's long list has the other backends wait for their look. */
+  async #forAWhile(learning: Promise<void>): Promise<void> {
+    const over = new AbortController();
+    const late = pause(WITHIN_MS, AbortSignal.any([this.#stopping.signal, over.signal]));
+    await Promise.race([learning, late]);
+    over.abort();
   }
 
   #answered(watched: Watched, seen: Seen): void {
@@ -167,15 +181,22 @@ export class BackendWatch implements Service {
     this.#deps.bus.emit('backend.changed', { llm: watched.name, is: state });
   }
 
-  /** A backend that says nothing of its models is asked when it is new here, or back. */
+  /** A backend that says nothing of its models is asked when it is new here, or back. Never rejects. */
   async #learn(watched: Watched, seen: Seen): Promise<void> {
-    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(WITHIN_MS)]);
-    const fingerprint = (await watched.fingerprint(signal)) ?? seen.fingerprint ?? '';
-    if (fingerprint === seen.fingerprint) return;
-    const [isNews, heard] = await Promise.all([watched.learn(signal), watched.learnListed(signal)]);
-    // What could not be asked is asked at the next look.
-    seen.fingerprint = heard ? fingerprint : null;
-    if (isNews) this.#unsaid = true;
+    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(LEARN_MS)]);
+    try {
+      const fingerprint = (await watched.fingerprint(signal)) ?? seen.fingerprint ?? '';
+      if (fingerprint === seen.fingerprint) return;
+      const [isNews, heard] = await Promise.all([watched.learn(signal), watched.learnListed(signal)]);
+      // What could not be asked is asked at the next look.
+      seen.fingerprint = heard ? fingerprint : null;
+      if (isNews) this.#unsaid = true;
+    } catch (thrown) {
+      this.#deps.log.debug(
+        { llm: watched.name, why: messageOf(thrown) },
+        'a backend could not be asked what it can do',
+      );
+    }
   }
 
   /** One after the other; what the edge did not take is said again at the next look. */

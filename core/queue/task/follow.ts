@@ -30,6 +30,8 @@ export interface FollowDeps {
   subscriber: Subscriber;
   keys: Keys;
   log: Log;
+  /** How long the events of an ended task stay. */
+  eventKeepMs: number;
 }
 
 /** Silence after which the record is read: short once events flow, as the END may be the lost message. */
@@ -39,6 +41,8 @@ const SILENCE_WAITING_MS = 5_000;
 const MOST_HELD_BYTES = 256 * 1024;
 /** The record is read on when a slow reader has come down to this. */
 const READ_ON_BYTES = 64 * 1024;
+/** How often the record is asked to stay, in the time that it does. A page is read sooner than each of these. */
+const STAYS_A_KEEP = 8;
 /** What an event, or an end, costs beside its text. */
 const ENTRY_BYTES = 128;
 
@@ -56,6 +60,8 @@ export class Follower {
   #heldBytes = 0;
   /** The record holds more than was taken from it, because the reader does not keep up. */
   #behind = false;
+  /** When the record was last asked to stay for this reader, by `performance.now()`. */
+  #stayedAt = -Infinity;
   #position: Position;
   #torn = false;
   /** It was given out how the task ended. */
@@ -155,7 +161,24 @@ export class Follower {
       if (other) this.#beginWith(other.epoch);
       else for (const entry of entries) this.#accept(entry);
       this.#readAgain ||= more || other !== undefined;
+      if (more) this.#haveStay();
     }
+  }
+
+  /**
+   * What is still being read stays, however long that takes: at 100 kB/s an answer of 64 MiB is read for longer than what has ended
+   * is kept. The bound is the reader's: who takes nothing is dropped.
+   */
+  #haveStay(): void {
+    const { redis, log, eventKeepMs } = this.#deps;
+    const now = performance.now();
+    if (now - this.#stayedAt < eventKeepMs / STAYS_A_KEEP) return;
+    this.#stayedAt = now;
+    redis
+      .pexpire(this.#stream, eventKeepMs, 'GT')
+      .catch((thrown: unknown) =>
+        log.debug({ why: messageOf(thrown) }, 'a stream could not be made to stay'),
+      );
   }
 
   /**

@@ -83,7 +83,7 @@ function watched({ registry, queue }: Tools, step: Step): Tools {
   const real = createQueues(queue.redis, queue.keys.namespace);
   const queues = (name: string): Queue<JobData> => eachStep(real(name), step);
   const log = createLog({ process: 'test', level: 'silent', pretty: false });
-  const parts = createParts({ ...queue, redis, log });
+  const parts = createParts({ ...queue, redis, log, eventKeepMs: 60_000 });
   const dispatch = new Dispatch({ redis, keys: queue.keys, queues, eventKeepMs: 60_000 });
   return {
     registry: { ...registry, tasks: eachStep(registry.tasks, step) },

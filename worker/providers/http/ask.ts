@@ -1,4 +1,5 @@
-import type { Exchange } from './wire/exchange.ts';
+import { startPatience } from '../patience.ts';
+import type { Answer, Exchange } from './wire/exchange.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 
 export interface Asking {
@@ -11,6 +12,7 @@ export interface Question {
   url: URL;
   /** Posted as it is; without one it is a GET. */
   body?: string;
+  /** How long the backend may be silent: of many models a list is long, and lines are slow. */
   withinMs: number;
 }
 
@@ -22,27 +24,32 @@ export interface Told {
 }
 
 const mostBytes = 4_000_000;
+/** What that many bytes take over a slow line, at most. */
+const slowestMs = 60_000;
 
-/** One small question to a backend. @throws what the connection throws, also when time is over. */
+/** One small question to a backend. @throws what the connection throws, also when it was silent for too long. */
 export async function ask(asking: Asking, question: Question, signal: AbortSignal): Promise<Told> {
   const { url, body, withinMs } = question;
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
-  const answer = await asking.exchange({
-    method: body === undefined ? 'GET' : 'POST',
-    url,
-    headers: {
-      accept: 'application/json',
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...(await asking.headers()),
-    },
-    ...(body === undefined ? {} : { body }),
-    signal: limit,
-  });
+  const patience = startPatience(AbortSignal.any([signal, AbortSignal.timeout(withinMs + slowestMs)]));
+  patience.wait(withinMs);
+  let answer: Answer | undefined;
   try {
-    const text = (await answer.text(mostBytes)) ?? '';
+    answer = await asking.exchange({
+      method: body === undefined ? 'GET' : 'POST',
+      url,
+      headers: {
+        accept: 'application/json',
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(await asking.headers()),
+      },
+      ...(body === undefined ? {} : { body }),
+      signal: patience.signal,
+    });
+    const text = (await answer.text(mostBytes, () => patience.wait(withinMs))) ?? '';
     return { status: answer.status, text, json: jsonValue(text) };
   } finally {
-    answer.close('now');
+    patience.end();
+    answer?.close('now');
   }
 }
 

@@ -12,6 +12,14 @@ const listMs = 10_000;
 export function createModelList({ asking, endpoints }: { asking: Asking; endpoints: Endpoints }) {
   const get = (signal: AbortSignal, withinMs: number) =>
     ask(asking, { url: endpoints.models, withinMs }, signal);
+  /** The head of the list says so: all of it may be long, and lines are slow. */
+  const isThere = async (signal: AbortSignal): Promise<boolean> => {
+    const within = AbortSignal.any([signal, AbortSignal.timeout(availableMs)]);
+    const headers = { accept: 'application/json', ...(await asking.headers()) };
+    const answer = await asking.exchange({ method: 'GET', url: endpoints.models, headers, signal: within });
+    answer.close('gently');
+    return answer.status >= 200 && answer.status < 300;
+  };
   return {
     async models(signal: AbortSignal): Promise<ModelInfo[]> {
       try {
@@ -29,8 +37,7 @@ export function createModelList({ asking, endpoints }: { asking: Asking; endpoin
     },
     async answers(signal: AbortSignal): Promise<boolean> {
       try {
-        const { status } = await get(signal, availableMs);
-        return status >= 200 && status < 300;
+        return await isThere(signal);
       } catch {
         return false; // in doubt it does not
       }

@@ -42,7 +42,7 @@ export interface Answer {
    */
   bytes(heard?: () => void): AsyncIterable<Uint8Array>;
   /** The body as text, as much as came of it where it breaks off; undefined when it is longer than `most` bytes. */
-  text(most: number): Promise<string | undefined>;
+  text(most: number, heard?: () => void): Promise<string | undefined>;
   /**
    * Closes the connection, unless the body was read to its end; after the last event, leaves the backend a moment to
    * end by itself.
@@ -108,10 +108,13 @@ function answerOf(response: Dispatcher.ResponseData): Answer {
     contentType: String(headers['content-type'] ?? ''),
     ...(retryAfterS === undefined ? {} : { retryAfterS }),
     bytes,
-    async text(most) {
+    async text(most, heard) {
       const all = new GrowingBytes(most);
       try {
-        for await (const piece of bytes()) if (!all.append(piece)) return undefined;
+        for await (const piece of bytes(heard)) {
+          heard?.();
+          if (!all.append(piece)) return undefined;
+        }
       } catch (thrown) {
         if (statusCode < 300) throw thrown; // of a refusal the status says enough
       }

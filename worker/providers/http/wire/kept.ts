@@ -16,7 +16,8 @@ export interface Probing {
   ask: (model: string, signal: AbortSignal) => Promise<ProbeResult | undefined>;
 }
 
-const probeMs = 3_000;
+/** All the questions of one look; each has a time of its own (`glancing`). */
+const probeMs = 15_000;
 
 export function keepProbes({ state, ask }: Probing): Kept {
   const results = new Map<string, { fingerprint: string | undefined; result: ProbeResult }>();
