@@ -36,6 +36,10 @@ process.on('SIGINT', () => {
   if (interrupts.fire() === 'again') process.exit(2);
 });
 process.on('SIGTERM', () => process.exit(143));
+// What Node prints by itself of what nobody caught has all that hangs on it, a token too.
+process.on('uncaughtException', (thrown) => {
+  stderr.write(failureOf(thrown).text, () => process.exit(1));
+});
 
 const systemFile = '/etc/mcpctl/cli.json';
 const deps = {

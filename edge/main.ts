@@ -19,7 +19,7 @@ async function run(): Promise<void> {
     inspectSecretKeys,
   ]);
   const log = createLog({ process: 'edge', level: config.logLevel, pretty: await prettyOn(process.stdout) });
-  outliveRejections(log);
+  outliveRejections(log, (code) => process.exit(code));
   const { deps, server, services, stop } = composeEdge({ config, log, makeApp: createApp });
   const signalled = untilSignal(() => process.exit(1));
   await services.start?.();

@@ -36,7 +36,7 @@ async function run(): Promise<void> {
   const clock = systemClock;
   const pretty = await prettyOn(process.stdout);
   const log = createLog({ process: 'scheduler', level: config.logLevel, pretty });
-  outliveRejections(log);
+  outliveRejections(log, (code) => process.exit(code));
   const bus = createBus(log);
   const connection = connect({ ...config, poolSize: config.databasePool, log });
   const keyring = keysOf(config, { clock, log });

@@ -76,7 +76,7 @@ export async function run(environment: NodeJS.ProcessEnv, leave: (code: number) 
     level: config.logLevel,
     pretty: await prettyOn(process.stdout),
   });
-  outliveRejections(log);
+  outliveRejections(log, leave);
   const signalled = untilSignal(() => leave(1));
   const bus = createBus(log);
   const clock = systemClock;

@@ -1,5 +1,6 @@
 import { asyncTasks } from './async.ts';
 import { atRest } from './at-rest.ts';
+import { auditedScenario } from './audited.ts';
 import { cancel } from './cancel.ts';
 import { cliStart } from './cli-start.ts';
 import { expireRate } from './expire-rate.ts';
@@ -52,6 +53,7 @@ export const scenarios: readonly Scenario[] = [
   reconnectStorm,
   revocation,
   rightsScenario,
+  auditedScenario,
   turn,
   memory,
   atRest,

@@ -48,7 +48,7 @@ const formatters = { log: innerRedacted };
 /**
  * JSON lines on stdout (a person on a terminal gets them pretty). Keys, tokens, prompts and answers are never
  * handed to a log; the redaction is the second net. ioredis puts a failed command's arguments on the error
- * (passwords, bodies): `err.command` is dropped.
+ * (passwords, bodies): `err.command` is dropped, and of what is no error nothing is said but its type.
  */
 export function createLog({ process: name, level, pretty }: LogOptions): Log {
   const options = {
@@ -65,7 +65,9 @@ export function createLog({ process: name, level, pretty }: LogOptions): Log {
               stack: value.stack,
               code: (value as { code?: unknown }).code,
             }
-          : value,
+          : typeof value === 'string'
+            ? value
+            : { type: typeof value },
     },
   };
   return pretty ? pino(options, forTerminal(pretty)) : pino(options, inBatches());

@@ -11,6 +11,8 @@ const TOGETHER_MS = 60_000;
 const EVERY_MS = 5_000;
 /** Of all readers. Beyond it the oldest are forgotten, and told anew. */
 const MOST = 10_000;
+/** Of one statement. */
+const MOST_EVENTS = 500;
 
 /** What was asked and answered, and belongs to somebody else than who reads it. */
 export interface OthersText {
@@ -44,7 +46,7 @@ export function createBodyReads({
   clock,
   log,
 }: {
-  registry: { audits: Pick<Registry['audits'], 'record'> };
+  registry: { audits: Pick<Registry['audits'], 'record' | 'recordAll'> };
   clock: Clock;
   log: Log;
 }): BodyReads {
@@ -54,21 +56,24 @@ export function createBodyReads({
   let writing = Promise.resolve();
 
   /** What cannot be written is lost but for the log: that it was read is on record. */
-  const close = async (key: string, { author, what, more }: Reads): Promise<void> => {
-    readsOf.delete(key);
-    if (more === 0) return;
-    await registry.audits
-      .record(author, { ...what, count: more })
-      .catch((thrown: unknown) =>
-        log.warn(
-          { why: messageOf(thrown), reads: more },
-          'reads of a task could not be counted in the audit',
-        ),
-      );
+  const close = async (over: readonly (readonly [string, Reads])[]): Promise<void> => {
+    for (const [key] of over) readsOf.delete(key);
+    const again = over.flatMap(([, { author, what, more }]) =>
+      more === 0 ? [] : [{ author, what: { ...what, count: more } }],
+    );
+    for (let from = 0; from < again.length; from += MOST_EVENTS) {
+      const events = again.slice(from, from + MOST_EVENTS);
+      await registry.audits
+        .recordAll(events)
+        .catch((thrown: unknown) =>
+          log.warn(
+            { why: messageOf(thrown), reads: events.reduce((sum, { what }) => sum + what.count, 0) },
+            'reads of tasks could not be counted in the audit',
+          ),
+        );
+    }
   };
-  const closeUntil = async (at: number): Promise<void> => {
-    for (const [key, reads] of [...readsOf]) if (reads.at <= at) await close(key, reads);
-  };
+  const closeUntil = (at: number): Promise<void> => close([...readsOf].filter(([, reads]) => reads.at <= at));
   const closeSoon = (at: number): Promise<void> => (writing = writing.then(() => closeUntil(at)));
 
   return {
@@ -82,13 +87,13 @@ export function createBodyReads({
         before.more += 1;
         return await before.written;
       }
-      if (before) await close(key, before);
+      if (before) await close([[key, before]]);
       const what = { verb: 'view', resource, id, name: id, ownerId } as const;
       const written = registry.audits.record(actor, what);
       const reads: Reads = { author: actor, what, at: clock.elapsed(), written, more: 0 };
       readsOf.set(key, reads);
       const [oldest] = readsOf;
-      if (readsOf.size > MOST && oldest) void close(...oldest);
+      if (readsOf.size > MOST && oldest) void close([oldest]);
       try {
         await written;
       } catch (thrown) {

@@ -17,7 +17,7 @@ import { edgeSettings } from '../deps.ts';
 async function run(): Promise<void> {
   const config = await readAndInspect(process.env, edgeSettings, [inspectRedis, inspectDatabase]);
   const log = createLog({ process: 'relay', level: config.logLevel, pretty: await prettyOn(process.stdout) });
-  outliveRejections(log);
+  outliveRejections(log, (code) => process.exit(code));
   const { deps, server, services, stop } = composeEdge({ config, log, makeApp: createRelayApp });
   const signalled = untilSignal(() => process.exit(1));
   await services.start?.();

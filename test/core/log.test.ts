@@ -25,6 +25,19 @@ const secrets = `
   log.error({ err: Object.assign(new Error('it failed'), { code: 'X', command: { args: ['s3cret'] }, token: 's3cret' }) }, 'line');
 `;
 
+/** As an error of ioredis is that nobody caught: it has the arguments of its command. */
+const uncaught = (by: string): string => `
+  import { createLog } from './core/runtime/log.ts';
+  import { outliveRejections } from './core/runtime/process/last-resort.ts';
+  const log = createLog({ process: 'test', level: 'info', pretty: false });
+  outliveRejections(log, (code) => process.exit(code));
+  const failed = Object.assign(new Error('it failed'), { code: 'X', command: { name: 'auth', args: ['s3cret'] }, cause: { headers: { authorization: 's3cret' } } });
+  for (const reason of ['s3cret', { headers: 's3cret' }, failed]) void Promise.reject(reason);
+  setTimeout(() => log.info('goes on'), 1);
+  setTimeout(() => { throw ${by}; }, 50);
+  setTimeout(() => log.info('goes on for ever'), 60_000);
+`;
+
 const foreign = `
   import { createLog } from './core/runtime/log.ts';
   const log = createLog({ process: 'test', level: 'info', pretty: false });
@@ -45,6 +58,24 @@ describe('the lines of a log', function () {
     }
     expect(seen).to.deep.equal([...Array(100).keys(), -1]);
   });
+
+  for (const by of ['failed', `'s3cret'`, `{ key: 's3cret' }`])
+    it(`tell of what nobody caught, with nothing that hangs on it, and of the end that an exception is (${by})`, async () => {
+      const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', uncaught(by)], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      const texts: string[] = [];
+      for (const stream of [child.stdout, child.stderr])
+        stream.setEncoding('utf8').on('data', (text: string) => void texts.push(text));
+      const code = await new Promise<number | null>((resolve) => void child.on('close', resolve));
+      const text = texts.join('');
+      expect([code, text.match(/goes on"/g)?.length], text).to.deep.equal([1, 4]);
+      expect(text)
+        .to.include('"level":60')
+        .and.include('this process ends')
+        .and.match(/it failed/);
+      expect(text).to.not.include('s3cret').and.not.include('for ever');
+    });
 
   it('say nothing of a field that is named like a secret, a level down either, in a line or of a child', async () => {
     const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', secrets], {

@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -8,7 +10,9 @@ import { answers, chats, startBackend, type Backend } from '../support/backend.t
 import { createCanaries, foundIn } from '../support/canaries.ts';
 import { createPublic, everythingStored, hostedRole, startHosted } from '../support/hosted.ts';
 import { keyringWith, newKey } from '../support/keyring.ts';
+import { startOwnRedis, type OwnRedis } from '../support/own-redis.ts';
 import type { TestProcess } from '../support/process.ts';
+import { programOf } from '../support/program.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 
 const posts = (backend: Backend) => backend.requests.filter(({ method }) => method === 'POST');
@@ -22,6 +26,9 @@ describe('a secret, from who writes it to the backend', function () {
   let keysFile: string;
   let hosted: TestProcess;
   let backend: Backend;
+  /** Whose every command is heard, and whose file is read. */
+  let own: OwnRedis;
+  const commands: string[] = [];
   /** All of it is done with no more than this. */
   let role: Awaited<ReturnType<typeof hostedRole>>;
   const texts: string[] = [];
@@ -31,7 +38,18 @@ describe('a secret, from who writes it to the backend', function () {
     folder = await mkdtemp(join(tmpdir(), 'mcpctl-secrets-'));
     keysFile = join(folder, 'keys');
     await writeFile(keysFile, `${key}\n`);
-    const env = { MCPCTL_SECRETS_KEYS_FILE: keysFile, LOG_LEVEL: 'trace' };
+    own = await startOwnRedis();
+    await own.redis.config('SET', 'rdbcompression', 'no');
+    (await own.redis.monitor()).on('monitor', (_at: string, words: string[]) =>
+      commands.push(words.join(' ')),
+    );
+    const env = {
+      MCPCTL_SECRETS_KEYS_FILE: keysFile,
+      LOG_LEVEL: 'trace',
+      REDIS_URL: own.url,
+      // A fault of ours that nobody catches, at a word.
+      NODE_OPTIONS: `--import=data:text/javascript,process.on('SIGUSR2',()=>{throw(new(Error)('crash'))})`,
+    };
     t = await startSystem(env);
     backend = await startBackend();
     role = await hostedRole(t);
@@ -42,6 +60,7 @@ describe('a secret, from who writes it to the backend', function () {
     await hosted.kill('SIGKILL');
     await role.drop();
     await t.close();
+    await own.close();
     await backend.close();
     await rm(folder, { recursive: true });
   });
@@ -111,6 +130,72 @@ describe('a secret, from who writes it to the backend', function () {
     await call('PATCH', '/secrets/rotates', { allowedOrigins: [] });
   });
 
+  /** mcpctl as a person runs it; what it printed is kept, and what of it the system shows to others. */
+  const cli = async (args: readonly string[], { stdin = '', env = {} } = {}): Promise<number | null> => {
+    const child = spawn(process.execPath, [programOf('cli'), ...args], {
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        ...{
+          TMPDIR: folder,
+          MCPCTL_HOME: folder,
+          MCPCTL_SERVER: t.url,
+          MCPCTL_TOKEN: t.token,
+          MCPCTL_DEBUG: 'api',
+        },
+        ...env,
+      },
+    });
+    shown.push(ofProcess(child.pid));
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => void texts.push(text));
+    child.stdin.end(stdin);
+    const [code] = (await once(child, 'close')) as [number | null];
+    return code;
+  };
+  /** What `ps` and /proc tell of a process. */
+  const ofProcess = (pid: number | undefined): string =>
+    ['cmdline', 'environ'].map((what) => readFileSync(`/proc/${String(pid)}/${what}`, 'utf8')).join('\n');
+  const shown: string[] = [];
+
+  it('goes through the command line, and the editor, and is printed by neither', async () => {
+    const [made, changed, edited] = ['made', 'changed', 'edited'].map((what) => canaries.secret(what));
+    const key = ['--from-stdin', 'KEY'];
+    expect(await cli(['create', 'secret', 'typed', ...key], { stdin: made ?? '' })).to.equal(0);
+    const file = join(folder, 'typed.yaml');
+    await writeFile(file, `resource: secret\nname: typed\ndata:\n  KEY: ${changed ?? ''}\n`);
+    expect(await cli(['diff', '-f', file]), texts.at(-1)).to.equal(3);
+    expect(await cli(['apply', '-f', file]), texts.at(-1)).to.equal(0);
+    const editor = join(folder, 'editor.mjs');
+    const seen = join(folder, 'seen');
+    await writeFile(
+      editor,
+      `import fs from 'node:fs';
+       const [path] = process.argv.slice(2);
+       const text = fs.readFileSync(path, 'utf8');
+       const of = (id) => ['cmdline', 'environ'].map((what) => fs.readFileSync('/proc/' + id + '/' + what, 'utf8')).join();
+       fs.writeFileSync(${JSON.stringify(seen)}, text + of('self') + of(process.ppid));
+       fs.writeFileSync(path, text.replace(/^( +)KEY:(\\n\\1 +.*)+/m, '$1KEY: ' + fs.readFileSync(${JSON.stringify(`${seen}.new`)}, 'utf8')));`,
+    );
+    await writeFile(`${seen}.new`, edited ?? '');
+    const env = { EDITOR: `${process.execPath} ${editor}` };
+    expect(await cli(['edit', 'secret', 'typed'], { env }), texts.join('\n').slice(-500)).to.equal(0);
+    shown.push(await readFile(seen, 'utf8'));
+    expect(shown.at(-1)).to.include('masked: true');
+    expect((await readdir(folder)).filter((name) => name.startsWith('mcpctl-edit-'))).to.deep.equal([]);
+    expect((await call('POST', '/secrets/typed/reveal', {})).text).to.include(edited);
+    for (const args of [
+      ['describe', 'secret', 'typed'],
+      ['get', 'secret', 'typed', '-o', 'yaml'],
+      ['get', 'secret', '-o', 'json'],
+      ['get', 'audit', '--name', 'typed', '-o', 'yaml'],
+      ['secret', 'versions', 'typed'],
+      ['backup', '--secrets', 'none', '--output', join(folder, 'plain.gz')],
+    ])
+      expect(await cli(args), args.join(' ')).to.equal(0);
+    expect(await cli(['secret', 'rotate', 'typed', '--from-file', `NO KEY=${seen}.new`])).to.not.equal(0);
+    expect(texts.join('\n')).to.include('bytes: ');
+  });
+
   it('is found in no log, store, metric, answer, argument or environment, whatever door it came through', async () => {
     const [quoted, refused, applied] = [
       canaries.secret('quo"ted+/='),
@@ -145,25 +230,24 @@ describe('a secret, from who writes it to the backend', function () {
       expect((await call('GET', path)).status, path).to.equal(200);
     expect((await call('POST', '/secrets/applied/rollback', {})).status).to.equal(400);
     expect((await call('POST', '/secrets/applied/reveal', {})).text).to.include(applied);
-    const words = [...Object.values(canaries.secrets), key].flatMap((word) => [
-      word,
-      encodeURIComponent(word),
-      JSON.stringify(word).slice(1, -1),
-      Buffer.from(word).toString('base64').replace(/=+$/, ''),
-    ]);
     const processes = [t.edge, t.scheduler, hosted];
-    const ofProcess = (pid: number | undefined, what: string): string =>
-      readFileSync(`/proc/${String(pid)}/${what}`, 'utf8');
     const places = {
       answers: texts.join('\n'),
-      logs: processes.flatMap(({ lines }) => lines.map((line) => JSON.stringify(line))).join('\n'),
-      stores: await everythingStored(t.sandbox),
+      stores: await everythingStored({ ...t.sandbox, redisUrl: own.url }),
+      dump: await dumped(t),
+      commands: commands.join('\n'),
+      rdb: await savedBy(own),
       metrics: await (await t.call('GET', '/metrics')).text(),
-      argv: processes.map(({ child }) => ofProcess(child.pid, 'cmdline')).join('\n'),
-      environments: processes.map(({ child }) => ofProcess(child.pid, 'environ')).join('\n'),
+      processes: [...shown, ...processes.map(({ child }) => ofProcess(child.pid))].join('\n'),
+      logs: linesOf(processes),
     };
-    for (const [place, text] of Object.entries(places)) expect(foundIn(text, words), place).to.deep.equal([]);
+    expectNowhere(places);
+    // Each was looked at where something is.
     expect(places.stores).to.include('secret_versions');
+    if (places.dump !== '') expect(places.dump).to.include('CREATE TABLE').and.to.include('secret_versions');
+    expect(places.commands.length).to.be.above(10_000);
+    expect(places.rdb).to.include(t.sandbox.namespace);
+    expect(places.processes).to.include('MCPCTL_SECRETS_KEYS_FILE');
     expect(places.answers).to.include('[key]');
   });
 
@@ -217,7 +301,6 @@ describe('a secret, from who writes it to the backend', function () {
   it('has no edge with keys that are others: it leaves, and names the one that is wanted', async () => {
     const { databaseUrl: DATABASE_URL, redisUrl: REDIS_URL, namespace, schema } = t.sandbox;
     const { startProcess } = await import('../support/process.ts');
-    const { programOf } = await import('../support/program.ts');
     const other = startProcess(programOf('edge'), {
       env: {
         ...{
@@ -234,4 +317,53 @@ describe('a secret, from who writes it to the backend', function () {
     const sentences = other.lines.map((line) => line.msg).join('\n');
     expect(sentences).to.include('MCPCTL_SECRETS_KEYS_FILE').and.include(keyringWith(key).active.kid);
   });
+
+  it('is not in what a process says that dies of a fault of ours, or is made to leave a picture of itself', async () => {
+    backend.once(chats(['one', 'two'], { paced: true }));
+    const running = infer('rotating', true).then((answer) => answer.text());
+    await backend.next('request');
+    hosted.child.kill('SIGUSR2');
+    expect(await hosted.exited).to.equal(1);
+    t.edge.child.kill('SIGUSR2');
+    expect(await t.edge.exited).to.equal(1);
+    expect(await t.scheduler.kill('SIGABRT')).to.equal(null);
+    await running.catch(() => undefined);
+    backend.release(Infinity);
+    const logs = linesOf([t.edge, t.scheduler, hosted]);
+    expect(logs.match(/an exception that nobody caught/g)).to.have.length(2);
+    expectNowhere({ logs });
+  });
+
+  const linesOf = (of: readonly TestProcess[]): string =>
+    of.flatMap(({ lines }) => lines.map((line) => JSON.stringify(line))).join('\n');
+  function expectNowhere(places: Record<string, string>): void {
+    const words = [...Object.values(canaries.secrets), key].flatMap((word) => [
+      word,
+      encodeURIComponent(word),
+      JSON.stringify(word).slice(1, -1),
+      Buffer.from(word).toString('base64').replace(/=+$/, ''),
+    ]);
+    for (const [place, text] of Object.entries(places)) expect(foundIn(text, words), place).to.deep.equal([]);
+  }
 });
+
+/** What Redis writes to its disk. */
+async function savedBy({ redis }: OwnRedis): Promise<string> {
+  await redis.save();
+  const settings = await redis.config('GET', 'd*');
+  const of = (name: string): string => settings[settings.indexOf(name) + 1] ?? '';
+  return await readFile(join(of('dir'), of('dbfilename')), 'latin1');
+}
+
+/** What an operator's pg_dump writes of it. */
+async function dumped({ sandbox: { databaseUrl, schema } }: System): Promise<string> {
+  const child = spawn('pg_dump', ['--schema', schema, '--dbname', databaseUrl], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const pieces: string[] = [];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => void pieces.push(text));
+  // Not everywhere is there one: then it is the rows that were looked at.
+  return await new Promise((resolve) => {
+    child.on('close', () => resolve(pieces.join(''))).on('error', () => resolve(''));
+  });
+}

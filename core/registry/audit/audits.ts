@@ -6,7 +6,7 @@ import type { Author, Happened } from '../../audit/event.ts';
 import type { Connection } from '../database/connect.ts';
 import { writeDenied, type Denied } from './denied.ts';
 import { prune, type Kept } from './prune.ts';
-import { record } from './record.ts';
+import { record, recordAll } from './record.ts';
 
 const rowSchema = z.object({
   id: z.string(),
@@ -39,6 +39,8 @@ export interface Audits {
   }): Promise<AuditRow[]>;
   /** What writes nothing to Postgres, and is told of all the same: before it is done. */
   record(author: Author, what: Happened): Promise<void>;
+  /** Many at once: all are there, or none is. */
+  recordAll(events: readonly { author: Author; what: Happened }[]): Promise<void>;
   /** Refusals, each kind with how many of it there were. */
   denied(refusals: readonly Denied[]): Promise<void>;
   /** How many events there are of each actor. */
@@ -89,6 +91,7 @@ export function createAudits({ db, transaction }: Connection): Audits {
       return rowSchema.array().parse(rows);
     },
     record: (author, what) => record(db, author, what),
+    recordAll: (events) => recordAll(db, events),
     denied: (refusals) => writeDenied(db, refusals),
     async counts() {
       const rows = await db('audit')

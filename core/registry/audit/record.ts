@@ -37,3 +37,11 @@ export async function record(
 ): Promise<void> {
   if (author) await trx('audit').insert(rowOf(author, what));
 }
+
+/** Many of them as one statement: all are there, or none is. */
+export async function recordAll(
+  db: Knex,
+  events: readonly { author: Author; what: Happened }[],
+): Promise<void> {
+  if (events.length > 0) await db('audit').insert(events.map(({ author, what }) => rowOf(author, what)));
+}

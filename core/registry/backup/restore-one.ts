@@ -13,6 +13,7 @@ import { addMembers } from '../identity/members.ts';
 import { rightsIn, rightsOfGroup } from '../identity/rights.ts';
 import { referencesOf, type Values } from '../resources/rows.ts';
 import type { Chosen } from './chosen.ts';
+import { userCalled } from '../people/users-there.ts';
 
 /** Another is here, and nobody said what becomes of it. */
 export class Clash extends Error {
@@ -101,8 +102,7 @@ async function needNotRetiredHere(trx: Knex.Transaction, { kind, document, resto
   const { word: resource, plural } = kind;
   const name = document['name'];
   if (typeof name !== 'string' || !retiring.includes(resource)) return;
-  const here = trx(plural).where({ name });
-  if (resource === 'user') here.whereNull('deletedAt');
+  const here = resource === 'user' ? userCalled(trx, name) : trx(plural).where({ name });
   if ((await here.first<unknown>('id')) !== undefined) return;
   const retired = trx('retiredNames').where({ resource, name }).whereRaw('until > now()');
   if ((await retired.first<unknown>('name')) === undefined) return;
@@ -120,10 +120,7 @@ async function valuesHere(
 ): Promise<Values> {
   const { left, enableUsers } = restoring;
   if (kind.word === 'user') {
-    const here = await trx('users')
-      .where({ name: document['name'] })
-      .whereNull('deletedAt')
-      .first<{ enabled: boolean } | undefined>('enabled');
+    const here = await userCalled(trx, document['name']).first<{ enabled: boolean } | undefined>('enabled');
     const may = here ? here.enabled : enableUsers;
     return { ...values, enabled: values['enabled'] !== false && may };
   }
@@ -170,7 +167,7 @@ async function ownerOf(
   if (typeof owner !== 'string' || owner === '') return undefined;
   if (kind.word === 'user' && owner === name) return freeId(trx, { document, kind });
   if (!restoring.users.has(owner)) {
-    const user = trx('users').where({ name: owner }).whereNull('deletedAt');
+    const user = userCalled(trx, owner);
     restoring.users.set(owner, (await user.first<{ id: string } | undefined>('id'))?.id);
   }
   return restoring.users.get(owner);

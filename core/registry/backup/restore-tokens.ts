@@ -9,6 +9,7 @@ import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
 import { filterWords } from '../identity/actors.ts';
 import { rightsOfUser } from '../identity/rights.ts';
+import { userCalled } from '../people/users-there.ts';
 
 /** As a line of a backup has it. */
 const instantSchema = z.iso.datetime().transform((text) => new Date(text));
@@ -87,10 +88,7 @@ async function restoreToken(
   if (lack !== null) return skipped(lack);
   if (token.revokedAt) return skipped('was revoked');
   if (await hasEnded(trx, token)) return skipped('has expired');
-  const holder = await trx('users')
-    .where({ name: user })
-    .whereNull('deletedAt')
-    .first<{ id: string } | undefined>('id');
+  const holder = await userCalled(trx, user).first<{ id: string } | undefined>('id');
   if (!holder) return skipped(`its user '${user}' is not here`);
   const named: unknown = await trx('tokens')
     .where({ userId: holder.id, name })

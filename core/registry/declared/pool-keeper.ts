@@ -5,6 +5,7 @@ import { McpctlError, type Fault } from '../../errors.ts';
 import { joinerOf } from '../names/joiner.ts';
 import { changeGuest, giveTo } from '../pools.ts';
 import type { Keeper } from './keeper.ts';
+import { usersCalled } from '../people/users-there.ts';
 
 /** The pool, locked; undefined: nobody has entered that key. @throws McpctlError `pool_not_found`, `forbidden` */
 async function lockedPool(trx: Knex.Transaction, key: string, actor: Actor): Promise<string | undefined> {
@@ -30,11 +31,8 @@ async function guestsOf(trx: Knex.Transaction, key: string): Promise<Map<string,
   return new Map(rows.map(({ id, name }) => [name, id]));
 }
 
-async function usersCalled(trx: Knex.Transaction, names: readonly string[]): Promise<Map<string, string>> {
-  const rows = await trx('users')
-    .whereIn('name', [...names])
-    .whereNull('deletedAt')
-    .select<{ id: string; name: string }[]>('id', 'name');
+async function guestsCalled(trx: Knex.Transaction, names: readonly string[]): Promise<Map<string, string>> {
+  const rows = await usersCalled(trx, names).select<{ id: string; name: string }[]>('id', 'name');
   const ids = new Map(rows.map(({ id, name }) => [name, id]));
   const details = names.flatMap((name, at): Fault[] =>
     ids.has(name) ? [] : [{ path: `allowed.${at}`, message: `there is no user named '${name}'` }],
@@ -49,7 +47,7 @@ async function setGuests(
   key: string,
   { names, ownerId, actor }: { names: readonly string[]; ownerId: string | undefined; actor: Actor },
 ): Promise<boolean> {
-  const [now, wanted] = [await guestsOf(trx, key), await usersCalled(trx, names)];
+  const [now, wanted] = [await guestsOf(trx, key), await guestsCalled(trx, names)];
   // Whose it is needs nobody to let them in.
   const coming = [...wanted].filter(([name, id]) => !now.has(name) && id !== ownerId);
   const leaving = [...now].filter(([name]) => !wanted.has(name));

@@ -23,6 +23,7 @@ import {
   type Holder,
   type Way,
 } from './rights.ts';
+import { userCalled } from '../people/users-there.ts';
 
 /** Of a user so many are shown. */
 const MOST_SHOWN = 500;
@@ -76,10 +77,7 @@ async function needMayChange(
     throw new McpctlError('forbidden', `Your token may not edit the group '${groupName}'.`);
   if (row.id === builtIn.everyone)
     throw new McpctlError('forbidden', 'Every user is in everyone; disable one who is not to be.');
-  const [who] = await trx('users')
-    .where({ name: userName })
-    .whereNull('deletedAt')
-    .select<{ id: string }[]>('id');
+  const [who] = await userCalled(trx, userName).select<{ id: string }[]>('id');
   const mayKnow = can(actor, 'view', { resource: user, target: { name: userName } });
   if (!who || !mayKnow) throw new McpctlError('user_not_found', `There is no user named '${userName}'.`);
   await needCoverOrOwn(trx, actor, await rightsOfGroup(trx, row.id));

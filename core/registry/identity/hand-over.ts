@@ -4,6 +4,7 @@ import type { Change } from '../../audit/event.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Resource } from '../../resources/index.ts';
 import { record } from '../audit/record.ts';
+import { userCalled } from '../people/users-there.ts';
 
 /** What has an owner who can be another: not what somebody said (threads, tasks), nor what proves who they are (tokens, sessions). */
 const handed: readonly { table: string; word: Resource }[] = [
@@ -52,11 +53,7 @@ export async function handOver(
   from: Leaving,
   { to, actor }: { to: string; actor: Actor },
 ): Promise<void> {
-  const [heir] = await trx('users')
-    .where({ name: to, enabled: true })
-    .whereNull('deletedAt')
-    .select<{ id: string }[]>('id')
-    .forShare();
+  const [heir] = await userCalled(trx, to).where({ enabled: true }).select<{ id: string }[]>('id').forShare();
   if (!heir || heir.id === from.id) throw refused(`there is no enabled user named '${to}'`);
   await needOtherPrompts(trx, from.id, heir.id);
   const changes: Change[] = [{ field: 'from', to: from.name }];

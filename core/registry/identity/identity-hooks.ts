@@ -14,6 +14,7 @@ import { needAdminLeft } from './last-admin.ts';
 import { writeMembers } from './members.ts';
 import { namesNow, needNotRetired, retireName } from './retired-names.ts';
 import { rightsIn, rightsOfGroup, rightsOfUser } from './rights.ts';
+import { userCalled } from '../people/users-there.ts';
 
 const enter: Hooks['enter'] = enterIdentity;
 
@@ -125,8 +126,8 @@ async function idsOf(
   const faults: Fault[] = [];
   const ids = [];
   for (const [at, { kind, name }] of subjects.entries()) {
-    const query = kind === 'user' ? trx('users').whereNull('deletedAt') : trx('groups');
-    const [row] = await query.where({ name }).select<{ id: string }[]>('id').forKeyShare();
+    const query = kind === 'user' ? userCalled(trx, name) : trx('groups').where({ name });
+    const [row] = await query.select<{ id: string }[]>('id').forKeyShare();
     if (!row) faults.push({ path: `subjects.${at}.name`, message: await noSubject(trx, { kind, name }) });
     else ids.push({ userId: kind === 'user' ? row.id : null, groupId: kind === 'group' ? row.id : null });
   }

@@ -5,6 +5,7 @@ import { Granted } from '../../access/grants.ts';
 import { McpctlError } from '../../errors.ts';
 import { userNameSchema } from '../../resources/people/identity.ts';
 import { rightsOfUser } from './rights.ts';
+import { userCalled } from '../people/users-there.ts';
 
 /**
  * Another user, as whoever has the operation `impersonate` and all that this one is granted acts as them: with what they
@@ -21,9 +22,8 @@ export async function actAs(db: Knex, actor: Actor, name: string): Promise<Actor
       'forbidden',
       'To act as another takes the operation impersonate, and a token that lets it through.',
     );
-  const user = await db('users')
-    .where({ name, enabled: true })
-    .whereNull('deletedAt')
+  const user = await userCalled(db, name)
+    .where({ enabled: true })
     .first<{ id: string; binding: Actor['binding'] } | undefined>('id', 'binding');
   if (!user) throw new McpctlError('user_not_found', `There is no user named '${name}' who is enabled.`);
   const rights = await rightsOfUser(db, user.id);

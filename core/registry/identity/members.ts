@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import { can, type Actor } from '../../access.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import { MOST_MEMBERS } from '../../resources/people/identity.ts';
+import { usersCalled } from '../people/users-there.ts';
 
 /** @throws McpctlError `invalid_request` that names each who is not there, or may not be seen. */
 export async function writeMembers(
@@ -41,9 +42,7 @@ async function idsCalled(
   trx: Knex.Transaction,
   { names, actor }: { names: readonly string[]; actor: Actor },
 ): Promise<string[]> {
-  const rows = await trx('users')
-    .whereIn('name', [...names])
-    .whereNull('deletedAt')
+  const rows = await usersCalled(trx, names)
     .select<{ id: string; name: string }[]>('id', 'name')
     .forKeyShare();
   const ids = new Map(rows.map(({ id, name }) => [name, id]));

@@ -9,6 +9,7 @@ import { record } from '../audit/record.ts';
 import { enterIdentity } from '../identity/actors.ts';
 import { needNotRetired } from '../identity/retired-names.ts';
 import { rightsOfUser } from '../identity/rights.ts';
+import { userCalled } from './users-there.ts';
 
 /** Whom a token is for: who makes it, or another, who may not be there yet. */
 export interface Holder {
@@ -61,10 +62,10 @@ async function holderOf(
   actor: Actor,
   { user, binding }: { user: string; binding: Actor['binding'] | undefined },
 ): Promise<{ id: string }> {
-  const [there] = await trx('users')
-    .where({ name: user })
-    .whereNull('deletedAt')
-    .select<{ id: string; binding: Actor['binding'] }[]>('id', 'binding');
+  const [there] = await userCalled(trx, user).select<{ id: string; binding: Actor['binding'] }[]>(
+    'id',
+    'binding',
+  );
   if (there && binding !== undefined && there.binding !== binding) {
     const message = `the user '${user}' is there already, as ${there.binding}`;
     throw new McpctlError('invalid_request', undefined, { details: [{ path: 'binding', message }] });

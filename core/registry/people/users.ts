@@ -2,6 +2,7 @@ import { v7 } from 'uuid';
 import { z } from 'zod';
 import { bindings, type Actor } from '../../access.ts';
 import type { Connection } from '../database/connect.ts';
+import { userCalled } from './users-there.ts';
 
 const userSchema = z.object({ id: z.string(), name: z.string(), binding: z.enum(bindings) });
 export type User = z.infer<typeof userSchema>;
@@ -24,15 +25,14 @@ const atTheMachine = ({ id, name }: { id: string; name: string }) => ({
 
 export function createUsers({ db, transaction }: Connection): Users {
   const byName = async (name: string): Promise<User | undefined> =>
-    parseUser(await db('users').where({ name }).first<unknown>(userColumns));
+    parseUser(await userCalled(db, name).first<unknown>(userColumns));
   return {
     byName,
     async makeAdmin(name) {
       // The database makes a member of `admins` of who has that binding (migration 0027).
       const now = { binding: 'admin', enabled: true, kind: 'human' } as const;
       return transaction(async (trx) => {
-        const users = trx('users').where({ name }).whereNull('deletedAt');
-        const [made] = await users.update(now).returning<{ id: string }[]>('id');
+        const [made] = await userCalled(trx, name).update(now).returning<{ id: string }[]>('id');
         if (made) await trx('audit').insert(atTheMachine({ name, ...made }));
         return made !== undefined;
       });
