@@ -49,6 +49,7 @@ const settingNames = [
   'hostedAllow',
   'secretsKeysFile',
   'secretsKey',
+  'hostedRedisPassword',
 ] as const;
 type Config = Settings<(typeof settingNames)[number]>;
 
@@ -63,7 +64,8 @@ export async function run(environment: NodeJS.ProcessEnv, leave: (code: number) 
       const { optionalRedisUrl: redisUrl } = settings;
       if (redisUrl === undefined) return { faults: [] };
       const { inspectRedis } = await import('../core/queue/link/inspect.ts');
-      return await inspectRedis({ ...settings, redisUrl, userComesLater: sourceOf(settings) === 'config' });
+      const userComesLater = sourceOf(settings) === 'config' || settings.hostedRedisPassword !== undefined;
+      return await inspectRedis({ ...settings, redisUrl, userComesLater });
     },
     async (settings) => {
       if (sourceOf(settings) !== 'registry') return { faults: [] };

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../errors.ts';
@@ -15,13 +15,21 @@ export interface RedisUser {
   members: readonly { llmId: string; poolKey: string }[];
 }
 
+/** What hosted workers, all of them as one user, may touch: what a session with these members may, and their own leases. */
+export interface HostedRedisUser extends Omit<RedisUser, 'sessionId'> {
+  /** What it may touch beside that it may touch still: what was taken there runs to its end. */
+  keepsOthers: boolean;
+}
+
 /** Users of Redis for provider sessions. Redis forgets them when it restarts; core/flow/redis-users.ts makes them again. */
 export interface RedisUsers {
   /** Makes the user, or gives it exactly these rights; connections that it has stay. @throws McpctlError `unavailable`. */
   set(user: RedisUser): Promise<void>;
+  /** Makes the user of hosted workers, or gives it these rights. @throws McpctlError `unavailable`. */
+  setHosted(user: HostedRedisUser): Promise<void>;
   /** Takes users away and cuts their connections; one that is not there is no fault. @throws McpctlError `unavailable`. */
   drop(sessionIds: readonly string[]): Promise<void>;
-  /** Sessions that have a user in this Redis. @throws McpctlError `unavailable`. */
+  /** Sessions that have a user in this Redis; `hostedUser` where hosted workers have theirs. @throws McpctlError `unavailable`. */
   list(): Promise<string[]>;
   /** Teaches Redis the scripts that these users may run; it does nothing to teach them twice. */
   teach(): Promise<void>;
@@ -51,6 +59,9 @@ export const workerScripts = [
   'mend',
 ] as const satisfies readonly ScriptName[];
 
+/** A hosted worker says its goodbye itself. */
+export const hostedScripts = [...workerScripts, 'leave'] as const satisfies readonly ScriptName[];
+
 /** What a worker sends itself. */
 const own = [
   'ping',
@@ -77,6 +88,19 @@ const ofScripts = [
  */
 export const workerCommands: readonly string[] = [...new Set([...own, ...ofScripts])];
 
+/** What `leave` sends beside those. */
+export const hostedCommands: readonly string[] = [...workerCommands, 'unlink'];
+
+/** In the place of a session's id in the name of its user. */
+export const hostedUser = 'hosted';
+/** Each process has a session of its own, which no row names: what they begin with tells their leases from others'. */
+const HOSTED_SESSION = 'ffffffff-';
+export const hostedSession = (): string => HOSTED_SESSION + randomUUID().slice(HOSTED_SESSION.length);
+
+/** How the user of a session, or of hosted workers, is called in a database of Redis. */
+export const redisUserName = (namespace: string, db: number, who: string): string =>
+  `${namespace}/${String(db)}/${who}`;
+
 /** The keys and channels of a session, in the words of ACL SETUSER: no name that people choose is a part of one. */
 function patternsOf(
   keys: Keys,
@@ -102,24 +126,34 @@ function patternsOf(
 export function createRedisUsers({ redis, keys }: { redis: Redis; keys: Keys }): RedisUsers {
   // Users are of the whole server, installations may be of one database of it.
   const db = redis.options.db ?? 0;
-  const prefix = `${keys.namespace}/${String(db)}/`;
-  const nameOf = (sessionId: string): string => prefix + sessionId;
+  const nameOf = (sessionId: string): string => redisUserName(keys.namespace, db, sessionId);
+  const prefix = nameOf('');
   const acl = (...words: string[]): Promise<unknown> => orUnavailable(redis.call('ACL', ...words));
+  const set = async (
+    user: RedisUser,
+    { name, commands, from }: { name: string; commands: readonly string[]; from: readonly string[] },
+  ): Promise<void> => {
+    const may = patternsOf(keys, user);
+    await acl(
+      'SETUSER',
+      name,
+      ...from,
+      'on',
+      `#${user.passwordHash}`,
+      ...commands.map((command) => `+${command}`),
+      ...(db === 0 ? [] : [`+select|${String(db)}`]),
+      ...may.keys,
+      ...may.channels.map((pattern) => `&${pattern}`),
+    );
+  };
   return {
     nameOf,
-    async set(user) {
-      const may = patternsOf(keys, user);
-      await acl(
-        'SETUSER',
-        nameOf(user.sessionId),
-        'reset',
-        'on',
-        `#${user.passwordHash}`,
-        ...workerCommands.map((command) => `+${command}`),
-        ...(db === 0 ? [] : [`+select|${String(db)}`]),
-        ...may.keys,
-        ...may.channels.map((pattern) => `&${pattern}`),
-      );
+    set: (user) => set(user, { name: nameOf(user.sessionId), commands: workerCommands, from: ['reset'] }),
+    async setHosted({ keepsOthers, ...user }) {
+      // Of its rights alone: a password of before is none any more, whatever it may touch still.
+      const from = keepsOthers ? ['resetpass'] : ['reset'];
+      const sessionId = `${HOSTED_SESSION}*`;
+      await set({ ...user, sessionId }, { name: nameOf(hostedUser), commands: hostedCommands, from });
     },
     async drop(sessionIds) {
       if (sessionIds.length > 0) await acl('DELUSER', ...sessionIds.map(nameOf));
@@ -132,7 +166,7 @@ export function createRedisUsers({ redis, keys }: { redis: Redis; keys: Keys }):
         .flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));
     },
     async teach() {
-      const texts = [...workerScripts.map(textOf), ...(await bullScripts(redis))];
+      const texts = [...hostedScripts.map(textOf), ...(await bullScripts(redis))];
       const hashes = texts.map((lua) => createHash('sha1').update(lua).digest('hex'));
       const loaded = (await orUnavailable(redis.script('EXISTS', ...hashes))) as unknown[];
       const missing = texts.filter((_, at) => loaded[at] !== 1);

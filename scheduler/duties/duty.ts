@@ -48,6 +48,7 @@ export const schedulerSettings = [
   'maxEventMemory',
   'secretsKeysFile',
   'secretsKey',
+  'hostedRedisPassword',
 ] as const satisfies readonly SettingName[];
 export type SchedulerConfig = Settings<(typeof schedulerSettings)[number]>;
 

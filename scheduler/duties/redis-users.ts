@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { createRedisUserFlow, userOf } from '../../core/flow/redis-users.ts';
+import { hostedUser, type RedisUsers } from '../../core/queue/redis-users.ts';
 import type { RedisUserRow } from '../../core/registry/people/redis-users.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { announced, type Duty, type DutyDeps } from './duty.ts';
@@ -25,6 +27,57 @@ const each = <T>(
 
 const sessionOf = ({ sessionId }: RedisUserRow): string => sessionId;
 
+/** What was taken of an llm that is public no more may run so long to its end. */
+const KEEPS_MS = 10 * 60_000;
+
+/**
+ * Keeps the user of hosted workers to the pools of public llms: they register nowhere, so nobody else makes it. Whoever leads
+ * anew knows not what went before, and so takes nothing away for as long as what went may run.
+ * @returns what does it, once a second.
+ */
+function createHostedUser(
+  { config, registry, clock, log }: DutyDeps,
+  users: RedisUsers,
+): (isThere: boolean) => Promise<void> {
+  const { hostedRedisPassword: password } = config;
+  const passwordHash = createHash('sha256')
+    .update(password ?? '')
+    .digest('hex');
+  let asSet: string | null = null;
+  let changedAt = clock.elapsed();
+  /** Of what went nothing is left. */
+  let isBare = false;
+  let isRefused = false;
+
+  const mayMake = async (): Promise<boolean> => {
+    const why = asSet === null ? await users.whyNot() : null;
+    if (why !== null && !isRefused)
+      log.warn(
+        `${why}: hosted workers with MCPCTL_HOSTED_REDIS_PASSWORD are refused. Let the user of REDIS_URL use ACL, or take that ` +
+          'setting away from scheduler and hosted workers.',
+      );
+    isRefused = why !== null;
+    return why === null;
+  };
+  return async (isThere) => {
+    if (password === undefined || config.redisNodes.length > 0) {
+      if (isThere) await users.drop([hostedUser]);
+      return;
+    }
+    const members = await registry.redisUsers.hosted();
+    const wanted = JSON.stringify(members);
+    const now = clock.elapsed();
+    if (asSet !== null && wanted !== asSet) changedAt = now;
+    const isOver = now - changedAt >= KEEPS_MS;
+    if (isThere && wanted === asSet && (isBare || !isOver)) return;
+    if (!(await mayMake())) return;
+    await users.teach();
+    const keepsOthers = isThere && !isOver;
+    await users.setHosted({ passwordHash, members, keepsOthers });
+    [asSet, isBare] = [wanted, !keepsOthers];
+  };
+}
+
 /**
  * Keeps the Redis users of sessions what Postgres says: made again when Redis has lost them, rewritten when rows change
  * pools, taken away when a session has left, lapsed or may no more. Edges do the same as it happens; this is for what
@@ -33,6 +86,7 @@ const sessionOf = ({ sessionId }: RedisUserRow): string => sessionId;
 export function createRedisUsersDuty(deps: DutyDeps): Duty {
   const { registry, queue, flow, clock } = deps;
   const { users } = createRedisUserFlow({ registry, queue });
+  const keepHosted = createHostedUser(deps, users);
   /** As they were set here last; an edge may have set them since, to the same. */
   const rowsAsSet = new Map<string, string>();
   const toldAt = new Map<string, number>();
@@ -62,6 +116,7 @@ export function createRedisUsersDuty(deps: DutyDeps): Duty {
     async run(signal) {
       // In this order: an edge writes the row before it makes the user.
       const present = new Set(await users.list());
+      const isHostedThere = present.delete(hostedUser);
       const rows = await registry.redisUsers.list();
       const bySession = new Map(rows.map((row) => [row.sessionId, row]));
       for (const id of toldAt.keys()) if (!bySession.has(id)) toldAt.delete(id);
@@ -82,6 +137,7 @@ export function createRedisUsersDuty(deps: DutyDeps): Duty {
         ),
         signal,
       );
+      await keepHosted(isHostedThere);
       return announced({ flow }, 'redis-users', { ...round, did: 0 }, dropped, set);
     },
   };

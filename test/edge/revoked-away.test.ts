@@ -1,9 +1,12 @@
 import { expect } from 'chai';
+import { cookieFor } from '../support/admin.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { note } from '../support/measured.ts';
 import { sseData } from '../support/sse.ts';
 import { until } from '../support/system.ts';
 import { submitTask } from '../support/tasks.ts';
 import { wireToUrl, type Wire } from '../support/wire.ts';
+import { secondEdge, type SecondEdge } from '../relay/second-edge.ts';
 import { SseWorker } from '../relay/sse-worker.ts';
 
 const messages = [{ role: 'user', content: 'hi' }];
@@ -12,18 +15,22 @@ describe('a token that is revoked while Redis is away', function () {
   this.timeout(30_000);
   let t: EdgeFixture;
   let redis: Wire;
+  let other: SecondEdge;
   before(async () => {
     const redisUrl = process.env['REDIS_URL'] ?? '';
     redis = await wireToUrl(redisUrl);
     t = await edgeFixture({}, { redisUrl: redis.url(redisUrl) });
+    other = await secondEdge(t);
   });
   after(async () => {
     redis.mend();
+    await other.close();
     await t.close();
     await redis.close();
   });
 
-  it('ends what it has open all the same', async () => {
+  /** Everything that a token can have open, of a worker at one edge and of callers and watchers at both. */
+  it('ends what it has open at either edge all the same, within five seconds', async function () {
     const made = { userId: t.ada.id, name: 'mine', pools: null, expiresInDays: null, createdBy: null };
     const { row: token, text } = await t.registry.tokens.create(made);
     const worker = new SseWorker({ url: t.url, token: text });
@@ -44,15 +51,43 @@ describe('a token that is revoked while Redis is away', function () {
       (listening) => listening > 0,
     );
     const looking = await fetch(`${t.url}/api/v1/tasks/${task.id}/stream`, { headers: { authorization } });
+    const elsewhere = await fetch(`${other.url}/api/v1/tasks/${task.id}/stream`, {
+      headers: { authorization },
+    });
+    const watching = await fetch(`${other.url}/api/v1/events`, { headers: { authorization } });
+    expect([elsewhere.status, watching.status]).to.deep.equal([200, 200]);
+    const cookie = await cookieFor(t.url, text);
+    /** A page of Bull Board asks so every five seconds. */
+    const board = async (url: string): Promise<number> =>
+      (await fetch(`${url}/admin/queues/`, { headers: { cookie }, redirect: 'manual' })).status;
+    expect([await board(t.url), await board(other.url)]).to.deep.equal([200, 200]);
     redis.freeze();
+    const from = performance.now();
     await t.connection.db.raw('update tokens set revoked_at = now() where id = ?', [token.id]);
+    const pages = [t.url, other.url].map((url) =>
+      until(
+        () => board(url),
+        (status) => status !== 200,
+      ),
+    );
     const events: string[] = [];
     for await (const data of sseData(looking)) events.push(data);
+    const there: string[] = [];
+    for await (const data of sseData(elsewhere)) there.push(data);
+    expect(JSON.parse(there.at(-1) ?? '')).to.have.nested.property('error.code', 'unauthenticated');
+    await watching.text().catch(() => 'cut');
+    for (const status of await Promise.all(pages)) expect(status).to.be.oneOf([303, 401]);
     expect(JSON.parse(events.at(-1) ?? '')).to.have.nested.property('error.code', 'unauthenticated');
     expect(events).to.not.include('[DONE]');
     expect((await waiting).status).to.equal(401);
     expect((await uplink.answer).status).to.equal(401);
     await stream.closed;
     expect(stream.events.at(-1)).to.include({ name: 'ended' });
+    await until(
+      () => t.registry.llms.byName('away'),
+      (row) => row?.inactiveReason === 'denied',
+    );
+    note(this, [performance.now() - from]);
+    expect(performance.now() - from).to.be.below(5_000);
   });
 });

@@ -13,6 +13,7 @@ import { ownMarkers } from '../../core/queue/jobs/markers.ts';
 import { announce, createPresence } from '../../core/queue/live/presence.ts';
 import {
   createRedisUsers,
+  hostedCommands,
   workerCommands,
   workerScripts,
   type RedisUsers,
@@ -423,6 +424,11 @@ describe("a provider session's own Redis user", function () {
       'sunsubscribe',
     ];
     expect([...workerCommands].sort()).to.deep.equal([...new Set([...used, ...sent])].sort());
+    const goodbye = [
+      ...readFileSync('core/queue/scripts/leave.lua', 'utf8').matchAll(/redis\.call\('([A-Z]+)'/g),
+    ];
+    const withGoodbye = [...workerCommands, ...goodbye.map(([, command = '']) => command.toLowerCase())];
+    expect([...hostedCommands].sort()).to.deep.equal([...new Set(withGoodbye)].sort());
   });
 });
 

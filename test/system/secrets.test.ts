@@ -1,11 +1,14 @@
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { Redis } from 'ioredis';
 import { Client } from 'pg';
+import { createKeys } from '../../core/queue/keys.ts';
 import { answers, chats, startBackend, type Backend } from '../support/backend.ts';
 import { createCanaries, foundIn } from '../support/canaries.ts';
 import { createPublic, everythingStored, hostedRole, startHosted } from '../support/hosted.ts';
@@ -47,6 +50,7 @@ describe('a secret, from who writes it to the backend', function () {
       MCPCTL_SECRETS_KEYS_FILE: keysFile,
       LOG_LEVEL: 'trace',
       REDIS_URL: own.url,
+      MCPCTL_HOSTED_REDIS_PASSWORD: canaries.secret('of-redis-which-is-long-enough'),
       // A fault of ours that nobody catches, at a word.
       NODE_OPTIONS: `--import=data:text/javascript,process.on('SIGUSR2',()=>{throw(new(Error)('crash'))})`,
     };
@@ -295,6 +299,43 @@ describe('a secret, from who writes it to the backend', function () {
       expect(await asked(`create table "${schema}".mine (id int)`)).to.equal('42501');
     } finally {
       await as.end();
+    }
+  });
+
+  it('and signs in to Redis as who may touch the pools of public llms, and nothing of anybody else’s', async () => {
+    const users = (await own.redis.call('CLIENT', 'LIST')) as string;
+    const name = `${t.sandbox.namespace}/0/hosted`;
+    const ofHosted = users.split('\n').filter((line) => line.includes(` user=${name} `));
+    expect(ofHosted.length, users).to.be.at.least(2);
+    const keys = createKeys(t.sandbox.namespace);
+    const as = new Redis(own.url, {
+      username: name,
+      password: canaries.secrets['of-redis-which-is-long-enough'] ?? '',
+      ...{ enableReadyCheck: false, disableClientInfo: true },
+    });
+    const say = (command: string, ...words: string[]): Promise<string> =>
+      as.call(command, ...words).then(String, (thrown: unknown) => String(thrown));
+    const pools = ['rotating', 'elsewhere'].map((pool) => keys.pool(pool).members);
+    try {
+      expect(await say('HGETALL', pools[0] ?? '')).to.include('"state":"serving"');
+      for (const key of [pools[1] ?? '', keys.identity, keys.duties, keys.lease(randomUUID())])
+        expect(await say('HGETALL', key), key).to.match(/NOPERM/);
+      for (const words of [
+        ['KEYS', '*'],
+        ['MONITOR'],
+        ['ACL', 'LIST'],
+        ['EVAL', 'return 1', '0'],
+        ['FLUSHALL'],
+      ])
+        expect(await say(words[0] ?? '', ...words.slice(1)), words[0]).to.match(/NOPERM/);
+      // What is public from now on is in its pools, and served; Redis that has lost the user has it again.
+      await createPublic(t, { name: 'elsewhere', ...uses('rotates') });
+      await isServed('elsewhere');
+      await own.redis.call('ACL', 'DELUSER', name);
+      const answered = async () => (await infer('elsewhere')).status;
+      expect(await until(answered, (status) => status === 200, WITHIN_MS)).to.equal(200);
+    } finally {
+      as.disconnect();
     }
   });
 

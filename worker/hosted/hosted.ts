@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { closeRedis, openRedis } from '../../core/queue/link/connect.ts';
+import type { OwnUser } from '../../core/queue/link/connector.ts';
 import { createKeys } from '../../core/queue/keys.ts';
+import { hostedSession, hostedUser, redisUserName } from '../../core/queue/redis-users.ts';
 import { createPresence } from '../../core/queue/live/presence.ts';
 import { keySpaceOf, redisPlaceOf } from '../../core/queue/link/where.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
@@ -39,6 +41,7 @@ export type HostedConfig = Settings<
   | 'eventKeepMs'
   | 'secretsKeysFile'
   | 'secretsKey'
+  | 'hostedRedisPassword'
 >;
 
 export interface HostedDeps {
@@ -56,7 +59,8 @@ const LEAVE_MS = 1_000;
 
 /**
  * The hosted worker (`WORKER_SOURCE=registry`): serves the public llms of the registry over the redis transport. Any
- * number of them run at once. It registers nowhere: its session is random, like its boot, and lives in Redis alone.
+ * number of them run at once. It registers nowhere: its session is random, like its boot, and lives in Redis alone. With
+ * MCPCTL_HOSTED_REDIS_PASSWORD it is a user of Redis that may touch the pools of public llms alone.
  * @throws McpctlError `invalid_config` when a URL is missing.
  */
 export function startHosted({ config, env, bus, clock, log }: HostedDeps): { stop(): Promise<void> } {
@@ -64,7 +68,8 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
   if (databaseUrl === undefined || redisUrl === undefined)
     throw new McpctlError('invalid_config', 'A hosted worker needs DATABASE_URL and REDIS_URL.');
   const redis = { ...redisPlaceOf({ ...config, redisUrl }), clock, log };
-  const session = randomUUID();
+  const ownUser = ownUserOf({ ...config, redisUrl });
+  const session = hostedSession();
   const stopping = new AbortController();
   const source = openRegistrySource({ ...config, databaseUrl, most: MOST_LLMS, log });
   const dialling = guardedDialling(config.hostedAllow);
@@ -74,6 +79,7 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
   const transport = new RedisTransport({
     ...config,
     ...redis,
+    ownUser,
     namespace: keySpaceOf(config),
     session,
     boot: randomUUID(),
@@ -93,12 +99,25 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
       await transport.stop();
       members.end();
       await leave(
-        { ...config, ...redis, namespace: keySpaceOf(config) },
+        { ...config, ...redis, user: ownUser, namespace: keySpaceOf(config) },
         { session, pools: members.pools() },
       );
       await source.close();
     },
   };
+}
+
+/** The scheduler makes it, and again after Redis was lost: until then it is as if Redis were away. */
+function ownUserOf({
+  hostedRedisPassword: password,
+  redisUrl,
+  ...config
+}: HostedConfig & { redisUrl: string }): OwnUser | undefined {
+  // In a Cluster whoever looks for its nodes must be allowed to ask for them.
+  if (password === undefined || config.redisNodes.length > 0) return undefined;
+  const db = Number(/^\/(\d+)$/.exec(new URL(redisUrl).pathname)?.[1] ?? 0);
+  const username = redisUserName(keySpaceOf(config), db, hostedUser);
+  return { username, password, onRefused: () => undefined };
 }
 
 /** Keys that cannot be read are no reason to serve nothing: those llms alone are not served that need them. */

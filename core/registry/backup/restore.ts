@@ -26,7 +26,6 @@ import {
 } from './chosen.ts';
 import { Clash, Kept, restoreOne, Skip, type Restoring } from './restore-one.ts';
 import { lackForTokens, restoreTokens } from './restore-tokens.ts';
-import { usersThere } from '../people/users-there.ts';
 
 export interface RestoreWanted extends Omit<RestoreBody, 'backup' | 'key'>, BackupSource {
   actor: Actor;
@@ -96,7 +95,6 @@ export function needMayRestore(actor: Actor): void {
   throw new McpctlError('forbidden', 'Your token may not restore: it takes the operation restore.');
 }
 
-import { usersThere } from '../people/users-there.ts';
 async function restoreIn(
   trx: Knex.Transaction,
   chosen: readonly Chosen[],

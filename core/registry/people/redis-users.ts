@@ -16,6 +16,8 @@ export interface RedisUserRow {
 export interface RedisUserRows {
   /** Those that are to have one now, or only this one. */
   list(sessionId?: string): Promise<RedisUserRow[]>;
+  /** The members of hosted workers: every public llm. */
+  hosted(): Promise<RedisUserRow['members']>;
 }
 
 /** What a worker took before it left a pool, or Redis, it may run to its end. */
@@ -64,6 +66,12 @@ export function createRedisUserRows({ db }: Connection): RedisUserRows {
         ...row,
         members: [...members, ...(leftShared ? [] : membersOf(leftPools, members))],
       }));
+    },
+    async hosted() {
+      const { rows } = await db.raw<{ rows: RedisUserRow['members'] }>(
+        `select id as "llmId", pool_key as "poolKey" from hosted_llms order by id`,
+      );
+      return rows;
     },
   };
 }

@@ -44,4 +44,14 @@ export const secretSettings = {
       .regex(/^[a-z_][a-z0-9_-]{0,62}$/, 'must be the name of a role: a-z 0-9 _ - and no more than 63')
       .optional(),
   },
+  hostedRedisPassword: {
+    env: 'MCPCTL_HOSTED_REDIS_PASSWORD',
+    about:
+      'the same at scheduler and hosted workers: these sign in to Redis as a user of that password, whom the scheduler keeps ' +
+      'to the pools of the public llms; empty = as REDIS_URL says',
+    schema: z
+      .string()
+      .regex(/^[\x21-\x7e]{32,256}$/, 'must be 32 to 256 characters without blanks: openssl rand -hex 32')
+      .optional(),
+  },
 } as const;
