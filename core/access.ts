@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { presets, type TokenFilter } from './access/filter.ts';
 import { closed, grantable, operations, type Granted, type Operation } from './access/grants.ts';
 import type { Origin } from './audit/event.ts';
-import { uuidSchema } from './names.ts';
+import { nameSchema, uuidSchema } from './names.ts';
 import { grantSchema } from './resources/people/grant.ts';
 import type { Guarded, Verb, Visibility } from './resources/define.ts';
 import { resources, type Resource } from './resources/index.ts';
@@ -292,7 +292,7 @@ export const tokenCreateSchema = z.strictObject({
     .optional(),
   /** What the user may do, when the token makes the user: admins only. */
   binding: z.enum(bindings).optional(),
-  pools: z.array(z.string().min(1).max(63)).max(100).optional(),
+  pools: z.array(nameSchema).max(100).optional(),
   /** What it lets through of what its user may; `call` unless told. */
   preset: z.enum(presets).optional(),
   /** Of that, these alone. */

@@ -187,6 +187,20 @@ describe('the audit', function () {
     ).to.deep.equal([1, 1, 199, 1]);
   });
 
+  it('counts reads of many tasks in one statement', async () => {
+    const tasks = await Promise.all([1, 2, 3].map(() => submitTask(t, { poolKey: `p-${randomUUID()}` })));
+    for (const { id } of tasks) for (let n = 0; n < 2; n++) await api(`GET /tasks/${id}`);
+    const written: string[] = [];
+    const note = ({ sql }: { sql: string }): void => void written.push(sql);
+    t.connection.db.on('query', note);
+    await t.deps.bodyReads.stop?.();
+    t.connection.db.off('query', note);
+    expect(written.filter((sql) => sql.includes('insert into "audit"'))).to.have.length(1);
+    expect((await events('resource=task&verb=view')).map(({ count }) => count)).to.deep.equal(
+      Array(6).fill(1),
+    );
+  });
+
   it('counts refusals, and writes a crowd of them as few rows', async () => {
     const asAda = { token: t.tokens.ada };
     await Promise.all(Array.from({ length: 60 }, () => api('POST /groups', { name: 'no' }, asAda)));

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -9,6 +9,7 @@ import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { Client } from 'pg';
 import { createKeys } from '../../core/queue/keys.ts';
+import { addressOf } from '../../core/queue/link/where.ts';
 import { answers, chats, startBackend, type Backend } from '../support/backend.ts';
 import { createCanaries, foundIn } from '../support/canaries.ts';
 import { createPublic, everythingStored, hostedRole, startHosted } from '../support/hosted.ts';
@@ -31,7 +32,10 @@ describe('a secret, from who writes it to the backend', function () {
   let backend: Backend;
   /** Whose every command is heard, and whose file is read. */
   let own: OwnRedis;
+  let monitor: Redis;
   const commands: string[] = [];
+  /** Where it is to be is the environment; nowhere else. */
+  const redisPassword = randomBytes(24).toString('hex');
   /** All of it is done with no more than this. */
   let role: Awaited<ReturnType<typeof hostedRole>>;
   const texts: string[] = [];
@@ -43,27 +47,27 @@ describe('a secret, from who writes it to the backend', function () {
     await writeFile(keysFile, `${key}\n`);
     own = await startOwnRedis();
     await own.redis.config('SET', 'rdbcompression', 'no');
-    (await own.redis.monitor()).on('monitor', (_at: string, words: string[]) =>
-      commands.push(words.join(' ')),
-    );
+    monitor = await own.redis.monitor();
+    monitor.on('monitor', (_at: string, words: string[]) => commands.push(words.join(' ')));
     const env = {
       MCPCTL_SECRETS_KEYS_FILE: keysFile,
       LOG_LEVEL: 'trace',
       REDIS_URL: own.url,
-      MCPCTL_HOSTED_REDIS_PASSWORD: canaries.secret('of-redis-which-is-long-enough'),
+      MCPCTL_HOSTED_REDIS_PASSWORD: redisPassword,
       // A fault of ours that nobody catches, at a word.
       NODE_OPTIONS: `--import=data:text/javascript,process.on('SIGUSR2',()=>{throw(new(Error)('crash'))})`,
     };
     t = await startSystem(env);
     backend = await startBackend();
     role = await hostedRole(t);
-    hosted = startHosted(t, { ...env, DATABASE_URL: role.databaseUrl });
+    hosted = startHosted(t, { ...env, DATABASE_URL: role.databaseUrl, REDIS_URL: addressOf(own.url) });
     await hosted.event('service.ready');
   });
   after(async () => {
     await hosted.kill('SIGKILL');
     await role.drop();
     await t.close();
+    monitor.disconnect();
     await own.close();
     await backend.close();
     await rm(folder, { recursive: true });
@@ -246,6 +250,8 @@ describe('a secret, from who writes it to the backend', function () {
       logs: linesOf(processes),
     };
     expectNowhere(places);
+    const { processes: _environments, ...others } = places;
+    for (const [place, text] of Object.entries(others)) expect(text, place).not.to.include(redisPassword);
     // Each was looked at where something is.
     expect(places.stores).to.include('secret_versions');
     if (places.dump !== '') expect(places.dump).to.include('CREATE TABLE').and.to.include('secret_versions');
@@ -308,9 +314,9 @@ describe('a secret, from who writes it to the backend', function () {
     const ofHosted = users.split('\n').filter((line) => line.includes(` user=${name} `));
     expect(ofHosted.length, users).to.be.at.least(2);
     const keys = createKeys(t.sandbox.namespace);
-    const as = new Redis(own.url, {
+    const as = new Redis(addressOf(own.url), {
       username: name,
-      password: canaries.secrets['of-redis-which-is-long-enough'] ?? '',
+      password: redisPassword,
       ...{ enableReadyCheck: false, disableClientInfo: true },
     });
     const say = (command: string, ...words: string[]): Promise<string> =>
