@@ -55,23 +55,13 @@ export function createBodyReads({
   let timer: NodeJS.Timeout | undefined;
   let writing = Promise.resolve();
 
-  /** What cannot be written is lost but for the log: that it was read is on record. */
+  /** That it was read is on record. */
   const close = async (over: readonly (readonly [string, Reads])[]): Promise<void> => {
     for (const [key] of over) readsOf.delete(key);
     const again = over.flatMap(([, { author, what, more }]) =>
       more === 0 ? [] : [{ author, what: { ...what, count: more } }],
     );
-    for (let from = 0; from < again.length; from += MOST_EVENTS) {
-      const events = again.slice(from, from + MOST_EVENTS);
-      await registry.audits
-        .recordAll(events)
-        .catch((thrown: unknown) =>
-          log.warn(
-            { why: messageOf(thrown), reads: events.reduce((sum, { what }) => sum + what.count, 0) },
-            'reads of tasks could not be counted in the audit',
-          ),
-        );
-    }
+    await writeCounts({ registry, log }, again);
   };
   const closeUntil = (at: number): Promise<void> => close([...readsOf].filter(([, reads]) => reads.at <= at));
   const closeSoon = (at: number): Promise<void> => (writing = writing.then(() => closeUntil(at)));
@@ -107,4 +97,27 @@ export function createBodyReads({
       await closeSoon(Infinity);
     },
   };
+}
+
+interface CountsDeps {
+  registry: { audits: Pick<Registry['audits'], 'recordAll'> };
+  log: Log;
+}
+
+/** So many as one statement. What cannot be written is lost but for the log. */
+async function writeCounts(
+  { registry, log }: CountsDeps,
+  again: readonly { author: Author; what: Happened & { count: number } }[],
+): Promise<void> {
+  for (let from = 0; from < again.length; from += MOST_EVENTS) {
+    const events = again.slice(from, from + MOST_EVENTS);
+    await registry.audits
+      .recordAll(events)
+      .catch((thrown: unknown) =>
+        log.warn(
+          { why: messageOf(thrown), reads: events.reduce((sum, { what }) => sum + what.count, 0) },
+          'reads of tasks could not be counted in the audit',
+        ),
+      );
+  }
 }
