@@ -68,14 +68,17 @@ type Text = Omit<Piece, 'bytes'> & { text: string };
  * the highest priority is first, then names by bytes, then ids. A call that has the agent's text at its beginning already, as
  * one that is made again, has it once.
  * @param body of a chat; what it says is checked by then.
+ * @param said the messages that are sent in place of those that the body has besides system texts: of a thread there are thousands,
+ *   and none of them is looked at again.
  * @throws McpctlError `invalid_json`, `invalid_request` for a system message that is no text.
  */
-export function composeChat(persona: Persona, body: string): Composed {
+export function composeChat(persona: Persona, body: string, said?: readonly string[]): Composed {
   const members = topLevelMembers(body);
   const messages = memberOf(members, 'messages');
   if (!members || !messages) throw new McpctlError('invalid_json');
   const own = textsOf(persona);
   const { texts, others } = messagesIn(body, messages);
+  const conversation = said ?? others;
   const ownText = joined(own);
   const called = callsOwn(texts, ownText);
   const system = [ownText, called].filter((text) => text !== '').join(SEPARATOR);
@@ -83,7 +86,7 @@ export function composeChat(persona: Persona, body: string): Composed {
   const { kept, defaults } = paramsOf(persona.defaultParams, { body, members });
   const parts = kept.flatMap((member) => {
     if (member.key !== 'messages') return [body.slice(member.keyStart, member.valueEnd)];
-    return member === messages ? [`"messages":[${[...first, ...others].join(',')}]`] : [];
+    return member === messages ? [`"messages":[${[...first, ...conversation].join(',')}]`] : [];
   });
   const call: Text = { source: 'call', id: null, name: null, revision: null, priority: null, text: called };
   return {

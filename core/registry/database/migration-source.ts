@@ -33,6 +33,7 @@ import * as hostedViews from '../migrations/0038-hosted-views.ts';
 import * as turnsOfTools from '../migrations/0039-turns-of-tools.ts';
 import * as agentPublishers from '../migrations/0040-agent-publishers.ts';
 import * as declared from '../migrations/0041-declared.ts';
+import * as longThreads from '../migrations/0042-long-threads.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -81,6 +82,7 @@ const migrations: readonly Named[] = [
   named('0039-turns-of-tools', turnsOfTools),
   named('0040-agent-publishers', agentPublishers),
   named('0041-declared', declared),
+  named('0042-long-threads', longThreads),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

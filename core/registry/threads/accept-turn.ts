@@ -7,7 +7,7 @@ import type { TaskRow } from '../../task/task.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
 import { endUnasked } from './end-unasked.ts';
-import { turnColumns, turnRowSchema, type TurnRow } from './rows.ts';
+import { turnColumns, turnRowSchema, unended, type TurnRow } from './rows.ts';
 
 /** A message that a turn brings. */
 export interface NewMessage {
@@ -41,8 +41,8 @@ export interface NewTurn {
   tokenId: string;
   /** The thread is made with it. */
   starts: { agentId: string; title: string } | null;
-  /** The revision that its request was composed from. */
-  seen: number;
+  /** The revision that its request was composed from; null: what was being said then is not in it. */
+  seen: number | null;
   onBusy: Exclude<OnBusy, 'interrupt'>;
   key: string | null;
   requestHash: string;
@@ -85,6 +85,9 @@ interface Locked {
   nextTurn: number;
   nextMessage: number;
   revision: number;
+  /** All messages before that one come to so many bytes. */
+  weighedTo: number;
+  weighedBytes: number;
 }
 
 /**
@@ -114,7 +117,7 @@ export async function acceptTurn(
     throw new McpctlError('turn_queue_full', undefined, { retryAfterS: 5 });
   const { threadId, messages } = turn;
   const bytes = Buffer.byteLength(turn.request);
-  await needRoom(trx, { threadId, messages: messages.length, bytes, thread, limits });
+  const weighed = await needRoom(trx, { threadId, messages: messages.length, bytes, thread, limits });
   // Later turns are told of it, in neutral words for what did not come.
   if (waiting) await endUnasked(trx, { id: waiting.id, status: 'waiting' }, { status: 'completed' });
   const status = first ? 'queued' : 'running';
@@ -124,7 +127,11 @@ export async function acceptTurn(
   const answerIndex = thread.nextMessage + turn.messages.length;
   const isRunning = status === 'running';
   if (isRunning) await insertPlaceholder(trx, { ...place, taskId: turn.task.id, answerIndex });
-  await moveOn(trx, turn.threadId, { turns: 1, messages: turn.messages.length + (isRunning ? 1 : 0) });
+  await moveOn(trx, turn.threadId, {
+    ...{ turns: 1, messages: turn.messages.length + (isRunning ? 1 : 0) },
+    // Nothing is being said: what was said has its final weight.
+    ...(isRunning && { weighed: { to: thread.nextMessage, bytes: weighed }, cut: turn.composition }),
+  });
   if (!isRunning) return { kind: 'queued', place: { ...place, answerIndex: null } };
   const [row] = await insertTasks(trx, [turn.task]);
   if (!row) throw new McpctlError('internal');
@@ -179,7 +186,7 @@ export async function startThread(
       `You have ${most} threads, the most that one user may (MCPCTL_MAX_USER_THREADS). Delete some: mcpctl get thread.`,
     );
   await trx('chatThreads').insert({ id, agentId, ownerId, title });
-  return { nextTurn: 1, nextMessage: 0, revision: 1 };
+  return { nextTurn: 1, nextMessage: 0, revision: 1, weighedTo: 0, weighedBytes: 0 };
 }
 
 /** @throws McpctlError `thread_not_found`. */
@@ -187,23 +194,24 @@ export async function lockThread(
   trx: Knex.Transaction,
   { threadId: id, ownerId }: { threadId: string; ownerId: string },
 ): Promise<Locked> {
+  const columns = ['nextTurn', 'nextMessage', 'revision', 'weighedTo', trx.raw('weighed_bytes::float8')];
   const row = await trx('chatThreads')
     .where({ id, ownerId })
     .forUpdate()
-    .first<Locked | undefined>('nextTurn', 'nextMessage', 'revision');
+    .first<Locked | undefined>(...columns);
   if (!row) throw new McpctlError('thread_not_found');
   return row;
 }
 
-export function openTurns(
+export async function openTurns(
   trx: Knex,
   threadId: string,
 ): Promise<Pick<TurnRow, 'id' | 'n' | 'status' | 'taskId'>[]> {
-  return trx('chatTurns')
-    .where({ threadId })
-    .whereRaw(`status in ('queued', 'running', 'waiting')`)
-    .orderByRaw(`status = 'queued', n`)
-    .select('id', 'n', 'status', 'taskId');
+  const { rows } = await trx.raw<{ rows: Pick<TurnRow, 'id' | 'n' | 'status' | 'taskId'>[] }>(
+    `select * from (${unended(':threadId', 'id, n, status, task_id')}) u order by status = 'queued', n`,
+    { threadId },
+  );
+  return rows;
 }
 
 /** Messages that are to be entered into a thread whose row is held. */
@@ -211,15 +219,15 @@ interface Entering {
   threadId: string;
   messages: number;
   bytes: number;
-  thread: Pick<Locked, 'nextMessage'>;
+  thread: Pick<Locked, 'nextMessage' | 'weighedTo' | 'weighedBytes'>;
   limits: RegistryLimits;
 }
 
-/** With the place of the answer to them. @throws McpctlError `thread_full`. */
+/** With the place of the answer to them. @returns what is there already, in bytes. @throws McpctlError `thread_full`. */
 export async function needRoom(
   trx: Knex.Transaction,
   { threadId, messages, bytes: more, thread, limits }: Entering,
-): Promise<void> {
+): Promise<number> {
   const { maxThreadMessages, maxThreadBytes } = limits;
   if (thread.nextMessage + messages + 1 > maxThreadMessages)
     throw new McpctlError(
@@ -227,15 +235,16 @@ export async function needRoom(
       `The thread has ${thread.nextMessage} messages, and at most ${maxThreadMessages} (MCPCTL_MAX_THREAD_MESSAGES). Begin another, or delete this one.`,
     );
   const { rows } = await trx.raw<{ rows: { bytes: number }[] }>(
-    'select coalesce(sum(bytes), 0)::float8 as bytes from chat_messages where thread_id = ?',
-    [threadId],
+    'select coalesce(sum(bytes), 0)::float8 as bytes from chat_messages where thread_id = ? and turn_index >= ?',
+    [threadId, thread.weighedTo],
   );
-  const bytes = (rows[0]?.bytes ?? 0) + more;
-  if (bytes > maxThreadBytes)
+  const there = thread.weighedBytes + (rows[0]?.bytes ?? 0);
+  if (there + more > maxThreadBytes)
     throw new McpctlError(
       'thread_full',
-      `With this message the thread would hold ${bytes} bytes, and at most ${maxThreadBytes} (MCPCTL_MAX_THREAD_BYTES). Begin another, or delete this one.`,
+      `With this message the thread would hold ${there + more} bytes, and at most ${maxThreadBytes} (MCPCTL_MAX_THREAD_BYTES). Begin another, or delete this one.`,
     );
+  return there;
 }
 
 async function insertTurn(
@@ -306,11 +315,21 @@ export async function insertPlaceholder(
   await trx('chatMessages').insert({ ...place, role: 'assistant', status: 'pending' });
 }
 
+/** How a thread moves on with what is said in it. */
+interface Moving {
+  turns?: number;
+  messages: number;
+  /** All messages before that one have ended, and come to so many bytes. */
+  weighed?: { to: number; bytes: number };
+  /** Where the request that was composed of it begins. */
+  cut?: Pick<TurnComposition, 'from' | 'leftOut'>;
+}
+
 /** What is said in a thread moves its revision on: what was composed of it as it was is composed again. */
 export async function moveOn(
   trx: Knex.Transaction,
   id: string,
-  { turns = 0, messages }: { turns?: number; messages: number },
+  { turns = 0, messages, weighed, cut }: Moving,
 ): Promise<void> {
   await trx('chatThreads')
     .where({ id })
@@ -319,5 +338,7 @@ export async function moveOn(
       nextMessage: trx.raw('next_message + ?', [messages]),
       revision: trx.raw('revision + 1'),
       lastTurnAt: trx.fn.now(),
+      ...(weighed && { weighedTo: weighed.to, weighedBytes: weighed.bytes }),
+      ...(cut && { contextFrom: cut.from, leftOut: cut.leftOut }),
     });
 }

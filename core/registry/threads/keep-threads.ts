@@ -5,6 +5,7 @@ import { McpctlError } from '../../errors.ts';
 import { storableJsonText } from '../../text/storable.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { contentColumns, lockThread, openTurns, startThread } from './accept-turn.ts';
+import { unended } from './rows.ts';
 
 /** What its owner says of a thread. */
 export interface ThreadChange {
@@ -35,7 +36,13 @@ export async function leaveOut(trx: Knex.Transaction, { id, ownerId }: Own, turn
   if (left > 0)
     await trx('chatThreads')
       .where({ id })
-      .update({ revision: trx.raw('revision + 1') });
+      .update({
+        revision: trx.raw('revision + 1'),
+        leftOut: trx.raw(
+          'left_out - case when (select n from chat_turns where id = ?) < context_from then 1 else 0 end',
+          [turnId],
+        ),
+      });
 }
 
 /**
@@ -79,7 +86,11 @@ export async function forkThread(
          from chat_messages m join source on source.id = m.turn_id
        returning 1
      )
-     update chat_threads set forked_from = :id, forked_at = :at, next_turn = :at + 1, next_message = (select count(*) from said)
+     update chat_threads set forked_from = :id, forked_at = :at, next_turn = :at + 1, next_message = (select count(*) from said),
+         context_from = cut.first, left_out = cut.left_out
+       from (select least(s.context_from, :at + 1) as first,
+           (select count(*) from chat_turns where thread_id = :id and in_context and n < least(s.context_from, :at + 1)) as left_out
+         from chat_threads s where s.id = :id) cut
        where id = :threadId`,
     { id, threadId, at },
   );
@@ -155,7 +166,7 @@ const idsSchema = z.array(z.object({ id: z.string() }));
 
 const isOutlived = `
   (t.expires_at < now() or t.last_turn_at < now() - cast(:keptMs as float8) * interval '1 millisecond')
-    and not exists (select 1 from chat_turns o where o.thread_id = t.id and o.status in ('queued', 'running', 'waiting'))`;
+    and not exists (${unended('t.id', '1')})`;
 
 /**
  * Threads in which nothing is open and nothing was said for so long, or whose own time is over.

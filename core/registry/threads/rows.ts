@@ -33,15 +33,24 @@ export const threadRowSchema = z.object({
 });
 export type ThreadRow = z.infer<typeof threadRowSchema>;
 
+/** What was said in a thread, in bytes: as it was weighed last, and what was said since. */
+export const weight = (thread: string): string => `
+  (${thread}.weighed_bytes + (select coalesce(sum(bytes), 0) from chat_messages
+    where thread_id = ${thread}.id and turn_index >= ${thread}.weighed_to))::float8`;
+
+/** Turns of a thread that have not ended. Each half has an index of its own; of those that have ended there are thousands. */
+export const unended = (threadId: string, columns: string): string => `
+  select ${columns} from chat_turns where thread_id = ${threadId} and status in ('running', 'waiting')
+  union all select ${columns} from chat_turns where thread_id = ${threadId} and status = 'queued'`;
+
 /** `one`: with what it weighs. */
 export const threadSql = ({ one }: { one: boolean }): string => `
   select t.id, t.agent_id, a.name as agent, l.pool_key, t.owner_id, u.name as owner, t.title, t.next_turn - 1 as turns,
     t.next_message as messages, t.forked_from, t.forked_at, t.pinned, t.expires_at, t.last_turn_at, t.last_turn_at::text as last_at, t.created_at,
-    ${one ? '(select coalesce(sum(bytes), 0)::float8 from chat_messages where thread_id = t.id) as bytes,' : ''}
+    ${one ? `${weight('t')} as bytes,` : ''}
     o.n as open_n, o.status as open_status, o.task_id as open_task_id
   from chat_threads t join agents a on a.id = t.agent_id join llms l on l.id = a.llm_id join users u on u.id = t.owner_id
-  left join lateral (select n, status, task_id from chat_turns
-    where thread_id = t.id and status in ('queued', 'running', 'waiting') order by status = 'queued', n limit 1) o on true`;
+  left join lateral (select * from (${unended('t.id', 'n, status, task_id')}) u order by status = 'queued', n limit 1) o on true`;
 
 export const turnRowSchema = z.object({
   id: z.string(),
@@ -87,15 +96,4 @@ export type MessageRow = z.infer<typeof messageRowSchema>;
 export const messageSql = `
   select m.id, m.turn_id, t.n, m.turn_index, m.role, m.status, m.content, m.parts::text as parts, m.tool_calls, m.tool_call_id,
     m.reasoning, m.reasoning_field, m.is_whole, t.in_context, m.served_by, m.usage, m.finish_reason, m.created_at
-  from chat_messages m join chat_turns t on t.id = m.turn_id`;
-
-/** A message as a request is composed of it: a long thread has thousands, each read for every turn. */
-export const contextMessageSchema = messageRowSchema.pick({
-  ...{ n: true, role: true, content: true, parts: true, toolCalls: true, toolCallId: true },
-  ...{ reasoning: true, reasoningField: true },
-});
-export type ContextMessage = z.infer<typeof contextMessageSchema>;
-
-export const contextSql = `
-  select t.n, m.role, m.content, m.parts::text as parts, m.tool_calls, m.tool_call_id, m.reasoning, m.reasoning_field
   from chat_messages m join chat_turns t on t.id = m.turn_id`;

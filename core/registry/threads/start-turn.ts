@@ -98,7 +98,7 @@ async function startTurn(
     });
   const place = { id, threadId, n, answerIndex: thread.nextMessage };
   await insertPlaceholder(trx, { ...place, taskId: task.id });
-  await moveOn(trx, threadId, { messages: 1 });
+  await moveOn(trx, threadId, { messages: 1, cut: composition });
   const [row] = await insertTasks(trx, [task]);
   return row ? { row, place } : null;
 }

@@ -1,8 +1,6 @@
-import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { z } from 'zod';
 import type { Scope } from '../../access.ts';
-import type { Budget } from '../../agent/budget.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Author } from '../../audit/event.ts';
 import { record } from '../audit/record.ts';
@@ -17,6 +15,7 @@ import {
   type NewTurn,
 } from './accept-turn.ts';
 import { createAskedReading, type AskedTurns } from './asked-turns.ts';
+import { createThreadContexts, type ThreadContexts } from './context.ts';
 import {
   changeThread,
   deleteOutlived,
@@ -35,33 +34,20 @@ import { createTurnStarts, type TurnStarts } from './start-turn.ts';
 import { createToolResults, type ToolResults } from './tool-results.ts';
 import type { TaskRow } from '../../task/task.ts';
 import {
-  contextMessageSchema,
-  contextSql,
   messageRowSchema,
   messageSql,
   threadRowSchema,
   threadSql,
   turnColumns,
   turnRowSchema,
-  type ContextMessage,
   type MessageRow,
   type ThreadRow,
   type TurnRow,
 } from './rows.ts';
 
-/** What a turn is composed from. */
-export interface ThreadContext {
-  revision: number;
-  /** The first turn that requests tell of, and how many before it are left out. */
-  from: number;
-  leftOut: number;
-  measured: Budget['measured'];
-  messages: ContextMessage[];
-}
-
 const openSchema = z.object({ id: z.string(), taskId: z.string(), poolName: z.string() });
 
-export interface Threads extends AskedTurns, TurnStarts, ToolResults {
+export interface Threads extends AskedTurns, ThreadContexts, TurnStarts, ToolResults {
   /** Newest first. @param after the `lastAt` and id of the last one seen. */
   list(query: {
     scope: Scope;
@@ -89,8 +75,6 @@ export interface Threads extends AskedTurns, TurnStarts, ToolResults {
   turnUnder(ownerId: string, key: string): Promise<TurnRow | undefined>;
   /** The answer of a turn, as far as it is there. */
   answer(turnId: string): Promise<MessageRow | undefined>;
-  /** @param without a turn that is to be told of no more. @throws McpctlError `thread_not_found`. */
-  context(id: string, ownerId: string, without?: string): Promise<ThreadContext>;
   /** @throws McpctlError `thread_not_found`, `thread_full`, `turn_queue_full`, `quota_exceeded`. */
   accept(turn: NewTurn): Promise<AcceptedTurn>;
   /** Tasks of the turn that is open, of which there is one at most. */
@@ -190,48 +174,6 @@ function createReading({ db }: Connection): Pick<Threads, Reading> {
   };
 }
 
-const lastSchema = z.object({
-  from: z.coerce.number().nullable(),
-  promptTokens: z.coerce.number().nullable(),
-  promptBytes: z.coerce.number().nullable(),
-  leftOut: z.coerce.number(),
-});
-
-/** Where the last request was cut, and what the last prompt came to. */
-const lastSql = `
-  with cut as (select coalesce(max((composition ->> 'from')::int), 1) as first from chat_turns where thread_id = :id)
-  select cut.first as "from", m.usage ->> 'promptTokens' as prompt_tokens, t.request_bytes as prompt_bytes,
-    (select count(*) from chat_turns where thread_id = :id and in_context and n < cut.first) as left_out
-  from cut left join lateral (select usage, task_id from chat_messages
-    where thread_id = :id and role = 'assistant' and status = 'complete' and usage is not null
-    order by turn_index desc limit 1) m on true left join tasks t on t.id = m.task_id`;
-
-async function contextOf(
-  db: Knex,
-  id: string,
-  { ownerId, without = null }: { ownerId: string; without?: string | null | undefined },
-): Promise<ThreadContext> {
-  const thread = await db('chatThreads')
-    .where({ id, ownerId })
-    .first<Pick<ThreadContext, 'revision'> | undefined>('revision');
-  if (!thread) throw new McpctlError('thread_not_found');
-  const last = lastSchema.parse((await db.raw<{ rows: unknown[] }>(lastSql, { id })).rows[0]);
-  const from = last.from ?? 1;
-  const { rows } = await db.raw<{ rows: unknown[] }>(
-    `${contextSql} where m.thread_id = :id and t.in_context and t.n >= :from
-      and t.id is distinct from cast(:without as uuid) order by t.n, m.turn_index`,
-    { id, from, without },
-  );
-  const { promptTokens, promptBytes, leftOut } = last;
-  return {
-    ...thread,
-    from,
-    leftOut,
-    measured: promptTokens !== null && promptBytes !== null ? { promptTokens, promptBytes } : null,
-    messages: rows.map((row) => contextMessageSchema.parse(row)),
-  };
-}
-
 /** What the audit calls one: its title is what somebody said. */
 const about = ({ id, ownerId }: { id: string; ownerId: string }) => ({
   ...{ resource: 'thread', id, name: id, ownerId },
@@ -259,7 +201,7 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
   return {
     ...createReading(connection),
     ...createAskedReading(connection),
-    context: (id, ownerId, without) => contextOf(db, id, { ownerId, without }),
+    ...createThreadContexts(connection),
     ...changing(connection, limits),
     leaveOut: (of, turnId) => transaction((trx) => leaveOut(trx, of, turnId)),
     outlived: (keptMs, limit) => outlived(db, keptMs, limit),

@@ -7,6 +7,7 @@ import type { Publisher } from '../../../core/registry/agents/publishers.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { Translation } from '../translate/sent.ts';
 import { needsOfChat, type InferenceRequest } from './request.ts';
+import type { Needs } from './needs.ts';
 import type { Order } from './submit.ts';
 import { targetOf } from './target.ts';
 
@@ -19,6 +20,15 @@ interface Aiming {
   mayWait: boolean;
   /** By its name; null = none, undefined = what the name says, or the agent's default. */
   personality?: string | null | undefined;
+  /** What a thread has besides what the request brings. */
+  said?: Said | undefined;
+}
+
+/** What was said in a thread, as it is sent: with what the request brings, but for system texts. */
+export interface Said {
+  texts: readonly string[];
+  /** What of it the request does not bring asks of a member. */
+  needs: Pick<Needs, 'vision' | 'aboutTokens'>;
 }
 
 /**
@@ -28,19 +38,21 @@ interface Aiming {
 export async function aim(
   deps: EdgeDeps,
   actor: Actor,
-  { request, translation, llmName: asked, pin, mayWait, personality }: Aiming,
+  { request, translation, llmName: asked, pin, mayWait, personality, said }: Aiming,
 ): Promise<Pick<Order, 'request' | 'sent' | 'target' | 'agent'>> {
   const wanted = { asked, pin, mayWait, needs: request.needs, translation: translation?.needs ?? null };
   const target = await targetOf(deps, actor, wanted);
   const { agent } = target;
   if (agent === null)
     return { request, target, sent: target.translated && translation ? translation.sent() : null };
-  const { body, system, params, persona } = await composedFor(deps, actor, {
+  const called = await composedFor(deps, actor, {
     ...{ id: agent.id, body: request.body },
     personality: personality === undefined ? (agent.personality ?? undefined) : personality,
   });
+  const { persona, system, params } = called;
   await needPublisher(deps, persona, { mayWait });
-  const needs = await needsOfChat(body, actor.userId);
+  const needs = withSaid(await needsOfChat(called.body, actor.userId), said);
+  const { body } = said ? composeChat(persona, request.body, said.texts) : called;
   return {
     // It is known by what its caller has sent: an equal call is equal whatever was said to the agent meanwhile.
     request: { ...request, body, needs },
@@ -50,6 +62,15 @@ export async function aim(
     agent: { id: agent.id, composed: { system, params } },
   };
 }
+
+const withSaid = (needs: Needs, said: Said | undefined): Needs =>
+  said === undefined
+    ? needs
+    : {
+        ...needs,
+        vision: needs.vision || said.needs.vision,
+        aboutTokens: needs.aboutTokens + said.needs.aboutTokens,
+      };
 
 /** @throws McpctlError `llm_not_found` where it was deleted at this moment, `personality_not_found`. */
 export async function composedFor(

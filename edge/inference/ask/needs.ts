@@ -35,6 +35,12 @@ export function needsOf(operation: Operation, body: Json): Needs {
 
 const tokensOf = (bytes: number): number => Math.floor(bytes / BYTES_PER_TOKEN);
 
+/** What messages ask of a member that come with others. */
+export function needsOfMessages(messages: readonly unknown[]): Pick<Needs, 'vision' | 'aboutTokens'> {
+  const { bytes, vision } = seenIn(messages);
+  return { vision, aboutTokens: tokensOf(bytes) };
+}
+
 /** The text of messages, and whether a picture is among them. */
 function seenIn(messages: readonly unknown[]): { bytes: number; vision: boolean } {
   let bytes = 0;

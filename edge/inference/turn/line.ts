@@ -46,7 +46,7 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
   const context = await registry.threads.context(turn.threadId, turn.ownerId);
   const sent = sentTurn(turn.request);
   const { composed, composition } = await composeTurn(deps, actor, {
-    ...{ agent: turn.agent, request, context },
+    ...{ agent: turn.agent, request, context, threadId: turn.threadId },
     // Of a round the thread has what was sent.
     ...(isRound ? { sent: { ...sent, added: [], messages: [] }, open: turn.n } : { sent }),
     pin: turn.pin ?? undefined,

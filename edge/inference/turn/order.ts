@@ -3,12 +3,14 @@ import { cutOf, expectedTokens, roomBytes } from '../../../core/agent/budget.ts'
 import { historyTexts } from '../../../core/agent/history.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { TurnComposition } from '../../../core/registry/threads/accept-turn.ts';
-import type { ThreadContext } from '../../../core/registry/threads/threads.ts';
-import { spliceMembers, topLevelMembers } from '../../../core/text/json-text.ts';
+import type { ContextMessage, SaidBefore, ThreadContext } from '../../../core/registry/threads/context.ts';
+import { topLevelMembers } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { aim } from '../ask/aim.ts';
-import { needsOfChat, type InferenceRequest } from '../ask/request.ts';
+import { needsOfMessages } from '../ask/needs.ts';
+import type { InferenceRequest } from '../ask/request.ts';
 import type { Order } from '../ask/submit.ts';
+import { targetOf } from '../ask/target.ts';
 import type { SentTurn } from './sent.ts';
 
 /** A turn as it was asked for, and what its thread holds. */
@@ -17,6 +19,8 @@ interface Composing {
   /** What was sent, with what is new alone. */
   request: InferenceRequest;
   sent: SentTurn;
+  /** Null: it is the first in it. */
+  threadId: string | null;
   context: ThreadContext;
   pin: string | undefined;
   /** By its name; an empty text = none, undefined = the agent's default. */
@@ -24,9 +28,14 @@ interface Composing {
   mayWait: boolean;
   /** The turn whose next round it is: it is never left out. */
   open?: number;
+  /** A turn that it makes up for: it is told of no more. */
+  without?: string | undefined;
 }
 
 type Composed = Omit<Order, 'source' | 'priority' | 'queueMs' | 'policy'>;
+
+/** Members come and go meanwhile, and may have more room than those for whom the thread was read. */
+const MOST_READS = 3;
 
 /**
  * The order that a turn becomes with all that was said before it, as far as there is room for it; how long it may wait, and
@@ -38,25 +47,63 @@ export async function composeTurn(
   actor: Actor,
   composing: Composing,
 ): Promise<{ composed: Composed; composition: TurnComposition }> {
-  const { context, pin, personality } = composing;
-  const composed = await composedWith(deps, actor, composing);
+  const { agent, pin, mayWait, request } = composing;
+  const wanted = { asked: agent, pin, mayWait, needs: request.needs, translation: null };
+  let { contextLength } = await targetOf(deps, actor, wanted);
+  for (let reads = 1; ; reads++) {
+    const said = await saidFor(deps, composing, contextLength);
+    const made = await composeWith(deps, actor, { composing, said });
+    const room = made.composed.target.contextLength;
+    const readsAll = said.isAll || (room !== null && contextLength !== null && room <= contextLength);
+    if (readsAll || reads === MOST_READS) return made;
+    contextLength = room;
+  }
+}
+
+/** No more of a thread than its members have room for; what is being said now is not there yet. */
+async function saidFor(
+  deps: EdgeDeps,
+  { threadId, context, open, without }: Composing,
+  contextLength: number | null,
+): Promise<SaidBefore> {
+  if (threadId === null || !context.isSettled) return { messages: [], isAll: true };
+  const { from, measured } = context;
+  const room = contextLength === null ? null : roomBytes({ contextLength, answerTokens: 0, measured });
+  return await deps.registry.threads.said({ threadId, from, open, without, room });
+}
+
+async function composeWith(
+  deps: EdgeDeps,
+  actor: Actor,
+  { composing, said: { messages } }: { composing: Composing; said: SaidBefore },
+): Promise<{ composed: Composed; composition: TurnComposition }> {
+  const { context, pin, personality, threadId } = composing;
+  const composed = await composedOf(deps, actor, { composing, messages });
   const { contextLength } = composed.target;
   const of = ({ request }: Composed): Pick<TurnComposition, 'expected'> => ({
     expected: expectedTokens(Buffer.byteLength(request.body), context.measured),
   });
   const facts = { pin, personality, contextLength, from: context.from, leftOut: context.leftOut };
-  const from = contextLength === null ? null : cutIn(composed.request.body, composing, contextLength);
-  if (from === null) return { composed, composition: { ...facts, ...of(composed) } };
-  const messages = context.messages.filter(({ n }) => n >= from);
-  const dropped = new Set(context.messages.map(({ n }) => n).filter((n) => n < from));
-  const shorter = await composedWith(deps, actor, { ...composing, context: { ...context, messages } });
-  const composition = { ...facts, from, leftOut: context.leftOut + dropped.size, ...of(shorter) };
-  return { composed: shorter, composition };
+  const cut = { messages, measured: context.measured, open: composing.open };
+  const from = contextLength === null ? null : cutIn(composed.request.body, cut, contextLength);
+  if (from === null || threadId === null) return { composed, composition: { ...facts, ...of(composed) } };
+  const kept = messages.filter(({ n }) => n >= from);
+  const shorter = await composedOf(deps, actor, { composing, messages: kept });
+  const leftOut = await deps.registry.threads.toldBefore(threadId, from);
+  return { composed: shorter, composition: { ...facts, from, leftOut, ...of(shorter) } };
+}
+
+interface Cutting extends Pick<ThreadContext, 'measured'> {
+  messages: readonly ContextMessage[];
+  open: number | undefined;
 }
 
 /** An estimate leaves out; what is still too long the backend says. */
-function cutIn(body: string, { context, open = Infinity }: Composing, contextLength: number): number | null {
-  const { messages, measured } = context;
+function cutIn(
+  body: string,
+  { messages, measured, open = Infinity }: Cutting,
+  contextLength: number,
+): number | null {
   const bytes = Buffer.byteLength(body);
   const room = roomBytes({ contextLength, answerTokens: answerTokensIn(body), measured });
   if (bytes <= room) return null; // as most are: nothing needs to be weighed
@@ -74,25 +121,30 @@ function answerTokensIn(body: string): number | null {
   return count !== undefined && Number.isInteger(count) && count > 0 ? count : null;
 }
 
-async function composedWith(
+/** What the thread has besides what the turn brings, and the request once more: of a round it has both. */
+function saidNeeds(messages: readonly ContextMessage[], open: number | undefined) {
+  const others = messages.filter(({ n, role }) => n !== open || role !== 'user');
+  return needsOfMessages(
+    others.map(({ parts, content }) => ({
+      content: parts === null ? content : (JSON.parse(parts) as unknown),
+    })),
+  );
+}
+
+async function composedOf(
   deps: EdgeDeps,
   actor: Actor,
-  { agent, request, sent, context, pin, personality, mayWait, open }: Composing,
+  { composing, messages }: { composing: Composing; messages: readonly ContextMessage[] },
 ): Promise<Composed> {
-  const kept = context.messages.map((message) => {
-    const { n, reasoning: text, reasoningField: field } = message;
-    return n === open && text !== null && field !== null ? { ...message, thought: { field, text } } : message;
-  });
-  const texts = [...sent.system, ...historyTexts(kept, sent.added)];
-  const body = spliceMembers(request.body, { messages: `[${texts.join(',')}]` }) ?? request.body;
-  const needs = await needsOfChat(body, actor.userId);
+  const { agent, request, sent, pin, personality, mayWait, open } = composing;
   const aimed = await aim(deps, actor, {
-    request: { ...request, body, needs },
+    request,
     translation: null,
     llmName: agent,
     pin,
     mayWait,
     personality: personality === '' ? null : personality,
+    said: { texts: historyTexts(messages, sent.added), needs: saidNeeds(messages, open) },
   });
   if (!aimed.agent) throw new McpctlError('agent_not_found');
   return {

@@ -5,7 +5,7 @@ import { scopeOf, type Actor } from '../../../core/access.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { cancelled, closeTask } from '../../../core/flow/end/cancel.ts';
 import type { AcceptedTurn, TurnComposition } from '../../../core/registry/threads/accept-turn.ts';
-import type { ThreadContext } from '../../../core/registry/threads/threads.ts';
+import type { ThreadContext } from '../../../core/registry/threads/context.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
 import { memberText } from '../../../core/text/json-text.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
@@ -231,13 +231,10 @@ async function made(
   }
 }
 
-const empty = {
-  ...{ revision: 1, from: 1, leftOut: 0, measured: null },
-  messages: [],
-} satisfies ThreadContext;
+const empty: ThreadContext = { revision: 1, isSettled: true, from: 1, leftOut: 0, measured: null };
 
-const contextOf = async (deps: EdgeDeps, actor: Actor, { thread, asked }: Asking): Promise<ThreadContext> =>
-  thread ? await deps.registry.threads.context(thread.id, actor.userId, asked.supersedes?.id) : empty;
+const contextOf = async (deps: EdgeDeps, actor: Actor, { thread }: Asking): Promise<ThreadContext> =>
+  thread ? await deps.registry.threads.context(thread.id, actor.userId) : empty;
 
 /** @throws McpctlError `agent_not_found`, and as `aim`. */
 async function orderOf(
@@ -250,6 +247,7 @@ async function orderOf(
   const { respondAsync, waitMs = 0, pin } = wishes;
   const { composed, composition } = await composeTurn(deps, actor, {
     ...{ agent, request: asked, sent, context, pin, personality },
+    ...{ threadId: asking.thread?.id ?? null, without: turn.supersedes?.id },
     mayWait: respondAsync || waitMs > 0,
   });
   const goesOn = { onDisconnect: 'continue', graceSeconds: null } as const;
@@ -284,7 +282,7 @@ async function accept(
     return await deps.caps.admit(actor, to, () =>
       deps.registry.threads.accept({
         ...{ id, threadId, ownerId: actor.userId, tokenId: actor.tokenId, starts, key, requestHash, task },
-        seen: context.revision,
+        seen: context.isSettled ? context.revision : null,
         onBusy: asked.onBusy === 'reject' ? 'reject' : 'queue',
         composition,
         hasTools: order.request.needs.tools,

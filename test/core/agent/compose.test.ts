@@ -133,6 +133,22 @@ describe('what an agent makes of a chat', () => {
     );
   });
 
+  it('is the same whether it has what was said before in the call, or beside it', () => {
+    fc.assert(
+      fc.property(personas, calls, messages, (drawn, call, before) => {
+        const one = persona({ ...drawn, defaultParams: JSON.stringify(drawn.defaultParams) });
+        const isSystem = ({ role }: { role: string }): boolean => role === 'system' || role === 'developer';
+        const said = [...before, ...call.messages].filter((message) => !isSystem(message));
+        const system = call.messages.filter(isSystem);
+        const { body, ...facts } = composeChat(one, JSON.stringify({ ...call, messages: [...system, ...said] }));
+        const texts = said.map((message) => JSON.stringify(message));
+        const beside = composeChat(one, JSON.stringify(call), texts);
+        expect(beside).to.deep.equal({ body, ...facts });
+      }),
+      { numRuns: 150 },
+    );
+  });
+
   it('can be taken out again: what is left is what the caller said', () => {
     fc.assert(
       fc.property(personas, calls, (drawn, call) => {

@@ -1,0 +1,176 @@
+import type { Knex } from 'knex';
+import { z } from 'zod';
+import { toolCallSchema } from '../../agent/assemble.ts';
+import type { Budget } from '../../agent/budget.ts';
+import type { KeptMessage } from '../../agent/history.ts';
+import { McpctlError } from '../../errors.ts';
+import { orNothing } from '../../newer-words.ts';
+import type { Connection } from '../database/connect.ts';
+import { unended } from './rows.ts';
+
+/** What a turn is composed from, but for what was said. */
+export interface ThreadContext {
+  revision: number;
+  /** False while a turn is answered: what it says is not there yet, and its end moves no revision on. */
+  isSettled: boolean;
+  /** The first turn that requests tell of, and how many before it are left out. */
+  from: number;
+  leftOut: number;
+  measured: Budget['measured'];
+}
+
+/** A message as a request is composed of it, of the turn `n`. */
+export interface ContextMessage extends KeptMessage {
+  n: number;
+}
+
+/** What was said before a turn, as far as there is room for it. */
+export interface SaidBefore {
+  messages: ContextMessage[];
+  /** False: it is more than there is room for, and what is older was not read. */
+  isAll: boolean;
+}
+
+/** What is read of a thread. */
+interface Reading {
+  threadId: string;
+  /** The first turn that is wanted. */
+  from: number;
+  /** One that is to be told of no more. */
+  without?: string | undefined;
+  /** One that goes on: it has its reasoning. */
+  open?: number | undefined;
+  /** Bytes that there is room for; null: all of it. */
+  room: number | null;
+}
+
+export interface ThreadContexts {
+  /** @throws McpctlError `thread_not_found`. */
+  context(id: string, ownerId: string): Promise<ThreadContext>;
+  /** What later turns are told of: the newest, page by page, until it is more than there is room for. */
+  said(reading: Reading): Promise<SaidBefore>;
+  /** How many turns before that one later ones would be told of. */
+  toldBefore(threadId: string, n: number): Promise<number>;
+}
+
+const contextSchema = z.object({
+  revision: z.number(),
+  isSettled: z.boolean(),
+  from: z.number(),
+  leftOut: z.number(),
+  promptTokens: z.coerce.number().nullable(),
+  promptBytes: z.coerce.number().nullable(),
+});
+
+/** The last answer whose prompt was measured is among so many messages, or is of long ago. */
+const MEASURED_WITHIN = 64;
+
+const contextSql = `
+  select t.revision, t.context_from as "from", t.left_out, m.usage ->> 'promptTokens' as prompt_tokens, k.request_bytes as prompt_bytes,
+    not exists (select 1 from (${unended('t.id', 'status')}) u where status = 'running') as is_settled
+  from chat_threads t left join lateral (select usage, task_id from chat_messages
+    where thread_id = t.id and turn_index >= t.next_message - ${MEASURED_WITHIN} and role = 'assistant' and status = 'complete'
+      and usage is not null
+    order by turn_index desc limit 1) m on true left join tasks k on k.id = m.task_id
+  where t.id = :id and t.owner_id = :ownerId`;
+
+async function contextOf(db: Knex, id: string, ownerId: string): Promise<ThreadContext> {
+  const { rows } = await db.raw<{ rows: unknown[] }>(contextSql, { id, ownerId });
+  if (rows.length === 0) throw new McpctlError('thread_not_found');
+  const { promptTokens, promptBytes, ...context } = contextSchema.parse(rows[0]);
+  const isMeasured = promptTokens !== null && promptBytes !== null;
+  return { ...context, measured: isMeasured ? { promptTokens, promptBytes } : null };
+}
+
+/** Turns of a page: the first is small, as most rooms are; none is larger than what is read without keeping others waiting. */
+const [FIRST_PAGE, LARGEST_PAGE] = [64, 1_000];
+
+/**
+ * A page as one JSON text: a row for each of thousands of messages would cost more to take apart than all that follows. What most
+ * messages do not have is left out of theirs.
+ */
+const pageSql = `
+  with page as (
+    select id, n from chat_turns where thread_id = :threadId and n >= :from and n < :before
+      and (in_context or n = cast(:open as int))
+      and id is distinct from cast(:without as uuid)
+    order by n desc limit :turns
+  )
+  select (select count(*)::int from page) as turns, (select min(n) from page) as first,
+    (select coalesce(json_agg(case
+        when m.parts is null and m.tool_calls is null and m.tool_call_id is null and page.n is distinct from cast(:open as int)
+          then json_build_array(page.n, m.role, m.content)
+        else json_build_array(page.n, m.role, m.content, m.parts::text, m.tool_calls, m.tool_call_id,
+          case when page.n = :open then m.reasoning end, case when page.n = :open then m.reasoning_field end) end
+        order by page.n, m.turn_index), '[]')::text
+      from page join chat_messages m on m.turn_id = page.id where m.thread_id = :threadId) as said`;
+
+const pageSchema = z.object({ turns: z.number(), first: z.number().nullable(), said: z.string() });
+const text = z.string().nullable();
+const head = [z.number(), z.enum(['user', 'assistant', 'tool']).catch('user'), z.string()] as const;
+const saidSchema = z.array(
+  z.union([
+    z.tuple([...head]),
+    z.tuple([...head, text, orNothing(z.array(toolCallSchema)), text, text, text]),
+  ]),
+);
+
+function messageOf([
+  n,
+  role,
+  content,
+  parts = null,
+  toolCalls = null,
+  toolCallId = null,
+  thought = null,
+  field = null,
+]: z.infer<typeof saidSchema>[number]): ContextMessage {
+  const message = { n, role, content, parts, toolCalls, toolCallId };
+  return thought === null || field === null ? message : { ...message, thought: { field, text: thought } };
+}
+
+/** As it is stored; as JSON it is no less. */
+const bytesOf = (messages: readonly ContextMessage[]): number =>
+  messages.reduce((sum, { parts, content }) => sum + Buffer.byteLength(parts ?? content), 0);
+
+/** How many turns are read next: as many as the room that is left takes, if they are like those before. */
+function nextPage({ left, bytes, turns }: { left: number; bytes: number; turns: number }): number {
+  const each = Math.max(1, bytes / Math.max(1, turns));
+  return Math.min(LARGEST_PAGE, Math.max(FIRST_PAGE, Math.ceil(left / each)));
+}
+
+async function saidBefore(
+  db: Knex,
+  { threadId, from, without, open, room }: Reading,
+): Promise<SaidBefore> {
+  const pages: ContextMessage[][] = [];
+  let [bytes, read, before] = [0, 0, 2_147_483_647];
+  let turns = room === null ? LARGEST_PAGE : FIRST_PAGE;
+  for (;;) {
+    const bindings = { threadId, from, before, turns, without: without ?? null, open: open ?? null };
+    const { rows } = await db.raw<{ rows: unknown[] }>(pageSql, bindings);
+    const page = pageSchema.parse(rows[0]);
+    const messages = saidSchema.parse(JSON.parse(page.said)).map(messageOf);
+    pages.unshift(messages);
+    bytes += bytesOf(messages);
+    read += page.turns;
+    const { first } = page;
+    const isAll = page.turns < turns || first === null;
+    if (isAll || (room !== null && bytes > room)) return { messages: pages.flat(), isAll };
+    before = first;
+    if (room !== null) turns = nextPage({ left: room - bytes, bytes, turns: read });
+  }
+}
+
+/** What a turn is told of: a thread is read from its end, and no further than its members have room. */
+export const createThreadContexts = ({ db }: Connection): ThreadContexts => ({
+  context: (id, ownerId) => contextOf(db, id, ownerId),
+  said: (reading) => saidBefore(db, reading),
+  async toldBefore(threadId, n) {
+    const { rows } = await db.raw<{ rows: { count: number }[] }>(
+      'select count(*)::int as count from chat_turns where thread_id = :threadId and in_context and n < :n',
+      { threadId, n },
+    );
+    return rows[0]?.count ?? 0;
+  },
+});
