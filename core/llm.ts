@@ -21,6 +21,8 @@ export const capabilitiesSchema = z.looseObject({
   tools: z.boolean().optional(),
   vision: z.boolean().optional(),
   reasoning: z.boolean().optional(),
+  /** It writes on from an answer that the messages end with. */
+  prefill: z.boolean().optional(),
   contextLength: z.int().positive().optional(),
 });
 export type Capabilities = z.infer<typeof capabilitiesSchema>;
@@ -32,8 +34,15 @@ const MOST_CAPABILITIES_BYTES = 4_096;
 const MOST_CONTEXT = 1_000_000_000;
 
 /** What is known here of what was said: nobody's own words are stored for everybody to be shown. */
-function knownOf({ operations, tools, vision, reasoning, contextLength }: Capabilities): Capabilities {
-  const facts = { operations, tools, vision, reasoning, contextLength };
+function knownOf({
+  operations,
+  tools,
+  vision,
+  reasoning,
+  prefill,
+  contextLength,
+}: Capabilities): Capabilities {
+  const facts = { operations, tools, vision, reasoning, prefill, contextLength };
   return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
 }
 

@@ -40,6 +40,7 @@ import { createRates } from './limits/rates.ts';
 import { Relay } from './relay/relay.ts';
 import { createEdgeServer, type EdgeServer } from './http/server.ts';
 import { createUndecided } from './believed/undecided.ts';
+import { createLeftTurns } from './limits/left-turns.ts';
 import { createTurnLine } from './inference/turn/line.ts';
 import { createWaiters } from './waiting/waiters.ts';
 import { Wakings } from './waiting/wakings.ts';
@@ -152,7 +153,7 @@ export function wireEdge(
     ...rights,
     formForAll: createFormForAll({ ...registry, clock, log }),
     waiters,
-    undecided: createUndecided({ flow, clock, log }),
+    ...{ undecided: createUndecided({ flow, clock, log }), leftTurns: createLeftTurns() },
     wakings,
     lookAtPool: createPoolLooks({ liveness, clock }),
     knownPools: createKnownPools({ ...registry, liveness, bus, clock, keptMs: config.poolCacheMs }),

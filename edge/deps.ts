@@ -26,6 +26,7 @@ import type { KnownPools } from './believed/known-pools.ts';
 import type { Live } from './live/live.ts';
 import type { LookAtPool } from './believed/pool-looks.ts';
 import type { Undecided } from './believed/undecided.ts';
+import type { LeftTurns } from './limits/left-turns.ts';
 import type { PoolCounts } from './shown/pool-counts.ts';
 import type { PutOut } from './put-out.ts';
 import type { Authority } from './believed/authority.ts';
@@ -132,6 +133,7 @@ export interface EdgeDeps {
   putOut: PutOut;
   waiters: Waiters;
   undecided: Undecided;
+  leftTurns: LeftTurns;
   wakings: Wakings;
   /** For callers who wait: shared, and a moment old. */
   lookAtPool: LookAtPool;

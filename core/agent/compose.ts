@@ -68,17 +68,17 @@ type Text = Omit<Piece, 'bytes'> & { text: string };
  * the highest priority is first, then names by bytes, then ids. A call that has the agent's text at its beginning already, as
  * one that is made again, has it once.
  * @param body of a chat; what it says is checked by then.
- * @param said the messages that are sent in place of those that the body has besides system texts: of a thread there are thousands,
+ * @param spoken the messages that are sent in place of those that the body has besides system texts: of a thread there are thousands,
  *   and none of them is looked at again.
  * @throws McpctlError `invalid_json`, `invalid_request` for a system message that is no text.
  */
-export function composeChat(persona: Persona, body: string, said?: readonly string[]): Composed {
+export function composeChat(persona: Persona, body: string, spoken?: readonly string[]): Composed {
   const members = topLevelMembers(body);
   const messages = memberOf(members, 'messages');
   if (!members || !messages) throw new McpctlError('invalid_json');
   const own = textsOf(persona);
   const { texts, others } = messagesIn(body, messages);
-  const conversation = said ?? others;
+  const conversation = spoken ?? others;
   const ownText = joined(own);
   const called = callsOwn(texts, ownText);
   const system = [ownText, called].filter((text) => text !== '').join(SEPARATOR);

@@ -28,6 +28,8 @@ export function historyTexts(kept: readonly KeptMessage[], added: readonly Added
   let open: readonly ToolCall[] = [];
   let results = new Map<string, string>();
   let isUnanswered = false;
+  /** What the last text says, where that is an answer. */
+  let unfinished: string | null = null;
   const close = (): void => {
     for (const { id } of open)
       texts.push(results.get(id) ?? toolText({ toolCallId: id, content: JSON.stringify(NO_RESULT) }));
@@ -55,8 +57,16 @@ export function historyTexts(kept: readonly KeptMessage[], added: readonly Added
     // A round that was cancelled before it said anything is none.
     const saysNothing = message.content === '' && message.parts === null && !message.toolCalls?.length;
     if (message.role === 'assistant' && saysNothing) continue;
-    push(message.role, messageText(message, content));
+    // An answer that was gone on with is one to its reader: templates take no two in a row.
+    const begun: string | null = message.role === 'assistant' ? unfinished : null;
+    const whole: string = (begun ?? '') + message.content;
+    if (begun !== null) texts.pop();
+    push(
+      message.role,
+      messageText({ ...message, content: whole }, begun === null ? content : JSON.stringify(whole)),
+    );
     open = message.toolCalls ?? [];
+    unfinished = message.role === 'assistant' && open.length === 0 ? whole : null;
   }
   for (const { role, toolCallId, text } of added) {
     if (role === 'tool') take({ toolCallId, text });

@@ -71,7 +71,7 @@ export const threadChangeSchema = z.strictObject({
   expiresAt: z.iso.datetime({ offset: true }).nullable().optional(),
 });
 
-/** Body of `POST /api/v1/threads/<id>/turns/<n>/retry`; it may be empty. */
+/** Body of `POST /api/v1/threads/<id>/turns/<n>/retry`, and of `…/continue`; it may be empty. */
 export const turnRetrySchema = z.strictObject({
   /** The one member that may answer. */
   pin: z.string().min(1).max(128).optional(),

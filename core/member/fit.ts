@@ -8,12 +8,14 @@ export interface Needs {
   vision: boolean;
   /** Token ids in place of text. */
   tokenIds: boolean;
+  /** It ends with an answer that is to be written on. */
+  prefill?: boolean | undefined;
   /** What it comes to, about. It chooses among members; nothing is ever refused because of it. */
   aboutTokens: number;
 }
 
 /** What a member cannot do. */
-export type Unfit = 'operation' | 'tokenIds' | 'tools' | 'vision';
+export type Unfit = 'operation' | 'tokenIds' | 'tools' | 'vision' | 'prefill';
 
 /** What any OpenAI-compatible backend is taken to serve when nobody has said otherwise. */
 const assumed: readonly Operation[] = ['chat', 'completions', 'embeddings'];
@@ -24,6 +26,8 @@ export function unfitFor(can: Capabilities, needs: Needs): Unfit | null {
   if (needs.tokenIds && can['tokenIds'] === false) return 'tokenIds';
   if (needs.tools && can.tools === false) return 'tools';
   if (needs.vision && can.vision === false) return 'vision';
+  // Who does not say that it can would begin another answer.
+  if (needs.prefill === true && can.prefill !== true) return 'prefill';
   return null;
 }
 

@@ -6,7 +6,17 @@ import { deliveryOf } from '../http/delivered.ts';
 import { whyGone } from '../http/gone.ts';
 import { EventWriter } from '../http/sse.ts';
 import type { Attachment } from '../waiting/waiters.ts';
-import { answerStream, answerWhole, endWithError, type Answering } from './answer/answer.ts';
+import { messageOf } from '../../core/errors.ts';
+import {
+  answerStream,
+  answerWhole,
+  endWithError,
+  sawNothing,
+  type Answering,
+  type Saw,
+} from './answer/answer.ts';
+import { unreported } from './answer/report.ts';
+import { lookingOn } from './follow/duties.ts';
 import { dropOnceDelivered } from './answer/retention.ts';
 import { TaskWait, type Wait } from './follow/wait.ts';
 
@@ -29,15 +39,53 @@ export interface How extends Omit<Answering, 'deps' | 'wait'>, Wait {
 export async function answerTask(deps: EdgeDeps, how: How): Promise<void> {
   const { res, row, follower, attachment } = how;
   const wait = new TaskWait(deps, how);
+  const saw = sawNothing(how);
+  let isWatched = false;
   try {
     const answer = how.streaming ? answerStream : answerWhole;
-    if ((await answer({ ...how, deps, wait })) === 'left') await sayLeft(deps, how);
-    else dropOnceDelivered(deps, row, res);
+    if ((await answer({ ...how, deps, wait }, saw)) === 'left') {
+      await sayLeft(deps, how);
+      isWatched = watchOn(deps, how, saw);
+    } else dropOnceDelivered(deps, row, res);
     if (wait.over) attachment?.over();
   } finally {
     void attachment?.leave(); // never rejects; says nothing of a task that is over
-    follower.close();
+    if (!isWatched) follower.close();
   }
+}
+
+/**
+ * A turn goes on without its caller, and its thread is to hold what was shown of it: this edge, which alone knows that, reads on to
+ * the end. Where Redis has lost the answer meanwhile, the turn ends with what there was, and nobody answers it anew.
+ * @returns whether it is watched; of one user no more than a few are.
+ */
+function watchOn(deps: EdgeDeps, how: How, saw: Saw): boolean {
+  const { row, follower } = how;
+  const goesOn = row.turnId !== null && row.onDisconnect === 'continue';
+  if (!goesOn || saw.shown === null || deps.leaving.aborted) return false;
+  const room = deps.leftTurns.enter(row.ownerId);
+  if (!room) return false;
+  const { report: _told, ...others } = how;
+  const on = {
+    ...others,
+    deps,
+    gone: deps.leaving,
+    report: unreported,
+    keepAlive: 'off',
+    ...lookingOn(deps, row),
+  } as const;
+  answerStream({ ...on, wait: new TaskWait(deps, on) }, saw)
+    .catch((thrown: unknown) =>
+      deps.log.debug(
+        { taskId: row.id, why: messageOf(thrown) },
+        'a turn whose caller left is watched no more',
+      ),
+    )
+    .finally(() => {
+      room();
+      follower.close();
+    });
+  return true;
 }
 
 /**

@@ -22,7 +22,7 @@ export async function answerFrom(deps: EdgeDeps, call: Call, row: TaskRow): Prom
   const { streaming } = request;
   report.taskId = row.id;
   report.pool = row.poolName;
-  res.set('x-mcpctl-task-id', row.id);
+  if (!res.headersSent) res.set('x-mcpctl-task-id', row.id);
   if (streaming) untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming }));
   const form = formOf(row, request);
   await whileThere(deps, { res, poolKey: row.poolName }, async (gone) => {

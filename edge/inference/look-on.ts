@@ -11,6 +11,7 @@ import { EventWriter } from '../http/sse.ts';
 import type { Attachment } from '../waiting/waiters.ts';
 import { answerTask } from './answer-task.ts';
 import { endWithError } from './answer/answer.ts';
+import { unreported } from './answer/report.ts';
 import { dropOnceDelivered } from './answer/retention.ts';
 import { formOf, type Form } from './form/index.ts';
 import { readRequest } from './ask/request.ts';
@@ -23,31 +24,40 @@ export interface Reader {
   row: TaskRow;
   /** What it has seen already. */
   after: Position | null;
+  /** Where its stream goes on behind the task: the caller of this ends it, unless the task has failed. */
+  part?: { ids: string; form: Form };
 }
-
-/** A reader of a task's stream makes no call of its own: `inference.finished` tells of the one that did. */
-const unreported = {
-  firstEvent: () => undefined,
-  settled: () => undefined,
-  failed: () => undefined,
-  finish: () => undefined,
-};
 
 /**
  * Shows a task's stream to a reader, from where the follower begins to its end. While it looks on it counts as
  * one who waits for the task. Whatever happens from here on is a frame.
  * @param follower closed at the end.
  */
-export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follower: Follower): Promise<void> {
+export async function lookOn(
+  deps: EdgeDeps,
+  { res, row, after, part }: Reader,
+  follower: Follower,
+): Promise<void> {
   const { poolName: poolKey } = row;
   await whileThere(deps, { res, poolKey }, async (gone) => {
     let attachment: Attachment | null = null;
     try {
       if (!isTerminal(row.status)) attachment = await deps.waiters.attach(row);
       const asked = { res, taskId: row.id };
-      const form = await lookAtBodies(deps, asked, ({ requestBody }) => formFor(row, requestBody));
+      const form =
+        part?.form ?? (await lookAtBodies(deps, asked, ({ requestBody }) => formFor(row, requestBody)));
       const { sseKeepAlive: keepAlive } = deps.config;
-      const how = { res, row, follower, attachment, gone, report: unreported, form, keepAlive };
+      const how = {
+        res,
+        row,
+        follower,
+        attachment,
+        gone,
+        report: unreported,
+        form,
+        keepAlive,
+        ...(part && { part }),
+      };
       await answerTask(deps, { ...how, streaming: true, resumed: { seen: after }, ...lookingOn(deps, row) });
     } finally {
       void attachment?.leave(); // never rejects; says nothing of a task that has ended
@@ -60,7 +70,7 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
  * The same for a task whose row says it all.
  * @throws McpctlError `gone` when its answer was dropped.
  */
-export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<void> {
+export async function showRow(deps: EdgeDeps, { res, row, part }: Reader): Promise<void> {
   const { requestBody, responseBody } = await keptBodies(deps, res.req, row.id);
   const error = errorOfRow(deps, row, { body: responseBody });
   if (!error && responseBody === null)
@@ -69,9 +79,10 @@ export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<voi
       : new McpctlError('gone', undefined, { taskId: row.id });
   dropOnceDelivered(deps, row, res);
   const writer = new EventWriter(res, deliveryOf(deps));
-  const form = await formFor(row, requestBody);
+  const form = part?.form ?? (await formFor(row, requestBody));
   if (error) return await endWithError(writer, form.error(error));
   await writer.write({ data: form.whole(responseBody ?? '') });
+  if (part) return;
   await writer.write({ data: '[DONE]' });
   writer.end();
 }

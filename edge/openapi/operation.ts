@@ -26,6 +26,9 @@ export interface Operation {
   errors: readonly ErrorCode[];
 }
 
+/** Of who comes back to a stream. */
+export const lastEventId = z.object({ 'last-event-id': z.string().optional() });
+
 /** A page of a list. */
 export const listOf = (item: z.ZodType): z.ZodType =>
   z.object({ items: z.array(item), next: z.string().nullable() });

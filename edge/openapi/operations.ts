@@ -25,7 +25,7 @@ import {
 } from '../../core/task/task.ts';
 import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
-import { listOf, type Operation } from './operation.ts';
+import { lastEventId, listOf, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';
 import {
   accessOperations,
@@ -50,7 +50,6 @@ const Token = tokenViewSchema.meta({ id: 'Token' });
 const ifMatch = z.object({
   'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
 });
-const lastEventId = z.object({ 'last-event-id': z.string().optional() });
 
 const llms: Operation[] = [
   {

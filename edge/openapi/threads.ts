@@ -16,9 +16,10 @@ import {
   turnViewSchema,
   turnWaitsSchema,
 } from '../../core/agent/thread.ts';
+import { taskStreamQuerySchema } from '../../core/task/task.ts';
 import { z } from 'zod';
 import { notAnswered, notMade, wishes } from './inference.ts';
-import { listOf, type Operation } from './operation.ts';
+import { lastEventId, listOf, type Operation } from './operation.ts';
 
 const Thread = threadViewSchema.meta({ id: 'Thread' });
 const Turn = turnViewSchema.meta({ id: 'Turn' });
@@ -155,6 +156,28 @@ export const threadOperations: readonly Operation[] = [
       'In a new turn; the one before stays in the thread, and later turns are not told of it. The body may be empty.',
     body: turnRetrySchema,
     errors: [...notMade, 'invalid_id', ...refused, ...notAnswered],
+  },
+  {
+    ...taking,
+    call: 'POST /threads/{id}/turns/{n}/continue',
+    summary: 'Go on with an answer that was cut short',
+    about:
+      'Of the last turn, where it was cancelled or failed after something was shown, or came to its limit of tokens: by members whose capabilities say `prefill`. What comes is a message of its own behind what was shown, in the same turn. The body may be empty.',
+    body: turnRetrySchema,
+    errors: [...notMade, 'invalid_id', ...refused, ...notAnswered],
+  },
+  {
+    call: 'GET /threads/{id}/stream',
+    tag: 'threads',
+    summary: 'Follow what a thread is saying now',
+    about:
+      'The turn that is open, from its present round on or after an event, through all its rounds to its end; one in line is waited for. Server-sent events, each with an opaque `id`; `Last-Event-ID` is the same as `after`. 204 where nothing is open.',
+    query: taskStreamQuerySchema,
+    headers: lastEventId,
+    status: 200,
+    answerType: 'text/event-stream',
+    also: [{ status: 204 }],
+    errors: ['invalid_request', ...none, 'invalid_cursor', 'gone'],
   },
   {
     ...taking,

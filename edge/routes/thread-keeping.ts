@@ -12,14 +12,19 @@ import {
 import { scopeOf } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { MessageRow, ThreadRow } from '../../core/registry/threads/rows.ts';
+import { taskStreamQuerySchema } from '../../core/task/task.ts';
 import { spliceMembers } from '../../core/text/json-text.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { bodyOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
+import { wishesOf } from '../inference/ask/headers.ts';
+import { continueAnswer } from '../inference/turn/continue.ts';
 import { contentOf } from '../inference/turn/sent.ts';
+import { streamThread, threadPositionOf } from '../inference/turn/stream.ts';
 import { answerResults } from '../inference/turn/take-results.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
+import { untilClosed } from '../limits/caps.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { messageView, threadView } from '../shown/thread-view.ts';
 import { ownThreadOf, turnIn } from '../inference/turn/thread-of.ts';
@@ -61,6 +66,23 @@ async function retry(deps: EdgeDeps, { req, res }: { req: Request; res: Response
       supersedes: { id: turn.id, n: turn.n },
     },
   );
+}
+
+/** Goes on with the answer of the last turn where that was cut short. */
+async function goOn(deps: EdgeDeps, { req, res }: { req: Request; res: Response }): Promise<void> {
+  const thread = await ownThreadOf(deps, req);
+  const turn = await turnIn(deps, req, thread);
+  const { pin, stream = false } = isEmpty(req) ? {} : bodyOf(req, turnRetrySchema);
+  await continueAnswer(deps, { req, res }, { thread, turn, pin: pin ?? wishesOf(req).pin, stream });
+}
+
+/** What is being said in a thread, for whoever comes to it from another terminal; 204 where nothing is. */
+async function stream(deps: EdgeDeps, { req, res }: { req: Request; res: Response }): Promise<void> {
+  const id = queryOf(req, taskStreamQuerySchema).after ?? req.get('last-event-id');
+  const after = id === undefined ? null : threadPositionOf(id);
+  const thread = await ownThreadOf(deps, req);
+  untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming: true }));
+  if (!(await streamThread(deps, { req, res }, { thread, after }))) res.status(204).end();
 }
 
 /** Results of the tools that a turn has called, by whoever runs them; with the last one it goes on. */
@@ -147,6 +169,8 @@ export function threadKeepingRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.patch('/threads/:id', async (req, res) => void res.json(await change(deps, req)));
   router.post('/threads/:id/turns/:n/retry', (req, res) => retry(deps, { req, res }));
+  router.get('/threads/:id/stream', (req, res) => stream(deps, { req, res }));
+  router.post('/threads/:id/turns/:n/continue', (req, res) => goOn(deps, { req, res }));
   router.post('/threads/:id/turns/:n/tool-results', (req, res) => results(deps, { req, res }));
   router.post('/threads/:id/fork', (req, res) => fork(deps, req, res));
   router.get('/threads/:id/export', listsInTurn(deps), (req, res) => exported(deps, req, res));

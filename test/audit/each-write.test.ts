@@ -40,6 +40,7 @@ const none: Readonly<Record<string, string>> = {
   'DELETE /threads/{id}/turns/{n}': 'ends own inference',
   'POST /threads/{id}/turns/{n}/retry': 'own inference',
   'POST /threads/{id}/turns/{n}/tool-results': 'own inference',
+  'POST /threads/{id}/turns/{n}/continue': 'own inference',
   'POST /access/who-can': 'writes nothing',
   'POST /llms/{name}/infer': 'own inference',
   'POST /tasks': 'own inference',

@@ -68,6 +68,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('POST /threads/{id}/turns/{n}/tool-results', `/threads/${threadId}/turns/3/tool-results`, {
       body: [],
     });
+    await fits('POST /threads/{id}/turns/{n}/continue', `/threads/${threadId}/turns/3/continue`);
     await fits('POST /threads/{id}/fork', `/threads/${threadId}/fork`, { body: { atTurn: 2 } });
     await fits('DELETE /threads/{id}', `/threads/${threadId}`);
   };
@@ -176,6 +177,8 @@ describe('what the OpenAPI document says of answers', function () {
       'GET /events',
       'POST /backup',
       'GET /tasks/{id}/stream',
+      'GET /threads/{id}/stream', // test/edge/turn-stream.test.ts
+      'POST /threads/{id}/turns/{n}/continue', // test/edge/turn-continue.test.ts
       'GET /llms/_provider-stream',
       'POST /llms/_provider-task/{id}/stream',
       'GET /llms/_provider-task/{id}/body',

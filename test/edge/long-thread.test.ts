@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { ThreadView, TurnView } from '../../core/agent/thread.ts';
 import { edgeFixture, publicLlm, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
-import { speakFor, texts } from '../support/speaker.ts';
+import { speakFor } from '../support/speaker.ts';
 
 const later = { prefer: 'respond-async' };
 const MESSAGES = 3_000;
@@ -31,10 +31,15 @@ describe('a long thread', function () {
     t = await edgeFixture();
     await publicLlm(t, 'gpt');
     const llm = { name: 'small', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-    await ask('POST /llms', { token: t.tokens.root, body: { ...llm, capabilities: { contextLength: ROOM } } });
+    await ask('POST /llms', {
+      token: t.tokens.root,
+      body: { ...llm, capabilities: { contextLength: ROOM } },
+    });
     await ask('POST /agents', { token: t.tokens.root, body: { name: 'reviewer', llm: 'gpt' } });
     await ask('POST /agents', { token: t.tokens.root, body: { name: 'short', llm: 'small' } });
     threadId = await imported('short');
+    // There are others: Postgres plans for the thread of one among many.
+    for (let n = 0; n < 6; n++) await ask(`POST /threads/${threadId}/fork`);
     await t.connection.db.raw('analyze chat_turns, chat_messages, chat_threads');
   });
   after(() => t.close());
@@ -78,8 +83,8 @@ describe('a long thread', function () {
     for (const { sql, bindings } of asked) {
       if (!/chat_(turns|messages)/.test(sql) || !/^\s*(select|with)/.test(sql)) continue;
       const text = `explain (analyze, format json) ${sql.replace(/\$\d+/g, '?')}`;
-      const told = await db.raw<{ rows: Record<string, [{ Plan: Plan }]>[] }>(text, bindings as never);
-      rows += rowsOf(told.rows[0]?.['QUERY PLAN']?.[0]?.Plan ?? expect.fail('no plan'));
+      const answer = await db.raw<{ rows: Record<string, [{ Plan: Plan }]>[] }>(text, bindings as never);
+      rows += rowsOf(answer.rows[0]?.['QUERY PLAN']?.[0]?.Plan ?? expect.fail('no plan'));
     }
     return rows;
   }
@@ -88,17 +93,14 @@ describe('a long thread', function () {
     let turn: TurnView | undefined;
     // The first weighs what was imported.
     await answered(await say('first?'), 'First.');
-    expect(
-      await readBy(async () => (turn = await say('and now?'))),
-      'rows read',
-    ).to.be.below(MESSAGES / 4);
+    expect(await readBy(async () => (turn = await say('and now?'))), 'rows read').to.be.below(MESSAGES / 4);
     if (!turn) return expect.fail('no turn');
-    const told = await requestOf(turn);
-    expect(told.slice(-3)).to.deep.equal(['first?', 'First.', 'and now?']);
-    const [oldest = ''] = told;
+    const asked = await requestOf(turn);
+    expect(asked.slice(-3)).to.deep.equal(['first?', 'First.', 'and now?']);
+    const [oldest = ''] = asked;
     const at = Number(/\d+/.exec(oldest)?.[0]);
     expect(at % 2, 'it begins with a question').to.equal(0);
-    expect(told.slice(0, -3)).to.deep.equal(
+    expect(asked.slice(0, -3)).to.deep.equal(
       Array.from({ length: MESSAGES - at }, (_, n) => `what was said as number ${at + n}`),
     );
     await answered(turn, 'Now.');
@@ -109,7 +111,7 @@ describe('a long thread', function () {
   });
 
   it('is listed, and looked at, without a look at what was said in it', async () => {
-    expect(await readBy(() => ask('GET /threads?agent=short'))).to.be.below(20);
+    expect(await readBy(() => ask('GET /threads?agent=short'))).to.be.below(60);
     expect(await readBy(() => ask(`GET /threads/${threadId}`))).to.be.below(40);
     expect(await readBy(() => ask(`GET /threads/${threadId}/messages?last=100`))).to.be.below(300 + 40);
   });
@@ -132,26 +134,21 @@ describe('a long thread', function () {
 
   it('is never composed without an answer that comes while it is read', async () => {
     const first = await say('one?', 'reviewer', await empty());
-    const row = (await t.registry.tasks.byId(first.taskId ?? '')) ?? expect.fail('no task');
-    const speaker = await speakFor(t, row);
-    await speaker.say(...texts('Some'));
-    const ownerId = t.ada.id;
-    const { threads } = t.registry;
-    // As an edge does that has read the thread, and is slow then.
+    const { threads } = t.deps.registry;
+    // As at an edge that has read the thread, and is slow then.
     const accept = threads.accept.bind(threads);
     let isHeld = true;
     threads.accept = async (turn) => {
       if (isHeld) {
         isHeld = false;
-        await ask(`DELETE /threads/${first.threadId}/turns/1`);
-        expect(await threads.context(first.threadId, ownerId)).to.include({ isSettled: true });
+        await answered(first, 'One.');
       }
       return await accept(turn);
     };
     try {
       const second = await say('two?', 'reviewer', first.threadId);
       expect(second.status).to.equal('running');
-      expect(await requestOf(second)).to.deep.equal(['one?', 'Some', 'two?']);
+      expect(await requestOf(second)).to.deep.equal(['one?', 'One.', 'two?']);
     } finally {
       threads.accept = accept;
     }

@@ -172,6 +172,8 @@ export function threadRules(): Record<
     'GET /threads/{id}/export': { of: readBy },
     'POST /threads/{id}/turns/{n}/retry': { of: readBy, headers: turn.headers },
     'POST /threads/{id}/turns/{n}/tool-results': { of: readBy, body: () => [] },
+    'GET /threads/{id}/stream': { of: readBy },
+    'POST /threads/{id}/turns/{n}/continue': { of: readBy, headers: turn.headers },
     'GET /threads/{id}/messages': { of: readBy },
     'POST /threads/{id}/turns': { of: readBy, ...turn },
     'GET /threads/{id}/turns/{n}': { of: readBy },

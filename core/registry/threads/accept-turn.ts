@@ -142,14 +142,19 @@ export async function acceptTurn(
 async function supersede(
   trx: Knex.Transaction,
   { id, n }: { id: string; n: number },
-  { nextTurn }: Locked,
+  thread: Locked,
 ): Promise<void> {
-  if (n !== nextTurn - 1)
-    throw new McpctlError(
-      'invalid_request',
-      `Turn ${n} is not the last any more: fork the thread at turn ${n - 1}.`,
-    );
+  needLast(n, thread);
   await trx('chatTurns').where({ id }).update({ inContext: false });
+}
+
+/** @throws McpctlError `invalid_request` where others were said behind it. */
+export function needLast(n: number, { nextTurn }: Pick<Locked, 'nextTurn'>): void {
+  if (n === nextTurn - 1) return;
+  throw new McpctlError(
+    'invalid_request',
+    `Turn ${n} is not the last any more: fork the thread at turn ${n - 1}.`,
+  );
 }
 
 export async function turnUnder(db: Knex, ownerId: string, key: string): Promise<TurnRow | undefined> {

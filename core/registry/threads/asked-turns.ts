@@ -15,6 +15,8 @@ export interface AskedTurns {
     rounds: number;
     composition: Pick<TurnComposition, 'leftOut' | 'contextLength' | 'expected'> | null;
   }>;
+  /** Tasks of a turn, one for each of its rounds, in order. */
+  tasksOfTurn(turnId: string): Promise<string[]>;
   /** What a turn was asked with, and as which personality; null: it was made elsewhere. */
   asked(turnId: string): Promise<{ request: string | null; personality: string | null }>;
 }
@@ -30,6 +32,14 @@ export function createAskedReading({ db }: Connection): AskedTurns {
         rounds: row?.rounds ?? 1,
         composition: compositionSchema.safeParse(row?.composition).data ?? null,
       };
+    },
+    async tasksOfTurn(turnId) {
+      const rows = await db('chatMessages')
+        .where({ turnId, role: 'assistant' })
+        .whereNotNull('taskId')
+        .orderBy('turnIndex')
+        .select<{ taskId: string }[]>('taskId');
+      return rows.map(({ taskId }) => taskId);
     },
     async asked(turnId) {
       const row: unknown = await db('chatTurns')

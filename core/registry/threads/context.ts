@@ -25,7 +25,7 @@ export interface ContextMessage extends KeptMessage {
 }
 
 /** What was said before a turn, as far as there is room for it. */
-export interface SaidBefore {
+export interface History {
   messages: ContextMessage[];
   /** False: it is more than there is room for, and what is older was not read. */
   isAll: boolean;
@@ -48,7 +48,7 @@ export interface ThreadContexts {
   /** @throws McpctlError `thread_not_found`. */
   context(id: string, ownerId: string): Promise<ThreadContext>;
   /** What later turns are told of: the newest, page by page, until it is more than there is room for. */
-  said(reading: Reading): Promise<SaidBefore>;
+  history(reading: Reading): Promise<History>;
   /** How many turns before that one later ones would be told of. */
   toldBefore(threadId: string, n: number): Promise<number>;
 }
@@ -103,12 +103,12 @@ const pageSql = `
         else json_build_array(page.n, m.role, m.content, m.parts::text, m.tool_calls, m.tool_call_id,
           case when page.n = :open then m.reasoning end, case when page.n = :open then m.reasoning_field end) end
         order by page.n, m.turn_index), '[]')::text
-      from page join chat_messages m on m.turn_id = page.id where m.thread_id = :threadId) as said`;
+      from page join chat_messages m on m.turn_id = page.id where m.thread_id = :threadId) as texts`;
 
-const pageSchema = z.object({ turns: z.number(), first: z.number().nullable(), said: z.string() });
+const pageSchema = z.object({ turns: z.number(), first: z.number().nullable(), texts: z.string() });
 const text = z.string().nullable();
 const head = [z.number(), z.enum(['user', 'assistant', 'tool']).catch('user'), z.string()] as const;
-const saidSchema = z.array(
+const messagesSchema = z.array(
   z.union([
     z.tuple([...head]),
     z.tuple([...head, text, orNothing(z.array(toolCallSchema)), text, text, text]),
@@ -124,14 +124,17 @@ function messageOf([
   toolCallId = null,
   thought = null,
   field = null,
-]: z.infer<typeof saidSchema>[number]): ContextMessage {
+]: z.infer<typeof messagesSchema>[number]): ContextMessage {
   const message = { n, role, content, parts, toolCalls, toolCallId };
   return thought === null || field === null ? message : { ...message, thought: { field, text: thought } };
 }
 
-/** As it is stored; as JSON it is no less. */
+/** What stands around the content of a message at least, as it is sent. */
+const AROUND = '{"role":"user","content":""}'.length;
+
+/** As it is sent it is no less. */
 const bytesOf = (messages: readonly ContextMessage[]): number =>
-  messages.reduce((sum, { parts, content }) => sum + Buffer.byteLength(parts ?? content), 0);
+  messages.reduce((sum, { parts, content }) => sum + Buffer.byteLength(parts ?? content) + AROUND, 0);
 
 /** How many turns are read next: as many as the room that is left takes, if they are like those before. */
 function nextPage({ left, bytes, turns }: { left: number; bytes: number; turns: number }): number {
@@ -139,10 +142,7 @@ function nextPage({ left, bytes, turns }: { left: number; bytes: number; turns: 
   return Math.min(LARGEST_PAGE, Math.max(FIRST_PAGE, Math.ceil(left / each)));
 }
 
-async function saidBefore(
-  db: Knex,
-  { threadId, from, without, open, room }: Reading,
-): Promise<SaidBefore> {
+async function historyOf(db: Knex, { threadId, from, without, open, room }: Reading): Promise<History> {
   const pages: ContextMessage[][] = [];
   let [bytes, read, before] = [0, 0, 2_147_483_647];
   let turns = room === null ? LARGEST_PAGE : FIRST_PAGE;
@@ -150,7 +150,7 @@ async function saidBefore(
     const bindings = { threadId, from, before, turns, without: without ?? null, open: open ?? null };
     const { rows } = await db.raw<{ rows: unknown[] }>(pageSql, bindings);
     const page = pageSchema.parse(rows[0]);
-    const messages = saidSchema.parse(JSON.parse(page.said)).map(messageOf);
+    const messages = messagesSchema.parse(JSON.parse(page.texts)).map(messageOf);
     pages.unshift(messages);
     bytes += bytesOf(messages);
     read += page.turns;
@@ -165,7 +165,7 @@ async function saidBefore(
 /** What a turn is told of: a thread is read from its end, and no further than its members have room. */
 export const createThreadContexts = ({ db }: Connection): ThreadContexts => ({
   context: (id, ownerId) => contextOf(db, id, ownerId),
-  said: (reading) => saidBefore(db, reading),
+  history: (reading) => historyOf(db, reading),
   async toldBefore(threadId, n) {
     const { rows } = await db.raw<{ rows: { count: number }[] }>(
       'select count(*)::int as count from chat_turns where thread_id = :threadId and in_context and n < :n',

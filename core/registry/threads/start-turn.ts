@@ -10,6 +10,7 @@ import {
   type TurnComposition,
   type TurnPlace,
 } from './accept-turn.ts';
+import { unended } from './rows.ts';
 
 /** The turn of a thread that is to be asked now: the first in line where none is open, or one whose next round may begin. */
 const nextSchema = z.object({
@@ -32,6 +33,14 @@ export type NextTurn = z.infer<typeof nextSchema>;
 /** Without a deadline it waits for no result of a tool any more. */
 const isReady = `q.status = 'waiting' and q.tool_deadline is null`;
 const isIdle = `not exists (select 1 from chat_turns o where o.thread_id = q.thread_id and o.status in ('running', 'waiting'))`;
+
+async function turnsBefore(db: Knex, threadId: string, n: number): Promise<number> {
+  const { rows } = await db.raw<{ rows: { count: number }[] }>(
+    `select count(*)::int as count from (${unended(':threadId', 'n')}) u where n < :n`,
+    { threadId, n },
+  );
+  return rows[0]?.count ?? 0;
+}
 
 /** Threads in which somebody waits in line and nobody is answered, those that wait longest first. */
 async function waitingThreads(db: Knex, limit: number): Promise<string[]> {
@@ -108,6 +117,8 @@ export interface TurnStarts {
   waiting(limit: number): Promise<string[]>;
   /** Threads with a turn whose next round is to begin. */
   readyThreads(limit: number): Promise<string[]>;
+  /** How many turns have to end before that one may begin. */
+  before(threadId: string, n: number): Promise<number>;
   /** The turn that is to be started, or gone on with; null: none waits, or one is open. */
   next(threadId: string): Promise<NextTurn | null>;
   /** As `startTurn`. @throws McpctlError `thread_not_found`. */
@@ -117,6 +128,7 @@ export interface TurnStarts {
 export const createTurnStarts = ({ db, transaction }: Connection): TurnStarts => ({
   waiting: (limit) => waitingThreads(db, limit),
   readyThreads: (limit) => readyThreads(db, limit),
+  before: (threadId, n) => turnsBefore(db, threadId, n),
   next: (threadId) => nextTurn(db, threadId),
   start: (what) => transaction((trx) => startTurn(trx, what), what.task.requestBody.length),
 });

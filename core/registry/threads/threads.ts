@@ -9,6 +9,7 @@ import type { RegistryLimits } from '../names/limits.ts';
 import {
   acceptTurn,
   lockThread,
+  openTurns,
   startThread,
   turnUnder,
   type AcceptedTurn,
@@ -16,6 +17,7 @@ import {
 } from './accept-turn.ts';
 import { createAskedReading, type AskedTurns } from './asked-turns.ts';
 import { createThreadContexts, type ThreadContexts } from './context.ts';
+import { createContinuations, type TurnContinuations } from './continue-turn.ts';
 import {
   changeThread,
   deleteOutlived,
@@ -47,7 +49,7 @@ import {
 
 const openSchema = z.object({ id: z.string(), taskId: z.string(), poolName: z.string() });
 
-export interface Threads extends AskedTurns, ThreadContexts, TurnStarts, ToolResults {
+export interface Threads extends AskedTurns, ThreadContexts, TurnStarts, TurnContinuations, ToolResults {
   /** Newest first. @param after the `lastAt` and id of the last one seen. */
   list(query: {
     scope: Scope;
@@ -72,6 +74,8 @@ export interface Threads extends AskedTurns, ThreadContexts, TurnStarts, ToolRes
   ): Promise<MessageRow[]>;
   /** @throws McpctlError `thread_not_found`. */
   turn(threadId: string, n: number): Promise<TurnRow>;
+  /** The turn that is open: that runs, or waits for results of tools, or else is the first in line. */
+  openTurn(threadId: string): Promise<TurnRow | undefined>;
   turnUnder(ownerId: string, key: string): Promise<TurnRow | undefined>;
   /** The answer of a turn, as far as it is there. */
   answer(turnId: string): Promise<MessageRow | undefined>;
@@ -120,7 +124,7 @@ function within(scope: Scope): { sql: string; bindings: Record<string, unknown> 
   };
 }
 
-type Reading = 'list' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'answer';
+type Reading = 'list' | 'get' | 'messages' | 'turn' | 'openTurn' | 'turnUnder' | 'answer';
 
 function createReading({ db }: Connection): Pick<Threads, Reading> {
   return {
@@ -162,6 +166,10 @@ function createReading({ db }: Connection): Pick<Threads, Reading> {
       const row: unknown = await db('chatTurns').where({ threadId, n }).first(turnColumns);
       if (row === undefined) throw new McpctlError('thread_not_found');
       return turnRowSchema.parse(row);
+    },
+    async openTurn(threadId) {
+      const [open] = await openTurns(db, threadId);
+      return open && (await this.turn(threadId, open.n));
     },
     turnUnder: (ownerId, key) => turnUnder(db, ownerId, key),
     async answer(turnId) {
@@ -226,6 +234,7 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     },
     endUnasked: (turn, how) => endUnasked(db, turn, how),
     ...createTurnStarts(connection),
+    ...createContinuations(connection, limits),
     ...createToolResults(connection, limits),
     delete: (id, ownerId, author) =>
       transaction(async (trx) => {

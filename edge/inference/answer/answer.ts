@@ -16,6 +16,7 @@ import { endLost } from '../follow/lost.ts';
 import type { KeepAlive } from '../ask/headers.ts';
 import { answerGone } from '../follow/row-end.ts';
 import { hasIds } from '../form/index.ts';
+import { keepWhole } from './keep-whole.ts';
 import { sendWhole, type WholeAnswering } from './send-whole.ts';
 import { errorOf, errorOfRow, settleInTime } from '../follow/settle.ts';
 import type { TaskWait } from '../follow/wait.ts';
@@ -27,7 +28,21 @@ export interface Answering extends WholeAnswering {
   keepAlive: KeepAlive;
   /** For a reader of the task's stream: the attempt whose events it has seen some of. Everything is a frame then. */
   resumed?: { seen: Attempt | null };
+  /** Where it is a part of a longer stream: what its ids begin with, so that they are told apart from those of other parts. */
+  part?: { ids: string };
 }
+
+/** What a reader of a stream was shown of it. */
+export interface Saw {
+  shown: Attempt | null;
+  /** Of a turn: the text of it. */
+  inHand: InHand | null;
+}
+
+export const sawNothing = ({ row, resumed }: Pick<Answering, 'row' | 'resumed'>): Saw => ({
+  shown: resumed?.seen ?? null,
+  inHand: row.turnId === null ? null : new InHand(row.id),
+});
 
 /** `left` when the caller went away first. */
 export type Answered = 'answered' | 'left';
@@ -46,7 +61,7 @@ export async function answerWhole(a: Answering): Promise<Answered> {
       case 'end':
         return await endWhole(a, item);
       case 'quiet':
-        keepWhole(a);
+        keepWhole(a.deps, { ...a, v1: a.row.source === 'v1' });
         break;
       case 'events': // only a streamed task has events
       case 'gap':
@@ -71,19 +86,6 @@ export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<An
   return 'answered';
 }
 
-/**
- * Line feeds before a JSON text, so that nobody on the way takes the connection for dead. They cost the answer its
- * status, which a failure after them tells in its body. So none within the time for a real status.
- */
-function keepWhole({ deps, res, row, keepAlive }: Answering): void {
-  const waitedMs = deps.clock.elapsed() - res.req.context.startedAt;
-  if (row.source !== 'v1' || keepAlive === 'off' || waitedMs < deps.config.admissionMs) return;
-  if (!res.headersSent)
-    res.status(200).type('application/json').set('cache-control', 'no-cache, no-transform');
-  res.req.context.onlyBlanks = true;
-  res.write('\n');
-}
-
 async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: number }): Promise<Answered> {
   const row = await settled(a, ending);
   const fault = row.status === 'completed' ? faultOf(row, { ending, seq, shown: null }) : undefined;
@@ -96,10 +98,9 @@ async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: nu
  * Answers with server-sent events, each as it comes; the last one only after the row is settled. A reader too
  * slow for what is kept is told `gone`, and counts as one who left.
  */
-export async function answerStream(a: Answering): Promise<Answered> {
+export async function answerStream(a: Answering, saw: Saw = sawNothing(a)): Promise<Answered> {
   const writer = new EventWriter(a.res, deliveryOf(a.deps), a.form.lines);
-  let shown: Attempt | null = a.resumed?.seen ?? null;
-  const inHand = a.row.turnId === null ? null : new InHand(a.row.id);
+  const { inHand } = saw;
   try {
     if (a.resumed) writer.open();
     for (;;) {
@@ -108,15 +109,15 @@ export async function answerStream(a: Answering): Promise<Answered> {
         case 'left':
           return 'left';
         case 'quiet':
-          await writeEmpty(a, writer, shown === null ? item.place : { state: 'running', position: null });
+          await writeEmpty(a, writer, saw.shown === null ? item.place : { state: 'running', position: null });
           break;
         case 'events':
-          if (shown === null && (await begins(a, item))) shown = item;
-          if (shown === null) break; // handed back, or replaced, before anything of it was shown
+          if (saw.shown === null && (await begins(a, item))) saw.shown = item;
+          if (saw.shown === null) break; // handed back, or replaced, before anything of it was shown
           // Another attempt was shown: never two claims in one answer.
-          if (!isSameAttempt(shown, item)) throw await otherClaim(a, inHand);
+          if (!isSameAttempt(saw.shown, item)) throw await otherClaim(a, inHand);
           inHand?.saw(item);
-          shown = { epoch: item.epoch, tag: item.tag || shown.tag };
+          saw.shown = { epoch: item.epoch, tag: item.tag || saw.shown.tag };
           await writeEvents(a, writer, item);
           break;
         case 'row':
@@ -126,7 +127,7 @@ export async function answerStream(a: Answering): Promise<Answered> {
         case 'closed':
           throw errorOf(a.row.id, item.outcome);
         case 'end':
-          return await endStream(a, writer, { ...item, shown, inHand });
+          return await endStream(a, writer, { ...item, ...saw });
       }
     }
   } catch (thrown) {
@@ -172,7 +173,9 @@ async function writeEvents(a: Answering, writer: EventWriter, events: Events): P
         ? lineText(frame)
         : frameText(
             frame,
-            hasId && --left === 0 ? eventIdOf({ epoch, seq, tag }, a.deps.formForAll.now()) : undefined,
+            hasId && --left === 0
+              ? (a.part?.ids ?? '') + eventIdOf({ epoch, seq, tag }, a.deps.formForAll.now())
+              : undefined,
           );
     seq += 1;
   }
@@ -221,6 +224,7 @@ async function endStream(
   const { outcome } = ending;
   if (!row.streaming)
     await writer.write({ data: a.form.whole('body' in outcome ? (outcome.body ?? '') : '') });
+  if (a.part) return 'answered';
   for (const frame of row.streaming ? a.form.last(row.usage) : [{ data: '[DONE]' }])
     await writer.write(frame);
   writer.end();
@@ -240,7 +244,8 @@ function faultOf(
 
 /** Redis lost the claim that was shown, and the task began anew: its caller's task ends, one who looks on leaves. */
 async function otherClaim({ deps, row, resumed }: Answering, inHand: InHand | null): Promise<McpctlError> {
-  return resumed
+  // Who reads a turn from its beginning has been shown it, whoever made it: it is answered to nobody else then.
+  return resumed && inHand?.isFromBeginning !== true
     ? new McpctlError('gone', undefined, { taskId: row.id })
     : await endLost(deps, row, inHand?.sofar());
 }

@@ -101,3 +101,11 @@ function retryCountOf(req: Request): number {
   const header = req.get('x-stainless-retry-count') ?? '';
   return /^\d{1,3}$/.test(header) ? Number(header) : 0;
 }
+
+/** A reader of a task's stream makes no call of its own: `inference.finished` tells of the one that did. */
+export const unreported: Pick<Report, 'firstEvent' | 'settled' | 'failed' | 'finish'> = {
+  firstEvent: () => undefined,
+  settled: () => undefined,
+  failed: () => undefined,
+  finish: () => undefined,
+};

@@ -21,11 +21,11 @@ interface Aiming {
   /** By its name; null = none, undefined = what the name says, or the agent's default. */
   personality?: string | null | undefined;
   /** What a thread has besides what the request brings. */
-  said?: Said | undefined;
+  thread?: ThreadTexts | undefined;
 }
 
-/** What was said in a thread, as it is sent: with what the request brings, but for system texts. */
-export interface Said {
+/** What was thread in a thread, as it is sent: with what the request brings, but for system texts. */
+export interface ThreadTexts {
   texts: readonly string[];
   /** What of it the request does not bring asks of a member. */
   needs: Pick<Needs, 'vision' | 'aboutTokens'>;
@@ -38,7 +38,7 @@ export interface Said {
 export async function aim(
   deps: EdgeDeps,
   actor: Actor,
-  { request, translation, llmName: asked, pin, mayWait, personality, said }: Aiming,
+  { request, translation, llmName: asked, pin, mayWait, personality, thread }: Aiming,
 ): Promise<Pick<Order, 'request' | 'sent' | 'target' | 'agent'>> {
   const wanted = { asked, pin, mayWait, needs: request.needs, translation: translation?.needs ?? null };
   const target = await targetOf(deps, actor, wanted);
@@ -51,10 +51,11 @@ export async function aim(
   });
   const { persona, system, params } = called;
   await needPublisher(deps, persona, { mayWait });
-  const needs = withSaid(await needsOfChat(called.body, actor.userId), said);
-  const { body } = said ? composeChat(persona, request.body, said.texts) : called;
+  const asks = withThread(await needsOfChat(called.body, actor.userId), thread);
+  const needs = { ...asks, prefill: request.needs.prefill };
+  const { body } = thread ? composeChat(persona, request.body, thread.texts) : called;
   return {
-    // It is known by what its caller has sent: an equal call is equal whatever was said to the agent meanwhile.
+    // It is known by what its caller has sent: an equal call is equal whatever was thread to the agent meanwhile.
     request: { ...request, body, needs },
     // Asked again with what the agent asks of a member besides: tools, and room for its texts.
     target: await targetOf(deps, actor, { ...wanted, needs }),
@@ -63,13 +64,13 @@ export async function aim(
   };
 }
 
-const withSaid = (needs: Needs, said: Said | undefined): Needs =>
-  said === undefined
+const withThread = (needs: Needs, thread: ThreadTexts | undefined): Needs =>
+  thread === undefined
     ? needs
     : {
         ...needs,
-        vision: needs.vision || said.needs.vision,
-        aboutTokens: needs.aboutTokens + said.needs.aboutTokens,
+        vision: needs.vision || thread.needs.vision,
+        aboutTokens: needs.aboutTokens + thread.needs.aboutTokens,
       };
 
 /** @throws McpctlError `llm_not_found` where it was deleted at this moment, `personality_not_found`. */

@@ -36,6 +36,11 @@ export class InHand {
     return isAll ? this.#assembly.answer() : null;
   }
 
+  /** Nothing of it was shown to its reader before this. */
+  get isFromBeginning(): boolean {
+    return this.#attempt !== null && !Number.isNaN(this.#attempt.seq);
+  }
+
   /** As much as was seen. */
   sofar(): Assembled {
     return this.#assembly.answer();

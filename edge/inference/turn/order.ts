@@ -3,7 +3,7 @@ import { cutOf, expectedTokens, roomBytes } from '../../../core/agent/budget.ts'
 import { historyTexts } from '../../../core/agent/history.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { TurnComposition } from '../../../core/registry/threads/accept-turn.ts';
-import type { ContextMessage, SaidBefore, ThreadContext } from '../../../core/registry/threads/context.ts';
+import type { ContextMessage, History, ThreadContext } from '../../../core/registry/threads/context.ts';
 import { topLevelMembers } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { aim } from '../ask/aim.ts';
@@ -51,31 +51,31 @@ export async function composeTurn(
   const wanted = { asked: agent, pin, mayWait, needs: request.needs, translation: null };
   let { contextLength } = await targetOf(deps, actor, wanted);
   for (let reads = 1; ; reads++) {
-    const said = await saidFor(deps, composing, contextLength);
-    const made = await composeWith(deps, actor, { composing, said });
+    const history = await historyFor(deps, composing, contextLength);
+    const made = await composeWith(deps, actor, { composing, history });
     const room = made.composed.target.contextLength;
-    const readsAll = said.isAll || (room !== null && contextLength !== null && room <= contextLength);
+    const readsAll = history.isAll || (room !== null && contextLength !== null && room <= contextLength);
     if (readsAll || reads === MOST_READS) return made;
     contextLength = room;
   }
 }
 
 /** No more of a thread than its members have room for; what is being said now is not there yet. */
-async function saidFor(
+async function historyFor(
   deps: EdgeDeps,
   { threadId, context, open, without }: Composing,
   contextLength: number | null,
-): Promise<SaidBefore> {
+): Promise<History> {
   if (threadId === null || !context.isSettled) return { messages: [], isAll: true };
   const { from, measured } = context;
   const room = contextLength === null ? null : roomBytes({ contextLength, answerTokens: 0, measured });
-  return await deps.registry.threads.said({ threadId, from, open, without, room });
+  return await deps.registry.threads.history({ threadId, from, open, without, room });
 }
 
 async function composeWith(
   deps: EdgeDeps,
   actor: Actor,
-  { composing, said: { messages } }: { composing: Composing; said: SaidBefore },
+  { composing, history: { messages } }: { composing: Composing; history: History },
 ): Promise<{ composed: Composed; composition: TurnComposition }> {
   const { context, pin, personality, threadId } = composing;
   const composed = await composedOf(deps, actor, { composing, messages });
@@ -107,12 +107,16 @@ function cutIn(
   const bytes = Buffer.byteLength(body);
   const room = roomBytes({ contextLength, answerTokens: answerTokensIn(body), measured });
   if (bytes <= room) return null; // as most are: nothing needs to be weighed
-  const weights = new Map<number, number>();
-  for (const { n, parts, content } of messages)
-    if (n < open) weights.set(n, (weights.get(n) ?? 0) + Buffer.byteLength(parts ?? JSON.stringify(content)));
-  const turns = [...weights].map(([n, weight]) => ({ n, bytes: weight }));
-  return cutOf(turns, { bytes, room });
+  const turns = new Map<number, ContextMessage[]>();
+  for (const message of messages)
+    if (message.n < open) turns.set(message.n, [...(turns.get(message.n) ?? []), message]);
+  const weighed = [...turns].map(([n, its]) => ({ n, bytes: bytesOf(its) }));
+  return cutOf(weighed, { bytes, room });
 }
+
+/** As they are sent, each with a comma. */
+const bytesOf = (messages: readonly ContextMessage[]): number =>
+  historyTexts(messages, []).reduce((sum, text) => sum + Buffer.byteLength(text) + 1, 0);
 
 function answerTokensIn(body: string): number | null {
   const members = topLevelMembers(body) ?? [];
@@ -122,7 +126,7 @@ function answerTokensIn(body: string): number | null {
 }
 
 /** What the thread has besides what the turn brings, and the request once more: of a round it has both. */
-function saidNeeds(messages: readonly ContextMessage[], open: number | undefined) {
+function needsOfThread(messages: readonly ContextMessage[], open: number | undefined) {
   const others = messages.filter(({ n, role }) => n !== open || role !== 'user');
   return needsOfMessages(
     others.map(({ parts, content }) => ({
@@ -144,7 +148,7 @@ async function composedOf(
     pin,
     mayWait,
     personality: personality === '' ? null : personality,
-    said: { texts: historyTexts(messages, sent.added), needs: saidNeeds(messages, open) },
+    thread: { texts: historyTexts(messages, sent.added), needs: needsOfThread(messages, open) },
   });
   if (!aimed.agent) throw new McpctlError('agent_not_found');
   return {

@@ -1,4 +1,5 @@
 import type { Request, Response } from 'express';
+import { McpctlError } from '../../../core/errors.ts';
 import type { NewMessage, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadRow } from '../../../core/registry/threads/rows.ts';
 import type { EdgeDeps } from '../../deps.ts';
@@ -15,6 +16,18 @@ import { answerInLine } from './wait-in-line.ts';
 
 export function sayPlace(res: Response, { threadId, n }: Pick<TurnPlace, 'threadId' | 'n'>): void {
   res.set('x-mcpctl-thread-id', threadId).set('x-mcpctl-turn', String(n));
+}
+
+export function busy(
+  res: Response,
+  threadId: string,
+  { n, taskId }: { n: number; taskId: string | null },
+): McpctlError {
+  sayPlace(res, { threadId, n });
+  return new McpctlError('thread_busy', `Turn ${n} of this thread is still open; wait for it to end.`, {
+    retryAfterS: 1,
+    ...(taskId !== null && { taskId }),
+  });
 }
 
 /** 202 and where the turn stands. */

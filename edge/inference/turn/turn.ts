@@ -24,7 +24,7 @@ import type { KnownPlace } from './form.ts';
 import { startNextSoon } from './line.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn, titleOf, type SentTurn } from './sent.ts';
-import { answerAcceptedTurn, callOf, sayPlace, takeResults, type Results } from './take-results.ts';
+import { answerAcceptedTurn, busy, callOf, sayPlace, takeResults, type Results } from './take-results.ts';
 import { answerInLine } from './wait-in-line.ts';
 
 /** A turn that is read and understood, before it is composed. */
@@ -169,18 +169,6 @@ function pending(res: Response, threadId: string, { n }: { n: number }): McpctlE
     'tools_pending',
     `Turn ${n} of this thread waits for results of tools: send them to its tool-results, or say onPending: abandon.`,
   );
-}
-
-function busy(
-  res: Response,
-  threadId: string,
-  { n, taskId }: { n: number; taskId: string | null },
-): McpctlError {
-  sayPlace(res, { threadId, n });
-  return new McpctlError('thread_busy', `Turn ${n} of this thread is still open; wait for it to end.`, {
-    retryAfterS: 1,
-    ...(taskId !== null && { taskId }),
-  });
 }
 
 /** Cancels the turn that is open: what was shown of its answer stays, and the line goes on. */

@@ -1,21 +1,46 @@
 import { McpctlError, type ErrorCode, isErrorCode } from '../../../core/errors.ts';
 import { pause } from '../../../core/runtime/clock.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { whileThere, whyGone } from '../../http/gone.ts';
 import { LEFT } from '../../http/context.ts';
 import { answerFrom } from '../attach.ts';
 import type { Call } from '../ask/call.ts';
+import { formOf } from '../form/index.ts';
 import type { KnownPlace } from './form.ts';
+import { LineNews } from './line-news.ts';
 import { startNext } from './line.ts';
 
 const LOOK_MS = 250;
 
 /**
  * Waits with a caller until the turn's time has come, then answers it as any other. Who leaves meanwhile stops nothing.
- * @throws McpctlError `queue_timeout`: the turn stays in line; else why it was not asked.
+ * @throws McpctlError `queue_timeout`: the turn stays in line; else why it was not asked. Once the caller has heard that it
+ * waits, that is a frame.
  */
 export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace): Promise<void> {
-  const { threadId = '', n = 0 } = place.current ?? {};
+  const isV1 = call.request.formAs === undefined;
+  const row = { operation: 'chat', llmName: call.llmName, source: isV1 ? 'v1' : 'agent' } as const;
+  // Nothing of the turn was asked yet: it goes by its own id.
+  const about = { id: place.current?.id ?? '', createdAt: new Date(deps.clock.now()) };
+  const news = new LineNews(deps, call, { isV1, form: () => formOf({ ...about, ...row }, call.request) });
+  try {
+    const task = await taskOf(deps, call, { place, news });
+    if (task) await answerFrom(deps, call, task);
+  } catch (thrown) {
+    if (!call.request.streaming || !call.res.headersSent || !(thrown instanceof McpctlError)) throw thrown;
+    call.report.failed(thrown);
+    await news.end(thrown);
+  }
+}
+
+/** @returns undefined where its caller has left. */
+async function taskOf(
+  deps: EdgeDeps,
+  call: Call,
+  { place, news }: { place: KnownPlace; news: LineNews },
+): Promise<TaskRow | undefined> {
+  const { threadId = '', n = 0, id = '' } = place.current ?? {};
   const { threads, tasks } = deps.registry;
   const until = deps.clock.elapsed() + deps.config.queueSyncMs;
   const row = await whileThere(deps, { res: call.res, poolKey: call.report.pool ?? '' }, async (gone) => {
@@ -26,6 +51,7 @@ export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace
         throw endOf(turn.errorCode, turn.errorMessage);
       if (deps.clock.elapsed() > until) throw late(n);
       await startNext(deps, threadId);
+      await news.look(turn);
       await pause(LOOK_MS, gone);
       if (!gone.aborted) continue;
       const why = whyGone(gone, '');
@@ -34,8 +60,7 @@ export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace
       return undefined;
     }
   });
-  if (!row) return;
-  const { id = '' } = place.current ?? {};
+  if (!row) return undefined;
   const { rounds, composition } = await threads.lastAsked(id);
   place.round = rounds;
   place.composition = composition;
@@ -43,13 +68,14 @@ export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace
   if (place.current) place.current = { ...place.current, answerIndex: answer?.turnIndex ?? null };
   const { leftOut = 0 } = place.composition ?? {};
   if (leftOut > 0 && !call.res.headersSent) call.res.set('x-mcpctl-left-out', String(leftOut));
-  await answerFrom(deps, call, row);
+  return row;
 }
 
 const late = (n: number): McpctlError =>
   new McpctlError('queue_timeout', `Turn ${n} is still in line, and stays there; get it to see how it ends.`);
 
-function endOf(code: string | null, message: string | null): McpctlError {
+/** Why a turn has ended that was not asked, or not to its end. */
+export function endOf(code: string | null, message: string | null): McpctlError {
   const errorCode: ErrorCode = code !== null && isErrorCode(code) ? code : 'task_cancelled';
   return new McpctlError(errorCode, message ?? undefined);
 }

@@ -138,10 +138,13 @@ describe('what an agent makes of a chat', () => {
       fc.property(personas, calls, messages, (drawn, call, before) => {
         const one = persona({ ...drawn, defaultParams: JSON.stringify(drawn.defaultParams) });
         const isSystem = ({ role }: { role: string }): boolean => role === 'system' || role === 'developer';
-        const said = [...before, ...call.messages].filter((message) => !isSystem(message));
+        const others = [...before, ...call.messages].filter((message) => !isSystem(message));
         const system = call.messages.filter(isSystem);
-        const { body, ...facts } = composeChat(one, JSON.stringify({ ...call, messages: [...system, ...said] }));
-        const texts = said.map((message) => JSON.stringify(message));
+        const { body, ...facts } = composeChat(
+          one,
+          JSON.stringify({ ...call, messages: [...system, ...others] }),
+        );
+        const texts = others.map((message) => JSON.stringify(message));
         const beside = composeChat(one, JSON.stringify(call), texts);
         expect(beside).to.deep.equal({ body, ...facts });
       }),

@@ -4,7 +4,7 @@ import { historyTexts, type AddedMessage, type KeptMessage } from '../../../core
 
 interface Sent {
   role: string;
-  content: unknown;
+  content: string | null;
   tool_call_id?: string;
   tool_calls?: { id: string }[];
 }
@@ -42,14 +42,16 @@ describe('the history of a thread', () => {
         if (calls) open = calls.map((made) => made.id);
       }
       expect(open).to.deep.equal([]);
-      const countOf = (all: readonly { role: string }[]): number =>
-        all.filter(({ role }) => role !== 'tool').length;
-      // A round that was cancelled before it said anything is told to nobody.
-      const says = before.filter(
-        ({ role, content, toolCalls }) => role !== 'assistant' || content !== '' || toolCalls,
-      );
+      const saidBy = (who: string, all: readonly { role: string; content: string | null }[]): string =>
+        all.flatMap(({ role, content }) => (role === who ? [content ?? ''] : [])).join('');
       const own = texts.filter(({ content }) => content !== 'No answer was given.');
-      expect(countOf(own)).to.equal(countOf([...says, ...now]));
+      for (const who of ['user', 'assistant'])
+        expect(saidBy(who, own)).to.equal(saidBy(who, [...before, ...now]));
+      // A round that was cancelled before it said anything is told to nobody, and one that was gone on with is one answer.
+      texts.forEach(({ role, tool_calls: calls }, at) => {
+        if (role !== 'assistant' || calls) return;
+        expect(texts[at + 1]?.role, 'behind an answer').to.be.oneOf(['user', undefined]);
+      });
     });
     fc.assert(property, { numRuns: 300 });
   });

@@ -115,6 +115,9 @@ async function vllmOperations({ model, glance, endpoints }: Look): Promise<Opera
   return embeds ? ['embeddings'] : operations.filter((operation) => operation !== 'embeddings');
 }
 
+/** They write on from an answer that the messages end with. */
+const prefills: readonly Says['kind'][] = ['vllm', 'llamacpp'];
+
 function resultOf(says: Says, operations: Operation[] | undefined, model: string): ProbeResult {
   const listed =
     says.models.find((m) => m.id === model) ?? (says.kind === 'llamacpp' ? says.models[0] : undefined);
@@ -126,6 +129,7 @@ function resultOf(says: Says, operations: Operation[] | undefined, model: string
     ...(tools === undefined ? {} : { tools }),
     ...(vision === undefined ? {} : { vision }),
     ...(reasoning === undefined ? {} : { reasoning }),
+    ...(prefills.includes(says.kind) && { prefill: true }),
   };
   return { capabilities, ...(slots === undefined ? {} : { slots }) };
 }
