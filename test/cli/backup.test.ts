@@ -45,6 +45,12 @@ describe('cli: backup, verify and restore, with real edges', function () {
     const verified = await run(there, 'backup', 'verify', file, '-i', key, '--plan');
     expect(verified.code, verified.err()).to.equal(0);
     expect(verified.out()).to.include('is whole').and.to.include('secret/openai would be created');
+    await writeFile(join(home, 'pass'), 'correct horse\n');
+    const phrased = ['--passphrase-file', join(home, 'pass')];
+    const other = join(home, 'phrased.age');
+    expect((await run(here, 'backup', '-o', other, ...phrased)).code).to.equal(0);
+    const opened = await run(here, 'backup', 'verify', other, ...phrased);
+    expect([opened.code, opened.out().includes('is whole')], opened.err()).to.deep.equal([0, true]);
     const restored = await run(there, 'restore', file, '-i', key);
     expect(restored.code, restored.err()).to.equal(0);
     expect(restored.out()).to.include('secret/openai created');

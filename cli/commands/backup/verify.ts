@@ -3,6 +3,9 @@ import type { Context } from '../../who/context.ts';
 import { identityOption, passphraseOption } from './opening.ts';
 import type { BackupVerifyOptions } from './options.ts';
 
+const passphraseIn = ({ passphraseFile }: { passphraseFile?: string | undefined }): string | undefined =>
+  passphraseFile;
+
 export function makeBackupVerify(ctx: Context, run?: (options: BackupVerifyOptions) => Promise<void>) {
   return new Command('verify')
     .description(
@@ -19,7 +22,9 @@ export function makeBackupVerify(ctx: Context, run?: (options: BackupVerifyOptio
   mcpctl backup verify monday.ndjson.gz.age --identity key.txt --plan
 `,
     )
-    .action(async (file, options) => {
+    .action(async (file, own, command) => {
+      // "backup" knows a passphrase too, and commander gives it what either might have.
+      const options = { ...own, passphraseFile: passphraseIn(command.optsWithGlobals()) };
       if (run) return run({ file, ...options });
       const { runBackupVerify } = await import('./run-verify.ts');
       return runBackupVerify(ctx, { file, ...options });
