@@ -91,7 +91,7 @@ export async function restore(env: Readonly<NodeJS.ProcessEnv>, args: readonly s
     });
     const said = restoredSaid(restored);
     for (const line of said.lines) process.stdout.write(plain(`${line}\n`));
-    if (said.hasSkipped)
+    if (restored.items.some(({ outcome, resource }) => outcome === 'skipped' && resource !== 'token'))
       said.notes.push(
         'What was skipped because a worker is to publish it first is restored by "mcpctl restore --on-conflict skip" once it has.',
       );

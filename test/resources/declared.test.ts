@@ -247,6 +247,36 @@ describe('apply: every kind, sets, prune, delete', function () {
     expect((await t.call('GET /api/v1/projects/nobodys', { token: t.tokens.root })).status).to.equal(200);
   });
 
+  it('prunes nothing that a document still says, and says which', async () => {
+    const set = { set: 'infra' };
+    const critic = (more: object): Document => ({ resource: 'agent', name: 'critic', llm: 'big', ...more });
+    const stern: Document = { resource: 'personality', name: 'stern', agent: 'critic' };
+    const others = [{ ...llm, apiKeyRef: null }, project('b'), project('c')];
+    const whole = critic({ defaultPersonality: 'stern', project: 'a' });
+    await apply([...others, project('a'), stern, whole], { body: set });
+    const body = { ...set, prune: {} };
+    for (const kept of [[project('a')], [stern]]) {
+      const refused = await apply([...others, ...kept, whole], { body });
+      expect([refused.status, faults(refused).map((fault) => fault.split(':')[0])]).to.deep.equal([
+        ...[kept[0] === stern ? 400 : 409, [`documents.4${kept[0] === stern ? '.project' : ''}`]],
+      ]);
+    }
+    expect((await apply([...others, project('a'), stern, whole], { body: set })).text).not.to.match(
+      /"outcome":"(changed|created)"/,
+    );
+    const done = faultsOf(await apply([...others, critic({})], { body }));
+    expect(done.slice(-2)).to.have.members(['personality/stern pruned', 'project/a pruned']);
+    expect(
+      new Set(
+        faultsOf(await apply([...others, critic({})], { body: set })).map((line) => line.split(' ')[1]),
+      ),
+    ).to.deep.equal(new Set(['unchanged']));
+    const lacks = await apply([critic({ defaultPersonality: 'nobody' })]);
+    expect(faults(lacks)).to.deep.equal([
+      "defaultPersonality: the agent 'critic' has no personality of that name; make it first, or leave this out",
+    ]);
+  });
+
   it('makes nobody an admin by a document, whatever it is about', async () => {
     const grant = { role: 'create', resource: 'rbac' };
     await apply([

@@ -82,16 +82,26 @@ async function needOurs(
 
 const OWN_DEFAULT = 'agents_default_personality';
 
+const noDefault = (which: string): McpctlError => {
+  const message = `${which} has no personality of that name; make it first, or leave this out`;
+  return new McpctlError('invalid_request', undefined, {
+    details: [{ path: 'defaultPersonality', message }],
+  });
+};
+
 /** Asked when the personalities of the same transaction are there too. @throws McpctlError `invalid_request` */
 async function needOwnDefaults(trx: Knex.Transaction): Promise<void> {
+  const { rows } = await trx.raw<{ rows: { name: string }[] }>(
+    `select a.name from agents a where a.default_personality is not null and not exists (
+       select 1 from personalities p where p.agent_id = a.id and p.name = a.default_personality)
+     order by a.name limit 1`,
+  );
+  const [agent] = rows;
+  if (agent) throw noDefault(`the agent '${agent.name}'`);
   try {
-    await trx.raw(`set constraints ${OWN_DEFAULT} immediate`);
+    await trx.raw(`set constraints ${OWN_DEFAULT} immediate`); // of two at once
   } catch (thrown) {
-    if (sqlFaultOf(thrown)?.constraint !== OWN_DEFAULT) throw thrown;
-    const message = 'the agent has no personality of that name; make it first, or leave this out';
-    throw new McpctlError('invalid_request', undefined, {
-      details: [{ path: 'defaultPersonality', message }],
-    });
+    throw sqlFaultOf(thrown)?.constraint === OWN_DEFAULT ? noDefault('the agent') : thrown;
   }
 }
 

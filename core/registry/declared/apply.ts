@@ -100,13 +100,15 @@ export function applyAll(deps: ApplyDeps, asked: Applying): Promise<Done> {
   const kinds = new Set([...documents.map(({ kind }) => kind), ...(set?.prune ? deps.kinds : [])]);
   return together(deps, { ...asked, kinds }, async (trx, actor) => {
     if (set) await enterSet(trx, set.name, actor);
-    const items = await eachOf(documents, inOrder(documents, deps.kinds), {
+    const putOne = async ({ kind, values }: Document, ifMatch: number | null): Promise<Applied> => {
+      const put = await deps.keepers(kind).put(trx, values, { actor, ifMatch });
+      const { id, name, changed } = put;
+      return { resource: kind.word, id, name, outcome: outcomeOf(put), changed };
+    };
+    const order = inOrder(documents, deps.kinds);
+    const items = await eachOf(documents, order, {
       ...(refused && { refused }),
-      work: async ({ kind, values, ifMatch = null }) => {
-        const put = await deps.keepers(kind).put(trx, values, { actor, ifMatch });
-        const { id, name, changed } = put;
-        return { resource: kind.word, id, name, outcome: outcomeOf(put), changed };
-      },
+      work: (document) => putOne(document, document.ifMatch ?? null),
     });
     if (!set) return items;
     await needOwn(trx, set.name, { items, documents });
@@ -114,9 +116,21 @@ export function applyAll(deps: ApplyDeps, asked: Applying): Promise<Done> {
     const gone = set.prune
       ? await pruned(trx, deps, { set: set.name, kept: items, actor, asked: set.prune, dryRun: asked.dryRun })
       : [];
+    // What is deleted takes from what referred to it: then the documents would be true no more, and nobody would say so.
+    if (gone.length > 0)
+      await eachOf(documents, order, { work: async (document) => needStill(await putOne(document, null)) });
     await leaveSet(trx, set.name);
     return [...items, ...gone];
   });
+}
+
+/** @throws McpctlError `in_use` */
+function needStill(put: Applied): Applied {
+  if (put.outcome === 'unchanged') return put;
+  throw new McpctlError(
+    'in_use',
+    `It says what is pruned (${put.changed.join(', ')}): take that out of it, or list what it names.`,
+  );
 }
 
 /** @throws McpctlError `in_other_set` for what another set has applied. */
