@@ -28,6 +28,7 @@ interface Started {
 interface Edge {
   age: Age;
   url: string;
+  process: TestProcess;
 }
 
 /**
@@ -70,10 +71,10 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
   const release = async (age: Age): Promise<void> => {
     expect(await start(age, 'scheduler/main', { args: ['release'] }).exited, `${age} release`).to.equal(0);
   };
-  const startEdge = async (age: Age): Promise<Edge> => {
-    const edge = start(age, 'edge/main', { env: { PORT: '0' } });
+  const startEdge = async (age: Age, at = '0'): Promise<Edge> => {
+    const edge = start(age, 'edge/main', { env: { PORT: at } });
     const { port } = await edge.next(({ msg }) => msg === 'the edge listens');
-    return { age, url: `http://127.0.0.1:${String(port)}` };
+    return { age, url: `http://127.0.0.1:${String(port)}`, process: edge };
   };
   /** The older ones take their tasks over Redis, where its edge lets them. */
   const startWorker = async (age: Age, { age: at, url }: Edge): Promise<void> => {
@@ -81,7 +82,9 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
     homes.push(home);
     const offer = { type: 'openai', model: 'tiny', publish: true, url: backend.url, maxConcurrency: 4 };
     const providers = [{ ...offer, name: `${age}-at-${at}`, poolName: 'desk' }];
-    await writeFile(join(home, 'config.json'), JSON.stringify({ providers }));
+    // The release before passes over what it does not know.
+    const agents = [{ name: `agent-of-${age}-at-${at}`, llm: `${age}-at-${at}`, systemPrompt: 'You skew.' }];
+    await writeFile(join(home, 'config.json'), JSON.stringify({ providers, agents }));
     await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl: url, token }), { mode: 0o600 });
     const way: Record<string, string> = age === 'older' ? {} : { REDIS_URL: '' };
     await start(age, 'worker/main', { args: ['run'], env: { MCPCTL_HOME: home, ...way } }).event(
@@ -106,7 +109,7 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
     edges.push((await Promise.all(added))[0]);
     const [one, two] = edges as [Edge, Edge];
     const crossed = [startWorker('older', two), startWorker('newer', one)];
-    const own = IS_LONG ? [startWorker('older', one), startWorker('newer', two)] : [];
+    const own = [startWorker('newer', two), ...(IS_LONG ? [startWorker('older', one)] : [])];
     await Promise.all([...crossed, ...own]);
   });
   after(async () => {
@@ -172,5 +175,52 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
     expect(await registry.tasks.openOlderThan(0, { after: null, limit: 100 })).to.deep.equal([]);
     // The two release steps have ended, and nothing else.
     expect(processes.filter(({ child }) => child.exitCode !== null)).to.have.length(2);
+  });
+
+  it('have agents that workers of this one publish, and threads with them, whoever ends their turns', async () => {
+    const [one, two] = edges as [Edge, Edge];
+    const agent = 'agent-of-newer-at-newer';
+    const made = await ask(two, `/api/v1/agents/${agent}`);
+    expect(await made.json()).to.include({ kind: 'virtual', status: 'active', llm: 'newer-at-newer' });
+    // Where they are not known nobody fails for them: the llm of that worker is served all the same.
+    expect((await ask(two, '/api/v1/agents/agent-of-newer-at-older')).status).to.equal(404);
+    expect((await ask(one, '/api/v1/llms/newer-at-older/infer', request)).status).to.equal(200);
+    expect((await ask(one, '/v1/chat/completions', { ...request, model: agent })).status).to.equal(404);
+    const turns = await Promise.all(
+      Array.from({ length: 6 }, async (_, n) => {
+        const later = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+        const answer = await fetch(`${two.url}/api/v1/agents/${agent}/chat`, {
+          method: 'POST',
+          headers: n % 2 === 0 ? later : { ...later, prefer: 'respond-async' },
+          body: JSON.stringify({ message: `m${n}` }),
+        });
+        expect(answer.status, await answer.clone().text()).to.be.oneOf([200, 202]);
+        return (await answer.json()) as { threadId: string };
+      }),
+    );
+    for (const [n, { threadId }] of turns.entries()) {
+      const told = await until(
+        async () =>
+          (await (await ask(two, `/api/v1/threads/${threadId}/messages`)).json()) as {
+            items: { status: string; content: string; isWhole: boolean }[];
+          },
+        ({ items }) => items[1]?.status !== 'pending',
+      );
+      const [, answered] = told.items;
+      expect(answered?.status).to.equal('complete');
+      // Where nobody waited a scheduler of before may have ended it: it knows no threads, and the thread says that it has not all.
+      const isThere = answered?.content === words.join('') || (n % 2 === 1 && answered?.isWhole === false);
+      expect(isThere, JSON.stringify(answered)).to.equal(true);
+    }
+
+    // The older edge is replaced at its address: what its worker publishes besides is there without a hand.
+    await one.process.kill('SIGKILL');
+    edges[0] = await startEdge('newer', new URL(one.url).port);
+    const there = await until(
+      () => ask(two, '/api/v1/agents/agent-of-newer-at-older'),
+      ({ status }) => status === 200,
+      60_000,
+    );
+    expect(await there.json()).to.include({ kind: 'virtual', status: 'active' });
   });
 });
