@@ -50,7 +50,10 @@ export async function* toTheEnd(
     } catch (thrown) {
       if (signal?.aborted) throw new Cancelled();
       if (!open || !isPassing(thrown) || clock.elapsed() - heardAt > AWAY_MS) throw thrown;
-      if (!isAway) note(`(${thrown.message} Going on where it broke off …)`);
+      // In the middle of an answer nothing is said: it goes on without a doubled word.
+      if (what === 'answer')
+        yield { kind: 'waiting', text: 'the connection broke; going on where it broke off' };
+      else if (!isAway) note(`(${thrown.message} Going on where it broke off …)`);
       isAway = true;
       events = null;
     }

@@ -7,6 +7,7 @@ import {
   type LlmProvider,
   type RegistrarOptions,
 } from '../../worker/registration/registrar.ts';
+import { until } from '../support/system.ts';
 import { scriptedEdge, type ScriptedEdge } from './scripted-edge.ts';
 
 /** Echoes; `fail` makes it fail. */
@@ -74,6 +75,31 @@ describe('a registrar at an edge of the first protocol', function () {
     }
     await edge.close();
     await rm(home, { recursive: true });
+  });
+
+  it('offers its agents again with its beats, says once that they are left out, and stops where they are taken', async () => {
+    const warnings = ['Virtual agents are not served yet; they were left out.'];
+    const taken = { providerSessionId: 'sess-1', llms: [], agents: [] as object[], warnings };
+    answer = () => ({ status: 201, body: taken });
+    const agent = { name: 'critic', llm: 'echo' };
+    await make({ publishedAgents: [agent], heartbeatIntervalMs: 20 }).start();
+    await until(
+      async () => registrations().length,
+      (count) => count >= 3,
+    );
+    expect(registrations().at(-1)?.body).to.deep.include({ agents: [agent] });
+    expect(warned.filter((line) => line === warnings[0])).to.have.length(1);
+    taken.agents = [{ name: 'critic' }];
+    const beats = (): number => edge.posts.filter(({ path }) => path === '_provider-heartbeat').length;
+    const before = await until(
+      async () => [registrations().length, beats()] as const,
+      ([count]) => count >= 4,
+    );
+    await until(
+      async () => beats(),
+      (count) => count >= before[1] + 4,
+    );
+    expect(registrations().length).to.be.at.most(before[0] + 1);
   });
 
   it('keeps whatever the session is called, and registers with it after a restart', async () => {

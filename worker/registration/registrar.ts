@@ -78,6 +78,9 @@ export class VirtualLlmRegistrar {
   /** What the edge said when it would have this worker no more; undefined while it does. */
   #refusal: string | undefined;
   #goodbye: Promise<unknown> | undefined;
+  /** An edge of a release that knows no agents has left them out: another may be there by the next beat. */
+  #lacksAgents = false;
+  #warned: ReadonlySet<string> = new Set();
 
   constructor(options: RegistrarOptions) {
     this.#options = options;
@@ -195,7 +198,10 @@ export class VirtualLlmRegistrar {
     }
     const registered = readRegistered(json, this.#offers);
     this.#keep(registered.providerSessionId);
-    for (const warning of registered.warnings) this.#options.log.warn(warning);
+    this.#lacksAgents = registered.agents.length < (this.#options.publishedAgents?.length ?? 0);
+    for (const warning of registered.warnings)
+      if (!this.#warned.has(warning)) this.#options.log.warn(warning);
+    this.#warned = new Set(registered.warnings);
     this.#refusal = undefined;
     this.#say(undefined);
     this.#options.onRegistered?.(registered);
@@ -242,6 +248,7 @@ export class VirtualLlmRegistrar {
       // Whether it is the worker or this one call that is not wanted, its registration tells.
       const isRefused = status === 401 || status === 403;
       if (status === 404 || isRefused || whySessionRefused(status, json)) this.registerAgain();
+      else if (status < 300 && this.#lacksAgents) this.registerAgain();
       else this.#say(status < 300 ? undefined : `the edge answered a heartbeat with HTTP ${String(status)}`);
     } catch (thrown) {
       this.#say(messageOf(thrown)); // the next beat tries again; the lease outlives two that are missed

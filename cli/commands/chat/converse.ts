@@ -54,10 +54,9 @@ async function systemFacts(client: Client, { asking }: Talk): Promise<string[]> 
   try {
     const { pieces } = await client.turns.compose(asking.agent, composeBody(asking));
     const bytes = pieces.reduce((sum, piece) => sum + piece.bytes, 0);
+    const size = bytes < 1024 ? `${bytes} bytes` : `${(bytes / 1024).toFixed(1)} KiB`;
     const many = pieces.length === 1 ? '1 piece' : `${pieces.length} pieces`;
-    return pieces.length === 0
-      ? []
-      : [`System: ${many}, ${(bytes / 1024).toFixed(1)} KiB; /system shows them`];
+    return pieces.length === 0 ? [] : [`System: ${many}, ${size}; /system shows them`];
   } catch (thrown) {
     if (thrown instanceof McpctlError) return [];
     throw thrown;

@@ -124,7 +124,7 @@ describe('cli: chat', () => {
     });
     expect(await s.run('chat', 'reviewer', '-m', 'hi')).to.equal(0);
     expect(s.out()).to.equal('Hello\n');
-    expect(s.err()).to.include('Going on where it broke off');
+    expect(s.err()).to.equal(`thread: ${threadId}\n`);
   });
 
   it('goes on in one thread, and says how to come back', async () => {
