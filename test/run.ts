@@ -26,6 +26,7 @@ import {
 } from './support/outcome.ts';
 import { expected, readTimes, slowest, writeReport } from './support/report.ts';
 import { startTestServices } from './support/services.ts';
+import { dropKept } from './support/schemas.ts';
 import { writeTemplate } from './support/template.ts';
 
 /** More than these are no accident. */
@@ -60,6 +61,7 @@ async function run(args: readonly string[]): Promise<Ran> {
     await writeTemplate(services.databaseUrl, { schema: `template_${String(process.pid)}`, path: template });
     return await (isNarrow ? mocha(args, run) : everything(args, run));
   } finally {
+    if (process.env.DATABASE_URL) await dropKept(services.databaseUrl, template);
     rmSync(folder, { recursive: true, force: true });
     await services.stop();
   }

@@ -17,7 +17,7 @@ describe('a write and its event, where the edge is killed', function () {
   this.timeout(30_000 + KILLS * 15_000);
   let t: RegistryFixture;
   before(async () => {
-    t = await registryFixture();
+    t = await registryFixture({ again: false });
     await ensureAdmin(t.registry, token);
     // Long enough between the two that kills meet it: the write is there, its event is on its way.
     await t.connection.db.raw(`

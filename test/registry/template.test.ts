@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { isCurrent, migrate } from '../../core/registry/database/migrate.ts';
+import { registryFixture } from '../support/registry.ts';
 import { sandbox, type Sandbox } from '../support/sandbox.ts';
+import { until } from '../support/system.ts';
 import { copyTemplate, writeTemplate } from '../support/template.ts';
 
 /** What there is in a schema, as Postgres would write it down. */
@@ -52,5 +54,77 @@ describe('the schema that a test gets, made from a template,', () => {
     const [there, expected] = await Promise.all([contentsOf(copied), contentsOf(migrated)]);
     expect(expected.map((rows) => rows.length > 0)).to.deep.equal(catalogues.map(() => true));
     expect(there).to.deep.equal(expected);
+  });
+});
+
+describe('a schema that a test gives back', () => {
+  /** Each row of it, by its table. */
+  async function rowsOf({ connection, schema }: Sandbox): Promise<Record<string, string>> {
+    const { rows: tables } = await connection.db.raw<{ rows: { name: string }[] }>(
+      `select relname as name from pg_class where relnamespace = (?)::text::regnamespace and relkind = 'r' order by 1`,
+      [schema],
+    );
+    const all: Record<string, string> = {};
+    for (const { name } of tables) {
+      const { rows } = await connection.db.raw<{ rows: unknown[] }>(
+        `select to_jsonb(t) as row from "${name}" t order by to_jsonb(t)::text`,
+      );
+      all[name] = JSON.stringify(rows);
+    }
+    return all;
+  }
+
+  it('is the next one’s as it was made, also where what the migrations wrote was changed', async () => {
+    const box = await sandbox({ again: true });
+    const before = await rowsOf(box);
+    await box.close();
+    const used = await registryFixture();
+    expect(used.schema).to.equal(box.schema);
+    await used.registry.sessions.register(used.publication(used.ada, ['a', 'b']));
+    await used.connection.db('memberships').delete();
+    await used.connection.db('installation').delete();
+    expect(await rowsOf(used)).not.to.deep.equal(before);
+    await used.close();
+    await used.close(); // twice is no two of it
+    const [next, another] = await Promise.all([sandbox({ again: true }), sandbox({ again: true })]);
+    expect([next.schema, another.schema]).to.include(box.schema);
+    expect(next.schema).not.to.equal(another.schema);
+    const again = next.schema === box.schema ? next : another;
+    expect(await rowsOf(again)).to.deep.equal(before);
+    await Promise.all([next.close(), another.close()]);
+  });
+
+  it('is nobody’s any more where its form was changed, where it has grown, or where somebody is at it', async () => {
+    const spoils: readonly ((box: Sandbox) => Promise<unknown>)[] = [
+      ({ connection }) => connection.db.raw('create index odd on users (id)'),
+      ({ connection }) => connection.db.raw('alter table users disable trigger user'),
+      ({ connection }) =>
+        connection.db.raw(
+          `insert into leases (name, holder, expires_at) select g::text, repeat('x', 999), now() from generate_series(1, 999) g`,
+        ),
+    ];
+    for (const spoil of spoils) {
+      const box = await sandbox({ again: true });
+      await spoil(box);
+      await box.close();
+      const next = await sandbox({ again: true });
+      expect(next.schema).not.to.equal(box.schema);
+      await next.close();
+    }
+    const box = await sandbox({ again: true });
+    const other = box.connection.apart();
+    const trx = await other.db.transaction();
+    await trx.raw('select from users');
+    const closing = box.close();
+    const waiting = `select from pg_locks where relation = 'users'::regclass and not granted`;
+    await until(
+      async () => (await trx.raw<{ rows: unknown[] }>(waiting)).rows.length,
+      (dropping) => dropping === 1,
+    );
+    await trx.rollback();
+    await Promise.all([closing, other.close()]);
+    const next = await sandbox({ again: true });
+    expect(next.schema).not.to.equal(box.schema);
+    await next.close();
   });
 });

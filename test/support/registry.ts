@@ -25,7 +25,7 @@ export async function registryFixture(
   options?: Parameters<typeof sandbox>[0],
   limits?: Partial<RegistryLimits>,
 ): Promise<RegistryFixture> {
-  const t = await sandbox(options);
+  const t = await sandbox({ again: options?.databaseUrl === undefined, ...options });
   const registry = createRegistry(t.connection, { ...usualLimits, ...limits });
   const offer = (name: string, more: Partial<ProviderOffer> = {}): ProviderOffer => ({
     name,

@@ -2,10 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { McpctlError } from '../../core/errors.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { connect, type Connection } from '../../core/registry/database/connect.ts';
-import { migrate } from '../../core/registry/database/migrate.ts';
 import { keptApart } from './apart.ts';
 import { dropRedisUsers, loseRedis } from './lose-redis.ts';
-import { copyTemplate, open } from './template.ts';
+import { giveSchema, takeSchema } from './schemas.ts';
 
 /** A Postgres schema and a Redis namespace of one's own, gone again after `close()`. */
 export interface Sandbox {
@@ -31,6 +30,11 @@ export interface SandboxOptions {
   databaseUrl?: string;
   /** Default: the schema is made. Without it there is none: a release step of the test makes it. */
   migrates?: boolean;
+  /**
+   * Whether a schema will do that was used before and emptied (schemas.ts): where all that writes to it ends before it is
+   * closed. No process may be killed at it, whose last words Postgres has yet to read.
+   */
+  again?: boolean;
 }
 
 /** A fresh schema with every migration, made from the run's template (template.ts) where there is one. */
@@ -38,14 +42,14 @@ export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const id = randomBytes(6).toString('hex');
   const databaseUrl = need('DATABASE_URL');
   const redisUrl = need('REDIS_URL');
-  const schema = `t_${id}`;
   const namespace = `t_${id}`;
-  const { poolSize = 5, migrates = true } = options;
-  if (migrates) await makeSchema(databaseUrl, schema);
+  const { poolSize = 5, migrates = true, again = false } = options;
+  const schema = migrates ? await takeSchema(databaseUrl, { name: namespace, again }) : namespace;
   const log = createLog({ process: 'test', level: 'silent', pretty: false });
   const { need: needApart, ...connection } = keptApart(
     connect({ databaseUrl: options.databaseUrl ?? databaseUrl, schema, poolSize, log }),
   );
+  let isOpen = true;
   return {
     databaseUrl,
     redisUrl,
@@ -54,30 +58,11 @@ export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
     connection,
     async close() {
       await connection.close();
-      await dropSchema(databaseUrl, schema);
+      if (isOpen) await giveSchema(databaseUrl, schema);
+      isOpen = false;
       await loseRedis({ redisUrl, namespace });
       await dropRedisUsers({ redisUrl, namespace });
       needApart();
     },
   };
-}
-
-async function makeSchema(databaseUrl: string, schema: string): Promise<void> {
-  const template = process.env['MCPCTL_TEST_TEMPLATE'];
-  const connection = open(databaseUrl, schema);
-  try {
-    if (template) await copyTemplate(template, connection);
-    else await migrate(connection, schema);
-  } finally {
-    await connection.close();
-  }
-}
-
-async function dropSchema(databaseUrl: string, schema: string): Promise<void> {
-  const connection = open(databaseUrl, schema);
-  try {
-    await connection.db.raw(`set client_min_messages to warning; drop schema if exists "${schema}" cascade`);
-  } finally {
-    await connection.close();
-  }
 }
