@@ -15,26 +15,36 @@ function valueAt(raw: unknown, path: string): unknown {
   }, raw);
 }
 
+/** What has parts is written as the option of `create` takes it: `run:llm:gpt`. */
+function itemWords(item: unknown, parts: readonly string[]): string {
+  if (typeof item !== 'object' || item === null) return String(item);
+  const words = parts.flatMap((part) => valueAt(item, part) ?? []).map(String);
+  return words.length > 0 ? words.join(':') : JSON.stringify(item);
+}
+
 /** As words; what a newer server wants shown in a way that is not known here is shown as it is. */
 function wordsFor(
+  { fields }: CatalogueEntry,
   raw: Keyed['raw'],
-  { path, as, none }: CatalogueShown,
-  instant: Instant,
+  { shown: { path, as, none }, instant }: { shown: CatalogueShown; instant: Instant },
 ): string | undefined {
   const value = valueAt(raw, path);
   if (value === null) return none;
   if (as === 'ago' && typeof value === 'string') return instant(value);
   if (as === 'span' && typeof value === 'number') return span(value);
-  if (Array.isArray(value)) return value.map(String).join(as === 'block' ? '\n' : ',');
+  if (Array.isArray(value)) {
+    const parts = fields.find(({ name }) => name === path)?.item?.parts ?? [];
+    return value.map((item) => itemWords(item, parts)).join(as === 'block' ? '\n' : ',');
+  }
   return value === undefined || typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-export const columnsOf = ({ columns }: CatalogueEntry, instant: Instant): Column<Keyed>[] =>
-  columns.map((column) => ({
+export const columnsOf = (entry: CatalogueEntry, instant: Instant): Column<Keyed>[] =>
+  entry.columns.map((column) => ({
     head: column.label,
     wide: column.wide ?? false,
     spare: column.spare ?? false,
-    of: ({ raw }) => wordsFor(raw, column, instant),
+    of: ({ raw }) => wordsFor(entry, raw, { shown: column, instant }),
   }));
 
 /** Facts, a line each, and then what has lines of its own. */
@@ -42,9 +52,9 @@ export function linesFor(entry: CatalogueEntry, { raw }: Keyed, instant: Instant
   const facts = entry.describe.filter(({ as }) => as !== 'block');
   const blocks = entry.describe.filter(({ as }) => as === 'block');
   return [
-    ...factLines(facts.map((fact) => [fact.label, wordsFor(raw, fact, instant)])),
+    ...factLines(facts.map((fact) => [fact.label, wordsFor(entry, raw, { shown: fact, instant })])),
     ...blocks.flatMap((block) => {
-      const text = wordsFor(raw, block, instant) ?? '';
+      const text = wordsFor(entry, raw, { shown: block, instant }) ?? '';
       return text === ''
         ? []
         : ['', `${block.label}:`, ...text.split('\n').map((line) => `  ${plain(line)}`)];

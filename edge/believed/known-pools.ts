@@ -5,7 +5,7 @@ import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { Recent } from './recent.ts';
 
-type Resolved = NonNullable<Awaited<ReturnType<Registry['names']['resolve']>>>;
+export type Resolved = NonNullable<Awaited<ReturnType<Registry['names']['resolve']>>>;
 
 /** What a name leads to, and who is there. */
 export interface Known {
@@ -21,8 +21,13 @@ export interface Known {
  */
 export interface KnownPools {
   recall(asked: string): Promise<Known | undefined>;
-  /** Asks the stores, and remembers. @returns undefined when nothing is called so. */
-  ask(asked: string): Promise<Known | undefined>;
+  /**
+   * Asks the stores, and remembers.
+   * @param isThere whether it is for who asks: who is there is not looked up else, so that a name of what may not be seen takes
+   *   as long as one that is nobody's.
+   * @returns undefined when nothing is called so, or not for who asks.
+   */
+  ask(asked: string, isThere: (resolved: Resolved) => boolean): Promise<Known | undefined>;
 }
 
 interface KnownPoolsDeps {
@@ -45,12 +50,18 @@ export function createKnownPools({ names, liveness, bus, clock, keptMs }: KnownP
     if (leadsToPools.has(resource)) recent.forget();
   });
 
-  const load = async (asked: string): Promise<Known | undefined> => {
-    const resolved = await names.resolve(asked);
-    return resolved && { resolved, pool: await liveness.loadPool(resolved.poolKey) };
-  };
+  const load = async (resolved: Resolved): Promise<Known> => ({
+    resolved,
+    pool: await liveness.loadPool(resolved.poolKey),
+  });
   return {
     recall: (asked) => recent.recall(asked) ?? Promise.resolve(undefined),
-    ask: (asked) => recent.remember(asked, load(asked)),
+    async ask(asked, isThere) {
+      const begun = recent.begin();
+      const resolved = await names.resolve(asked);
+      // Of who may not know nothing is remembered: it is no news for those who may.
+      if (!resolved || !isThere(resolved)) return undefined;
+      return await recent.remember(asked, load(resolved), begun);
+    },
   };
 }

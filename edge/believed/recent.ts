@@ -1,5 +1,11 @@
 import type { Clock } from '../../core/runtime/clock.ts';
 
+/** When a question was begun. */
+export interface Begun {
+  at: number;
+  forgotten: number;
+}
+
 /**
  * Answers that are believed for a moment, by key. What is asked is remembered as it is asked, by when it was asked: all who
  * come meanwhile share one question, and no answer is older than it says. A question that fails, or whose answer is
@@ -9,6 +15,7 @@ export class Recent<T> {
   readonly #clock: Clock;
   readonly #keptMs: number;
   readonly #most: number;
+  #forgotten = 0;
   readonly #entries = new Map<string, { at: number; answer: Promise<T> }>();
 
   /** @param options.keptMs 0: nothing is remembered. `most`: of entries; the oldest go. */
@@ -23,10 +30,20 @@ export class Recent<T> {
     return entry && this.#clock.elapsed() - entry.at < this.#keptMs ? entry.answer : undefined;
   }
 
-  /** @param asked a query of knex, too, which is asked again by each `then`: here it is asked once. @returns the answer. */
-  remember(key: string, asked: PromiseLike<T>): Promise<T> {
+  /** For a question that is remembered only after some of it is answered: it is as old as its beginning. */
+  begin(): Begun {
+    return { at: this.#clock.elapsed(), forgotten: this.#forgotten };
+  }
+
+  /**
+   * @param asked a query of knex, too, which is asked again by each `then`: here it is asked once.
+   * @param begun what was forgotten since is not remembered by it.
+   * @returns the answer.
+   */
+  remember(key: string, asked: PromiseLike<T>, begun = this.begin()): Promise<T> {
     const answer = Promise.resolve(asked);
-    const now = this.#clock.elapsed();
+    if (begun.forgotten !== this.#forgotten) return answer;
+    const now = begun.at;
     // The map is in the order of time.
     for (const [old, { at }] of this.#entries) {
       if (now - at < this.#keptMs && this.#entries.size < this.#most) break;
@@ -41,6 +58,7 @@ export class Recent<T> {
   }
 
   forget(): void {
+    this.#forgotten += 1;
     this.#entries.clear();
   }
 }

@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto';
 import { Router } from 'express';
+import type { Actor } from '../../core/access.ts';
+import type { Resolved } from '../believed/known-pools.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { modelOf, offered, type Model } from '../openai/models.ts';
+import { actorOf } from '../http/context.ts';
 import { bodyOf } from '../http/parse.ts';
+import { isThere } from '../inference/ask/target.ts';
 import { showSchema } from './request.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { aliasSchema } from '../../core/names.ts';
@@ -73,7 +77,7 @@ export function ollamaModelRoutes(deps: EdgeDeps): Router {
   });
   router.post('/show', async (req, res) => {
     const { model, name } = bodyOf(req, showSchema);
-    res.json(shown(await modelOf(deps, req, await nameOf(deps, model ?? name ?? ''))));
+    res.json(shown(await modelOf(deps, req, await nameOf(deps, actorOf(req), model ?? name ?? ''))));
   });
   return router;
 }
@@ -81,8 +85,14 @@ export function ollamaModelRoutes(deps: EdgeDeps): Router {
 const LATEST = ':latest';
 
 /** Ollama's clients add `:latest` to a name without a tag: what has no such name is meant without it. */
-export async function nameOf({ knownPools }: Pick<EdgeDeps, 'knownPools'>, asked: string): Promise<string> {
+export async function nameOf(
+  { knownPools }: Pick<EdgeDeps, 'knownPools'>,
+  actor: Actor,
+  asked: string,
+): Promise<string> {
   if (!asked.endsWith(LATEST) || !aliasSchema.safeParse(asked).success) return asked;
-  const pool = (await knownPools.recall(asked)) ?? (await knownPools.ask(asked));
-  return pool ? asked : asked.slice(0, -LATEST.length);
+  const isSeen = (resolved: Resolved): boolean => isThere(resolved, actor);
+  const recalled = await knownPools.recall(asked);
+  const isName = (recalled && isSeen(recalled.resolved)) || (await knownPools.ask(asked, isSeen));
+  return isName ? asked : asked.slice(0, -LATEST.length);
 }

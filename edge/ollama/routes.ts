@@ -2,6 +2,7 @@ import { Router, type Request, type Response } from 'express';
 import { spliceMembers } from '../../core/text/json-text.ts';
 import type { Json } from '../../core/translate/json.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { actorOf } from '../http/context.ts';
 import { infer } from '../inference/infer.ts';
 import { Report } from '../inference/answer/report.ts';
 import { modelOf } from '../openai/models.ts';
@@ -33,7 +34,7 @@ async function chat(
   { req, res }: { req: Request; res: Response },
   asked: Chat,
 ): Promise<void> {
-  const model = await nameOf(deps, String(asked.body['model']));
+  const model = await nameOf(deps, actorOf(req), String(asked.body['model']));
   if (asked.loading) return await answerLoaded(deps, { req, res }, { ...asked, model });
   res.set('x-mcpctl-translated', 'ollama->chat');
   const now = (): number => deps.clock.elapsed();
@@ -75,7 +76,7 @@ async function embed(
   { req, res }: { req: Request; res: Response },
   { body, older }: { body: Json; older: boolean },
 ): Promise<void> {
-  const model = JSON.stringify(await nameOf(deps, String(body['model'])));
+  const model = JSON.stringify(await nameOf(deps, actorOf(req), String(body['model'])));
   const text = JSON.stringify(body);
   res.set('x-mcpctl-translated', 'ollama->embeddings');
   await infer(

@@ -3,6 +3,7 @@ import { can, seesCallee } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { aliasSchema } from '../../core/names.ts';
 import type { TaskRow, TaskView } from '../../core/task/task.ts';
+import type { Resolved } from '../believed/known-pools.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { attemptsOf } from '../shown/attempts-of.ts';
@@ -23,15 +24,13 @@ export function explainRoutes(deps: EdgeDeps): Router {
   router.get('/llms/:name/explain', async (req, res) => {
     const actor = actorOf(req);
     const name = aliasSchema.safeParse(req.params['name']);
-    const pool = name.success ? await deps.knownPools.ask(name.data) : undefined;
-    if (!pool) throw new McpctlError('llm_not_found');
-    const { poolKey, llm, agent } = pool.resolved;
-    const isThere =
+    const isThere = ({ poolKey, llm, agent }: Resolved): boolean =>
       agent === null
         ? seesCallee(actor, { poolKey, llm })
         : can(actor, 'run', { resource: 'agent', target: { ...agent, poolKey } });
-    if (!isThere) throw new McpctlError('llm_not_found');
-    res.json(explainPool(await deps.liveness.loadPool(poolKey), actor));
+    const place = name.success ? await deps.knownPools.ask(name.data, isThere) : undefined;
+    if (!place) throw new McpctlError('llm_not_found');
+    res.json(explainPool(place.pool, actor));
   });
   router.get('/tasks/:id/explain', async (req, res) => {
     const row = await taskOf(deps, req);

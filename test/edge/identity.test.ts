@@ -212,10 +212,18 @@ describe('who is who, and what they are granted', function () {
       const made = await run('create rbac gpu-users --subject group:gpu --binding run:llm:alpha');
       expect(made, session.err()).to.deep.equal([0, 'rbac/gpu-users created']);
       expect(await run(may)).to.deep.equal([0, 'yes']);
+      expect((await run('describe rbac gpu-users'))[1]).to.match(
+        /Subjects: +group:gpu\n.*Bindings: +run:llm:alpha\n/s,
+      );
       const why = await run('auth why run llm/alpha --as ada');
       expect(why).to.deep.equal([0, 'yes\nrun:llm:alpha: rbac gpu-users, group:gpu']);
       expect((await run('group remove gpu ada'))[0]).to.equal(0);
       expect(await run(may)).to.deep.equal([3, 'no']);
+      const none = await run('auth why run llm/alpha --as ada');
+      expect(none).to.deep.equal([
+        0,
+        'no\nnothing that is granted to ada, to a group or to everyone lets that',
+      ]);
     } finally {
       await session.close();
     }

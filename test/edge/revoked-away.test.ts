@@ -18,14 +18,23 @@ const APART_MS = 40;
 const messages = [{ role: 'user', content: 'hi' }];
 
 describe('a token that is revoked while Redis is away', function () {
-  this.timeout(30_000);
+  this.timeout(30_000 + WORKERS * 1_000);
   let t: EdgeFixture;
   let redis: Wire;
   let other: SecondEdge;
   before(async () => {
     const redisUrl = process.env['REDIS_URL'] ?? '';
     redis = await wireToUrl(redisUrl);
-    t = await edgeFixture({}, { redisUrl: redis.url(redisUrl) });
+    const many = String(WORKERS * 4);
+    t = await edgeFixture(
+      {
+        MCPCTL_MAX_USER_TOKENS: many,
+        MCPCTL_MAX_USER_SESSIONS: many,
+        MCPCTL_MAX_USER_LLMS: many,
+        MCPCTL_MAX_USER_POOLS: many,
+      },
+      { redisUrl: redis.url(redisUrl) },
+    );
     other = await secondEdge(t);
   });
   after(async () => {

@@ -24,7 +24,7 @@ function toldBy({ status, headers, text }: Answer, asked: string): string {
 }
 
 describe('what may not be seen is not there', function () {
-  this.timeout(60_000);
+  this.timeout(60_000 + ROUNDS * 2_000);
   let t: EdgeFixture;
   before(async () => {
     t = await edgeFixture();
@@ -99,6 +99,7 @@ describe('what may not be seen is not there', function () {
       api(call.replace('*', of), bodyOf[call.split(' ')[0] ?? ''], t.tokens.ada);
     const spans: [number[], number[]] = [[], []];
     const ratios: number[] = [];
+    const unlike: string[] = [];
     for (const { call, unseen, absent } of all) {
       const answers = [await ask(call, unseen), await ask(call, absent)] as const;
       expect(answers[0].status, `${call} ${answers[0].text}`).to.be.oneOf([403, 404]);
@@ -113,8 +114,9 @@ describe('what may not be seen is not there', function () {
       const [a, b] = mine.map(medianOf) as [number, number];
       ratios.push(a / b);
       spans.forEach((each, i) => each.push(...(mine[i] ?? [])));
-      if (ROUNDS >= 200) expect(a / b, call).to.be.within(0.8, 1.25);
+      if (ROUNDS >= 200 && !(a / b >= 0.8 && a / b <= 1.25)) unlike.push(`${call}: ${(a / b).toFixed(2)}`);
     }
+    expect(unlike).to.deep.equal([]);
     note(this, [medianOf(spans[0]), medianOf(spans[1])]);
     // Of all calls together it is steady with few rounds, too.
     expect(medianOf(ratios)).to.be.within(0.8, 1.25);

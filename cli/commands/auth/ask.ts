@@ -46,13 +46,18 @@ async function runAuthAsk(ctx: Context, { how, verb, what, as, output }: AuthAsk
   ]);
   // Asked about another, and not as another: that takes fewer rights.
   const client = await ctx.clientFor(authenticated(await ctx.target()));
-  const review = await client.access.review({ verb, ...askedOf(what), as: as ?? ctx.globals().as });
+  const whom = as ?? ctx.globals().as;
+  const review = await client.access.review({ verb, ...askedOf(what), as: whom });
   const ways = review.why.map(({ rbac, via, binding }) =>
     rbac === '' ? `${binding}: it is your own` : `${binding}: rbac ${rbac}, ${via}`,
   );
   const limits = review.limitedBy === undefined ? [] : [`limited by ${review.limitedBy}`];
+  const nothing =
+    review.allowed || ways.length + limits.length > 0
+      ? []
+      : [`nothing that is granted to ${whom ?? 'you'}, to a group or to everyone lets that`];
   const lines = (): string[] =>
-    [review.allowed ? 'yes' : 'no', ...(how === 'why' ? [...ways, ...limits] : [])].map(cell);
+    [review.allowed ? 'yes' : 'no', ...(how === 'why' ? [...ways, ...limits, ...nothing] : [])].map(cell);
   await printObject(ctx.out, output, { object: { ...review }, lines });
   if (how === 'can-i' && !review.allowed) throw new AlreadySaid(3);
 }

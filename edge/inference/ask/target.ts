@@ -6,7 +6,7 @@ import { chosenAmong, unfitFor, type Choice, type Needs, type Unfit } from '../.
 import type { LlmKind, Operation } from '../../../core/llm.ts';
 import { aliasSchema } from '../../../core/names.ts';
 import type { EdgeDeps } from '../../deps.ts';
-import type { Known } from '../../believed/known-pools.ts';
+import type { Known, Resolved } from '../../believed/known-pools.ts';
 import type { LiveLlm, LivePool } from '../../../core/flow/alive/liveness.ts';
 import type { AskedAgent } from '../../../core/registry/names/names.ts';
 import { didYouMean } from '../../../core/runtime/nearest.ts';
@@ -59,8 +59,8 @@ export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Pr
   const isName = aliasSchema.safeParse(asked).success;
   const quick = isName ? await recalled(deps, actor, wanted) : undefined;
   if (quick) return quick;
-  const pool = isName ? await deps.knownPools.ask(asked) : undefined;
-  if (!pool || !isThere(pool, actor)) throw await unknown(deps, actor, asked);
+  const pool = isName ? await deps.knownPools.ask(asked, (resolved) => isThere(resolved, actor)) : undefined;
+  if (!pool) throw await unknown(deps, actor, asked);
   return chosenIn(pool, actor, wanted);
 }
 
@@ -68,7 +68,7 @@ export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Pr
 async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<Target | undefined> {
   try {
     const pool = await deps.knownPools.recall(wanted.asked);
-    const target = pool && mayRunAgent(pool, actor) && chosenIn(pool, actor, wanted);
+    const target = pool && mayRunAgent(pool.resolved, actor) && chosenIn(pool, actor, wanted);
     return target && target.served ? target : undefined;
   } catch {
     return undefined; // asked again, for an answer of now
@@ -76,16 +76,16 @@ async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<T
 }
 
 /** What may be neither seen nor run is as if it were not there. */
-function isThere(place: Known, actor: Actor): boolean {
-  const { poolKey, llm, agent } = place.resolved;
-  if (agent !== null) return mayRunAgent(place, actor);
+export function isThere(resolved: Resolved, actor: Actor): boolean {
+  const { poolKey, llm, agent } = resolved;
+  if (agent !== null) return mayRunAgent(resolved, actor);
   // That a token is bound to other pools is said: its maker knows this one.
   const unbound = actor.pools?.includes(poolKey) === false ? { ...actor, pools: null } : actor;
   return seesCallee(unbound, { poolKey, llm });
 }
 
 /** One that is somebody else's alone is not there, and one that leads out of the pools of a token neither. */
-function mayRunAgent({ resolved: { agent, poolKey } }: Known, actor: Actor): boolean {
+function mayRunAgent({ agent, poolKey }: Resolved, actor: Actor): boolean {
   return agent === null || can(actor, 'run', { resource: 'agent', target: { ...agent, poolKey } });
 }
 
