@@ -46,7 +46,7 @@ export async function layRows(
      where attrelid = 'tasks'::regclass and attnum > 0 and not attisdropped`,
   );
   const columns = rows.map(({ name }) => name);
-  const owners = Array.from({ length: OWNERS }, () => randomUUID());
+  const owners = await layOwners(client);
   const insert = async (count: number, values: Readonly<Record<string, string>>): Promise<void> => {
     const from = nowMs();
     for (let at = 0; at < count; at += TOGETHER) {
@@ -94,6 +94,16 @@ async function endedTask(product: Pick<Product, 'url' | 'token'>, client: pg.Cli
     if (rows[0]) return rows[0].id;
   }
   throw new McpctlError('timed_out', 'A task did not end.');
+}
+
+/** Users who may run what they asked for: what waits for nobody's is cancelled (scheduler/duties/unentitled.ts). */
+async function layOwners(client: pg.Client): Promise<string[]> {
+  const owners = Array.from({ length: OWNERS }, () => randomUUID());
+  await client.query(
+    `insert into users (id, name) select id, 'rest-owner-' || n from unnest($1::uuid[]) with ordinality as made (id, n)`,
+    [owners],
+  );
+  return owners;
 }
 
 /** Each with one llm whose publisher has gone a moment ago: its tasks wait for it. */

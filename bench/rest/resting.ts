@@ -29,6 +29,7 @@ export interface Mark {
 }
 
 const LAID_MS = 600_000;
+const LAID_QUICK_MS = 60_000;
 const EVERY_MS = 200;
 const STATEMENT_MS = 900_000;
 
@@ -71,7 +72,7 @@ async function lay(bench: Bench): Promise<Resting> {
     }
   };
   await redis.flushall(); // what is open is brought at once
-  await untilQueued(sizes.open, LAID_MS);
+  await untilQueued(sizes.open, quick ? LAID_QUICK_MS : LAID_MS);
   progress(`  all are queued after ${((nowMs() - from) / 1_000).toFixed(0)} s`);
   await client.query('vacuum analyze tasks');
   await client.query('checkpoint');

@@ -10,7 +10,7 @@ import { median, quantile, slope } from '../../bench/report/stats.ts';
 
 /** That it runs and counts; how fast anything is, is no matter of a test. */
 describe('npm run bench', function () {
-  this.timeout(240_000);
+  this.timeout(480_000);
   let folder: string;
 
   before(async () => (folder = await mkdtemp(join(tmpdir(), 'mcpctl-test-bench-'))));
