@@ -61,6 +61,7 @@ const applied = z.object({
   items: z.array(
     z.object({
       resource: word,
+      id: word.catch(''),
       name: word,
       outcome: word,
       changed: z.array(word).catch([]),

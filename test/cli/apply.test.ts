@@ -46,7 +46,41 @@ describe('cli: apply and diff, with a real edge', () => {
     const body = { description: 'Somebody was here.' };
     expect((await edge.call('PATCH /api/v1/projects/review', { body })).status).to.equal(200);
     expect(await s.run('diff', '-f', infra, '-R')).to.equal(3);
-    expect(s.out()).to.match(/\nproject\/review differs: description\n$/);
+    expect(s.out()).to.match(
+      /\nproject\/review differs: description\n {2}- description: Somebody was here\.\n {2}\+ description: What we look at\.\n$/,
+    );
+  });
+
+  it('shows what differs, line by line, and no value of a secret', async () => {
+    const root = { env: { MCPCTL_SERVER: edge.url, MCPCTL_TOKEN: edge.tokens.root } };
+    const at = async (content: string, value: string): Promise<Session> => {
+      await s.close();
+      s = await startSession(null, root);
+      const secret = { resource: 'secret', name: 'openai', data: { KEY: value } };
+      const tone = { resource: 'prompt', name: 'tone', content };
+      await file('all.json', JSON.stringify([secret, tone, { resource: 'group', name: 'gpu', members: [] }]));
+      return s;
+    };
+    const lines = Array.from({ length: 9 }, (_, n) => `Line ${n}.`);
+    const first = await at(lines.join('\n'), 'sk-before-0123456789');
+    expect(await first.run('apply', '-f', join(first.home, 'all.json')), first.err()).to.equal(0);
+    const second = await at(lines.with(4, 'Another.').join('\n'), 'sk-canary-0123456789');
+    expect(await second.run('diff', '-f', join(second.home, 'all.json')), second.err()).to.equal(3);
+    expect(second.out().split('\n')).to.deep.equal([
+      ...['secret/openai differs: data', 'prompt/tone differs: content'],
+      ...[
+        '      Line 2.',
+        '      Line 3.',
+        '  -   Line 4.',
+        '  +   Another.',
+        '      Line 5.',
+        '      Line 6.',
+        '',
+      ],
+    ]);
+    expect(second.out() + second.err()).not.to.match(/canary|before/);
+    for (const call of ['secrets/openai', 'groups/gpu'])
+      expect((await edge.call(`DELETE /api/v1/${call}`, { token: edge.tokens.root })).status).to.equal(204);
   });
 
   it('takes what get prints, and leaves all as it is', async () => {

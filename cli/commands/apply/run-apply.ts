@@ -3,6 +3,7 @@ import { kindsOf } from '../../../core/declared/kinds.ts';
 import { inOrder } from '../../../core/declared/order.ts';
 import { entryOf, McpctlError } from '../../../core/errors.ts';
 import { stored } from '../../../core/resources/index.ts';
+import { differencesOf } from './differences.ts';
 import { inPlace, inWords, placedIn, placeOf, sentOf, type Placed } from '../../declared/placed.ts';
 import { renamed, renameOf } from '../../declared/rename.ts';
 import { AlreadySaid, Cancelled, type ExitCode } from '../../exit.ts';
@@ -59,7 +60,7 @@ export async function runApply(ctx: Context, options: ApplyOptions): Promise<voi
   for (const batch of isAtomic ? [placed] : inBatches(placed)) {
     const sending = { body: { ...body, documents: batch.map(sentOf) }, placed: batch };
     const done = await sent(ctx, client, { ...sending, applied, all: placed.length });
-    differing += say(ctx, how, done);
+    differing += await say(ctx, how, { client, placed: batch, done });
     applied += batch.length;
   }
   if (how !== 'diff') return;
@@ -178,9 +179,14 @@ async function askToPrune(
 }
 
 /** @returns how many are not as the documents say. */
-function say(ctx: Context, how: 'apply' | 'dry-run' | 'diff', { items }: AppliedSeen): number {
+async function say(
+  ctx: Context,
+  how: 'apply' | 'dry-run' | 'diff',
+  { client, placed, done }: { client: Client; placed: readonly Placed[]; done: AppliedSeen },
+): Promise<number> {
   let differing = 0;
-  for (const { resource, name, outcome, changed } of items) {
+  for (const [at, item] of done.items.entries()) {
+    const { resource, name, outcome, changed } = item;
     const label = `${resource}/${name}`;
     if (outcome === 'unchanged') {
       if (how !== 'diff') ctx.out.line(`${label} unchanged`);
@@ -189,6 +195,8 @@ function say(ctx: Context, how: 'apply' | 'dry-run' | 'diff', { items }: Applied
     differing += 1;
     const fields = outcome === 'changed' ? `: ${changed.join(', ')}` : '';
     ctx.out.line(`${label} ${endings[outcome]?.[how] ?? outcome}${fields}`);
+    if (how === 'diff')
+      for (const line of await differencesOf(client, item, placed[at])) ctx.out.line(`  ${line}`);
   }
   return differing;
 }
