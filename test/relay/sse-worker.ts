@@ -128,7 +128,9 @@ export class SseWorker {
       line,
       raw: (bytes) => req.write(bytes),
       beating() {
-        const timer = setInterval(() => line({ beat: true }), 300);
+        const timer = setInterval(() => {
+          if (!req.writableEnded) line({ beat: true }); // a test may end the request by itself
+        }, 300);
         stopBeating = () => clearInterval(timer);
         answer.then(stopBeating, stopBeating);
         req.once('close', stopBeating);

@@ -26,6 +26,8 @@ function need(name: string): string {
 export interface SandboxOptions {
   /** Connections that the sandbox's own `connection` may hold. */
   poolSize?: number;
+  /** How long one statement of the sandbox's own `connection` may take; as in the product unless told. */
+  queryTimeoutMs?: number;
   /** Where its own `connection` goes, e.g. through a wire (wire.ts). */
   databaseUrl?: string;
   /** Default: the schema is made. Without it there is none: a release step of the test makes it. */
@@ -43,11 +45,15 @@ export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const databaseUrl = need('DATABASE_URL');
   const redisUrl = need('REDIS_URL');
   const namespace = `t_${id}`;
-  const { poolSize = 5, migrates = true, again = false } = options;
+  const { poolSize = 5, queryTimeoutMs, migrates = true, again = false } = options;
   const schema = migrates ? await takeSchema(databaseUrl, { name: namespace, again }) : namespace;
   const log = createLog({ process: 'test', level: 'silent', pretty: false });
   const { need: needApart, ...connection } = keptApart(
-    connect({ databaseUrl: options.databaseUrl ?? databaseUrl, schema, poolSize, log }),
+    connect({
+      databaseUrl: options.databaseUrl ?? databaseUrl,
+      ...{ schema, poolSize, log },
+      ...(queryTimeoutMs === undefined ? {} : { queryTimeoutMs }),
+    }),
   );
   let isOpen = true;
   return {
