@@ -100,6 +100,11 @@ export interface TurnCalls {
     call: Pick<TurnCall, 'key' | 'signal'> & { place: Place; pin?: string | undefined },
     following: Following,
   ): AsyncIterable<InferEvent>;
+  /** The last turn's answer from where it was cut short. */
+  goOn(
+    call: Pick<TurnCall, 'key' | 'signal'> & { place: Place },
+    following: Following,
+  ): AsyncIterable<InferEvent>;
   /** Later turns are told of it no more. */
   drop(place: Place): Promise<void>;
   /** @returns the id of the copy. */
@@ -271,6 +276,29 @@ function keepingCalls(http: Http): Pick<TurnCalls, 'drop' | 'fork' | 'rename' | 
   };
 }
 
+/** What is asked of the last turn of a thread, and answered as a turn is. */
+async function* oncemore(
+  http: Http,
+  {
+    place: { threadId, turn },
+    how,
+    more,
+    key,
+    signal,
+  }: Pick<TurnCall, 'key' | 'signal'> & { place: Place; how: 'retry' | 'continue'; more: object },
+  following: Following,
+): AsyncGenerator<InferEvent> {
+  const call: Call = {
+    method: 'POST',
+    path: `/api/v1/threads/${encodeURIComponent(threadId)}/turns/${turn}/${how}`,
+    body: { stream: true, ...more },
+    headers: { accept, 'idempotency-key': key },
+    limitMs: ADMISSION_MS,
+  };
+  const { events, taskId } = await openEvents(http, signal ? { ...call, signal } : call);
+  yield* followed(http, { first: events, taskId, signal }, following);
+}
+
 export function turnCalls(http: Http): TurnCalls {
   const get = (path: string, query: Record<string, number> = {}): Promise<unknown> =>
     http.json({ method: 'GET', path: `/api/v1${path}`, query });
@@ -302,17 +330,9 @@ export function turnCalls(http: Http): TurnCalls {
       ),
     personalities: async (agent) =>
       read(listSchema(seenPersonalitySchema), await get(`/agents/${at(agent)}/personalities`)).items,
-    async *retry({ place, pin, key, signal }, following) {
-      const call: Call = {
-        method: 'POST',
-        path: `/api/v1/threads/${at(place.threadId)}/turns/${place.turn}/retry`,
-        body: { stream: true, ...(pin !== undefined && { pin }) },
-        headers: { accept, 'idempotency-key': key },
-        limitMs: ADMISSION_MS,
-      };
-      const { events, taskId } = await openEvents(http, signal ? { ...call, signal } : call);
-      yield* followed(http, { first: events, taskId, signal }, following);
-    },
+    retry: ({ pin, ...call }, following) =>
+      oncemore(http, { ...call, how: 'retry', more: pin === undefined ? {} : { pin } }, following),
+    goOn: (call, following) => oncemore(http, { ...call, how: 'continue', more: {} }, following),
     threads: async (agent, most) =>
       read(listSchema(seenThreadSchema), await get(`/agents/${at(agent)}/threads`, { limit: most })).items,
     thread: async (id) => read(seenThreadSchema, await get(`/threads/${at(id)}`)),

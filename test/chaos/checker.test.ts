@@ -246,6 +246,17 @@ describe('the checker of chaos', () => {
       'thread',
     ]);
     expect(changed(1, { content: piece(0, 'n-c4', 'c1') })).to.include('thread');
+    // Also of a caller who has left since: the thread may hold more of that answer, and no other one.
+    const left = (content: string): Rule[] =>
+      rulesOf((books) => {
+        replace(books, ['c4', 'data', 4], []);
+        replace(books, ['c4', 'data', 3], []);
+        replace(books, ['c4', 'data', 2], []);
+        replace(books, ['c4', 'ended', 0], [{ at: 60, call: 'c4', what: 'left' }]);
+        books.messages = books.messages.map((message, n) => (n === 1 ? { ...message, content } : message));
+      });
+    expect(left([0, 1, 2].map((seq) => piece(seq)).join(''))).to.deep.equal([]);
+    expect(left([0, 1, 2].map((seq) => piece(seq, 'n-other')).join(''))).to.deep.equal(['thread']);
     expect(changed(1, { turnIndex: 0 })).to.deep.equal(['thread']);
     expect(changed(1, { turnIndex: 2 })).to.deep.equal(['thread']);
     expect(changed(1, { status: 'pending' })).to.deep.equal(['thread']);

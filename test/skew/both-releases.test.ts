@@ -86,7 +86,7 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
     const agents = [{ name: `agent-of-${age}-at-${at}`, llm: `${age}-at-${at}`, systemPrompt: 'You skew.' }];
     await writeFile(join(home, 'config.json'), JSON.stringify({ providers, agents }));
     await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl: url, token }), { mode: 0o600 });
-    const way: Record<string, string> = age === 'older' ? {} : { REDIS_URL: '' };
+    const way: Record<string, string> = age === 'older' ? {} : { REDIS_URL: '', MCPCTL_HEARTBEAT_MS: '2000' };
     await start(age, 'worker/main', { args: ['run'], env: { MCPCTL_HOME: home, ...way } }).event(
       'service.ready',
     );

@@ -6,7 +6,7 @@ import { usageSlash, type Slash, type Slashes } from '../../talk/slash.ts';
 import type { Place } from '../../net/turns.ts';
 import { writeNew } from '../../talk/write-new.ts';
 import { askingSlashes } from './slash-asking.ts';
-import { again, type Talk } from './turn.ts';
+import { again, goOn, type Talk } from './turn.ts';
 
 const LISTED = 10;
 const TOLD = 20;
@@ -85,6 +85,12 @@ const commands: Readonly<Record<string, Slash<Talk>>> = {
     async run(ctx, client, { talk, rest, ask }) {
       const place = await lastOf(client, talk);
       await again(ctx, client, { talk, place, ask, pin: rest === '' ? undefined : rest });
+    },
+  },
+  continue: {
+    about: 'have the last answer written on, where it was cut short',
+    async run(ctx, client, { talk, ask }) {
+      await goOn(ctx, client, { talk, ask, place: await lastOf(client, talk) });
     },
   },
   undo: {

@@ -128,6 +128,19 @@ export async function again(
   return await shown(ctx, client, { talk, ask, open, stop, place: () => current });
 }
 
+/** Has the last answer written on from where it was cut short. */
+export async function goOn(
+  ctx: Context,
+  client: Client,
+  { talk, place, ask }: { talk: Talk; place: Place; ask: AskPerson },
+): Promise<boolean> {
+  const following = followingOf(ctx, () => undefined);
+  const open = (signal: AbortSignal): AsyncIterable<InferEvent> =>
+    client.turns.goOn({ place, key: randomUUID(), signal }, following);
+  const stop = (): Promise<void> => client.turns.cancel(place);
+  return await shown(ctx, client, { talk, ask, open, stop, place: () => place });
+}
+
 /** Shows what is left of an answer that is under way. */
 export async function rejoin(
   ctx: Context,

@@ -69,10 +69,7 @@ function ended(message: FinalMessage, row: FinalRow | undefined): Finding[] {
 /** Codes that a caller hears of its connection, and not of its task. */
 const ofTheCall = new Set(['settle_pending', 'unavailable', 'internal', 'gone']);
 
-/**
- * Whoever has left before Redis was lost is shown nothing more of it, and an edge that shows nothing does not keep the task
- * from being answered anew: then the thread holds that answer.
- */
+/** Also of a caller who has left: an edge reads on for them, so that what they were shown stays what the thread holds. */
 function shown(call: Call, row: FinalRow, message: FinalMessage | undefined): Finding[] {
   const whose = `call ${call.sent.canary} (task ${row.id})`;
   if (!message) return [find(`${whose} has no answer in its thread`)];
@@ -80,7 +77,6 @@ function shown(call: Call, row: FinalRow, message: FinalMessage | undefined): Fi
   const stored = piecesOf(message.content) ?? [];
   const most = seen.reduce((count, { seq }) => Math.max(count, seq + 1), 0);
   const tells = `${whose} was shown ${most} pieces, and its thread holds ${stored.length}`;
-  if (call.left && stored[0]?.nonce !== seen[0]?.nonce) return [];
   if (stored.length < most || (most > 0 && stored[0]?.nonce !== seen[0]?.nonce)) return [find(tells)];
   const { end } = call;
   const heardAll = end.kind === 'completed' || (end.kind === 'failed' && !ofTheCall.has(end.code));

@@ -62,6 +62,7 @@ describe('cli: chat', () => {
 
   it('tries again, takes back, copies and names what was said', async () => {
     peer.on(`POST /api/v1/threads/${threadId}/turns/1/retry`, streams(hello));
+    peer.on(`POST /api/v1/threads/${threadId}/turns/1/continue`, streams(hello));
     peer.on(`POST /api/v1/threads/${threadId}/fork`, answers(201, seen));
     peer.on(`PATCH /api/v1/threads/${threadId}`, answers(200, seen));
     const message = { role: 'assistant', content: 'x', status: 'complete', turn: 1 };
@@ -69,6 +70,7 @@ describe('cli: chat', () => {
     await talk('--thread', threadId);
     const steps: [string, () => boolean][] = [
       ['/retry rack', () => s.out() === 'Hello\n'],
+      ['/continue', () => s.out() === 'Hello\nHello\n'],
       ['/undo', () => s.err().includes('Turn 1 is told of no more')],
       ['/fork', () => s.err().includes(`thread: ${threadId}`)],
       ['/title Better', () => peer.requests.some(({ method }) => method === 'PATCH')],
@@ -81,6 +83,7 @@ describe('cli: chat', () => {
     const calls = peer.requests.map(({ method, url, body }) => `${method} ${url} ${JSON.stringify(body)}`);
     expect(calls.join('\n'))
       .to.include('/turns/1/retry {"stream":true,"pin":"rack"}')
+      .and.to.include('/turns/1/continue {"stream":true}')
       .and.to.include('/turns/1?drop=true')
       .and.to.include('/fork {}')
       .and.to.include('{"title":"Better"}');
