@@ -32,9 +32,10 @@ export const agentHooks = (limits: RegistryLimits): Hooks => ({
     if (!made) return;
     const name = String(made.values['name']);
     const entry = { name, as: 'agent', poolKey: '' } as const;
+    const user = await lockUser(trx, actor.userId); // as it is since the row is made: users come before names
     await enterNames(trx, [entry], { by: joinerOf(actor, null), ownerId: made.ownerId });
     await takeNames(trx, [{ name, resource: 'agent', id: made.id }]);
-    await checkNames(trx, await lockUser(trx, actor.userId), limits);
+    await checkNames(trx, user, limits);
   },
   async declare(trx, { id, values }) {
     const publisher: unknown = await trx('agentPublishers').where({ agentId: id }).first('agentId');

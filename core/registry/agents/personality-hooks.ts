@@ -16,6 +16,11 @@ import { findRow } from '../resources/rows.ts';
  * own: this writes them, and core/registry/resources/apart.ts reads them.
  */
 export const personalityHooks = (limits: RegistryLimits): Hooks => ({
+  // Before any row, as everywhere: whoever registers has the user locked, and wants the agent's row.
+  async enter(trx, actor) {
+    await lockUser(trx, actor.userId);
+    return actor;
+  },
   async admit(trx, { id, row, asked, actor }) {
     if (!asked) return {};
     const named = row && 'agent' in asked ? refuseMove() : (row?.values['agent'] ?? asked['agent']);

@@ -71,6 +71,9 @@ export async function enterNames(
   if (asked.length === 0) return;
   const entries = withFolded(asked);
   const names = [...new Set(entries.map(({ name }) => name))].sort();
+  // Against who makes an agent of that name meanwhile; first, as its name is entered before those of its personalities.
+  const stems = [...new Set(likePersonalities(entries).map(stemOf))].sort();
+  if (stems.length > 0) await lockNames(trx, stems);
   await enterNew(trx, names, who);
   const alone = entries.filter(({ as }) => as === 'agent' || as === 'personality').map(({ name }) => name);
   // Against who enters the same as a pool or an alias: their rows are there before they let go, and ours before we do.
@@ -237,12 +240,8 @@ async function needNoPersonality(
   entries: readonly Entry[],
   { ownerId }: Entering,
 ): Promise<void> {
-  const aliases = entries.flatMap(({ as, name }) =>
-    as === 'alias' && name.includes(':') && !name.endsWith(':latest') ? [name] : [],
-  );
+  const aliases = likePersonalities(entries);
   if (aliases.length === 0) return;
-  // Against who makes an agent of that name meanwhile.
-  await lockNames(trx, [...new Set(aliases.map(stemOf))].sort());
   const { rows } = await trx.raw<{ rows: { name: string; isThere: boolean }[] }>(
     `with asked as (select name, substring(name from '^(.*):[^:]+$') as stem from unnest(cast(:aliases as text[])) name)
      select asked.name, true as is_there from asked join agents a on a.name = asked.stem
@@ -262,6 +261,12 @@ async function needNoPersonality(
     `'${found.name}' is how a personality of the agent '${stemOf(found.name)}' is called; choose another alias.`,
   );
 }
+
+/** Aliases that are written as personalities are called. */
+const likePersonalities = (entries: readonly Entry[]): string[] =>
+  entries.flatMap(({ as, name }) =>
+    as === 'alias' && name.includes(':') && !name.endsWith(':latest') ? [name] : [],
+  );
 
 const stemOf = (alias: string): string => alias.slice(0, alias.lastIndexOf(':'));
 

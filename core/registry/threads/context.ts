@@ -87,7 +87,8 @@ const [FIRST_PAGE, LARGEST_PAGE] = [64, 1_000];
 
 /**
  * A page as one JSON text: a row for each of thousands of messages would cost more to take apart than all that follows. What most
- * messages do not have is left out of theirs.
+ * messages do not have is left out of theirs; they are put together as texts, from what is in order already: as values of JSON, sorted
+ * in the aggregate, it takes thrice as long.
  */
 const pageSql = `
   with page as (
@@ -97,13 +98,13 @@ const pageSql = `
     order by n desc limit :turns
   )
   select (select count(*)::int from page) as turns, (select min(n) from page) as first,
-    (select coalesce(json_agg(case
-        when m.parts is null and m.tool_calls is null and m.tool_call_id is null and page.n is distinct from cast(:open as int)
-          then json_build_array(page.n, m.role, m.content)
-        else json_build_array(page.n, m.role, m.content, m.parts::text, m.tool_calls, m.tool_call_id,
-          case when page.n = :open then m.reasoning end, case when page.n = :open then m.reasoning_field end) end
-        order by page.n, m.turn_index), '[]')::text
-      from page join chat_messages m on m.turn_id = page.id where m.thread_id = :threadId) as texts`;
+    (select '[' || coalesce(string_agg(case
+        when parts is null and tool_calls is null and tool_call_id is null and n is distinct from cast(:open as int)
+          then '[' || n || ',"' || role || '",' || to_json(content) || ']'
+        else json_build_array(n, role, content, parts::text, tool_calls, tool_call_id,
+          case when n = :open then reasoning end, case when n = :open then reasoning_field end)::text end, ','), '') || ']'
+      from (select page.n, m.* from page join chat_messages m on m.turn_id = page.id where m.thread_id = :threadId
+        order by page.n, m.turn_index) ordered) as texts`;
 
 const pageSchema = z.object({ turns: z.number(), first: z.number().nullable(), texts: z.string() });
 const text = z.string().nullable();

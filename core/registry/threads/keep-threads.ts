@@ -84,9 +84,10 @@ export async function forkThread(
            m.content, m.parts, m.tool_calls, m.tool_call_id, m.reasoning, m.reasoning_field, m.is_whole, m.bytes, m.served_by,
            m.usage, m.finish_reason, m.created_at
          from chat_messages m join source on source.id = m.turn_id
-       returning 1
+       returning bytes
      )
      update chat_threads set forked_from = :id, forked_at = :at, next_turn = :at + 1, next_message = (select count(*) from said),
+         weighed_to = (select count(*) from said), weighed_bytes = (select coalesce(sum(bytes), 0) from said),
          context_from = cut.first, left_out = cut.left_out
        from (select least(s.context_from, :at + 1) as first,
            (select count(*) from chat_turns where thread_id = :id and in_context and n < least(s.context_from, :at + 1)) as left_out
@@ -157,9 +158,13 @@ export async function importMessages(
     rows.flatMap(({ kept }) => kept),
     500,
   );
+  const weighedBytes = rows.reduce(
+    (sum, { kept }) => sum + kept.reduce((all, { bytes }) => all + bytes, 0),
+    0,
+  );
   await trx('chatThreads')
     .where({ id: threadId })
-    .update({ nextTurn: rows.length + 1, nextMessage: turnIndex });
+    .update({ nextTurn: rows.length + 1, nextMessage: turnIndex, weighedTo: turnIndex, weighedBytes });
 }
 
 const idsSchema = z.array(z.object({ id: z.string() }));
