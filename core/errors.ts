@@ -85,6 +85,7 @@ export const catalogue = {
   group_not_found: { ...missing, message: 'There is no group of that name.' },
   rbac_not_found: { ...missing, message: 'There is no rbac document of that name.' },
   secret_not_found: { ...missing, message: 'There is no secret of that name.' },
+  worker_not_found: { ...missing, message: 'No such worker that you may see; see mcpctl get worker.' },
   session_not_found: { ...missing, message: 'The provider session is not known here; register again.' },
   // 409: the thing is in the wrong state
   name_taken: { status: 409, v1Status: 400, ...invalid, message: 'That name is taken.' },
@@ -102,6 +103,7 @@ export const catalogue = {
   },
   tools_pending: { ...conflict, message: 'A turn waits for results of tools; send them.' },
   tool_result_differs: { ...conflict, message: 'That call has another result already; it stays.' },
+  session_revoked: { ...refused, message: 'This worker was revoked; it may come back as another.' },
   session_in_use: {
     ...conflict,
     message:

@@ -166,6 +166,14 @@ export const llmListQuerySchema = listQuerySchema.extend({
 });
 
 /** What row and view have in common. */
+/**
+ * What the server says of a session, past its worker: nothing new is given to it, and what runs goes on. `paused`: for a while ·
+ * `draining`: until nothing of it runs, as before its machine is switched off. Both last until they are ended, whoever connects.
+ */
+export const holds = ['paused', 'draining'] as const;
+export type Hold = (typeof holds)[number];
+export const holdSchema = wordOr(holds, 'paused').nullable();
+
 const llmShape = {
   id: uuidSchema,
   name: z.string(),
@@ -184,6 +192,8 @@ const llmShape = {
   inactiveReason: z.enum(inactiveReasons).nullable(),
   /** Why its backend refuses what its owner has configured (model, key, parameters, address), as a sentence. */
   misconfigured: z.string().nullable(),
+  /** Its worker is given nothing new; null: it is. */
+  hold: z.enum(holds).nullable(),
   ownerId: z.string(),
   revision: z.number(),
 };
@@ -210,6 +220,7 @@ export const llmRowSchema = z.object({
   capabilities: toldCapabilitiesSchema.catch({}),
   status: wordOr(llmStatuses, 'inactive'),
   inactiveReason: wordOr(inactiveReasons, 'backend_down').nullable(),
+  hold: holdSchema,
   poolKey: z.string(),
   /** Llms of one session that say the same are of one backend and share one count of slots. */
   slotGroup: z.string().nullable(),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { llmKinds, llmStatuses } from './llm.ts';
+import { holds, llmKinds, llmStatuses } from './llm.ts';
 
 /** Body of `POST /api/v1/pools/:key/allow`, `/deny` and `/owner`: a user's name. */
 export const poolGuestSchema = z.strictObject({ user: z.string().min(1).max(63) });
@@ -9,6 +9,7 @@ export const memberViewSchema = z.object({
   kind: z.enum(llmKinds),
   status: z.enum(llmStatuses),
   misconfigured: z.string().nullable(),
+  hold: z.enum(holds).nullable(),
   model: z.string(),
   running: z.number(),
   slots: z.number(),

@@ -34,6 +34,7 @@ import { poolRoutes } from './routes/pools.ts';
 import { providerTaskRoutes, providerUplinkRoutes } from './routes/provider-tasks.ts';
 import { providerRoutes } from './routes/providers.ts';
 import { secretRoutes } from './routes/secrets.ts';
+import { sessionRoutes } from './routes/sessions.ts';
 import { resourceRoutes } from './resources/routes.ts';
 import { taskStreamRoutes } from './routes/task-stream.ts';
 import { taskRoutes } from './routes/tasks.ts';
@@ -58,6 +59,7 @@ export const apiRoutes = [
   explainRoutes,
   eventRoutes,
   poolRoutes,
+  sessionRoutes,
   tokenRoutes,
   groupRoutes,
   secretRoutes,

@@ -7,6 +7,8 @@ import type { Log } from '../core/runtime/log.ts';
 export interface PutOut {
   /** All whose right is gone, whichever write took it. */
   unentitled(): Promise<void>;
+  /** All of a session that was revoked just now. */
+  session(of: Pick<Denied, 'sessionId' | 'boot'>): Promise<void>;
   /** What somebody who may says is to go. */
   rows(which: Parameters<Denials['denyRows']>[0]): Promise<void>;
 }
@@ -26,6 +28,11 @@ export function createPutOut(deps: PutOutDeps & { denials: Denials; log: Log }):
   };
   return {
     unentitled: async () => await finish(await deps.denials.denyUnentitled()),
+    // One without llms has its stream and its lease to lose all the same.
+    session: async ({ sessionId, boot }) => {
+      const [denied] = await deps.denials.deniedOf(sessionId);
+      await finish([denied ?? { sessionId, boot, members: [], isOver: true }]);
+    },
     rows: async (which) => await finish(await deps.denials.denyRows(which)),
   };
 }

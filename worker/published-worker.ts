@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { shownInLine } from '../core/names.ts';
 import { messageOf } from '../core/errors.ts';
 import type { AgentOffer, Registered } from '../core/member/protocol.ts';
 import type { Bus } from '../core/runtime/bus.ts';
@@ -124,6 +126,7 @@ class Published implements PublishedWorker {
       log,
       heartbeatIntervalMs: config.heartbeatMs,
       instanceId: boot,
+      host: shownInLine(hostname()).slice(0, 64) || 'unnamed',
       versions: { worker: version, bullmq: dependencies['bullmq'] ?? '' },
       transports: url === undefined ? ['sse'] : ['redis', 'sse'],
       onRegistered: (registered) => this.#registered(registered),

@@ -27,6 +27,7 @@ const agent = catalogueEntry(resources.agent);
 const user = catalogueEntry(resources.user);
 const group = catalogueEntry(resources.group);
 const secret = catalogueEntry(resources.secret);
+const worker = catalogueEntry(resources.session);
 
 const nothing: Source = { of: 'nothing' };
 const words = (...all: string[]): Source => ({ of: 'words', words: all });
@@ -59,6 +60,10 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   'pool allow': [names('pool'), names(user)],
   'pool deny': [names('pool'), names(user)],
   'pool owner': [names('pool'), names(user)],
+  'worker pause': [names(worker)],
+  'worker resume': [names(worker)],
+  'worker drain': [names(worker)],
+  'worker revoke': [names(worker)],
   'group add': [names(group), names(user)],
   'group remove': [names(group), names(user)],
   'secret rotate': [names(secret)],

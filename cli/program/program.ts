@@ -28,6 +28,7 @@ import { makeSecret } from '../commands/secret/secret.ts';
 import { makeStatus } from '../commands/status/status.ts';
 import { makeTask } from '../commands/task/task.ts';
 import { makeToken } from '../commands/token/token.ts';
+import { makeWorker } from '../commands/worker/worker.ts';
 import { makeVersion } from '../commands/version/version.ts';
 import { createContext, type Context, type ContextDeps } from '../who/context.ts';
 import { examples, seeAlso, topics } from './help.ts';
@@ -92,7 +93,7 @@ function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandU
     makeConnect(ctx),
     makeTask(ctx),
     makeToken(ctx),
-    makePool(ctx),
+    ...[makePool(ctx), makeWorker(ctx)],
     ...[makeGroup(ctx), makeAuth(ctx), makeSecret(ctx), makeAudit(ctx)],
     ...[makeLogin(ctx), makeLogout(ctx), makeWhoami(ctx)],
     makeConfig(ctx),

@@ -23,14 +23,17 @@ export function keyName(llm: SeenLlm): string | undefined {
   return `${ref.secretRef.name}/${ref.secretRef.key}`;
 }
 
-/** One that serves, and whose owner must mend what is configured, says so in place of `active`. */
+/** One that serves, and takes nothing new, or whose owner must mend what is configured, says so in place of `active`. */
 export function statusOf({
   status,
   misconfigured,
+  hold,
 }: {
   status?: string | undefined;
   misconfigured?: string | null | undefined;
+  hold?: string | null | undefined;
 }): string | undefined {
+  if (status === 'active' && hold) return hold;
   return status === 'active' && misconfigured ? 'misconfigured' : status;
 }
 

@@ -61,7 +61,9 @@ export async function registerSession(
   const lease = await leaseAsRow(deps, sessionId);
   // A copy of its session file has registered since, and has the session.
   if (lease.boot !== boot) throw new McpctlError('session_in_use');
-  await presence.introduce({ sessionId, boot }, published.llms.map(introduction));
+  const isHeld = published.hold !== null;
+  const introduced = published.llms.map((row) => ({ ...introduction(row), isHeld }));
+  await presence.introduce({ sessionId, boot }, introduced);
   await tellRelay(deps, { session: sessionId, boot, kind: 'registered' });
   bus.emit('session.registered', { sessionId, llms: published.llms.map(({ name }) => name) });
   return published;

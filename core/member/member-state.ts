@@ -1,4 +1,4 @@
-import type { LlmRow } from '../llm.ts';
+import type { Hold, LlmRow } from '../llm.ts';
 
 /** How the backend behind a member is: `asleep` can be woken, `down` cannot. */
 export const backendStates = ['serving', 'asleep', 'down'] as const;
@@ -18,6 +18,32 @@ export type MemberState = (typeof memberStates)[number];
 /** What presence says of a member: `draining` takes nothing new. */
 export const announcedStates = ['serving', 'draining', 'asleep', 'down'] as const;
 export type AnnouncedState = (typeof announcedStates)[number];
+
+/**
+ * How a worker is, all in all. `quiet`: it says itself that it takes nothing new · `drained`: `draining`, and nothing of it
+ * runs any more · `gone`: nothing was heard of it for a lease.
+ */
+export const workerStates = ['live', 'quiet', 'paused', 'draining', 'drained', 'gone'] as const;
+export type WorkerState = (typeof workerStates)[number];
+
+/** @param announced what its members say of themselves. */
+export function workerStateOf({
+  isLive,
+  hold,
+  running,
+  announced,
+}: {
+  isLive: boolean;
+  hold: Hold | null;
+  running: number;
+  announced: readonly AnnouncedState[];
+}): WorkerState {
+  if (!isLive) return 'gone';
+  // One that still says that it serves has not heard of it, and may have counted before its last task.
+  if (hold === 'draining') return running > 0 || announced.includes('serving') ? 'draining' : 'drained';
+  if (hold !== null) return hold;
+  return announced.length > 0 && announced.every((state) => state === 'draining') ? 'quiet' : 'live';
+}
 
 type Status = LlmRow['status'];
 

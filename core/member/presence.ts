@@ -75,10 +75,31 @@ export interface Presence {
    */
   introduce(
     session: { sessionId: string; boot: string },
-    members: readonly { llmId: string; poolKey: string; slots: number; state: MemberPresence['state'] }[],
+    members: readonly {
+      llmId: string;
+      poolKey: string;
+      slots: number;
+      state: MemberPresence['state'];
+      /** The server says that its session is to take nothing new. */
+      isHeld?: boolean;
+    }[],
   ): Promise<void>;
   /** Takes members out of their pools at once: they are announced no more, and may claim nothing for a while. */
   deny(sessionId: string, members: readonly { llmId: string; poolKey: string }[]): Promise<void>;
+  /**
+   * Who of a pool is held: these may claim nothing, and nobody else for that reason. It lasts for 15 s, and is said again until
+   * it is over. @returns those of whom it was not known, and those who are free again.
+   */
+  keepHeld(
+    poolKey: string,
+    members: readonly { llmId: string; sessionId: string }[],
+  ): Promise<{ llmId: string; sessionId: string }[]>;
+  /** The same of one session's members, at once. */
+  setHeld(
+    sessionId: string,
+    members: readonly { llmId: string; poolKey: string }[],
+    isHeld: boolean,
+  ): Promise<void>;
   /** Extends a lease. @returns who holds it; null when there is none. */
   extend(sessionId: string): Promise<Lease | null>;
   /** Who holds it, without a say in how long. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { llmTypeSchema, offeredCapabilitiesSchema, taskOperationSchema } from '../llm.ts';
+import { holdSchema, llmTypeSchema, offeredCapabilitiesSchema, taskOperationSchema } from '../llm.ts';
 import { MOST_PERSONA_BYTES } from '../agent/compose.ts';
 import { paramsSchema } from '../agent/default-params.ts';
 import { modelSchema, nameSchema, shownInLine, textBlockSchema, textSchema, uuidSchema } from '../names.ts';
@@ -98,6 +98,8 @@ export const registerSchema = z.object({
   instanceId: textSchema(64).min(1).optional(),
   protocol: z.int().min(1).default(PROTOCOL),
   workerVersion: textSchema(64).optional(),
+  /** What its machine is called, for people; it names nothing. */
+  host: textSchema(64).min(1).optional(),
   bullmqVersion: textSchema(64).optional(),
   /** What the worker can do, best first; an older worker that is silent knows sse only. */
   transports: z.array(z.string().max(32)).max(8).default(['sse']),
@@ -293,5 +295,7 @@ export const registeredSchema = z.looseObject({
   agents: z.array(z.unknown()),
   warnings: z.array(z.string()),
   transport: transportSchema,
+  /** The server gives it nothing new; an older edge does not say. */
+  hold: holdSchema.optional(),
 });
 export type Registered = z.infer<typeof registeredSchema>;

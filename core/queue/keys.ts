@@ -22,7 +22,7 @@ import type { Priority } from '../task/task.ts';
  * | `w:{W}:lease` | the session is published | edge, worker → edge, scheduler | the lease |
  * | `w:{W}:<boot>:ctl` | sharded channel: cancel, wake; done, state, stream for relays | edge, scheduler → worker | – |
  * | `ws:{P}` | members by llm and session, when last seen | worker → edge | the lease |
- * | `denied:{P}` | members that were put out, by llm and session: none of them may claim | edge, scheduler → claim | 15 s |
+ * | `denied:{P}` | members that were put out or are held, by llm and session: none of them may claim | edge, scheduler → claim | 15 s |
  * | `wake:{L}` | who wakes an llm, and why the last try failed | worker, relay → edge, scheduler | 5 s, a failure 10 s |
  * | `relay:{id}` | breaks off a relay's own blocking pop | relay → itself | 1 min |
  * | `duties` | how often each duty ran, when it last ran well, and what the scheduler counted | scheduler → edge | – |

@@ -36,6 +36,7 @@ const names = [
   'announce',
   'members',
   'leave',
+  'held',
   'wake',
   'hold',
   'unhold',

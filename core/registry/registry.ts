@@ -34,6 +34,7 @@ import { createTasks, type Tasks } from './tasks/tasks.ts';
 import { createTokens, type Tokens } from './people/tokens.ts';
 import { createUsages, type Usages } from './usage.ts';
 import { createUsers, type Users } from './people/users.ts';
+import { createWorkers, type Workers } from './people/workers.ts';
 
 /** Everything that edge and scheduler ask of Postgres. */
 export interface Registry {
@@ -42,6 +43,7 @@ export interface Registry {
   pools: Pools;
   sessions: Sessions;
   denials: Denials;
+  workers: Workers;
   tasks: Tasks;
   threads: Threads;
   idempotency: Idempotency;
@@ -85,6 +87,7 @@ export function createRegistry(
     pools: createPools(connection),
     sessions: createSessions(connection, limits),
     denials: createDenials(connection),
+    workers: createWorkers(connection),
     tasks: createTasks(connection),
     threads: createThreads(connection, limits),
     idempotency: createIdempotency(connection),

@@ -23,13 +23,6 @@ export const task: Guarded = {
   isPrivate: true,
   reachedBy: ['pool'],
 };
-/** A provider session: one publishing worker. */
-export const session: Guarded = {
-  word: 'session',
-  may: ofItsOwner,
-  isPrivate: true,
-  reachedBy: ['pool', 'token'],
-};
 /** The pages of queues. */
 export const board: Guarded = { word: 'board', may: {}, isPrivate: false, reachedBy: [] };
 export const metrics: Guarded = { word: 'metrics', may: {}, isPrivate: false, reachedBy: [] };

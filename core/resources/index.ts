@@ -1,11 +1,12 @@
 import { agent } from './talk/agent.ts';
 import { audit } from './people/audit.ts';
 import type { Definition, Guarded, Listed } from './define.ts';
-import { board, llm, metrics, session, task } from './guarded.ts';
+import { board, llm, metrics, task } from './guarded.ts';
 import { server } from './mcp/server.ts';
 import { group, rbac, user } from './people/identity.ts';
 import { personality } from './talk/personality.ts';
 import { secret } from './people/secret.ts';
+import { session } from './session.ts';
 import { pool } from './pool.ts';
 import { project } from './talk/project.ts';
 import { prompt } from './talk/prompt.ts';

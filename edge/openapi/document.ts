@@ -20,6 +20,7 @@ const tags = [
   { name: 'threads', description: 'Conversations with agents, kept until they are deleted.' },
   { name: 'llms', description: 'What can be called by name.' },
   { name: 'pools', description: 'Llms with the same pool key.' },
+  { name: 'sessions', description: 'Workers that publish, as people see and govern them.' },
   { name: 'tokens', description: 'Who may call.' },
   { name: 'resources', description: 'What kinds of things there are.' },
   { name: 'ollama', description: 'Ollama’s own protocol, for clients that know no other.' },

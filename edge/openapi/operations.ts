@@ -39,6 +39,7 @@ import { applyOperations, backupOperations } from './apply.ts';
 import { notAnswered, notMade, wishes } from './inference.ts';
 import { poolOperations } from './pools.ts';
 import { threadOperations } from './threads.ts';
+import { sessionOperations } from './worker.ts';
 
 /** Schemas with a name of their own in the document. */
 const Llm = llmViewSchema.meta({ id: 'Llm' });
@@ -282,6 +283,7 @@ const tokens: Operation[] = [
 export const apiOperations: readonly Operation[] = [
   ...llms,
   ...poolOperations,
+  ...sessionOperations,
   ...agentOperations,
   ...applyOperations,
   ...backupOperations,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { sessionListQuerySchema, sessionViewSchema } from '../../core/member/session.ts';
 import { toolsReportSchema } from '../../core/mcp/tools.ts';
 import {
   heartbeatSchema,
@@ -9,7 +10,7 @@ import {
   streamLineSchema,
   wireHeaders,
 } from '../../core/member/protocol.ts';
-import type { Operation } from './operation.ts';
+import { listOf, type Operation } from './operation.ts';
 
 const okSchema = z.object({ ok: z.boolean() });
 const streamHeaders = z.object({
@@ -43,6 +44,7 @@ export const workerOperations: readonly Operation[] = [
       'transport_unavailable',
       'session_not_found',
       'session_in_use',
+      'session_revoked',
       'name_taken',
       'name_reserved',
       'pool_not_yours',
@@ -123,5 +125,57 @@ export const workerOperations: readonly Operation[] = [
     status: 200,
     answer: okSchema,
     errors: ['invalid_request', 'task_not_found', 'claim_lost'],
+  },
+];
+
+const Session = sessionViewSchema.meta({ id: 'Session' });
+
+const held = (call: string, summary: string, about: string): Operation => ({
+  call: `POST /sessions/{id}/${call}`,
+  ...{ tag: 'sessions', summary, about },
+  status: 200,
+  answer: Session,
+  errors: ['worker_not_found'],
+});
+
+/** What people call of workers. */
+export const sessionOperations: readonly Operation[] = [
+  {
+    call: 'GET /sessions',
+    tag: 'sessions',
+    summary: 'List workers that publish: your own, for admins all',
+    about: 'A page has at most 100, and fewer where they have 1,000 llms together.',
+    query: sessionListQuerySchema,
+    status: 200,
+    answer: listOf(Session),
+    errors: ['invalid_request', 'invalid_cursor'],
+  },
+  {
+    call: 'GET /sessions/{id}',
+    tag: 'sessions',
+    summary: "Show a worker, by its id, or by its host's name where that is the only one",
+    status: 200,
+    answer: Session,
+    errors: ['worker_not_found'],
+  },
+  held(
+    'pause',
+    'Give a worker nothing new',
+    'What it runs goes on. It lasts until it is resumed, whatever connects.',
+  ),
+  held(
+    'drain',
+    'Give a worker nothing new, until nothing of it runs',
+    'As pause; its state is `draining`, and `drained` once nothing of it runs: then its machine may be switched off.',
+  ),
+  held('resume', 'End a pause, or a drain', 'It takes tasks again at once.'),
+  {
+    call: 'DELETE /sessions/{id}',
+    tag: 'sessions',
+    summary: 'Revoke a worker',
+    about:
+      'It is out at once: what nobody has seen of its tasks starts over elsewhere. It may not register as this session again; its token, which may publish as another, is revoked by itself.',
+    status: 204,
+    errors: ['worker_not_found'],
   },
 ];

@@ -34,6 +34,8 @@ export interface MemberContext {
   deps: RelayDeps;
   carried: Carried;
   claims: RelayClaims;
+  /** The server holds the session, and its relay has not heard of it. */
+  onHeld: () => void;
   /** @param sent is called when the connection has taken all of it. @returns false when the stream is closed. */
   send: (frame: Frame, sent?: () => void) => boolean;
 }
@@ -71,7 +73,7 @@ export function createMember(context: MemberContext, row: LlmRow, slots: Slots):
 
 /** Claims a job for the member, hands it down, and resolves when the claim is let go of. */
 async function run(
-  { deps, carried, claims, send }: MemberContext,
+  { deps, carried, claims, onHeld, send }: MemberContext,
   member: Pick<RelayMember, 'llmId' | 'name' | 'poolKey' | 'gate'>,
   job: TakenJob,
 ): Promise<void> {
@@ -83,6 +85,7 @@ async function run(
   const { session, boot } = carried;
   const by = { claimId, session, boot, llmId, via: 'sse' } as const;
   const claimed = await claimTask(store, { taskId, poolKey, jobId }, by);
+  if (claimed === 'held') onHeld();
   if (isRefusal(claimed))
     return await refuse({ ...store, log: deps.log }, { job, llmId, poolKey, claimId }, claimed);
   const { epoch, body, head } = claimed;

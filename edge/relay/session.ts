@@ -42,6 +42,8 @@ export class RelaySession {
   #served: Promise<void> = Promise.resolve();
   #phase: Phase = 'open';
   #draining = false;
+  /** The server gives it nothing new, whatever it says of itself. */
+  #held = false;
   /** Asked to open another stream, because what was sent down this one did not arrive. */
   #doubted = false;
   /** By the clock's `elapsed()`: the last sign of life. */
@@ -106,13 +108,15 @@ export class RelaySession {
   }
 
   async #serve(rows: readonly LlmRow[]): Promise<void> {
+    this.#held = rows.some(({ hold }) => hold !== null);
     const served = rows.filter((row) => row.status !== 'inactive' || row.inactiveReason === 'backend_down');
     const isSame = (member: RelayMember, row: LlmRow): boolean =>
       member.llmId === row.id && member.poolKey === row.poolKey && member.group === groupOf(row);
     const dropped = this.#members.filter((member) => !served.some((row) => isSame(member, row)));
     this.prepare(served);
     const kept: RelayMember[] = [];
-    const context = { deps: this.#deps, carried: this.carried, claims: this.claims };
+    const onHeld = (): void => this.#try('held', () => this.serve());
+    const context = { deps: this.#deps, carried: this.carried, claims: this.claims, onHeld };
     const send = (frame: Frame, sent?: () => void): boolean => this.#send(frame, sent);
     for (const row of served) {
       const current = this.#members.find((member) => isSame(member, row));
@@ -301,7 +305,7 @@ export class RelaySession {
   }
 
   #announcedState(standing: RelayMember['standing']): MemberPresence['state'] {
-    if (this.#draining) return 'draining';
+    if (this.#draining || this.#held) return 'draining';
     if (this.#isSilent()) return 'down';
     return announcedStateOf(standing);
   }
@@ -313,6 +317,8 @@ export class RelaySession {
     for (const member of this.#members) member.standing = standings.get(member.name) ?? member.standing;
     this.#turnSwitches();
     if (state || members) this.#changed();
+    // That it is free again may not have been heard.
+    if (this.#held) this.#try('state', () => this.serve());
   }
 
   /** One and a half heartbeats: it is not given more to run until it is heard of. */
@@ -321,7 +327,8 @@ export class RelaySession {
   }
 
   #turnSwitches(): void {
-    const takes = this.#phase === 'open' && !this.#doubted && !this.#draining && !this.#isSilent();
+    const isQuiet = this.#draining || this.#held || this.#doubted;
+    const takes = this.#phase === 'open' && !isQuiet && !this.#isSilent();
     for (const member of this.#members)
       member.gate.set(takes && member.standing === 'serving' && !this.#deps.rests.isResting(member.llmId));
   }

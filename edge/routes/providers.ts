@@ -140,6 +140,7 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
     boot,
     heldBy,
     workerVersion: body.workerVersion ?? null,
+    host: body.host ?? null,
     saysInstance: body.instanceId !== undefined && body.saysInstance === true,
     transport: kind,
     redisHash,
@@ -156,6 +157,7 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
     llms,
     agents,
     transport: agreed,
+    hold,
   } = await registerSession(deps, registration, (write) => written({ ...deps, req }, what, write));
   const transport: Transport =
     agreed === 'redis' ? await deps.redisWorkers.transportOf({ sessionId, password }) : { kind: 'sse' };
@@ -166,6 +168,7 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
     agents: await agentsShown(deps, agents, body),
     warnings: [],
     transport,
+    hold,
   };
 }
 

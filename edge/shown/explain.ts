@@ -1,7 +1,7 @@
 import { can, type Actor } from '../../core/access.ts';
 import type { Candidate, ExplainView } from '../../core/task/explain.ts';
 import type { LiveLlm, LivePool } from '../../core/flow/alive/liveness.ts';
-import type { TaskOperation } from '../../core/llm.ts';
+import type { Hold, TaskOperation } from '../../core/llm.ts';
 import { unfitFor } from '../../core/member/fit.ts';
 import type { TaskView } from '../../core/task/task.ts';
 
@@ -14,6 +14,11 @@ const whyAway: Readonly<Record<string, string>> = {
   denied: 'It was put out of the pool.',
 };
 
+const whyHeld: Readonly<Record<Hold, string>> = {
+  paused: 'Its worker is paused here, and takes nothing new until it is resumed (mcpctl worker resume).',
+  draining: 'Its worker is drained here, and takes nothing new until it is resumed (mcpctl worker resume).',
+};
+
 /** How a member stands now, for who would ask it next. */
 function standing(member: LiveLlm): Verdict {
   const { status, inactiveReason, misconfigured, announced, row } = member;
@@ -24,6 +29,7 @@ function standing(member: LiveLlm): Verdict {
     const reason = whyAway[inactiveReason ?? ''] ?? 'It does not serve now.';
     return { verdict: 'away', reason };
   }
+  if (row.hold !== null) return { verdict: 'away', reason: whyHeld[row.hold] };
   if (announced.length === 0) {
     const who =
       row.kind === 'public'

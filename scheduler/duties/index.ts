@@ -7,6 +7,7 @@ import { createEpochDuty } from './epoch.ts';
 import { createExpireDuty } from './expire.ts';
 import { createForgetDuty } from './forget.ts';
 import { createHandBackDuty } from './hand-back.ts';
+import { createHoldDuty } from './hold.ts';
 import { createOrphansDuty } from './orphans.ts';
 import { createPruneDuty } from './prune.ts';
 import { createPruneAuditDuty } from './prune-audit.ts';
@@ -34,6 +35,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createWakeDuty,
     createSweepLlmsDuty,
     createDenyDuty,
+    createHoldDuty,
     createUnentitledDuty,
     createRedisUsersDuty,
     createPruneDuty,

@@ -232,6 +232,29 @@ const ofOthers: Readonly<Record<string, Write>> = {
     says: 'delete token ci',
   },
   'POST /llms/_provider-register': { call: publish, says: 'create session *' },
+  'POST /sessions/{id}/pause': {
+    first: publish,
+    call: (t) => t.ask(`POST /sessions/${t.made.session ?? ''}/pause`),
+    says: 'edit session *',
+  },
+  'POST /sessions/{id}/drain': {
+    first: publish,
+    call: (t) => t.ask(`POST /sessions/${t.made.session ?? ''}/drain`),
+    says: 'edit session *',
+  },
+  'POST /sessions/{id}/resume': {
+    first: async (t) => {
+      await publish(t);
+      await t.ask(`POST /sessions/${t.made.session ?? ''}/pause`);
+    },
+    call: (t) => t.ask(`POST /sessions/${t.made.session ?? ''}/resume`),
+    says: 'edit session *',
+  },
+  'DELETE /sessions/{id}': {
+    first: publish,
+    call: (t) => t.ask(`DELETE /sessions/${t.made.session ?? ''}`),
+    says: 'delete session *',
+  },
   'POST /llms/_provider-goodbye': {
     first: publish,
     call: (t) =>

@@ -70,6 +70,11 @@ const adminsThere = (role: Role, where: Where): Verdict =>
   isAdmin(role) && reaches(role, where) ? 'ok' : 403;
 const itsWorker = (role: Role, where: Where): Verdict => (isOwner(role) && reaches(role, where) ? 'ok' : 404);
 
+const ofWorkers = [
+  ...['GET', 'DELETE'].map((method) => `${method} /sessions/{id}`),
+  ...['pause', 'drain', 'resume'].map((call) => `POST /sessions/{id}/${call}`),
+];
+
 const hi = { messages: [{ role: 'user', content: 'hi' }] };
 const llm = ({ pool }: World) => ({
   type: 'openai',
@@ -79,6 +84,9 @@ const llm = ({ pool }: World) => ({
 });
 const session = ({ session: providerSessionId }: World) => ({ providerSessionId });
 const guest = () => ({ user: 'bob' });
+
+const later = () => ({ prefer: 'respond-async' });
+const ollama = (body: (world: World) => unknown): Rule => ({ of: whoReaches(403), body, headers: later });
 
 /** Each call of docs/openapi.json is here: one that is new fails until somebody has said who may. */
 const rules: Record<string, Rule> = {
@@ -92,11 +100,9 @@ const rules: Record<string, Rule> = {
   },
   'DELETE /llms/{name}': { of: owners(403) },
   'GET /llms/{name}/members': { of: whoReaches(404) },
-  'POST /llms/{name}/infer': {
-    of: whoReaches(403),
-    body: () => hi,
-    headers: () => ({ prefer: 'respond-async' }),
-  },
+  'POST /llms/{name}/infer': { of: whoReaches(403), body: () => hi, headers: later },
+  'GET /sessions': { of: everybody },
+  ...Object.fromEntries(ofWorkers.map((call) => [call, { of: owners(404) }])),
   'GET /pools': { of: everybody },
   'GET /pools/{key}': { of: whoReaches(404) },
   'POST /pools/{key}/allow': { of: owners(403), body: guest },
@@ -144,21 +150,9 @@ const rules: Record<string, Rule> = {
   'GET /api/ps': { of: everybody },
   // Nobody serves these llms, so there is no model to show to anybody.
   'POST /api/show': { of: () => 404, body: (w) => ({ model: w.llm }) },
-  'POST /api/chat': {
-    of: whoReaches(403),
-    body: (w) => ({ model: w.llm, ...hi }),
-    headers: () => ({ prefer: 'respond-async' }),
-  },
-  'POST /api/generate': {
-    of: whoReaches(403),
-    body: (w) => ({ model: w.llm, prompt: 'hi' }),
-    headers: () => ({ prefer: 'respond-async' }),
-  },
-  'POST /api/embed': {
-    of: whoReaches(403),
-    body: (w) => ({ model: w.llm, input: 'hi' }),
-    headers: () => ({ prefer: 'respond-async' }),
-  },
+  'POST /api/chat': ollama((w) => ({ model: w.llm, ...hi })),
+  'POST /api/generate': ollama((w) => ({ model: w.llm, prompt: 'hi' })),
+  'POST /api/embed': ollama((w) => ({ model: w.llm, input: 'hi' })),
   'POST /api/embeddings': {
     of: whoReaches(403),
     body: (w) => ({ model: w.llm, prompt: 'hi' }),
@@ -177,7 +171,6 @@ const rules: Record<string, Rule> = {
   ...threadRules(),
 };
 
-const later = () => ({ prefer: 'respond-async' });
 const chat = (w: World) => ({ model: w.llm, ...hi });
 const admins = (role: Role): Verdict => (role === 'root' ? 'ok' : 403);
 /** The calls of the doors that the document does not tell of: the same holds for them. */
@@ -263,7 +256,7 @@ describe('who may do what', function () {
     const task = await submitTask(t, { poolKey: where, llmName: where });
     const asked = { userId: t.ada.id, name: randomUUID(), pools: null, expiresInDays: null, createdBy: null };
     const { row } = await registry.tokens.create(asked);
-    return { llm: name, pool: where, task, session: sessionId, token: row.id, made: {} };
+    return { llm: name, pool: where, task, session: sessionId, token: row.id, made: { sessions: sessionId } };
   };
   /** One of each of these resources, ada's. */
   const withEach = async (w: World, definitions: readonly Definition[]): Promise<World> => {
@@ -303,7 +296,14 @@ describe('who may do what', function () {
     const made = w.made[path.split('/')[1] ?? ''];
     const ids: Record<string, string> = { name: made ?? w.llm, key: w.pool, n: '1', user: 'bob' };
     const id =
-      made ?? (path.startsWith('/tokens') ? w.token : path.startsWith('/v1/models') ? w.llm : w.task.id);
+      made ??
+      (path.startsWith('/sessions')
+        ? w.session
+        : path.startsWith('/tokens')
+          ? w.token
+          : path.startsWith('/v1/models')
+            ? w.llm
+            : w.task.id);
     const filled = path.replaceAll(/\{(\w+)\}/g, (_, param: string) => ids[param] ?? id);
     const rule = rules[call] ?? otherRules[call];
     const body = rule?.body?.(w);

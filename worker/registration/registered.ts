@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
+import { holdSchema } from '../../core/llm.ts';
 import { reasonOf } from '../../core/judge/parts/reason.ts';
 import { sessionIdSchema, transportSchema, type Registered } from '../../core/member/protocol.ts';
 import type { RegistrarPublishedProvider } from './offer.ts';
@@ -31,6 +32,7 @@ const answerSchema = z.looseObject({
   llms: list,
   agents: list,
   warnings: list,
+  hold: holdSchema.optional().catch(undefined),
   transport: z
     .union([transportSchema, foreignTransport])
     .nullish()

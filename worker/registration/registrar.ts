@@ -33,6 +33,8 @@ export interface RegistrarOptions {
   /** Random per process when not given: tells a restarted worker from a copied session file. */
   instanceId?: string;
   versions?: { worker: string; bullmq: string };
+  /** What people call this machine. */
+  host?: string;
   /** What this worker can take its tasks by; only sse when not given. */
   transports?: readonly string[];
   /** The way to the edge, e.g. through a proxy. */
@@ -189,7 +191,9 @@ export class VirtualLlmRegistrar {
     if (status < 200 || status > 299) {
       this.#sessionId = former; // what stood in its way may be another thing
       const refused = this.#refused(status, json);
-      if (refused.code === 'unauthenticated') this.#serveNoMore(refused.message);
+      const isRevoked = readRefusal(json).code === 'session_revoked';
+      const advice = isRevoked ? '' : ': run "mcpctl login" on this machine, then start it again';
+      if (refused.code === 'unauthenticated') this.#serveNoMore(refused.message, advice);
       if (readRefusal(json).code === 'session_in_use') {
         this.#options.onTaken?.();
         this.#own?.taken();
@@ -209,12 +213,18 @@ export class VirtualLlmRegistrar {
   }
 
   #send(providers: readonly object[]) {
-    const { versions, transports = this.#own ? ['sse'] : undefined, publishedAgents = [] } = this.#options;
+    const {
+      versions,
+      host,
+      transports = this.#own ? ['sse'] : undefined,
+      publishedAgents = [],
+    } = this.#options;
     return this.#edge.post('_provider-register', {
       ...(this.#sessionId === null ? {} : { providerSessionId: this.#sessionId }),
       instanceId: this.#instanceId,
       protocol: PROTOCOL,
       ...(versions ? { workerVersion: versions.worker, bullmqVersion: versions.bullmq } : {}),
+      ...(host === undefined ? {} : { host }),
       ...(transports ? { transports } : {}),
       ...(this.#edge.instance === this.#instanceId ? { saysInstance: true } : {}),
       ...(transports?.includes('redis') ? { redisUser: true } : {}),
@@ -258,10 +268,10 @@ export class VirtualLlmRegistrar {
   }
 
   /** It may not serve here: who serves stops, and one sentence says so. */
-  #serveNoMore(why: string): void {
+  #serveNoMore(why: string, advice: string): void {
     if (this.#refusal === why) return;
     this.#refusal = why;
-    this.#lastWhy = `${why} This worker serves nothing until it is let in again: run "mcpctl login" on this machine, then start it again.`;
+    this.#lastWhy = `${why} This worker serves nothing until it is let in again${advice}.`;
     this.#options.log.error(this.#lastWhy);
     this.#options.onRefused?.(why);
     void this.#own?.stop();

@@ -33,6 +33,8 @@ export interface RedisClaimDeps extends ExecuteDeps {
   eventKeepMs: number;
   running: RunningClaims;
   fetchBody: FetchBody;
+  /** The server holds the session, and this worker has not heard of it. */
+  onHeld: () => void;
 }
 
 interface Work {
@@ -69,12 +71,21 @@ export async function runJob(deps: RedisClaimDeps, work: Work): Promise<void> {
     const early = await job.claim;
     if (!early) return await claimLate(deps, work);
     const { claimId, answer } = early;
-    if (isRefusal(answer)) return await refuse(deps, { job, ...member, claimId }, answer);
+    if (isRefusal(answer)) return await notFor(deps, { job, ...member, claimId }, answer);
     await deps.running.overtake(taskId);
     await begin(deps, work, { claimId, ask: () => Promise.resolve(answer) });
   } catch (thrown) {
     deps.log.error({ taskId, err: thrown }, 'a run failed for a reason of ours');
   }
+}
+
+async function notFor(
+  deps: RedisClaimDeps,
+  refused: Parameters<typeof refuse>[1],
+  why: Refusal,
+): Promise<void> {
+  if (why === 'held') deps.onHeld();
+  await refuse(deps, refused, why);
 }
 
 async function claimLate(deps: RedisClaimDeps, work: Work): Promise<void> {
@@ -99,7 +110,7 @@ async function begin(
   const ended = deps.running.begin({ taskId, llmName: member.name, claimId, aborting });
   try {
     const answer = await ask();
-    if (isRefusal(answer)) return await refuse(deps, { job, ...member, claimId }, answer);
+    if (isRefusal(answer)) return await notFor(deps, { job, ...member, claimId }, answer);
     const { epoch, body, head } = answer;
     const port = portOf(deps, { ref: { taskId, poolKey: member.poolKey, claimId, epoch }, aborting });
     const { session } = deps;

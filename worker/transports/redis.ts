@@ -52,6 +52,8 @@ const ANNOUNCE_MS = 1_000;
 const CLOSE_WITHIN_MS = 3_000;
 /** Between two registrations of a session whose user Redis does not know. */
 const ASK_AGAIN_MS = 3_000;
+/** While it is held; it is told when it is free, and this is for a word that was lost. */
+const HELD_ASK_MS = 60_000;
 
 interface Serving extends ServedMember {
   consumer: Consumer;
@@ -80,6 +82,8 @@ export class RedisTransport implements Transport {
   #leaving = false;
   /** Closed while another process has the session: a copy of the session file, or the one that took its place. */
   readonly #mine = new Switch(true);
+  /** Closed while the server holds the session. */
+  readonly #free = new Switch(true);
   #askedAt = -Infinity;
   #retired = false;
   #announcing: NodeJS.Timeout | undefined;
@@ -96,7 +100,8 @@ export class RedisTransport implements Transport {
     this.#fetchers = new Fetchers({ redis: this.#redis, prefix: deps.namespace, log: deps.log });
     this.#trusted = new Trusted({ ...deps, redis: this.#redis, keys: this.#keys });
     this.#presence = createPresence({ redis: this.#redis, keys: this.#keys, leaseMs: deps.leaseMs });
-    this.#claims = { ...deps, redis: this.#redis, keys: this.#keys, running: this.#running };
+    const onHeld = (): void => this.#askAgain();
+    this.#claims = { ...deps, redis: this.#redis, keys: this.#keys, running: this.#running, onHeld };
   }
 
   /** @throws McpctlError `unavailable` or `invalid_config` when this Redis cannot be used. */
@@ -138,6 +143,10 @@ export class RedisTransport implements Transport {
       leave();
       void consumer.drain().then(() => consumer.stop());
     }
+  }
+
+  hold(isHeld: boolean): void {
+    this.#free.set(!isHeld);
   }
 
   /** While Redis is away this gives up after a second: what is announced each second catches up. */
@@ -221,7 +230,7 @@ export class RedisTransport implements Transport {
       keys: this.#keys,
       member,
       slots,
-      gate: bothOpen(bothOpen(gate, this.#mine), this.#trusted),
+      gate: bothOpen(bothOpen(gate, bothOpen(this.#mine, this.#free)), this.#trusted),
       claim: (fetched) => claimEarly(this.#claims, member, fetched),
       run: (job) => runJob(this.#claims, { member, gate, job }),
       clock: this.#deps.clock,
@@ -230,7 +239,8 @@ export class RedisTransport implements Transport {
   }
 
   #hear(heard: Heard): void {
-    if (heard.kind === 'resync') return; // a cancel that was missed shows in the next beat
+    // A cancel that was missed shows in the next beat; that it is free again, only when it asks.
+    if (heard.kind === 'resync') return void (this.#free.isOpen() || this.#askAgain());
     const message = parseControl(heard.text);
     if (!message) return;
     if (message.kind === 'cancel') this.#running.lose(message.taskId, message.claimId);
@@ -291,9 +301,11 @@ export class RedisTransport implements Transport {
     const { session, boot, leaseMs, log } = this.#deps;
     try {
       if (!(await this.#isMine())) return;
+      if (!this.#free.isOpen() && this.#deps.clock.elapsed() - this.#askedAt > HELD_ASK_MS) this.#askAgain();
       const announcing = this.#serving.map(({ member, slots, gate }) => {
         const running = this.#running.ofLlm(member.name);
-        const state = this.#leaving ? 'draining' : announcedStateOf(gate.state);
+        const isQuiet = this.#leaving || !this.#free.isOpen();
+        const state = isQuiet ? 'draining' : announcedStateOf(gate.state);
         const misconfigured = gate.trouble ?? undefined;
         const announcement = { sessionId: session, boot, slots: slots.size, running, state, misconfigured };
         return announce({ redis: this.#redis, keys: this.#keys, leaseMs }, { ...member, announcement });

@@ -85,6 +85,11 @@ export class SseTransport implements Transport {
     await this.#stream.open(FIRST_STREAM_MS);
   }
 
+  /** Its edge gives it nothing then, whatever it would take. */
+  hold(): void {
+    // Said to its edge again, it would outlive the hold.
+  }
+
   async announce(): Promise<void> {
     if (!this.#stream.isConnected()) return; // the hello of the next stream says it
     await atMost(ANNOUNCE_MS, this.#report.say());

@@ -23,6 +23,8 @@ export interface Transport extends Service {
   readonly kind: 'redis' | 'sse';
   /** Serves exactly these members from now on; what runs for others goes on to its end. */
   serve(members: readonly ServedMember[]): Promise<void>;
+  /** Whether the server says that nothing new is to be taken; what runs goes on. */
+  hold(isHeld: boolean): void;
   /** Tells everybody the state of the members as it is now. Never throws; bounded by a second or so. */
   announce(): Promise<void>;
   /** Takes nothing new from now on; resolves when what runs has ended, however long that takes. */

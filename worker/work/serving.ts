@@ -108,7 +108,11 @@ export class Serving {
     const { kind } = registered.transport;
     // Not its address: this worker has its own, and edges may know others.
     const as = JSON.stringify({ ...registered.transport, url: '', session: registered.providerSessionId });
-    if (this.#current?.as === as) return await this.#current.transport.serve(members);
+    const isHeld = (registered.hold ?? null) !== null;
+    if (this.#current?.as === as) {
+      this.#current.transport.hold(isHeld);
+      return await this.#current.transport.serve(members);
+    }
     const transport = this.#open(registered);
     this.#starting = transport;
     try {
@@ -129,6 +133,7 @@ export class Serving {
       this.#retire(former);
     }
     this.#current = { transport, as };
+    transport.hold(isHeld);
     await transport.serve(members);
   }
 

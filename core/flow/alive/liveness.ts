@@ -73,7 +73,12 @@ function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): L
   // Who has left says nothing of it any more.
   const misconfigured = isThere ? row.misconfigured : null;
   const own = presences.filter((member) => member.sessionId === session);
-  return { ...asSaid, misconfigured, servedBy: status === 'active' ? 1 : 0, announced: own };
+  return {
+    ...asSaid,
+    misconfigured,
+    servedBy: status === 'active' && row.hold === null ? 1 : 0,
+    announced: own,
+  };
 }
 
 /** What was said of the stream that carried it, unless another stream, or the worker itself, holds the session by now. */

@@ -19,8 +19,8 @@ export function mayReturn(pool: LivePool, pinId: string | null, excluded: readon
  * The row says active, and what the worker says of itself is believed at once: that it takes nothing, however young Redis
  * is. Its silence is held against it unless Redis has just lost everything.
  */
-function serves({ status, announced }: LiveLlm, fresh: boolean): boolean {
-  if (status !== 'active') return false;
+function serves({ row, status, announced }: LiveLlm, fresh: boolean): boolean {
+  if (status !== 'active' || row.hold !== null) return false;
   const seen = announced.filter(({ ageMs }) => ageMs < seenWithinMs);
   return seen.length === 0 ? fresh : seen.some(({ state }) => state === 'serving');
 }

@@ -23,7 +23,7 @@ export function sleepersIn(pool: LivePool, pinId: string | null, not: readonly s
 
 /** What a member announces comes first, its row follows within seconds. */
 function sleeperOf({ row, status, announced }: LiveLlm, fresh: boolean): Sleeper | null {
-  if (row.kind !== 'virtual' || status === 'inactive') return null;
+  if (row.kind !== 'virtual' || status === 'inactive' || row.hold !== null) return null;
   const seen = announced.find((a) => a.ageMs < seenWithinMs && a.sessionId === row.providerSessionId);
   const sleeps = status === 'hibernating' || seen?.state === 'asleep';
   const there = seen ? seen.state === 'asleep' || seen.state === 'serving' : fresh;

@@ -26,6 +26,8 @@ export async function refuse(
     return; // the job stays for the requeue to move
   }
   if (why === 'unfit') return job.pass();
+  // Whoever takes for it closes its gate; at the head of the queue it is the next one's.
+  if (why === 'held') return job.later(0);
   if (typeof why === 'string') {
     log.debug({ taskId, llmId, why }, 'a job was not for this member');
     return await job.complete();

@@ -71,6 +71,9 @@ const MOST_MEMBERS = 2_000;
 const MOST_SAID_BYTES = 8 * 1024;
 const membersSchema = z.tuple([z.unknown(), z.string()], z.string());
 
+/** In `denied:{P}`, of a member that is held; of one that was put out it is anything else. */
+const HELD = 'held';
+
 const memberField = (llmId: string, sessionId: string): string => `${llmId} ${sessionId}`;
 
 /** Missing, or younger than that: a missing key then proves nothing. One of the future is of a clock that was set back. */
@@ -85,8 +88,10 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
   const isFresh = (setAt: unknown, now: number, withinMs: number): boolean =>
     steps?.isBlind() === true || isYoung(setAt, now, withinMs);
 
+  const holding = createHolding({ redis, keys });
   return {
     ...createLeases({ redis, keys, leaseMs }),
+    ...holding,
     async sessions(ids) {
       const heard = steps?.read();
       const pipeline = redis.pipeline().time().get(keys.epoch);
@@ -108,11 +113,14 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
         const announcement = { sessionId, boot, slots, running: 0, state };
         await announce({ redis, keys, leaseMs }, { poolKey, llmId, announcement });
       });
-      const readmitted = members.map(({ poolKey, llmId }) => {
-        const { denied } = keys.pool(poolKey);
-        return mending(redis, [denied], () => redis.hdel(denied, memberField(llmId, sessionId)));
-      });
-      await orUnavailable(Promise.all([...announced, ...readmitted]));
+      const held = members.filter(({ isHeld = false }) => isHeld);
+      const readmitted = members
+        .filter(({ isHeld = false }) => !isHeld)
+        .map(({ poolKey, llmId }) => {
+          const { denied } = keys.pool(poolKey);
+          return mending(redis, [denied], () => redis.hdel(denied, memberField(llmId, sessionId)));
+        });
+      await orUnavailable(Promise.all([...announced, ...readmitted, holding.setHeld(sessionId, held, true)]));
     },
     async deny(sessionId, members) {
       const pipeline = redis.pipeline();
@@ -135,6 +143,36 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
       // Whoever is there says so each second or two, whatever Redis has forgotten.
       const fresh = isFresh(epoch === '' ? null : epoch, now, seenWithinMs);
       return { fresh, ...parseMembers(flat, now, leaseMs) };
+    },
+  };
+}
+
+/** Who is held, beside who was put out. */
+function createHolding({
+  redis,
+  keys,
+}: Pick<PresenceDeps, 'redis' | 'keys'>): Pick<Presence, 'keepHeld' | 'setHeld'> {
+  const setHeld: Presence['setHeld'] = async (sessionId, members, isHeld) => {
+    const each = members.map(async ({ poolKey, llmId }) => {
+      const { denied } = keys.pool(poolKey);
+      const field = memberField(llmId, sessionId);
+      await mending(redis, [denied], () =>
+        isHeld ? redis.hset(denied, field, HELD) : redis.hdel(denied, field),
+      );
+      if (isHeld) await redis.pexpire(denied, DENIED_MS);
+    });
+    await orUnavailable(Promise.all(each));
+  };
+  return {
+    setHeld,
+    async keepHeld(poolKey, members) {
+      const fields = members.map(({ llmId, sessionId }) => memberField(llmId, sessionId));
+      const call = { keys: [keys.pool(poolKey).denied], args: [DENIED_MS, MOST_MEMBERS, ...fields] };
+      const changed = z.array(z.string()).parse(await orUnavailable(runScript(redis, 'held', call)));
+      return changed.map((field) => {
+        const [llmId = '', sessionId = ''] = field.split(' ');
+        return { llmId, sessionId };
+      });
     },
   };
 }

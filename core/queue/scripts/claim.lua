@@ -8,6 +8,7 @@
            {'closed'} ended, closed or handed back · {'taken'} ·
            {'unfit'} this llm cannot do it, or was put out (denied:{P}) · {'excluded', how often such a member met it} it failed it before, or
            leaves it to others for a moment ·
+           {'held'} its session is to take nothing new (denied:{P}) ·
            {'none'} no job has that token
   Callers  worker, relay ]]
 local fence, input, task, job = KEYS[2], KEYS[3], ARGV[7], ARGV[8]
@@ -29,7 +30,9 @@ if m[3] ~= '' and m[3] ~= ARGV[1] then return { 'taken' } end
 if m[4] ~= job then return { 'stale' } end
 if m[6] and string.find(m[6], ARGV[4], 1, true) then return { 'unfit' } end
 local denied = string.gsub(KEYS[1], 'run:{', 'denied:{') -- in the slot of the other keys
-if redis.call('HEXISTS', denied, ARGV[4] .. ' ' .. ARGV[2]) == 1 then return { 'unfit' } end
+local out = redis.call('HGET', denied, ARGV[4] .. ' ' .. ARGV[2])
+if out == 'held' and m[3] == '' then return { 'held' } end
+if out and out ~= 'held' then return { 'unfit' } end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local spares = m[7] and string.find(m[7], ARGV[4], 1, true) and now < (tonumber(string.match(m[7], '^%d+')) or 0)

@@ -38,11 +38,12 @@ const FENCE_MS = 10 * 60_000;
 
 /**
  * Why a member may not have a task: `absent` (the fence is gone: the reconciler brings the task again), `closed`, `taken`,
- * `stale` (an old job), `unfit` (it cannot do it: pass it on); how often a member that had failed it met it; or, as it was
+ * `stale` (an old job), `unfit` (it cannot do it: pass it on), `held` (its
+ * session is to take nothing new); how often a member that had failed it met it; or, as it was
  * claimed but what it says is of another release or no task at all, the epoch in which it is to be let go of again.
  */
 export type Refusal =
-  'absent' | 'closed' | 'taken' | 'stale' | 'unfit' | { met: number } | { unreadable: number };
+  'absent' | 'closed' | 'taken' | 'stale' | 'unfit' | 'held' | { met: number } | { unreadable: number };
 
 export const isRefusal = (answer: Claimed | Refusal): answer is Refusal =>
   typeof answer === 'string' || 'met' in answer || 'unreadable' in answer;
@@ -103,6 +104,7 @@ function readClaim([kind, epoch, body, head, bytes = '']: readonly string[]): Cl
     case 'taken':
     case 'stale':
     case 'unfit':
+    case 'held':
       return kind;
     case undefined:
     default:

@@ -34,6 +34,7 @@ import * as turnsOfTools from '../migrations/0039-turns-of-tools.ts';
 import * as agentPublishers from '../migrations/0040-agent-publishers.ts';
 import * as declared from '../migrations/0041-declared.ts';
 import * as longThreads from '../migrations/0042-long-threads.ts';
+import * as sessionHolds from '../migrations/0043-session-holds.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -83,6 +84,7 @@ const migrations: readonly Named[] = [
   named('0040-agent-publishers', agentPublishers),
   named('0041-declared', declared),
   named('0042-long-threads', longThreads),
+  named('0043-session-holds', sessionHolds),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

@@ -110,7 +110,7 @@ export async function checkSessions(
   if ((await countOf(trx, count, { userId })) <= maxUserSessions) return;
   await trx.raw(
     `delete from sessions where id in (
-       select id from sessions s where owner_id = :userId and id <> :sessionId
+       select id from sessions s where owner_id = :userId and id <> :sessionId and revoked_at is null
          and (left_at is not null or last_heartbeat_at < now() - :leaseMs * interval '1 millisecond')
          and not exists (select 1 from llms where llms.provider_session_id = s.id)
          and (left_at is not null or not exists (select 1 from agent_publishers p where p.session_id = s.id))

@@ -28,6 +28,8 @@ export interface Denials {
   denyUnentitledOf(sessionIds: readonly string[]): Promise<Denied[]>;
   /** The same for rows that somebody who may says are to go: all of a user's in a pool, or one llm. */
   denyRows(which: { poolKey: string; ownerId: string } | { llmId: string }): Promise<Denied[]>;
+  /** What was denied of one session, however long ago. */
+  deniedOf(sessionId: string): Promise<Denied[]>;
   /** What was denied within so many milliseconds, for whoever finishes what another process began. */
   deniedWithin(ms: number): Promise<Denied[]>;
   /** Which of these tokens may still be used, and for which pools (null = every pool). */
@@ -143,6 +145,7 @@ export function createDenials(connection: Connection): Denials {
         );
         return rows;
       }),
+    deniedOf: (sessionId) => readDenied(db, 's.id = :sessionId', { sessionId }),
     deniedWithin: (ms) => readDenied(db, `l.inactive_since > now() - :ms * interval '1 millisecond'`, { ms }),
     async goodTokens(ids) {
       const { rows } = await db.raw<{ rows: { id: string; pools: string[] | null }[] }>(

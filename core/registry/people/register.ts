@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { McpctlError } from '../../errors.ts';
-import type { LlmRow } from '../../llm.ts';
+import { holdSchema, type Hold, type LlmRow } from '../../llm.ts';
 import { poolKeyOf } from '../../names.ts';
 import type { ProviderOffer } from '../../member/protocol.ts';
 import { HeldAgents, type AgentsOffered, type PublishedAgent } from '../agents/publish.ts';
@@ -21,6 +21,8 @@ export interface Registration {
   /** Null for workers that know none. */
   instanceId: string | null;
   workerVersion: string | null;
+  /** As the worker calls its machine. */
+  host?: string | null;
   /** Each of its calls will say `instanceId`. */
   saysInstance?: boolean;
   transport: 'redis' | 'sse';
@@ -49,13 +51,23 @@ export interface Published {
   leftPools: string[];
   /** Redis only where every llm of the session's pools is its owner's (redis-users.ts). */
   transport: 'redis' | 'sse';
+  /** What the server says of the session. */
+  hold: Hold | null;
 }
+
+type Holding = Registration & Pick<HeldSession, 'hold'>;
 
 interface HeldSession {
   isNew: boolean;
   /** It has published some, which only its own registers write. */
   hasAgents: boolean;
+  /** What was said of it stays, whichever process of it registers. */
+  hold: Hold | null;
+  isRevoked: boolean;
 }
+
+const revoked =
+  'This worker was revoked at the server. To publish from this machine again, stop it, delete its file provider-session, and start it.';
 
 /** The session's own row, made when new, locked until the end: two registers of one session go in turn. */
 async function holdSession(trx: Knex.Transaction, r: Registration): Promise<HeldSession> {
@@ -66,6 +78,7 @@ async function holdSession(trx: Knex.Transaction, r: Registration): Promise<Held
       tokenId: r.by.tokenId,
       instanceId: r.instanceId,
       workerVersion: r.workerVersion,
+      host: r.host ?? null,
       saysInstance: r.saysInstance ?? false,
       transport: r.transport,
       lastHeartbeatAt: trx.fn.now(),
@@ -76,6 +89,7 @@ async function holdSession(trx: Knex.Transaction, r: Registration): Promise<Held
       'tokenId',
       'instanceId',
       'workerVersion',
+      'host',
       'saysInstance',
       'transport',
       'lastHeartbeatAt',
@@ -84,12 +98,13 @@ async function holdSession(trx: Knex.Transaction, r: Registration): Promise<Held
     .where('sessions.ownerId', r.by.userId)
     .returning<HeldSession[]>(
       trx.raw(
-        `(xmax = 0) as is_new, exists (select 1 from agent_publishers where session_id = sessions.id) as has_agents`,
+        `(xmax = 0) as is_new, hold, revoked_at is not null as is_revoked, exists (select 1 from agent_publishers where session_id = sessions.id) as has_agents`,
       ),
     );
   const [session] = sessions;
   if (!session) throw new McpctlError('session_not_found');
-  return session;
+  if (session.isRevoked) throw new McpctlError('session_revoked', revoked);
+  return { ...session, hold: holdSchema.parse(session.hold) };
 }
 
 /** Of a long list only how many. */
@@ -154,7 +169,7 @@ const columnsOf = (offer: ProviderOffer) => ({
 
 const liveColumns = (
   trx: Knex.Transaction,
-  r: Registration,
+  r: Holding,
   { initialStatus: status, misconfigured }: ProviderOffer,
 ) => ({
   status,
@@ -168,6 +183,7 @@ const liveColumns = (
   lastStatus: null,
   lastReason: null,
   providerSessionId: r.sessionId,
+  hold: r.hold,
   lastHeartbeatAt: trx.fn.now(),
 });
 
@@ -197,7 +213,7 @@ function needApart({ providers, agents = noAgents }: Registration): void {
     );
 }
 
-async function insertNew(trx: Knex.Transaction, r: Registration, offers: ProviderOffer[]): Promise<LlmRow[]> {
+async function insertNew(trx: Knex.Transaction, r: Holding, offers: ProviderOffer[]): Promise<LlmRow[]> {
   if (offers.length === 0) return [];
   const rows = offers.map((offer) => ({
     id: v7(),
@@ -218,7 +234,7 @@ async function insertNew(trx: Knex.Transaction, r: Registration, offers: Provide
 /** One statement for all of which the same is written: a worker that comes back says of most of its llms nothing new. */
 async function revive(
   trx: Knex.Transaction,
-  r: Registration,
+  r: Holding,
   pairs: readonly { row: LlmRow; offer: ProviderOffer }[],
 ): Promise<LlmRow[]> {
   const writes = new Map<string, { ids: string[]; columns: object }>();
@@ -279,7 +295,7 @@ async function transportOf(
 /**
  * Publishes all providers and agents of a session, or none (docs/spec.md §3). Locks are always taken in this order, each sorted:
  * user, session, agents, llm rows, owners of names, pools, names; so registers never deadlock, and one that loses a race runs again.
- * @throws McpctlError `name_taken`, `name_reserved`, `pool_not_yours`, `quota_exceeded`, `session_not_found`; nothing has changed then.
+ * @throws McpctlError `name_taken`, `name_reserved`, `pool_not_yours`, `quota_exceeded`, `session_not_found`, `session_revoked`; nothing has changed then.
  */
 export function register(
   { transaction }: Connection,
@@ -288,7 +304,7 @@ export function register(
 ): Promise<Published> {
   return transaction(async (trx) => {
     const user = await lockUser(trx, r.by.userId);
-    const { isNew, hasAgents } = await holdSession(trx, r);
+    const { isNew, hasAgents, hold } = await holdSession(trx, r);
     await needGoodToken(trx, r);
     await checkSessions(trx, user, { sessionId: r.sessionId, limits });
     const names = r.providers.map((offer) => offer.name);
@@ -317,7 +333,10 @@ export function register(
     needApart(r);
     const entries = [...entriesOf(r.providers, byName), ...heldAgents.entries];
     await enterNames(trx, entries, { by: r.by, ownerId: r.by.userId });
-    const llms = [...(await insertNew(trx, r, fresh)), ...(await revive(trx, r, pairs))];
+    const llms = [
+      ...(await insertNew(trx, { ...r, hold }, fresh)),
+      ...(await revive(trx, { ...r, hold }, pairs)),
+    ];
     const named = new Set(names);
     const dropped = rows.filter((row) => !named.has(row.name));
     const unpublished = await unpublish(trx, dropped);
@@ -334,6 +353,6 @@ export function register(
     if (isNew || isBack || hasNewAgents || fresh.length > 0 || unpublished.length > 0)
       await recordPublished(trx, r, { llms: names, agents: agents.map(({ name }) => name) });
     llms.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
-    return { llms, agents, unpublished, leftPools, transport };
+    return { llms, agents, unpublished, leftPools, transport, hold };
   });
 }

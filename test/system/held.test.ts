@@ -1,0 +1,60 @@
+import { expect } from 'chai';
+import type { SessionView } from '../../core/member/session.ts';
+import { chats } from '../support/backend.ts';
+import { onEachTransport } from '../support/each-transport.ts';
+import { startSystem, until, type System } from '../support/system.ts';
+
+onEachTransport('a worker that the server holds', function (transport) {
+  this.timeout(60_000);
+  let s: System;
+  before(async () => {
+    s = await startSystem({}, { transport });
+  });
+  after(() => s.close());
+
+  const later = async (pool: string): Promise<string> => {
+    const body = { llm: pool, request: { messages: [{ role: 'user', content: 'hi' }] } };
+    return ((await (await s.call('POST', '/api/v1/tasks', { body })).json()) as { id: string }).id;
+  };
+  const workers = async (): Promise<SessionView[]> =>
+    ((await (await s.call('GET', '/api/v1/sessions')).json()) as { items: SessionView[] }).items;
+  const say = async (call: string, id: string): Promise<SessionView> =>
+    (await (await s.call('POST', `/api/v1/sessions/${id}/${call}`)).json()) as SessionView;
+
+  it('finishes what it runs, and takes nothing more, killed and started anew as well, until it is resumed', async () => {
+    const offers = [{ name: 'held', maxConcurrency: 2, backend: s.backend }];
+    const worker = await s.startWorker(offers);
+    s.backend.reply(chats(['done'], { paced: true }));
+    const running = await later('held');
+    await s.backend.next('request');
+    const [seen] = await workers();
+    if (!seen) return expect.fail('no worker');
+    expect(seen).to.include({ transport, state: 'live' });
+    expect(seen.host).to.be.a('string');
+    await say('drain', seen.id);
+    const waiting = await later('held');
+    s.backend.release();
+    const ended = await until(
+      () => s.task(running),
+      ({ status }) => status === 'completed',
+    );
+    expect(ended.attempts).to.equal(0);
+    await until(
+      async () => (await workers())[0],
+      (view) => view?.state === 'drained',
+    );
+    await worker.kill('SIGKILL');
+    await s.startWorker(offers, { home: worker.home });
+    await until(
+      async () => (await workers())[0],
+      (view) => view?.llms[0]?.state === 'draining' && view.state === 'drained',
+    );
+    expect((await s.task(waiting)).status).to.equal('pending');
+    expect(await say('resume', seen.id)).to.include({ hold: null });
+    s.backend.release();
+    await until(
+      () => s.task(waiting),
+      ({ status }) => status === 'completed',
+    );
+  });
+});
