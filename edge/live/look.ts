@@ -48,6 +48,7 @@ async function lookAtPools({ registry, liveness, queue }: LookDeps): Promise<See
     const { running = 0, pending = 0 } = counts.get(key) ?? {};
     const each = members.map(({ row, status, misconfigured, announced }) => [
       row.name,
+      row.hold,
       status,
       misconfigured,
       announced.map((one) => [one.slots, one.running, one.state]),

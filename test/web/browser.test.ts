@@ -181,6 +181,46 @@ describe('the page in a browser', function () {
     await page.front();
   });
 
+  it('shows workers, adds one by commands, and drains and resumes one where all see it', async () => {
+    await go('/workers', /Heard/);
+    await sound('workers-1280');
+    await press('Add a worker');
+    await page.until(says(/mcplocal run/));
+    await sound('add-worker-1280');
+    expect(await page.text()).to.contain(`mcpctl login --server ${t.url} --with-token`);
+    await type('dialog input', 'desk-two');
+    await press('Make its token');
+    await page.until(says(/shown this once/));
+    const made = String(await page.evaluate(`document.querySelector('dialog code').innerText`));
+    const body = { protocol: 1, transports: ['sse'], host: hostile.slice(0, 60), providers: [] };
+    const call = await t.call('POST', '/api/v1/llms/_provider-register', { token: made, body });
+    expect(call.status).to.equal(201);
+    await press('Close');
+    expect(await page.evaluate('document.documentElement.outerHTML')).not.to.include(made);
+    await page.evaluate(`document.querySelector('tbody a').click()`);
+    await page.until(says(/What it publishes|It publishes no llm/));
+    const one = (await (await t.call('GET', '/api/v1/sessions')).json()) as {
+      items: { id: string; llms: unknown[] }[];
+    };
+    const id = one.items.find(({ llms }) => llms.length > 0)?.id ?? '';
+    await go(`/workers/${id}`, /Heard/);
+    await press('Drain');
+    await page.until(says(/drained/));
+    await sound('worker-1280');
+    await go('/llms/desk', /is drained here/);
+    await go(`/workers/${id}`, /drained/);
+    await press('Resume');
+    await page.until(says(/live\nSlots|live/));
+    await page.until(
+      `![...document.querySelectorAll('button')].some((b) => b.innerText.trim() === 'Resume')`,
+    );
+    expect(((await (await t.call('GET', `/api/v1/sessions/${id}`)).json()) as { hold: null }).hold).to.equal(
+      null,
+    );
+    await go('/audit?resource=session&verb=edit', /hold: /);
+    await sound('audit-1280');
+  });
+
   it('makes a token that is shown once, and revokes it', async () => {
     await go('/r/tokens', /New token/);
     await press('New token');
@@ -236,6 +276,10 @@ const screens: readonly [string, RegExp][] = [
   ['tasks', /Tokens|Llm/],
   ['tasks?status=error', /No task fits/],
   ['playground?llm=house', /Message/],
+  ['workers', /Heard/],
+  ['workers?state=gone', /None of the workers/],
+  ['audit', /Outcome/],
+  ['audit?name=nobody', /No event is like that/],
   ['usage', /Tokens out|No task/],
   ['r/tokens', /bootstrap/],
   ['r/agents', /helper/],

@@ -5,6 +5,8 @@ import { Overview } from './overview.tsx';
 import { Playground } from './playground.tsx';
 import { Resources } from './resources.tsx';
 import { Usage } from './usage.tsx';
+import { Worker, Workers } from './workers.tsx';
+import { Audit } from './audit.tsx';
 import { Pool, Pools } from './pools.tsx';
 import { Task } from './task.tsx';
 import { Tasks } from './tasks.tsx';
@@ -25,6 +27,8 @@ export const sections: readonly Section[] = [
   { path: '/llms', name: 'Llms', isOffered: () => may('view', 'llm') },
   { path: '/tasks', name: 'Tasks', isOffered: () => may('view', 'task') },
   { path: '/playground', name: 'Playground', isOffered: () => may('run', 'pool') || may('run', 'llm') },
+  { path: '/workers', name: 'Workers', isOffered: () => may('view', 'session') || may('create', 'session') },
+  { path: '/audit', name: 'Audit', isOffered: () => may('view', 'audit') },
   { path: '/usage', name: 'Usage', isOffered: () => may('view', 'task') },
 ];
 
@@ -49,6 +53,9 @@ const screens: readonly [RegExp, ComponentType][] = [
   [/^\/tasks\/?$/, Tasks],
   [/^\/tasks\/[^/]+$/, Task],
   [/^\/playground\/?$/, Playground],
+  [/^\/workers\/?$/, Workers],
+  [/^\/workers\/[^/]+$/, Worker],
+  [/^\/audit\/?$/, Audit],
   [/^\/usage\/?$/, Usage],
   [/^\/r\//, Resources],
 ];

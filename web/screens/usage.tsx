@@ -3,7 +3,8 @@ import { useLoad } from '../net/load.ts';
 import { Empty, Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
-import { go, query, withQuery } from '../state/router.ts';
+import { query } from '../state/router.ts';
+import { Chosen } from '../shown/filters.tsx';
 
 const ways = ['user', 'token', 'llm', 'pool'];
 const spans: readonly [string, string][] = [
@@ -12,35 +13,6 @@ const spans: readonly [string, string][] = [
   ['168', 'week'],
 ];
 
-function Choice({
-  name,
-  label,
-  options,
-  value,
-}: {
-  name: string;
-  label: string;
-  options: readonly (readonly [string, string])[];
-  value: string;
-}) {
-  return (
-    <label>
-      {label}
-      <select
-        data-filter
-        value={value}
-        onChange={({ currentTarget }) => go(withQuery({ [name]: currentTarget.value }), 'replace')}
-      >
-        {options.map(([key, text]) => (
-          <option key={key} value={key}>
-            {text}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
-}
-
 export function Usage() {
   const by = query.value.get('by') ?? 'user';
   const hours = query.value.get('hours') ?? '24';
@@ -48,8 +20,8 @@ export function Usage() {
   return (
     <Screen title="Usage" command={`mcpctl api GET '/usage?by=${by}&hours=${hours}'`}>
       <div class="filters">
-        <Choice name="by" label="By" options={ways.map((way) => [way, way] as const)} value={by} />
-        <Choice name="hours" label="Of the last" options={spans} value={hours} />
+        <Chosen name="by" label="By" options={ways.map((way) => [way, way] as const)} value={by} />
+        <Chosen name="hours" label="Of the last" options={spans} value={hours} />
       </div>
       <Loaded of={used}>
         {({ items }) =>

@@ -14,7 +14,7 @@ export async function readCatalogue(): Promise<void> {
 }
 
 /** Those with screens of their own. */
-const own: ReadonlySet<string> = new Set(['llms', 'pools', 'tasks']);
+const own: ReadonlySet<string> = new Set(['llms', 'pools', 'tasks', 'sessions', 'audit']);
 
 export const listedKinds = (): readonly CatalogueEntry[] =>
   catalogue.value.filter(({ plural, calls }) => calls.includes('list') && !own.has(plural));

@@ -1,0 +1,131 @@
+import type { AuditView } from '../../core/audit/query.ts';
+import { Empty, Loaded } from '../parts/loaded.tsx';
+import { Screen } from '../parts/page.tsx';
+import { PageButtons, useList } from '../parts/paging.tsx';
+import { Table } from '../parts/table.tsx';
+import { Age } from '../parts/time.tsx';
+import { Chosen, ClearFilters, Typed } from '../shown/filters.tsx';
+import { Status } from '../shown/status.tsx';
+import { query } from '../state/router.ts';
+import { may } from '../state/session.ts';
+
+const filters = ['actor', 'verb', 'resource', 'name', 'outcome', 'since'];
+const verbs = ['create', 'edit', 'delete', 'run', 'view', 'reveal', 'impersonate', 'backup', 'restore'];
+
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
+
+/** One field, with what it was and is where that may be told. */
+function changeOf({ field, from, to, masked }: AuditView['changes'][number]): string {
+  if (masked) return `${field} (not told)`;
+  if (to === undefined && from === undefined) return field;
+  return `${field}: ${from === undefined ? '' : `${textOf(from)} → `}${textOf(to ?? null)}`;
+}
+
+function Rows({ rows }: { rows: readonly AuditView[] }) {
+  return (
+    <Table
+      caption="Audit"
+      rows={rows}
+      keyOf={({ id }) => id}
+      columns={[
+        { head: 'When', cell: ({ at }) => <Age at={at} /> },
+        {
+          head: 'Who',
+          cell: ({ actor, as, token }) => (
+            <>
+              {actor ?? 'somebody'}
+              {as !== null && ` as ${as}`}
+              {token !== null && <span class="quiet"> / {token}</span>}
+            </>
+          ),
+        },
+        { head: 'Did', cell: ({ verb, dryRun }) => `${verb}${dryRun ? ' (dry run)' : ''}` },
+        { head: 'To', cell: ({ resource, name }) => `${resource}${name === null ? '' : `/${name}`}` },
+        {
+          head: 'Outcome',
+          cell: ({ outcome, count }) => (
+            <>
+              <Status of={outcome} />
+              {count > 1 && ` × ${String(count)}`}
+            </>
+          ),
+        },
+        { head: 'Changed', wide: true, cell: ({ changes }) => changes.map(changeOf).join('; ') || '–' },
+        { head: 'From', wide: true, cell: ({ ip }) => ip ?? '–' },
+        { head: 'Request', wide: true, cell: ({ requestId }) => requestId ?? '–' },
+      ]}
+    />
+  );
+}
+
+function Filters() {
+  const options = verbs.map((verb) => [verb, verb] as const);
+  return (
+    <div class="filters">
+      <Typed name="actor" label="Who" />
+      <Chosen
+        name="verb"
+        label="Did"
+        options={[['', 'anything'], ...options]}
+        value={query.value.get('verb') ?? ''}
+      />
+      <Typed name="resource" label="To what kind" />
+      <Typed name="name" label="Called, or its id" />
+      <Typed name="outcome" label="Outcome (ok, or a code)" />
+      <Typed name="since" label="Since (2026-11-29T12:00:00Z)" />
+    </div>
+  );
+}
+
+/** What was written and refused; whoever may not see all sees what they did, and what was done to theirs. */
+export function Audit() {
+  const { page, paging } = useList<AuditView>('/audit', { filters });
+  const isFiltered = filters.some((name) => query.value.get(name) !== null);
+  const words = filters.flatMap((name) => {
+    const value = query.value.get(name);
+    return value === null ? [] : [`--${name} ${value}`];
+  });
+  if (!may('view', 'audit'))
+    return (
+      <Screen title="Audit">
+        <Empty why="Your token may not see the audit.">
+          <p>
+            One of the preset manage or full may: <code>mcpctl token create NAME --preset manage</code>.
+          </p>
+        </Empty>
+      </Screen>
+    );
+  return (
+    <Screen
+      title="Audit"
+      command={['mcpctl get audit', ...words].join(' ')}
+      actions={
+        <button type="button" onClick={page.again}>
+          Look again
+        </button>
+      }
+    >
+      <Filters />
+      <Loaded of={page}>
+        {({ items, next }) => (
+          <>
+            {items.length > 0 ? (
+              <Rows rows={items} />
+            ) : isFiltered ? (
+              <Empty why="No event is like that.">
+                <ClearFilters names={filters} />
+              </Empty>
+            ) : (
+              <Empty why="Nothing was written yet that you may see: what you do, and what is done to yours, will stand here.">
+                <p>
+                  <a href="/ui/r/tokens">Make a token</a>, and it is the first.
+                </p>
+              </Empty>
+            )}
+            <PageButtons paging={paging} next={next} />
+          </>
+        )}
+      </Loaded>
+    </Screen>
+  );
+}
