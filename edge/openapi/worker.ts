@@ -130,7 +130,7 @@ export const workerOperations: readonly Operation[] = [
 
 const Session = sessionViewSchema.meta({ id: 'Session' });
 
-const held = (call: string, summary: string, about: string): Operation => ({
+const holding = (call: string, summary: string, about: string): Operation => ({
   call: `POST /sessions/{id}/${call}`,
   ...{ tag: 'sessions', summary, about },
   status: 200,
@@ -158,17 +158,17 @@ export const sessionOperations: readonly Operation[] = [
     answer: Session,
     errors: ['worker_not_found'],
   },
-  held(
+  holding(
     'pause',
     'Give a worker nothing new',
     'What it runs goes on. It lasts until it is resumed, whatever connects.',
   ),
-  held(
+  holding(
     'drain',
     'Give a worker nothing new, until nothing of it runs',
     'As pause; its state is `draining`, and `drained` once nothing of it runs: then its machine may be switched off.',
   ),
-  held('resume', 'End a pause, or a drain', 'It takes tasks again at once.'),
+  holding('resume', 'End a pause, or a drain', 'It takes tasks again at once.'),
   {
     call: 'DELETE /sessions/{id}',
     tag: 'sessions',

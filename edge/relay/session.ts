@@ -43,7 +43,7 @@ export class RelaySession {
   #phase: Phase = 'open';
   #draining = false;
   /** The server gives it nothing new, whatever it says of itself. */
-  #held = false;
+  #isHeld = false;
   /** Asked to open another stream, because what was sent down this one did not arrive. */
   #doubted = false;
   /** By the clock's `elapsed()`: the last sign of life. */
@@ -108,7 +108,7 @@ export class RelaySession {
   }
 
   async #serve(rows: readonly LlmRow[]): Promise<void> {
-    this.#held = rows.some(({ hold }) => hold !== null);
+    this.#isHeld = rows.some(({ hold }) => hold !== null);
     const served = rows.filter((row) => row.status !== 'inactive' || row.inactiveReason === 'backend_down');
     const isSame = (member: RelayMember, row: LlmRow): boolean =>
       member.llmId === row.id && member.poolKey === row.poolKey && member.group === groupOf(row);
@@ -305,7 +305,7 @@ export class RelaySession {
   }
 
   #announcedState(standing: RelayMember['standing']): MemberPresence['state'] {
-    if (this.#draining || this.#held) return 'draining';
+    if (this.#draining || this.#isHeld) return 'draining';
     if (this.#isSilent()) return 'down';
     return announcedStateOf(standing);
   }
@@ -318,7 +318,7 @@ export class RelaySession {
     this.#turnSwitches();
     if (state || members) this.#changed();
     // That it is free again may not have been heard.
-    if (this.#held) this.#try('state', () => this.serve());
+    if (this.#isHeld) this.#try('state', () => this.serve());
   }
 
   /** One and a half heartbeats: it is not given more to run until it is heard of. */
@@ -327,7 +327,7 @@ export class RelaySession {
   }
 
   #turnSwitches(): void {
-    const isQuiet = this.#draining || this.#held || this.#doubted;
+    const isQuiet = this.#draining || this.#isHeld || this.#doubted;
     const takes = this.#phase === 'open' && !isQuiet && !this.#isSilent();
     for (const member of this.#members)
       member.gate.set(takes && member.standing === 'serving' && !this.#deps.rests.isResting(member.llmId));

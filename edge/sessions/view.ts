@@ -30,8 +30,8 @@ function viewOf(
   const { id, host, hold, heldBy } = row;
   const announced = llms.flatMap((llm) => llm.announced);
   const running = runningOf(announced);
-  const said = announced.map(({ ageMs }) => how.now - ageMs);
-  const lastBeat = Math.max(Math.min(row.lastHeartbeatAt.getTime(), how.now), ...said);
+  const beats = announced.map(({ ageMs }) => how.now - ageMs);
+  const lastBeat = Math.max(Math.min(row.lastHeartbeatAt.getTime(), how.now), ...beats);
   return {
     ...{ id, host, hold, heldBy, running },
     name: host ?? id.slice(0, 8),

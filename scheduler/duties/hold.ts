@@ -32,7 +32,7 @@ export function createHoldDuty({ registry, queue, flow, clock, log }: DutyDeps):
     name: 'hold',
     everyMs: EVERY_MS,
     async run(signal) {
-      const members = await registry.workers.held();
+      const members = await registry.workers.heldMembers();
       byPool = new Map();
       for (const member of members)
         byPool.set(member.poolKey, [...(byPool.get(member.poolKey) ?? []), member]);

@@ -74,6 +74,15 @@ describe('what the OpenAPI document says of answers', function () {
   };
 
   /** Of the agent `reviewer`. */
+  const workersFit = async (body: object): Promise<void> => {
+    const { json } = await fits('POST /llms/_provider-register', '/llms/_provider-register', { body });
+    const at = `/sessions/${(json as { providerSessionId: string }).providerSessionId}`;
+    await fits('GET /sessions', '/sessions');
+    await fits('GET /sessions/{id}', at);
+    for (const call of ['pause', 'drain', 'resume'])
+      await fits(`POST /sessions/{id}/${call}`, `${at}/${call}`);
+    await fits('DELETE /sessions/{id}', at);
+  };
   const personalitiesFit = async (): Promise<void> => {
     const all = '/agents/reviewer/personalities';
     await fits('POST /prompts', '/prompts', {
@@ -168,6 +177,7 @@ describe('what the OpenAPI document says of answers', function () {
     const report = { body: { providerSessionId, ...box, tools } };
     await fits('POST /llms/_provider-tools', '/llms/_provider-tools', report);
     await fits('POST /llms/_provider-goodbye', '/llms/_provider-goodbye', session);
+    await workersFit(offer);
     await fits('POST /login/device', '/login/device', { body: { machine: 'm' } });
     // Those that are left are streams, or speak for a claim: test/relay, test/backup and test/edge/task-stream.test.ts.
     const ours = operations.filter(({ servedAt }) => servedAt === undefined); // Ollama's: test/contract/ollama.ts

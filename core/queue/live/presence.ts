@@ -113,14 +113,14 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
         const announcement = { sessionId, boot, slots, running: 0, state };
         await announce({ redis, keys, leaseMs }, { poolKey, llmId, announcement });
       });
-      const held = members.filter(({ isHeld = false }) => isHeld);
+      const kept = members.filter(({ isHeld = false }) => isHeld);
       const readmitted = members
         .filter(({ isHeld = false }) => !isHeld)
         .map(({ poolKey, llmId }) => {
           const { denied } = keys.pool(poolKey);
           return mending(redis, [denied], () => redis.hdel(denied, memberField(llmId, sessionId)));
         });
-      await orUnavailable(Promise.all([...announced, ...readmitted, holding.setHeld(sessionId, held, true)]));
+      await orUnavailable(Promise.all([...announced, ...readmitted, holding.setHeld(sessionId, kept, true)]));
     },
     async deny(sessionId, members) {
       const pipeline = redis.pipeline();

@@ -50,7 +50,7 @@ export interface Workers {
   /** What it takes from now on: nothing new, or, with null, whatever comes. Said twice it changes nothing. @returns false: it has left. */
   hold(id: string, hold: Hold | null, author: Author): Promise<boolean>;
   /** Members of all sessions that are held and have not left, by pool. */
-  held(): Promise<HeldMember[]>;
+  heldMembers(): Promise<HeldMember[]>;
   /** Ends it for good: it registers no more under this id. Its llms are put out as by `Denials`. @returns false: it has left. */
   revoke(id: string, author: Author): Promise<boolean>;
 }
@@ -153,7 +153,7 @@ export function createWorkers({ db, transaction }: Connection): Workers {
       const { sql, bindings } = within(scope);
       const counted = `(select count(*) from llms l where l.provider_session_id = s.id)::int as llms`;
       const from = after === undefined ? '' : 'and s.id > :after';
-      const found = await rowsOf(
+      const inPage = await rowsOf(
         db,
         `select * from (
            select page.*, sum(llms) over (order by id) - llms as before from (
@@ -162,9 +162,9 @@ export function createWorkers({ db, transaction }: Connection): Workers {
          ) summed where before < ${String(MOST_LLMS)} order by id`,
         { ...bindings, limit: limit + 1, ...(after !== undefined && { after }) },
       );
-      const items = workerSchema.array().parse(found).slice(0, limit);
+      const items = workerSchema.array().parse(inPage).slice(0, limit);
       const last = items.at(-1);
-      if (last === undefined || found.length > limit) return { items, more: found.length > limit };
+      if (last === undefined || inPage.length > limit) return { items, more: inPage.length > limit };
       // Those that had no room on the page.
       const [next] = await rowsOf(db, `select s.id from ${tables} where ${sql} and s.id > :last limit 1`, {
         ...bindings,
@@ -190,7 +190,7 @@ export function createWorkers({ db, transaction }: Connection): Workers {
           .orderBy('name'),
       ),
     hold: (id, to, author) => transaction((trx) => hold(trx, { id, to, author })),
-    held: async () =>
+    heldMembers: async () =>
       heldSchema.array().parse(
         await rowsOf(
           db,
