@@ -176,6 +176,6 @@ export const sessionOperations: readonly Operation[] = [
     about:
       'It is out at once: what nobody has seen of its tasks starts over elsewhere. It may not register as this session again; its token, which may publish as another, is revoked by itself.',
     status: 204,
-    errors: ['worker_not_found'],
+    errors: ['invalid_request', 'worker_not_found'],
   },
 ];

@@ -1,4 +1,5 @@
 import { Router, type Request } from 'express';
+import { z } from 'zod';
 import { can, scopeOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { holdSession } from '../../core/flow/hold.ts';
@@ -59,6 +60,8 @@ async function setHold(deps: EdgeDeps, req: Request, hold: Hold | null): Promise
 
 /** As one whose token was revoked: nothing more is claimed, what runs is taken from it, and it may not come back as this session. */
 async function revoke(deps: EdgeDeps, req: Request): Promise<void> {
+  // What is asked besides, as a trial, is not passed over.
+  queryOf(req, z.strictObject({}));
   const actor = actorOf(req);
   const row = await rowOf(deps, req);
   const { id } = row;
