@@ -27,7 +27,7 @@ describe('the audit', function () {
   this.timeout(30_000 + STRANGERS * 20);
   let t: EdgeFixture;
   before(async () => {
-    t = await edgeFixture();
+    t = await edgeFixture({ MCPCTL_MAX_FAILED_TOKENS: String(STRANGERS * 2) });
   });
   beforeEach(() => t.connection.db.raw('delete from audit'));
   after(() => t.close());

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { forUser, may } from '../support/identity.ts';
 
 describe('a pool that an edge has seen served', () => {
   let t: EdgeFixture;
@@ -66,5 +67,30 @@ describe('a pool that an edge has seen served', () => {
     expect(asked).to.equal(before + 1);
     expect((await t.call('DELETE /api/v1/llms/leaves', { token: t.tokens.root })).status).to.equal(204);
     expect(await call('leaves')).to.equal(404);
+  });
+
+  it('is not looked into for who may not know of it, and what others know of it stays', async () => {
+    await register('hidden');
+    expect(await call('hidden')).to.equal(202);
+    const root = { token: t.tokens.root };
+    const hers = { name: 'hers', ...forUser('ada'), ...may('run:llm:hidden') };
+    expect((await t.call('POST /api/v1/rbac', { ...root, body: hers })).status).to.equal(201);
+    expect((await t.call('DELETE /api/v1/rbac/everyone', root)).status).to.equal(204);
+    let looked = 0;
+    const { liveness } = t.deps;
+    const loadPool = liveness.loadPool.bind(liveness);
+    liveness.loadPool = (key) => {
+      looked += 1;
+      return loadPool(key);
+    };
+    const before = asked;
+    for (const what of ['POST /api/v1/llms/hidden/infer', 'GET /api/v1/llms/hidden/explain']) {
+      const body = what.startsWith('POST') ? { messages: [{ role: 'user', content: 'hi' }] } : undefined;
+      const answer = await t.call(what, { token: t.tokens.bob, ...(body && { body }) });
+      expect(answer.status, what).to.equal(404);
+    }
+    expect([asked, looked]).to.deep.equal([before + 2, 0]);
+    expect(await call('hidden'), 'who may').to.equal(202);
+    expect([asked, looked], 'remembered').to.deep.equal([before + 2, 0]);
   });
 });
