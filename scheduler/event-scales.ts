@@ -1,3 +1,4 @@
+import { LONGEST_READ_MS } from '../core/queue/task/follow.ts';
 import type { TaskRef } from '../core/queue/task/fence.ts';
 import type { DutyDeps } from './duties/duty.ts';
 
@@ -28,7 +29,8 @@ export async function* endedEvents(
   owners?: ReadonlySet<string>,
 ): AsyncGenerator<Weighed[]> {
   const { eventKeepMs } = deps.config;
-  const span = { fromMs: eventKeepMs, toMs: Math.min(SETTLED_MS, eventKeepMs) };
+  // What is still being read stays for longer than it is kept else.
+  const span = { fromMs: eventKeepMs + LONGEST_READ_MS, toMs: Math.min(SETTLED_MS, eventKeepMs) };
   for (let after: { id: string; at: string } | null = null; !spent();) {
     const rows = await deps.registry.tasks.endedWithin(span, { after, limit: AT_ONCE });
     yield await weigh(deps, owners ? rows.filter(({ ownerId }) => owners.has(ownerId)) : rows);

@@ -189,6 +189,14 @@ describe('following a stream', function () {
     follower.close();
     expect(got).to.deep.equal(events);
     expect(await t.redis.pttl(stream)).to.be.within(60_001, KEPT_MS);
+    // What is forgotten early, because there is too much, is not kept by who reads it.
+    await t.redis.pexpire(stream, 4_000);
+    const slow = await open(task);
+    slow.readRecord();
+    while ((await slow.next({ withinMs: 10_000 }))?.kind !== 'end');
+    slow.close();
+    expect(await t.redis.pttl(stream)).to.be.at.most(4_000);
+    await t.redis.persist(stream);
     // A reader who is there is no reason to keep what is all read.
     await t.redis.pexpire(stream, 60_000);
     const late = await open(task, { epoch: 1, seq: events.length - 1 });

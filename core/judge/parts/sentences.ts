@@ -18,7 +18,7 @@ export const callersOwn =
   /previous_response|response with id|no such file|\bfile[-_]|vector.?store|conversation|container|image_/i;
 export const noSuchModel = anyOf(
   `model${within(120)}(not found|not exist|no longer|not (been )?(pulled|loaded|available|served)|is unavailable|deprecated|decommissioned|retired|identifier is invalid)`,
-  String.raw`(no|unknown|invalid|unsupported) (such )?model\b|not a valid model|unavailable[_ ]model|no models? (is |are )?(currently )?loaded`,
+  String.raw`(no|unknown|invalid|unsupported) (such )?model\b|not a valid model|unavailable[_ ]model|no models? (is |are )?(currently )?loaded|suitable inference handler`,
   'model_not_found|model_not_supported|model_not_available|unable to access model|not supported by (any )?provider|^model: .* not_found_error',
   `only ${within(80)}allowed now, your model|specified function${within(60)}not found|not found for account|模型不存在`,
   `real modelID|on-demand throughput isn|have access to the model|DeploymentNotFound|deployment${within(80)}not exist|endpoint is paused|repository not found`,
@@ -92,7 +92,7 @@ export const unreadInput = anyOf(
   `cannot identify image|image: unknown format|(image|audio|video) (file )?is truncated|not enough image data|broken data stream`,
   `(failed|unable|cannot|could not|error)( to| while| in| when)? (load|decod|process|fetch|download|open|read|retriev|preprocess)\\w*${within(20)}(image|audio|video|media|multimodal|picture|data url|base64|inputs?\\b)`,
   `(invalid|incorrect|corrupt(ed)?|malformed|illegal|unsupported) (image|audio|video|base64|padding|data url)|incorrect padding|illegal base64|only base64 data is allowed`,
-  `(failed|unable|cannot|could not) to (tokenize|encode|decode) (the )?(prompt|input|text|content)|invalid utf-?8|type_error\\.[0-9]|parse_error\\.[0-9]|validationexception`,
+  `(failed|unable|cannot|could not) to (tokenize|encode|decode) (the )?(prompt|input|text|content)|invalid utf-?8|surrogates not allowed|type_error\\.[0-9]|parse_error\\.[0-9]|validationexception`,
   `(failed|unable|cannot|could not|error)( to)? (pars|convert|compil)\\w* (the )?(messages|grammar|json[ _]?schema|schema|tools|content|regex)|(grammar|schema) (compilation|conversion) (failed|error)`,
   `(unsupported|invalid|out of range) (json )?(value: [+-]?(nan|inf)|float values?)|out of range float|\\b(is|are|contains?|produced|to|in|got)${within(30)}\\bnan\\b|\\bnan (in|values?|detected|logits)|probability tensor contains`,
 );

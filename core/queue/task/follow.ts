@@ -1,5 +1,7 @@
 import type { Redis } from 'ioredis';
 import { McpctlError, messageOf } from '../../errors.ts';
+import { mostMs } from '../../runtime/time-of-bytes.ts';
+import { LARGEST_ANSWER_BYTES } from '../../text/large-body.ts';
 import type { Log } from '../../runtime/log.ts';
 import { isSameAttempt } from './attempt.ts';
 import type { TaskRef } from './fence.ts';
@@ -43,6 +45,10 @@ const MOST_HELD_BYTES = 256 * 1024;
 const READ_ON_BYTES = 64 * 1024;
 /** How often the record is asked to stay, in the time that it does. A page is read sooner than each of these. */
 const STAYS_A_KEEP = 8;
+/** No longer is anything read, and weighed by the scheduler: the largest answer over the slowest line. */
+export const LONGEST_READ_MS = mostMs(LARGEST_ANSWER_BYTES);
+/** What has no longer to live is being forgotten on purpose (`forgetEvents`). */
+const FORGOTTEN_MS = 5_000;
 /** What an event, or an end, costs beside its text. */
 const ENTRY_BYTES = 128;
 
@@ -62,6 +68,7 @@ export class Follower {
   #behind = false;
   /** When the record was last asked to stay for this reader, by `performance.now()`. */
   #stayedAt = -Infinity;
+  readonly #openedAt = performance.now();
   #position: Position;
   #torn = false;
   /** It was given out how the task ended. */
@@ -161,24 +168,25 @@ export class Follower {
       if (other) this.#beginWith(other.epoch);
       else for (const entry of entries) this.#accept(entry);
       this.#readAgain ||= more || other !== undefined;
-      if (more) this.#haveStay();
+      if (more) void this.#haveStay();
     }
   }
 
   /**
-   * What is still being read stays, however long that takes: at 100 kB/s an answer of 64 MiB is read for longer than what has ended
-   * is kept. The bound is the reader's: who takes nothing is dropped.
+   * What is still being read stays: at 100 kB/s an answer of 64 MiB is read for longer than what has ended is kept. Not beyond what
+   * so much may take in all, nor where it was to be forgotten early, because there is too much.
    */
-  #haveStay(): void {
+  async #haveStay(): Promise<void> {
     const { redis, log, eventKeepMs } = this.#deps;
     const now = performance.now();
-    if (now - this.#stayedAt < eventKeepMs / STAYS_A_KEEP) return;
+    if (now - this.#stayedAt < eventKeepMs / STAYS_A_KEEP || now - this.#openedAt > LONGEST_READ_MS) return;
     this.#stayedAt = now;
-    redis
-      .pexpire(this.#stream, eventKeepMs, 'GT')
-      .catch((thrown: unknown) =>
-        log.debug({ why: messageOf(thrown) }, 'a stream could not be made to stay'),
-      );
+    try {
+      if ((await redis.pttl(this.#stream)) > FORGOTTEN_MS)
+        await redis.pexpire(this.#stream, eventKeepMs, 'GT');
+    } catch (thrown) {
+      log.debug({ why: messageOf(thrown) }, 'a stream could not be made to stay');
+    }
   }
 
   /**

@@ -9,6 +9,13 @@ const refusal = (message: string, more: object = {}): object => ({ error: { mess
 
 /** What was seen of a refusal: with which status (0: within an answer of 200) it said what. */
 const seen: [where: string, Verdict, number, object | string][] = [
+  // Of one text, whatever status it has.
+  [
+    'microsoft/debug-gym#128 (a Python server), half a pair of characters',
+    'unable no_capable_member',
+    500,
+    refusal("'utf-8' codec can't encode characters in position 18675-18676: surrogates not allowed"),
+  ],
   // Longer than the model's context, in everybody's words.
   [
     'lmstudio-ai/lmstudio-bug-tracker#1251, in a stream',
