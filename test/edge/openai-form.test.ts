@@ -206,7 +206,7 @@ describe('usage in a stream', () => {
       { ...delta({}, {}), ...same },
       { ...alone, ...same },
     ]);
-    expect(chunks.filter(({ usage: said }) => said !== undefined)).to.deep.equal([]);
+    expect(chunks.filter((chunk) => chunk.usage !== undefined)).to.deep.equal([]);
     // What is told at last is another thing than before.
     const [, last] = chunksOf(
       form('chat'),

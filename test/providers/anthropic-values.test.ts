@@ -383,7 +383,7 @@ describe('a chat for Anthropic', () => {
     );
     const at = 'choices[0].message.tool_calls[0].function.arguments';
     expect(JSON.parse(whole ?? '')).to.have.nested.property(at, asked);
-    const said = (events: object[]): string => {
+    const argumentsOf = (events: object[]): string => {
       const chunks = createChunks(head);
       return events
         .flatMap((event) => chunks.of({ index: 0, ...event }))
@@ -401,9 +401,9 @@ describe('a chat for Anthropic', () => {
       .match(/.{1,3}/g)
       ?.map((partial_json) => ({ type: 'content_block_delta', delta: { partial_json } }));
     const end = { type: 'content_block_stop' };
-    expect(said([begin, ...(pieces ?? []), end])).to.equal(asked);
+    expect(argumentsOf([begin, ...(pieces ?? []), end])).to.equal(asked);
     // All of it at the beginning, as some that speak the protocol do; and what was cut off, as far as it came.
-    expect(said([{ ...begin, content_block: block }, end])).to.equal(asked);
-    expect(said([begin, ...(pieces ?? []).slice(0, 2), end])).to.equal('{"_top');
+    expect(argumentsOf([{ ...begin, content_block: block }, end])).to.equal(asked);
+    expect(argumentsOf([begin, ...(pieces ?? []).slice(0, 2), end])).to.equal('{"_top');
   });
 });

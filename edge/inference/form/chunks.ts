@@ -50,7 +50,7 @@ export class ChunkForm implements Form {
   #before: string[] = [];
   #after: string[] = [];
   /** What stood beside the choices of chunks that were passed on, as JSON, by its name: of one that is hidden it is not missed. */
-  readonly #told = new Map<string, string>();
+  readonly #beside = new Map<string, string>();
   /** The one string that the present event brings, where the next may be as this one but for it. */
   #brings: Member | null = null;
   readonly #moulds = new Moulds<Mould>();
@@ -78,9 +78,9 @@ export class ChunkForm implements Form {
     this.#after = [];
     this.#brings = null;
     this.#head(edits, chunk);
-    const beside = edits.elementsIn(chunk, 'choices')?.length ? chunk.members : [];
-    for (const { key, valueStart, valueEnd } of beside)
-      if (repeated.has(key)) this.#told.set(key, edits.text.slice(valueStart, valueEnd));
+    const shown = edits.elementsIn(chunk, 'choices')?.length ? chunk.members : [];
+    for (const { key, valueStart, valueEnd } of shown)
+      if (repeated.has(key)) this.#beside.set(key, edits.text.slice(valueStart, valueEnd));
     const usage = edits.value(chunk, 'usage');
     if (this.#choices(edits, chunk, isObject(usage)) === 'usage') {
       if (this.#options.wantsUsage === false) {
@@ -142,7 +142,7 @@ export class ChunkForm implements Form {
   /** Whether nobody misses a member of a chunk that is hidden. */
   #isTold(edits: Edits, { key, valueStart, valueEnd }: Member): boolean {
     const value = edits.text.slice(valueStart, valueEnd);
-    return ordinary.has(key) || nothing.has(value) || this.#told.get(key) === value;
+    return ordinary.has(key) || nothing.has(value) || this.#beside.get(key) === value;
   }
 
   /** A chunk of our own. */

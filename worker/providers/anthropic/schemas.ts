@@ -79,9 +79,9 @@ function exclusive(schema: Json, key: 'exclusiveMinimum' | 'exclusiveMaximum'): 
 
 /** `any` and `file` are types elsewhere; without one it may be anything. */
 function typesIn(value: unknown): [string, unknown][] {
-  const known = [value].flat().filter((type) => typeof type === 'string' && types.has(type));
-  if (known.length === 0) return [];
-  return [['type', Array.isArray(value) ? known : known[0]]];
+  const usable = [value].flat().filter((type) => typeof type === 'string' && types.has(type));
+  if (usable.length === 0) return [];
+  return [['type', Array.isArray(value) ? usable : usable[0]]];
 }
 
 /** An object's schema with what its choices say put together: a property of one of them may be there. */

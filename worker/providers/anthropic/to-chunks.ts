@@ -38,10 +38,10 @@ interface Call {
   name: string;
   /** What came with its beginning: some that speak Anthropic's protocol give all of it there. */
   input: unknown;
-  /** Pieces came, and were passed on or `held`. */
+  /** Pieces came, and were passed on or `kept`. */
   hasArguments: boolean;
   /** Of one whose properties are called otherwise there: they are told when all of it is. */
-  held: string | null;
+  kept: string | null;
 }
 
 type CallDelta = (at: number, piece: object) => string;
@@ -60,8 +60,8 @@ class Calls {
   begin(block: number, { id, sent, input }: { id: string; sent: string; input: unknown }): string[] {
     const at = this.#open.size;
     const name = this.#tools.asked(sent);
-    const held = this.#tools.renames(name) ? '' : null;
-    this.#open.set(block, { at, name, input, hasArguments: false, held });
+    const kept = this.#tools.renames(name) ? '' : null;
+    this.#open.set(block, { at, name, input, hasArguments: false, kept });
     return [this.#delta(at, { id: chatId(id), type: 'function', function: { name, arguments: '' } })];
   }
 
@@ -69,22 +69,22 @@ class Calls {
     const open = this.#open.get(block);
     if (!open) return [];
     open.hasArguments = true;
-    if (open.held === null) return [this.#said(open, json)];
-    open.held += json;
+    if (open.kept === null) return [this.#arguments(open, json)];
+    open.kept += json;
     return [];
   }
 
   /** A tool without arguments has no piece at all; clients parse what they got as JSON. */
   end(block: number): string[] {
     const open = this.#open.get(block);
-    if (!open || (open.hasArguments && open.held === null)) return [];
-    const input: unknown = open.hasArguments ? jsonObject(open.held ?? '') : (open.input ?? {});
+    if (!open || (open.hasArguments && open.kept === null)) return [];
+    const input: unknown = open.hasArguments ? jsonObject(open.kept ?? '') : (open.input ?? {});
     // What was cut off is told as far as it came.
-    if (input === undefined) return [this.#said(open, open.held ?? '')];
-    return [this.#said(open, JSON.stringify(this.#tools.askedInput(open.name, input)))];
+    if (input === undefined) return [this.#arguments(open, open.kept ?? '')];
+    return [this.#arguments(open, JSON.stringify(this.#tools.askedInput(open.name, input)))];
   }
 
-  #said({ at }: Call, json: string): string {
+  #arguments({ at }: Call, json: string): string {
     return this.#delta(at, { function: { arguments: json } });
   }
 }

@@ -136,8 +136,8 @@ function answered(turns: readonly Turn[]): Turn[] {
       else results.set(id, { ...block, content: [...contentOf(results.get(id)), ...contentOf(block)] });
     }
     for (const id of open) if (!results.has(id)) results.set(id, unanswered(id));
-    const said = [...results.values(), ...rest];
-    if (said.length > 0) all.push({ role, content: said });
+    const ordered = [...results.values(), ...rest];
+    if (ordered.length > 0) all.push({ role, content: ordered });
     open = [];
   }
   return all;

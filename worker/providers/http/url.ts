@@ -48,9 +48,9 @@ const hasVersion: Record<Written, RegExp> = {
  */
 export function endpointsAt(url: string, as: Written = 'openai'): Endpoints {
   const base = new URL(url);
-  const told = as === 'ollama' ? base.pathname.replace(ollamaOwn, '') : base.pathname;
-  const [whole = '', operation = ''] = writtenOut.exec(told) ?? [];
-  const stem = (whole === '' ? told : told.slice(0, -whole.length)).replace(/\/+$/, '');
+  const written = as === 'ollama' ? base.pathname.replace(ollamaOwn, '') : base.pathname;
+  const [whole = '', operation = ''] = writtenOut.exec(written) ?? [];
+  const stem = (whole === '' ? written : written.slice(0, -whole.length)).replace(/\/+$/, '');
   const isSaid = whole !== '' || base.searchParams.has('api-version') || hasVersion[as].test(stem);
   const path = isSaid ? stem : `${stem}/v1`;
   const urlAt = (pathname: string): URL => {
@@ -60,7 +60,7 @@ export function endpointsAt(url: string, as: Written = 'openai'): Endpoints {
   };
   const root = path.replace(/\/v\d[^/]*(\/.*)?$/, '');
   // Some frameworks know a path with its slash alone.
-  const at = (suffix: string): URL => urlAt(suffix === `/${operation}` ? told : path + suffix);
+  const at = (suffix: string): URL => urlAt(suffix === `/${operation}` ? written : path + suffix);
   return {
     of: (one) => at(paths[one]),
     models: at('/models'),

@@ -20,20 +20,20 @@ interface Awaiting {
  * socket: what is left is put back for it to read.
  */
 export function passOverContinue(socket: Socket, { isAwaited, heard }: Awaiting): void {
-  let held: Buffer | undefined;
+  let partial: Buffer | undefined;
   socket.on('readable', () => {
     if (!isAwaited()) return;
     const piece = socket.read() as Buffer | null;
     if (piece === null) return;
-    let bytes = held ? Buffer.concat([held, piece]) : piece;
-    held = undefined;
+    let bytes = partial ? Buffer.concat([partial, piece]) : piece;
+    partial = undefined;
     while (begins.test(bytes.toString('latin1', 0, shortest))) {
       const end = bytes.indexOf(endOfHead);
       if (end < 0) break;
       heard();
       bytes = bytes.subarray(end + endOfHead.length);
     }
-    if (mayBeOne(bytes)) held = bytes;
+    if (mayBeOne(bytes)) partial = bytes;
     else if (bytes.length > 0) socket.unshift(bytes);
   });
 }
