@@ -1,11 +1,9 @@
 import { McpctlError } from '../../../core/errors.ts';
-import { readFileText } from '../../input/stdin.ts';
 import { toolsOf, type ToolOptions } from './tools.ts';
 import type { Asking } from './turn.ts';
 
 /** How an agent is asked, as the command line says it. */
 export interface AskingOptions extends ToolOptions, Omit<Asking, 'params' | 'tools'> {
-  systemFile?: string | undefined;
   temperature?: number | undefined;
   topP?: number | undefined;
   topK?: number | undefined;
@@ -37,9 +35,8 @@ function paramOf(param: string): [string, unknown] {
 export async function askingOf(options: AskingOptions): Promise<Asking> {
   const { agent, personality, systemAppend, onBusy, stream, thinking, pin } = options;
   const { temperature, topP, topK, maxTokens, seed, stop, param } = options;
-  const system = options.systemFile === undefined ? options.system : await readFileText(options.systemFile);
   return {
-    ...{ agent, personality, system, systemAppend, onBusy, stream, thinking, pin },
+    ...{ agent, personality, systemAppend, onBusy, stream, thinking, pin },
     params: {
       ...(temperature !== undefined && { temperature }),
       ...(topP !== undefined && { top_p: topP }),

@@ -16,8 +16,6 @@ export interface Asking {
   agent: string;
   /** One of the agent's; `none` = none, in spite of its default. */
   personality?: string | undefined;
-  /** In place of the agent's system prompt; its other texts stay. */
-  system?: string | undefined;
   systemAppend?: string | undefined;
   /** Of the chat, over the agent's defaults; null takes a default away. */
   params: Readonly<Record<string, unknown>>;
@@ -52,12 +50,11 @@ export function turnCallOf(
   { asking, threadId, abandons }: Pick<Talk, 'asking' | 'threadId' | 'abandons'>,
   message: string,
 ): TurnCall {
-  const { agent, personality, onBusy, system, systemAppend, tools, pin } = asking;
+  const { agent, personality, onBusy, systemAppend, tools, pin } = asking;
   const params = { ...asking.params, ...(asking.stream && { stream_options: { include_usage: true } }) };
   const body = {
     message,
     ...(personality !== undefined && { personality: personality === 'none' ? '' : personality }),
-    ...(system !== undefined && { system }),
     ...(systemAppend !== undefined && { systemAppend }),
     ...(Object.keys(params).length > 0 && { params }),
     ...(tools.definitions.length > 0 && { tools: tools.definitions }),
@@ -69,10 +66,9 @@ export function turnCallOf(
 }
 
 /** What is asked where nothing is said, to be told of what it would be made. */
-export const composeBody = ({ personality, system, systemAppend }: Asking): Record<string, unknown> => ({
+export const composeBody = ({ personality, systemAppend }: Asking): Record<string, unknown> => ({
   message: '…',
   ...(personality !== undefined && { personality: personality === 'none' ? '' : personality }),
-  ...(system !== undefined && { system }),
   ...(systemAppend !== undefined && { systemAppend }),
 });
 
