@@ -306,10 +306,8 @@ describe('virtual agents', function () {
     });
     expect(begun.status, begun.text).to.equal(202);
     const { threadId } = begun.json as { threadId: string };
-    const sweep = async (): Promise<void> => {
-      const duty = createDuties(dutyDeps(t)).find(({ name }) => name === 'sweep-llms');
-      await duty?.run(new AbortController().signal);
-    };
+    const duty = createDuties(dutyDeps(t)).find(({ name }) => name === 'sweep-llms');
+    const sweep = async (): Promise<void> => void (await duty?.run(new AbortController().signal));
     const ago = (hours: number): unknown => db.raw(`now() - ? * interval '1 hour'`, [hours]);
     // As Postgres away for hours leaves it: nobody is marked yet, and the worker may be back at any moment.
     await db('sessions')

@@ -45,7 +45,7 @@ export async function lackForTokens(
   trx: Knex.Transaction,
   { by, installation }: { by: Actor; installation: string },
 ): Promise<string | null> {
-  const own: unknown = await trx('installation').where({ id: installation }).first('id');
+  const own: unknown = await trx('installation').whereRaw('id::text = ?', [installation]).first('id');
   if (own !== undefined) return 'it was made here, and is here no more: it was revoked';
   const other: unknown = await trx('users').whereNot({ id: by.userId }).first('id');
   return other === undefined ? null : 'tokens are restored into an empty installation alone';
