@@ -78,19 +78,19 @@ export async function enterNames(
   const alone = entries.filter(({ as }) => as === 'agent' || as === 'personality').map(({ name }) => name);
   // Against who enters the same as a pool or an alias: their rows are there before they let go, and ours before we do.
   if (alone.length > 0) await lockNames(trx, alone);
-  let held = await heldOf(trx, names, who);
-  let refused = entries.filter((entry) => !may(entry, held, who));
+  let owned = await heldOf(trx, names, who);
+  let refused = entries.filter((entry) => !may(entry, owned, who));
   if (refused.length > 0 && who.by.overrules) {
     await inherit(trx, [...new Set(refused.map(({ name }) => name))], who);
-    held = await heldOf(trx, names, who);
-    refused = entries.filter((entry) => !may(entry, held, who));
+    owned = await heldOf(trx, names, who);
+    refused = entries.filter((entry) => !may(entry, owned, who));
   }
   const first = refused.find(({ as }) => as === 'pool') ?? refused[0];
-  if (first) throw await refusal(trx, first, held);
+  if (first) throw await refusal(trx, first, owned);
   await needWithin(trx, entries, who.by);
   await needApart(trx, entries);
   await needNoPersonality(trx, entries, who);
-  const own = entries.filter(({ as, name }) => as === 'pool' && held.get(name)?.poolOwner === null);
+  const own = entries.filter(({ as, name }) => as === 'pool' && owned.get(name)?.poolOwner === null);
   if (own.length === 0) return;
   const keys = [...new Set(own.map(({ name }) => name))].sort();
   await trx('pools')
@@ -110,11 +110,11 @@ async function enterNew(
        on conflict (name) do nothing returning name`,
     { names, ownerId, userId: by.userId },
   );
-  const known = by.overrules ? undefined : rows.find(({ name }) => isWellKnown(name));
-  if (known) {
+  const wellKnown = by.overrules ? undefined : rows.find(({ name }) => isWellKnown(name));
+  if (wellKnown) {
     throw new McpctlError(
       'name_reserved',
-      `'${known.name}' is the name of a well-known model; choose another, or ask an admin to run: mcpctl pool owner ${known.name} <you>`,
+      `'${wellKnown.name}' is the name of a well-known model; choose another, or ask an admin to run: mcpctl pool owner ${wellKnown.name} <you>`,
     );
   }
 }
@@ -194,22 +194,22 @@ async function needApart(trx: Knex.Transaction, entries: readonly Entry[]): Prom
     );
 }
 
-function may({ name, as, poolKey }: Entry, held: ReadonlyMap<string, Held>, { ownerId }: Entering): boolean {
-  const found = held.get(name);
-  if (!found) return false;
-  const isOwn = found.ownerId === ownerId;
-  if (as === 'pool') return found.poolOwner === null ? isOwn : found.mayJoin;
+function may({ name, as, poolKey }: Entry, owned: ReadonlyMap<string, Held>, { ownerId }: Entering): boolean {
+  const owner = owned.get(name);
+  if (!owner) return false;
+  const isOwn = owner.ownerId === ownerId;
+  if (as === 'pool') return owner.poolOwner === null ? isOwn : owner.mayJoin;
   if (isOwn || as !== 'llm') return isOwn;
-  return poolKey === name && found.poolOwner === found.ownerId && found.mayJoin;
+  return poolKey === name && owner.poolOwner === owner.ownerId && owner.mayJoin;
 }
 
 async function refusal(
   trx: Knex.Transaction,
   { name, as }: Entry,
-  held: ReadonlyMap<string, Held>,
+  owned: ReadonlyMap<string, Held>,
 ): Promise<McpctlError> {
-  const found = held.get(name);
-  if (as === 'pool' && found?.poolOwner != null) {
+  const owner = owned.get(name);
+  if (as === 'pool' && owner?.poolOwner != null) {
     return new McpctlError(
       'pool_not_yours',
       `The pool '${name}' belongs to another owner; ask them to run: mcpctl pool allow ${name} <you>`,
@@ -253,12 +253,12 @@ async function needNoPersonality(
      limit 1`,
     { aliases, ownerId },
   );
-  const [found] = rows;
-  if (!found) return;
-  if (!found.isThere) throw retired(found.name, 'choose another.');
+  const [taken] = rows;
+  if (!taken) return;
+  if (!taken.isThere) throw retired(taken.name, 'choose another.');
   throw new McpctlError(
     'name_taken',
-    `'${found.name}' is how a personality of the agent '${stemOf(found.name)}' is called; choose another alias.`,
+    `'${taken.name}' is how a personality of the agent '${stemOf(taken.name)}' is called; choose another alias.`,
   );
 }
 
