@@ -118,7 +118,11 @@ describe('a long thread', function () {
 
   it('is sent whole to members that do not say how much they take, in the order of its turns', async () => {
     const whole = await imported('reviewer');
-    const turn = await say('all of it?', 'reviewer', whole);
+    let turn: TurnView | undefined;
+    // Each message once, and its turn, though Postgres knows nothing yet of what was just imported.
+    const read = await readBy(async () => (turn = await say('all of it?', 'reviewer', whole)));
+    expect(read, 'rows read').to.be.below(4 * MESSAGES);
+    if (!turn) return expect.fail('no turn');
     expect(await requestOf(turn)).to.deep.equal([
       ...Array.from({ length: MESSAGES }, (_, n) => `what was said as number ${n}`),
       'all of it?',

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { chats } from '../support/backend.ts';
+import { answers, chats } from '../support/backend.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
@@ -139,7 +139,7 @@ describe('SIGKILL during a conversation', function () {
       return { id: answer.headers.get('x-mcpctl-thread-id') ?? '', events };
     };
     type Kept = { items: { role: string; status: string; content: string }[] };
-    const answers = async (id: string): Promise<string[]> => {
+    const answersIn = async (id: string): Promise<string[]> => {
       const kept = (await (await t.call('GET', `/api/v1/threads/${id}/messages`)).json()) as Kept;
       return kept.items
         .filter(({ role }) => role === 'assistant')
@@ -160,7 +160,7 @@ describe('SIGKILL during a conversation', function () {
     t.backend.release(2);
     await Promise.all([t.startEdge(port), t.startScheduler()]);
     await idle(id);
-    expect(await answers(id)).to.deep.equal(['complete: onetwothree']);
+    expect(await answersIn(id)).to.deep.equal(['complete: onetwothree']);
 
     // The worker in the middle: what was shown stays, and later turns are told of the first answer alone.
     t.backend.reply(chats(['one', 'two', 'three'], { paced: true }));
@@ -173,7 +173,7 @@ describe('SIGKILL during a conversation', function () {
     const frame = JSON.parse(last) as { error?: { code?: string } };
     expect(frame.error?.code).to.equal('worker_lost');
     await idle(id);
-    expect(await answers(id)).to.deep.equal(['complete: onetwothree', 'error: onetwo']);
+    expect(await answersIn(id)).to.deep.equal(['complete: onetwothree', 'error: onetwo']);
     worker = await t.startWorker([{ name: 'desk', backend: t.backend }], { home: worker.home });
     t.backend.reply(chats(['third']));
     const body = { message: 'third?', threadId: id };
@@ -189,5 +189,73 @@ describe('SIGKILL during a conversation', function () {
       { role: 'assistant', content: 'onetwothree' },
       { role: 'user', content: 'third?' },
     ]);
+  });
+
+  it('between the result of a tool and the next round loses neither, and asks once more only', async () => {
+    const call = { id: 'c1', type: 'function', function: { name: 'look', arguments: '{}' } };
+    const message = { role: 'assistant', content: null, tool_calls: [call] };
+    const calling = answers(200, {
+      object: 'chat.completion',
+      choices: [{ index: 0, message, finish_reason: 'tool_calls' }],
+    });
+    const tools = [{ type: 'function', function: { name: 'look' } }];
+    const port = Number(new URL(t.url).port);
+    const agent = { name: 'looker', llm: 'desk' };
+    expect((await t.call('POST', '/api/v1/agents', { body: agent })).status).to.equal(201);
+    const begin = async (): Promise<string> => {
+      t.backend.reply(calling);
+      const asked = await until(
+        () => t.call('POST', '/api/v1/agents/looker/chat', { body: { message: 'look!', tools } }),
+        ({ status }) => status === 200,
+        20_000,
+      );
+      t.backend.reply(chats(['It is 7.']));
+      return ((await asked.json()) as { threadId: string }).threadId;
+    };
+    const bring = (id: string): Promise<Response> =>
+      t.call('POST', `/api/v1/threads/${id}/turns/1/tool-results`, {
+        body: [{ tool_call_id: 'c1', content: '7' }],
+        headers: { prefer: 'respond-async' },
+      });
+    const kills: Record<string, (id: string) => Promise<unknown>> = {
+      'edge and scheduler, as the result comes': async (id) => {
+        const brought = bring(id).catch(() => undefined);
+        await t.killAll();
+        await brought;
+        await Promise.all([t.startEdge(port), t.startScheduler()]);
+        // Whoever was not answered brings it again.
+        await until(
+          () => bring(id),
+          ({ status }) => status === 202,
+          20_000,
+        );
+      },
+      'worker, before its round is taken': async (id) => {
+        await worker.kill('SIGKILL');
+        expect((await bring(id)).status).to.equal(202);
+        worker = await t.startWorker([{ name: 'desk', backend: t.backend }], { home: worker.home });
+      },
+    };
+    for (const [whose, kill] of Object.entries(kills)) {
+      const id = await begin();
+      await kill(id);
+      type Kept = { items: { turnIndex: number; role: string; status: string; content: string }[] };
+      const { items } = await until(
+        async () => (await (await t.call('GET', `/api/v1/threads/${id}/messages`)).json()) as Kept,
+        (kept) => kept.items.at(-1)?.content === 'It is 7.',
+        30_000,
+      );
+      const all = items.map(
+        ({ turnIndex, role, status, content }) => `${turnIndex} ${role} ${status} ${content}`,
+      );
+      expect(all, whose).to.deep.equal([
+        ...[
+          '0 user complete look!',
+          '1 assistant complete ',
+          '2 tool complete 7',
+          '3 assistant complete It is 7.',
+        ],
+      ]);
+    }
   });
 });
