@@ -22,8 +22,8 @@ export function restoredSaid({ items, dryRun, genuine }: Restored): {
       continue;
     }
     const fields = outcome === 'changed' ? `: ${changed.join(', ')}` : '';
-    const said = outcomeWords[outcome][dryRun ? 1 : 0];
-    lines.push(`${resource}/${name} ${said}${why === undefined ? fields : `: ${why}`}`);
+    const becomes = outcomeWords[outcome][dryRun ? 1 : 0];
+    lines.push(`${resource}/${name} ${becomes}${why === undefined ? fields : `: ${why}`}`);
   }
   const notes: string[] = [];
   if (named > 0)

@@ -89,14 +89,14 @@ export async function restore(env: Readonly<NodeJS.ProcessEnv>, args: readonly s
       ...{ lines, most: MOST_RESTORED_FIRST, dryRun, enableUsers, app: ownPackage().version },
       keyOf: (header) => portableKey(header, identities()),
     });
-    const said = restoredSaid(restored);
-    for (const line of said.lines) process.stdout.write(plain(`${line}\n`));
+    const { lines: outcomes, notes, hasSkipped } = restoredSaid(restored);
+    for (const line of outcomes) process.stdout.write(plain(`${line}\n`));
     if (restored.items.some(({ outcome, resource }) => outcome === 'skipped' && resource !== 'token'))
-      said.notes.push(
+      notes.push(
         'What was skipped because a worker is to publish it first is restored by "mcpctl restore --on-conflict skip" once it has.',
       );
-    for (const note of said.notes) process.stderr.write(plain(`${note}\n`));
-    return said.hasSkipped;
+    for (const note of notes) process.stderr.write(plain(`${note}\n`));
+    return hasSkipped;
   } finally {
     await connection.close();
   }

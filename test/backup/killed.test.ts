@@ -24,9 +24,9 @@ const ROUNDS = Number(process.env['MCPCTL_ROUNDS'] ?? 3);
 /** What is written, in numbers; each write of a document is one row of the audit. */
 const tables = ['users', 'groups', 'rbac', 'secrets', 'projects', 'prompts', 'agents', 'llms', 'audit'];
 
-interface Said {
+interface Ended {
   code: number;
-  said: string;
+  text: string;
 }
 
 describe('killed in the middle of writing much', function () {
@@ -56,12 +56,12 @@ describe('killed in the middle of writing much', function () {
     return started;
   };
   /** What the machine's own restore says, and leaves with. */
-  const restoring = (...args: string[]): Promise<Said> =>
+  const restoring = (...args: string[]): Promise<Ended> =>
     run(process.execPath, [programOf('scheduler'), 'restore', ...args], { env: env() }).then(
-      ({ stdout, stderr }) => ({ code: 0, said: stdout + stderr }),
+      ({ stdout, stderr }) => ({ code: 0, text: stdout + stderr }),
       ({ code, stdout, stderr }: { code: number; stdout: string; stderr: string }) => ({
         code,
-        said: stdout + stderr,
+        text: stdout + stderr,
       }),
     );
   const startEdge = async (at?: number): Promise<TestProcess & { port: number; url: string }> => {
@@ -248,17 +248,17 @@ describe('killed in the middle of writing much', function () {
       const pass = join(folder, 'pass');
       await writeFile(pass, 'correct horse\n');
       const sealed = ['--passphrase-file', pass];
-      const saying = (...more: string[]): Promise<Said> => restoring(file, ...sealed, ...more);
+      const saying = (...more: string[]): Promise<Ended> => restoring(file, ...sealed, ...more);
       const before = await counted();
       expect((await saying('--nothing')).code).to.equal(2);
       await writeFile(join(folder, 'wrong'), 'wrong\n');
       const wrong = await saying('--passphrase-file', join(folder, 'wrong'));
-      expect([wrong.code, wrong.said]).to.satisfy(
-        ([code, said]: [number, string]) => code === 1 && !said.includes('horse'),
+      expect([wrong.code, wrong.text]).to.satisfy(
+        ([code, text]: [number, string]) => code === 1 && !text.includes('horse'),
       );
       const dry = await saying('--dry-run');
-      expect(dry.code, dry.said).to.equal(0);
-      expect(dry.said).to.include('secret/openai would be created');
+      expect(dry.code, dry.text).to.equal(0);
+      expect(dry.text).to.include('secret/openai would be created');
       expect({ ...(await counted()), audit: 0 }).to.deep.equal({ ...before, audit: 0 });
 
       const cut = start('scheduler', { args: ['restore', file, ...sealed] });
@@ -270,8 +270,8 @@ describe('killed in the middle of writing much', function () {
       expect(await counted()).to.deep.equal(tried);
 
       const done = await saying('--enable-users');
-      expect(done.code, done.said).to.equal(0);
-      expect(done.said)
+      expect(done.code, done.text).to.equal(0);
+      expect(done.text)
         .to.include('secret/openai created')
         .and.to.include('user/grace created')
         .and.not.to.include('sk-canary');
@@ -284,8 +284,8 @@ describe('killed in the middle of writing much', function () {
       });
       expect(await value.json()).to.deep.include({ data: { KEY: 'sk-canary-0123456789' } });
       const again = await saying();
-      expect([again.code, again.said]).to.satisfy(
-        ([code, said]: [number, string]) => code === 1 && said.includes('not empty'),
+      expect([again.code, again.text]).to.satisfy(
+        ([code, text]: [number, string]) => code === 1 && text.includes('not empty'),
       );
     });
 
@@ -298,14 +298,14 @@ describe('killed in the middle of writing much', function () {
         [plain, /no whole backup/],
         [join(folder, 'none'), /cannot be read/],
       ] as const) {
-        const { code, said } = await restoring(path);
+        const { code, text: output } = await restoring(path);
         expect(code).to.not.equal(0);
-        expect(said).to.match(says);
+        expect(output).to.match(says);
       }
       const pass = join(folder, 'pass');
       await writeFile(pass, 'correct horse\n');
-      const { code, said } = await restoring(file, '--passphrase-file', pass);
-      expect([code, said.includes('MCPCTL_BOOTSTRAP_TOKEN')]).to.deep.equal([1, true]);
+      const { code, text: output } = await restoring(file, '--passphrase-file', pass);
+      expect([code, output.includes('MCPCTL_BOOTSTRAP_TOKEN')]).to.deep.equal([1, true]);
     });
   });
 });

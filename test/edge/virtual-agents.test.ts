@@ -195,10 +195,10 @@ describe('virtual agents', function () {
       token: t.tokens.root,
       body: { secrets: 'none' },
     });
-    const held = documentsIn(backup).map(({ resource, name }) => `${resource}/${String(name)}`);
-    expect(held).to.include.members([`project/${of('core')}`, 'personality/grumpy', 'prompt/mine']);
-    expect(held).not.to.include(`agent/${of('critic')}`);
-    expect(held).not.to.include('prompt/tone');
+    const inBackup = documentsIn(backup).map(({ resource, name }) => `${resource}/${String(name)}`);
+    expect(inBackup).to.include.members([`project/${of('core')}`, 'personality/grumpy', 'prompt/mine']);
+    expect(inBackup).not.to.include(`agent/${of('critic')}`);
+    expect(inBackup).not.to.include('prompt/tone');
     const s = await startSession(null, { env: { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.ada } });
     try {
       expect(await s.run('get', 'agent', of('critic'), '-o', 'yaml'), s.err()).to.equal(0);
