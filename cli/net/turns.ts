@@ -234,12 +234,12 @@ function toolCalls(http: Http): Pick<TurnCalls, 'calls' | 'results' | 'resultsOn
         await pause(LOOK_MS, signal);
       }
       const path = `/api/v1/threads/${at(place.threadId)}/messages`;
-      const told = read(
+      const messages = read(
         listSchema(seenMessageSchema),
         await http.json({ method: 'GET', path, query: { last: LOOKED } }),
       ).items.filter(({ turn }) => turn === place.turn);
-      const done = new Set(told.map(({ toolCallId }) => toolCallId));
-      const asked = told.findLast(({ role }) => role === 'assistant')?.toolCalls ?? [];
+      const done = new Set(messages.map(({ toolCallId }) => toolCallId));
+      const asked = messages.findLast(({ role }) => role === 'assistant')?.toolCalls ?? [];
       return asked.filter(({ id }) => !done.has(id));
     },
     async *results(call, following) {

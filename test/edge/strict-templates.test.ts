@@ -25,11 +25,11 @@ interface Sent {
  */
 function refusal(messages: readonly Sent[]): string | null {
   const [first, ...rest] = messages;
-  const said = first?.role === 'system' ? rest : messages;
-  if (said.some(({ role }) => role === 'system')) return 'a system message that is not the first';
+  const spoken = first?.role === 'system' ? rest : messages;
+  if (spoken.some(({ role }) => role === 'system')) return 'a system message that is not the first';
   let open: string[] = [];
   let next = 'user';
-  for (const { role, content, tool_calls: called = [], tool_call_id: id = '' } of said) {
+  for (const { role, content, tool_calls: called = [], tool_call_id: id = '' } of spoken) {
     if (role === 'tool') {
       if (!open.includes(id)) return `a result without a call: ${id}`;
       open = open.filter((each) => each !== id);
@@ -46,7 +46,7 @@ function refusal(messages: readonly Sent[]): string | null {
     next = role === 'user' ? 'assistant' : 'user';
   }
   if (open.length > 0) return 'the last calls have no results';
-  return said.at(-1)?.role === 'assistant' ? 'the last word is an answer' : null;
+  return spoken.at(-1)?.role === 'assistant' ? 'the last word is an answer' : null;
 }
 
 describe('a thread, whatever became of its turns,', function () {

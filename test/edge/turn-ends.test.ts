@@ -89,8 +89,8 @@ describe('the end of a turn', function () {
         const turns = await Promise.all(Array.from({ length: 20 }, (_, n) => send(n)));
         expect(new Set(turns.map((turn) => `${turn.threadId} ${turn.turn}`)).size).to.equal(1);
         const [turn] = turns;
-        const told = await messages(turn?.threadId ?? '');
-        expect(told.filter(({ content }) => content === 'once?')).to.have.length(1);
+        const kept = await messages(turn?.threadId ?? '');
+        expect(kept.filter(({ content }) => content === 'once?')).to.have.length(1);
         const differs = await t.call('POST /api/v1/agents/reviewer/chat', {
           ...{ headers: { ...later, 'idempotency-key': key } },
           body: { ...body, message: 'twice?' },

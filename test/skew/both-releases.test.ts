@@ -199,14 +199,14 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
       }),
     );
     for (const [n, { threadId }] of turns.entries()) {
-      const told = await until(
+      const page = await until(
         async () =>
           (await (await ask(two, `/api/v1/threads/${threadId}/messages`)).json()) as {
             items: { status: string; content: string; isWhole: boolean }[];
           },
         ({ items }) => items[1]?.status !== 'pending',
       );
-      const [, answered] = told.items;
+      const [, answered] = page.items;
       expect(answered?.status).to.equal('complete');
       // Where nobody waited a scheduler of before may have ended it: it knows no threads, and the thread says that it has not all.
       const isThere = answered?.content === words.join('') || (n % 2 === 1 && answered?.isWhole === false);

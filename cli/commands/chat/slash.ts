@@ -35,10 +35,10 @@ async function lastOf(client: Client, { threadId }: Talk): Promise<Place> {
 }
 
 /** By its number in the list, or its id. @throws McpctlError `thread_not_found`, `usage`. */
-async function threadMeant(client: Client, agent: string, said: string): Promise<{ id: string }> {
-  if (!/^\d{1,2}$/.test(said)) return await client.turns.thread(said);
-  const thread = (await client.turns.threads(agent, LISTED))[Number(said) - 1];
-  if (!thread) throw new McpctlError('usage', `There is no thread ${said}; /threads lists them.`);
+async function threadMeant(client: Client, agent: string, asked: string): Promise<{ id: string }> {
+  if (!/^\d{1,2}$/.test(asked)) return await client.turns.thread(asked);
+  const thread = (await client.turns.threads(agent, LISTED))[Number(asked) - 1];
+  if (!thread) throw new McpctlError('usage', `There is no thread ${asked}; /threads lists them.`);
   return thread;
 }
 

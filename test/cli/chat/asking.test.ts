@@ -42,12 +42,12 @@ describe('cli: how an agent is asked', () => {
     await s.close();
     s = await startSession(peer.url, { tty: { stdin: true, stdout: true, stderr: true }, env });
     code = s.run('chat', 'reviewer', ...line);
-    await told('> ');
+    await untilShown('> ');
   };
-  const told = (words: string): Promise<void> => until(() => s.err().includes(words), words);
+  const untilShown = (words: string): Promise<void> => until(() => s.err().includes(words), words);
   const type = async (line: string, words: string): Promise<void> => {
     s.stdin.write(`${line}\r`);
-    await told(words);
+    await untilShown(words);
   };
   const ends = async (): Promise<void> => {
     s.stdin.write('\u0004');

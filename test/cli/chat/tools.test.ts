@@ -108,16 +108,16 @@ describe('cli: tools in a conversation', () => {
       s.stdin.write('\u0004');
       expect(await within(code, 'the end')).to.equal(0);
     };
-    const told = (words: string): Promise<void> => until(() => s.err().includes(words), words);
+    const untilShown = (words: string): Promise<void> => until(() => s.err().includes(words), words);
 
     it('are asked for before they run; for others the person says the result', async () => {
       waitsFor(weather, clock);
       await talk('--tool', 'weather=echo sun');
-      await told('> ');
+      await untilShown('> ');
       s.stdin.write('weather?\r');
-      await told('run echo sun? [y/N] ');
+      await untilShown('run echo sun? [y/N] ');
       s.stdin.write('y\r');
-      await told('result of clock, or skip: ');
+      await untilShown('result of clock, or skip: ');
       s.stdin.write('noon\r');
       await until(() => s.out() === 'Rain.\n', 'the answer');
       expect(results()).to.deep.equal([
@@ -134,11 +134,11 @@ describe('cli: tools in a conversation', () => {
       const still = { ...turn, missing: ['c1'], inContext: true, error: null };
       peer.on(`POST ${turns}/tool-results`, answers(200, still));
       await talk('--tool', 'weather=echo sun', '--yes-tools');
-      await told('> ');
+      await untilShown('> ');
       s.stdin.write('weather?\r');
-      await told('result of clock, or skip: ');
+      await untilShown('result of clock, or skip: ');
       s.stdin.write('skip\r');
-      await told('waits for a result');
+      await untilShown('waits for a result');
       expect(results()).to.deep.equal([[{ tool_call_id: 'c0', content: 'sun\n' }]]);
       peer.on('POST /api/v1/agents/reviewer/chat', streams(answer));
       s.stdin.write('never mind\r');
@@ -163,13 +163,13 @@ describe('cli: tools in a conversation', () => {
         `weather=sh -c 'echo $$ > ${pid}; cat /dev/zero > /dev/null'; true`,
         '--yes-tools',
       );
-      await told('> ');
+      await untilShown('> ');
       s.stdin.write('weather?\r');
       const started = async (): Promise<number> => Number(await readFile(pid, 'utf8').catch(() => '0'));
       while ((await started()) === 0) await new Promise((resolve) => setImmediate(resolve));
       const runs = await started();
       expect(s.interrupts.fire()).to.equal('taken');
-      await told('waits for a result');
+      await untilShown('waits for a result');
       await until(() => !isThere(runs), 'the end of what ran');
       expect(results()).to.deep.equal([]);
       await ends();
