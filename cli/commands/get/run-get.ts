@@ -51,7 +51,7 @@ export async function runGet(ctx: Context, options: GetOptions): Promise<void> {
       const { listing, more } = await listingFor({ client, instant, options, names }, type);
       listings.push(listing);
       if (more && first)
-        ctx.out.note(`There are more ${type.plural} than these ${options.limit}; ask for them with --limit.`);
+        ctx.out.note(`There are more than these ${options.limit}; ask for them with --limit.`);
     }
     return listings;
   };
