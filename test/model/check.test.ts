@@ -33,7 +33,7 @@ const traceOf = ({ broken }: Explored): string =>
   broken ? `${broken.promise}\n${broken.trace.map((step, i) => `      ${i + 1}. ${step}`).join('\n')}` : '';
 
 describe('the dispatch protocol, in every state of a small world', function () {
-  this.timeout(deep ? 3_600_000 : 120_000);
+  this.timeout(deep ? 3_600_000 : 300_000);
 
   it('keeps its promises whatever fails', () => {
     let states = 0;
