@@ -185,6 +185,7 @@ describe('the slots and the state of a worker of the sse transport', () => {
     const streams: Stream[] = [];
     for (let n = 0; n < 20; n++) {
       const worker = await started([{ name: `n${String(n)}` }]);
+      alive(worker);
       streams.push(await worker.open());
     }
     expect(wire.connections()).to.equal(before);
