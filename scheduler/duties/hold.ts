@@ -20,9 +20,18 @@ export function createHoldDuty({ registry, queue, flow, clock, log }: DutyDeps):
     idOf: (poolKey) => poolKey,
     async act([poolKey]) {
       if (poolKey === undefined) return 0;
-      const changed = await queue.presence.keepHeld(poolKey, byPool.get(poolKey) ?? []);
+      const members = byPool.get(poolKey) ?? [];
+      const changed = await queue.presence.keepHeld(poolKey, members);
       for (const session of new Set(changed.map(({ sessionId }) => sessionId)))
         await tellOfHold({ queue }, { session, boot: boots.get(session) ?? session });
+      // A relay that has not heard it, or could not read its rows when it did, still says that it serves.
+      const { members: seen } = await queue.presence.members(poolKey);
+      const deaf = seen.filter(({ state, sessionId }) => state === 'serving' && boots.has(sessionId));
+      for (const session of new Set(deaf.map(({ sessionId }) => sessionId)))
+        await queue.control.send({
+          ...{ session, boot: boots.get(session) ?? session },
+          message: { kind: 'registered' },
+        });
       return changed.length;
     },
     clock,
@@ -34,8 +43,8 @@ export function createHoldDuty({ registry, queue, flow, clock, log }: DutyDeps):
     async run(signal) {
       const members = await registry.workers.heldMembers();
       byPool = new Map();
-      for (const member of members)
-        byPool.set(member.poolKey, [...(byPool.get(member.poolKey) ?? []), member]);
+      for (const { poolKey } of members) byPool.set(poolKey, []);
+      for (const member of members) byPool.get(member.poolKey)?.push(member);
       boots = new Map([...boots, ...members.map(({ sessionId, boot }) => [sessionId, boot] as const)]);
       const due = [...new Set([...byPool.keys(), ...before])];
       const kept = await keeping.run(due, signal);

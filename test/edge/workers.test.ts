@@ -165,6 +165,21 @@ describe('workers as people see and govern them', function () {
     expect((await stream.next('infer')).taskId).to.equal(task.id);
   });
 
+  it('is told again where the word was lost', async () => {
+    const { id } = await started('lost');
+    const row = (await t.registry.llms.byName('lost')) ?? expect.fail('no row');
+    const actor = await t.deps.authenticator.actorOf(t.tokens.root);
+    if (!actor) return expect.fail('no admin');
+    await t.registry.workers.hold(id, 'paused', actor);
+    await t.deps.queue.presence.setHeld(id, [{ llmId: row.id, poolKey: 'lost' }], true);
+    expect((await seen(id)).llms[0]).to.include({ state: 'serving' });
+    expect(await duty.run(new AbortController().signal)).to.equal(0);
+    await until(
+      () => seen(id),
+      ({ llms }) => llms[0]?.state === 'draining',
+    );
+  });
+
   it('leaves who was put out of a pool out, while another of the pool is held', async () => {
     const { id } = await started('out');
     const row = (await t.registry.llms.byName('out')) ?? expect.fail('no row');
