@@ -75,7 +75,7 @@ export function AddWorker() {
       {isOpen.value && (
         <Dialog title="Add a worker" close={() => (isOpen.value = false)}>
           <p>On the machine of the model, with Node 20.19 or newer and this server’s package:</p>
-          <ol class="steps">
+          <ol class="numbered">
             <li>
               A token for it. <PublishToken />
             </li>
