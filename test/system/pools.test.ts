@@ -101,6 +101,29 @@ onEachTransport('a pool', function (transport) {
     expect(asked(one)).to.have.length(0);
   });
 
+  once('has each call of who may run one of its members at that one, whoever else is idle', async () => {
+    const [mine, other] = [await newBackend(), await newBackend()];
+    const worker = await t.startWorker([{ name: 'mine', poolName: 'shared', backend: mine }]);
+    await t.startWorker([{ name: 'others', poolName: 'shared', backend: other }]);
+    const bindings = [{ role: 'run', resource: 'llm', name: 'mine' }];
+    const made = await t.call('POST', '/api/v1/tokens', {
+      body: { name: 'one-llm', preset: 'call', bindings },
+      token: await t.tokenFor('guest'),
+    });
+    expect(made.status).to.equal(201);
+    const { token } = (await made.json()) as { token: string };
+    for (let n = 0; n < 10; n++) {
+      const calls = Array.from({ length: 20 }, () => infer('mine', 'hi', { token }));
+      for (const answer of await Promise.all(calls)) expect(answer.status).to.equal(200);
+    }
+    expect([asked(mine).length, asked(other).length]).to.deep.equal([200, 0]);
+    for (const llm of ['shared', 'others']) expect((await infer(llm, 'hi', { token })).status).to.equal(404);
+    await worker.kill('SIGTERM');
+    const refused = await infer('mine', 'hi', { token });
+    expect([refused.status, await refused.json()]).to.have.nested.property('[1].code', 'no_active_llm');
+    expect(asked(other)).to.have.length(0);
+  });
+
   it('has as many slots as its backends, over two edges and all queues of a worker', async () => {
     let [most, now] = [0, 0];
     const backend = await newBackend();
