@@ -118,6 +118,9 @@ const PROBE_MS = 60_000;
 /** Of the server itself, and of the installation as a whole. */
 function partsOfServer({ redis, keys, subscriber }: PartsDeps) {
   const store = { redis, keys };
+  /** One listener at the connection for all of them: Node takes many for a leak. */
+  const atReady = new Set<() => void>();
+  redis.on('ready', () => atReady.forEach((listener) => listener()));
   return {
     tally: {
       add: (tally: SchedulerTally) => addTally(redis, keys, tally),
@@ -141,8 +144,8 @@ function partsOfServer({ redis, keys, subscriber }: PartsDeps) {
       runId: async () => /^run_id:(\w+)/m.exec(await orUnavailable(redis.info('server')))?.[1] ?? '',
       /** @returns the way to stop hearing of new connections. */
       onReady: (listener: () => void): (() => void) => {
-        redis.on('ready', listener);
-        return () => void redis.off('ready', listener);
+        atReady.add(listener);
+        return () => void atReady.delete(listener);
       },
     },
   };

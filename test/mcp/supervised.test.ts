@@ -56,7 +56,11 @@ describe('an MCP server of a worker', function () {
     begun.push(server);
     return server;
   };
-  const call = async (server: Supervised, name: string, { signal = nobody, ...given }: Given = {}) => {
+  const call = async (
+    server: Supervised,
+    name: string,
+    { signal = new AbortController().signal, ...given }: Given = {},
+  ) => {
     const child = await server.ready(signal);
     return await server.call(child, { method: 'tools/call', params: { name, arguments: given }, signal });
   };

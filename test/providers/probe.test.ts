@@ -64,7 +64,7 @@ describe('what a backend can do', () => {
   it('is what vLLM says its model does, whatever paths it has', async () => {
     const { probe } = await opened(startKnown.vllm());
     expect(await probe('Qwen/Qwen3-8B')).to.deep.equal({
-      capabilities: { operations: ['chat', 'completions', 'responses'], contextLength: 32768 },
+      capabilities: { operations: ['chat', 'completions', 'responses'], contextLength: 32768, prefill: true },
     });
     const embeds = await opened(startKnown.vllm({ embeds: true }));
     expect((await embeds.probe('Qwen/Qwen3-8B'))?.capabilities.operations).to.deep.equal(['embeddings']);
@@ -76,6 +76,7 @@ describe('what a backend can do', () => {
       capabilities: {
         operations: ['chat', 'completions', 'responses', 'messages'],
         contextLength: 16384,
+        prefill: true,
         tools: true,
         vision: true,
       },
@@ -116,7 +117,7 @@ describe('what a backend can do', () => {
     expect(slots(1_000_000)).to.equal(undefined);
     expect(slots(10_000)).to.equal(10_000);
     expect(result).to.deep.equal({
-      capabilities: { operations: ['chat', 'completions', 'responses', 'messages'] },
+      capabilities: { operations: ['chat', 'completions', 'responses', 'messages'], prefill: true },
     });
     for (const body of ['[', 'null', '{"data":7}', 'x'.repeat(5_000_000)]) {
       backend.routes['/v1/models'] = () => ({ body });

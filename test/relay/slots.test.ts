@@ -101,9 +101,11 @@ describe('the slots and the state of a worker of the sse transport', () => {
   });
 
   it('are not given away while a member rests, is down or asleep, or its worker drains', async () => {
-    const worker = await started([{ name: 's1' }]);
+    const worker = await started([{ name: 's1', maxConcurrency: 8 }]);
     const stop = alive(worker);
     const stream = await worker.open();
+    await submitted('s1');
+    await stream.until('the first task, so that it is served', () => stream.frames.length === 1);
     const states = [
       { members: { s1: 'resting' } },
       { members: { s1: 'down' } },
@@ -114,9 +116,9 @@ describe('the slots and the state of a worker of the sse transport', () => {
       await heard(worker, heartbeat);
       await submitted('s1');
       await quiet(300);
-      expect(stream.frames, JSON.stringify(heartbeat)).to.have.length(n);
+      expect(stream.frames, JSON.stringify(heartbeat)).to.have.length(n + 1);
       await worker.heartbeat({ state: 'serving', members: { s1: 'serving' } });
-      await stream.until('the task', () => stream.frames.length === n + 1);
+      await stream.until('the task', () => stream.frames.length === n + 2);
     }
     stop();
   });

@@ -163,7 +163,11 @@ for (const transport of ['redis', 'sse'] as const satisfies readonly TransportKi
         session: row?.providerSessionId,
       });
       expect((await mcplocal(home, 'status')).out).to.match(/Refused: +HTTP 401: .*mcpctl login/);
-      expect(await t.registry.llms.byName('out')).to.include({ inactiveReason: 'denied' });
+      // Its worker may be refused before its row is written.
+      await until(
+        () => t.registry.llms.byName('out'),
+        (now) => now?.inactiveReason === 'denied',
+      );
       await worker.kill('SIGTERM');
     });
   });

@@ -33,6 +33,9 @@ const specialFilters: Readonly<Record<string, readonly string[]>> = {
   task: ['status', 'pool', 'llm'],
 };
 
+/** What has no plural is told by its lines. */
+const manyOf = ({ word, plural }: Type): string => (word === plural ? `lines of ${word}` : plural);
+
 export async function runGet(ctx: Context, options: GetOptions): Promise<void> {
   const refs = refsOf(options.args, await typesFor(ctx, 'get', options.args));
   for (const ref of refs) checkFilters(ref, options.filters);
@@ -51,7 +54,9 @@ export async function runGet(ctx: Context, options: GetOptions): Promise<void> {
       const { listing, more } = await listingFor({ client, instant, options, names }, type);
       listings.push(listing);
       if (more && first)
-        ctx.out.note(`There are more than these ${options.limit}; ask for them with --limit.`);
+        ctx.out.note(
+          `There are more ${manyOf(type)} than these ${options.limit}; ask for them with --limit.`,
+        );
     }
     return listings;
   };
