@@ -1,4 +1,4 @@
-import { mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -74,6 +74,21 @@ describe('the key of a public llm', () => {
       expect(refusedKeyRef({ env }), env).to.have.property('path', 'env');
     for (const env of ['OPENAI_API_KEY', 'K', 'PG', 'MY_MCPCTL_KEY', '_x'])
       expect(refusedKeyRef({ env }), env).to.equal(undefined);
+  });
+
+  it('is never in a file of mcpctl itself, by whatever name that is asked for', async () => {
+    await writeFile(at('secrets.key'), 'opens-every-secret\n');
+    await writeFile(at('key'), 'sk-1');
+    await symlink(at('secrets.key'), at('alias'));
+    await link(at('secrets.key'), at('second'));
+    const ownFiles = [at('absent'), at('secrets.key')];
+    for (const name of ['secrets.key', 'alias', 'second']) {
+      const read = keyReader({ file: at(name) }, {}, { ownFiles });
+      const failure: unknown = await read().catch((thrown: unknown) => thrown);
+      expect(failure, name).to.have.property('code', 'backend_auth_failed');
+      expect(failure, name).to.have.property('message', 'The file with the key is none.');
+    }
+    expect(await keyReader({ file: at('key') }, {}, { ownFiles })()).to.equal('sk-1');
   });
 
   it('is never read from where the system keeps what processes hold', async () => {

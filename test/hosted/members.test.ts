@@ -13,6 +13,7 @@ describe('the public llms of a hosted worker', () => {
     const missed: unknown[] = [];
     bus.on('loop.left', (of) => missed.push(of));
     const members = new HostedMembers({
+      ownFiles: [],
       env: {},
       dialling: {},
       secretKeys: () => expect.fail('no llm has a secret'),

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import { homeAt } from '../../core/runtime/files/home.ts';
 import { closeRedis, openRedis } from '../../core/queue/link/connect.ts';
 import type { OwnUser } from '../../core/queue/link/connector.ts';
 import { createKeys } from '../../core/queue/keys.ts';
@@ -39,6 +40,7 @@ export type HostedConfig = Settings<
   | 'leaseMs'
   | 'eventBytes'
   | 'eventKeepMs'
+  | 'home'
   | 'secretsKeysFile'
   | 'secretsKey'
   | 'hostedRedisPassword'
@@ -75,7 +77,15 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
   const dialling = guardedDialling(config.hostedAllow);
   const keyring = keyringOf(config, { clock, log });
   const secretKeys = (llm: PublicLlm): SecretKeys => secretKeysFor({ source, keyring }, llm);
-  const members = new HostedMembers({ env, dialling, secretKeys, bus, clock, log });
+  const members = new HostedMembers({
+    env,
+    ownFiles: ownFilesOf(config),
+    dialling,
+    secretKeys,
+    bus,
+    clock,
+    log,
+  });
   const transport = new RedisTransport({
     ...config,
     ...redis,
@@ -105,6 +115,13 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
       await source.close();
     },
   };
+}
+
+/** The keys of all secrets, tokens, and where Postgres and Redis of this machine are. */
+function ownFilesOf({ home, secretsKeysFile }: Pick<HostedConfig, 'home' | 'secretsKeysFile'>): string[] {
+  const { credentials, workerCredentials, session, cli, secretsKeys, running } = homeAt(home);
+  const inHome = [credentials, workerCredentials, session, cli, secretsKeys, running];
+  return secretsKeysFile === undefined ? inHome : [secretsKeysFile, ...inHome];
 }
 
 /** The scheduler makes it, and again after Redis was lost: until then it is as if Redis were away. */

@@ -1,4 +1,5 @@
-import { open, realpath } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { open, realpath, stat } from 'node:fs/promises';
 import { McpctlError } from '../../core/errors.ts';
 import { READ_AT_ONCE } from '../../core/runtime/files/plain-file.ts';
 import { refusedKeyRef, type ApiKeyRef } from '../../core/llm.ts';
@@ -12,12 +13,13 @@ export const cannot = (why: string): McpctlError => new McpctlError('backend_aut
 /**
  * The key that a public row refers to, read where it is used: never earlier, so that nothing else holds it. A file
  * is read again when it has changed. A reference that the edge would refuse is refused here too: the row may be older.
- * @param env of this process. @param ofSecret reads it where it is in a secret.
+ * @param env of this process. @param besides `ofSecret` reads it where it is in a secret; `ownFiles` are none, whatever they hold: what
+ *   opens every secret, and tokens, would else be sent to where a row says.
  */
 export function keyReader(
   ref: ApiKeyRef | null,
   env: Readonly<Record<string, string | undefined>>,
-  ofSecret: ReadKey = () => Promise.reject(cannot('No secret is served here; give apiKeyRef env or file.')),
+  { ofSecret = noSecret, ownFiles = [] }: { ofSecret?: ReadKey; ownFiles?: readonly string[] } = {},
 ): ReadKey {
   if (ref === null) return () => Promise.resolve(undefined);
   const refused = refusedKeyRef(ref);
@@ -27,7 +29,7 @@ export function keyReader(
       Promise.resolve(
         keyIn(Object.hasOwn(env, ref.env) ? env[ref.env] : undefined, `The variable ${ref.env}`),
       );
-  if ('file' in ref) return fileReader(ref.file);
+  if ('file' in ref) return fileReader(ref.file, ownFiles);
   return ofSecret;
 }
 
@@ -39,10 +41,22 @@ export function keyIn(text: string | undefined, where: string): string {
   return key;
 }
 
-function fileReader(path: string): ReadKey {
+const noSecret: ReadKey = () =>
+  Promise.reject(cannot('No secret is served here; give apiKeyRef env or file.'));
+
+/** Whether it is one of those, by whatever name: links are followed, and a second name of the same file is that file. */
+async function isOneOf(paths: readonly string[], { dev, ino }: BigIntStats): Promise<boolean> {
+  for (const path of paths) {
+    const own = await stat(path, { bigint: true }).catch(() => undefined);
+    if (own?.dev === dev && own.ino === ino) return true;
+  }
+  return false;
+}
+
+function fileReader(path: string, ownFiles: readonly string[]): ReadKey {
   let cached: { version: string; key: string } | undefined;
   return async () => {
-    const { version, text } = await readIfChanged(path, cached?.version);
+    const { version, text } = await readIfChanged({ path, ownFiles }, cached?.version);
     if (text !== undefined) cached = { version, key: keyIn(text, 'The file with the key') };
     return cached?.key;
   };
@@ -50,7 +64,7 @@ function fileReader(path: string): ReadKey {
 
 /** @returns no text when it is as it was. */
 async function readIfChanged(
-  path: string,
+  { path, ownFiles }: { path: string; ownFiles: readonly string[] },
   knownVersion?: string,
 ): Promise<{ version: string; text?: string }> {
   try {
@@ -58,9 +72,10 @@ async function readIfChanged(
     if (refusedKeyRef({ file: real })) throw cannot('The file with the key is none.');
     const file = await open(real, READ_AT_ONCE);
     try {
-      const stat = await file.stat({ bigint: true });
-      if (!stat.isFile() || stat.size > MOST_BYTES) throw cannot('The file with the key is none.');
-      const { mtimeNs, size, ino, dev } = stat;
+      const there = await file.stat({ bigint: true });
+      if (!there.isFile() || there.size > MOST_BYTES || (await isOneOf(ownFiles, there)))
+        throw cannot('The file with the key is none.');
+      const { mtimeNs, size, ino, dev } = there;
       const version = [real, mtimeNs, size, ino, dev].join(' ');
       if (version === knownVersion) return { version };
       const { bytesRead, buffer } = await file.read(Buffer.alloc(MOST_BYTES), 0, MOST_BYTES, 0);

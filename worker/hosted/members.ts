@@ -19,6 +19,8 @@ import type { SecretKeys } from './secret-keys.ts';
 export interface MembersDeps {
   /** Of this process: where `apiKeyRef.env` is looked up. */
   env: Readonly<Record<string, string | undefined>>;
+  /** Of mcpctl itself, that are the key of no backend. */
+  ownFiles: readonly string[];
   dialling: Dialling;
   /** How the key of an llm is read that refers to a secret. */
   secretKeys: (llm: PublicLlm) => SecretKeys;
@@ -117,9 +119,9 @@ export class HostedMembers {
     if (!isProviderType(type) || !slots) {
       return `Its type '${type}' is none that a hosted worker serves; use one of ${Object.keys(providerTypes).join(', ')}.`;
     }
-    const { env, dialling, secretKeys } = this.#deps;
-    const readKey = keyReader(apiKeyRef, env, () => secretKeys(llm).read());
-    const check = keyReader(apiKeyRef, env, () => secretKeys(llm).check());
+    const { env, ownFiles, dialling, secretKeys } = this.#deps;
+    const readKey = keyReader(apiKeyRef, env, { ofSecret: () => secretKeys(llm).read(), ownFiles });
+    const check = keyReader(apiKeyRef, env, { ofSecret: () => secretKeys(llm).check(), ownFiles });
     let key: string | undefined;
     const provider = providerTypes[type].create({
       name,
