@@ -24,6 +24,9 @@ import { didYouMean } from '../../core/runtime/nearest.ts';
 /** How many rows one call may look at for its status: the status shown is not the one stored. */
 const SCAN = 20;
 
+const mayView = (actor: Actor, row: LlmRow): boolean =>
+  can(actor, 'view', { resource: 'llm', target: targetOf(row) });
+
 const mayEdit = (actor: Actor, row: LlmRow): boolean =>
   can(actor, 'edit', { resource: 'llm', target: targetOf(row) });
 
@@ -48,7 +51,7 @@ async function rowOf(deps: EdgeDeps, req: Request): Promise<LlmRow> {
   const name = nameOf(req);
   const actor = actorOf(req);
   const row = await deps.registry.llms.byName(name);
-  if (row && can(actor, 'view', { resource: 'llm', target: targetOf(row) })) return row;
+  if (row && mayView(actor, row)) return row;
   const near = await deps.registry.names.similar(name, scopeOf(actor, 'view', 'llm'));
   throw new McpctlError('llm_not_found', `There is no llm named '${name}'.${didYouMean(near)}`);
 }
@@ -161,10 +164,13 @@ export function llmRoutes(deps: EdgeDeps): Router {
   router.put('/llms/:name', async (req, res) => {
     const actor = actorOf(req);
     const llm = { ...bodyOf(req, llmReplaceSchema), name: nameOf(req) };
-    const former = await llms.byName(llm.name);
+    const ifMatch = ifMatchOf(req);
+    const there = await llms.byName(llm.name);
+    const former = there && mayView(actor, there) ? there : undefined;
     need(actor, former ? 'edit' : 'create', { name: llm.name, poolKey: poolKeyOf(llm) });
     if (former) need(actor, 'edit', former);
-    const write = { by: joinerOf(actor, poolKeyOf(llm)), ifMatch: ifMatchOf(req) };
+    else if (there) throw new McpctlError(ifMatch === null ? 'name_taken' : 'stale_revision');
+    const write = { by: joinerOf(actor, poolKeyOf(llm)), ifMatch };
     const { row, created } = await written(
       { ...deps, req },
       { verb: 'edit', resource: 'llm', name: llm.name },

@@ -40,8 +40,8 @@ async function needMay(
   if (!may) throw new McpctlError('forbidden', `You may not ${verb} session '${id}'.`);
 }
 
-async function one(deps: EdgeDeps, row: WorkerRow): Promise<SessionView> {
-  const [view] = await sessionViews(deps, [row]);
+async function one(deps: EdgeDeps, actor: Actor, row: WorkerRow): Promise<SessionView> {
+  const [view] = await sessionViews(deps, actor, [row]);
   if (!view) throw new McpctlError('worker_not_found');
   return view;
 }
@@ -55,7 +55,7 @@ async function setHold(deps: EdgeDeps, req: Request, hold: Hold | null): Promise
     holdSession(deps, { id, hold, author: actor }),
   );
   if (!isThere) throw new McpctlError('worker_not_found');
-  return await one(deps, await rowOf(deps, req));
+  return await one(deps, actor, await rowOf(deps, req));
 }
 
 /** As one whose token was revoked: nothing more is claimed, what runs is taken from it, and it may not come back as this session. */
@@ -79,16 +79,20 @@ export function sessionRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.get('/sessions', listsInTurn(deps), async (req, res) => {
     const { limit, after } = queryOf(req, sessionListQuerySchema);
-    const scope = scopeOf(actorOf(req), 'view', 'session');
+    const actor = actorOf(req);
+    const scope = scopeOf(actor, 'view', 'session');
     const from = { after: afterOf(after, storedIdSchema), limit: Math.min(limit, MOST_SESSIONS) };
     const page = scope ? await deps.registry.workers.list({ ...from, scope }) : { items: [], more: false };
     const last = page.items.at(-1);
     res.json({
-      items: await sessionViews(deps, page.items),
+      items: await sessionViews(deps, actor, page.items),
       next: page.more && last ? cursorOf(last.id) : null,
     });
   });
-  router.get('/sessions/:id', async (req, res) => void res.json(await one(deps, await rowOf(deps, req))));
+  router.get(
+    '/sessions/:id',
+    async (req, res) => void res.json(await one(deps, actorOf(req), await rowOf(deps, req))),
+  );
   router.post('/sessions/:id/pause', async (req, res) => void res.json(await setHold(deps, req, 'paused')));
   router.post('/sessions/:id/drain', async (req, res) => void res.json(await setHold(deps, req, 'draining')));
   router.post('/sessions/:id/resume', async (req, res) => void res.json(await setHold(deps, req, null)));

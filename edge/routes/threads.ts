@@ -1,6 +1,6 @@
 import { Router, type Request, type Response } from 'express';
 import { z } from 'zod';
-import { scopeOf } from '../../core/access.ts';
+import { can, scopeOf } from '../../core/access.ts';
 import {
   messageListQuerySchema,
   threadCreateSchema,
@@ -62,9 +62,13 @@ async function create(deps: EdgeDeps, req: Request, res: Response): Promise<void
 /** Deletes all that was said, ends what runs, and drops what its tasks keep. */
 async function remove(deps: EdgeDeps, req: Request): Promise<void> {
   const thread = await threadOf(deps, req);
+  const { ownerId, poolKey } = thread;
+  const target = { name: thread.id, ownerId, poolKey };
+  if (!can(actorOf(req), 'delete', { resource: 'thread', target }))
+    throw new McpctlError('forbidden', `You may not delete thread '${thread.id}'.`);
   const what = { verb: 'delete', resource: 'thread', name: thread.id } as const;
   const { open, all } = await written({ ...deps, req }, what, () =>
-    deps.registry.threads.delete(thread.id, thread.ownerId, actorOf(req)),
+    deps.registry.threads.delete(thread.id, ownerId, actorOf(req)),
   );
   for (const task of open) await closeTask(flowOf(deps), { ...task, turnId: null }, cancelled);
   await deps.registry.threads.dropBodies(all.map(({ id }) => id));

@@ -1,3 +1,4 @@
+import { can, type Actor } from '../../core/access.ts';
 import type { LlmRow } from '../../core/llm.ts';
 import { workerStateOf } from '../../core/member/member-state.ts';
 import type { MemberPresence } from '../../core/member/presence.ts';
@@ -22,10 +23,13 @@ function slotsOf(llms: readonly LiveLlm[]): number {
 const runningOf = (announced: readonly MemberPresence[]): number =>
   announced.reduce((sum, { running }) => sum + running, 0);
 
+const sees = (actor: Actor, { name, ownerId, poolKey }: LlmRow): boolean =>
+  can(actor, 'view', { resource: 'llm', target: { name, ownerId, poolKey } });
+
 function viewOf(
   row: WorkerRow,
   llms: readonly LiveLlm[],
-  how: { isLive: boolean; now: number },
+  { actor, ...how }: { actor: Actor; isLive: boolean; now: number },
 ): SessionView {
   const { id, host, hold, heldBy } = row;
   const announced = llms.flatMap((llm) => llm.announced);
@@ -43,13 +47,15 @@ function viewOf(
     state: workerStateOf({ ...how, hold, running, announced: announced.map(({ state }) => state) }),
     heldAt: row.heldAt?.toISOString() ?? null,
     slots: slotsOf(llms),
-    llms: llms.map((llm) => ({
-      name: llm.row.name,
-      pool: llm.row.poolKey,
-      status: llm.status,
-      state: llm.announced[0]?.state ?? null,
-      running: runningOf(llm.announced),
-    })),
+    llms: llms
+      .filter((llm) => sees(actor, llm.row))
+      .map((llm) => ({
+        name: llm.row.name,
+        pool: llm.row.poolKey,
+        status: llm.status,
+        state: llm.announced[0]?.state ?? null,
+        running: runningOf(llm.announced),
+      })),
     lastBeatAt: new Date(lastBeat).toISOString(),
     createdAt: row.createdAt.toISOString(),
   };
@@ -59,10 +65,15 @@ function viewOf(
 const isPublished = ({ inactiveReason }: LlmRow): boolean => inactiveReason !== 'unpublished';
 
 /**
- * Sessions with what they publish and run, in their order: one look at the rows, one at the pools that are in them.
+ * Sessions with what they run, and of what they publish that which an actor may see, in their order: one look at the rows, one at
+ * the pools that are in them.
  * @throws McpctlError `unavailable`
  */
-export async function sessionViews(deps: Deps, rows: readonly WorkerRow[]): Promise<SessionView[]> {
+export async function sessionViews(
+  deps: Deps,
+  actor: Actor,
+  rows: readonly WorkerRow[],
+): Promise<SessionView[]> {
   const ids = rows.map(({ id }) => id);
   const llms = (await deps.registry.workers.llmsOf(ids)).filter(isPublished);
   const [isLive, pools] = await Promise.all([
@@ -73,5 +84,5 @@ export async function sessionViews(deps: Deps, rows: readonly WorkerRow[]): Prom
   for (const member of pools.flatMap(({ members }) => members))
     if (isPublished(member.row)) bySession.get(member.row.providerSessionId ?? '')?.push(member);
   const now = deps.clock.now();
-  return rows.map((row) => viewOf(row, bySession.get(row.id) ?? [], { isLive: isLive(row.id), now }));
+  return rows.map((row) => viewOf(row, bySession.get(row.id) ?? [], { actor, isLive: isLive(row.id), now }));
 }

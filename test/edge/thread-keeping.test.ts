@@ -77,6 +77,23 @@ describe('what becomes of threads', function () {
     expect(await messages(threadId)).to.have.length(6); // what is refused leaves nothing
   });
 
+  it('who may look at all of them deletes none that is another’s', async () => {
+    const { threadId } = await say('mine?', 'Yours.');
+    const bindings = ['view', 'edit'].map((role) => ({ role, resource: 'thread' }));
+    const body = { name: 'onlookers', subjects: [{ kind: 'user', name: 'bob' }], bindings };
+    await call('POST /rbac', { token: t.tokens.root, body });
+    const by = { token: t.tokens.bob };
+    await call(`GET /threads/${threadId}`, by);
+    expect(await code(`DELETE /threads/${threadId}`, by)).to.equal('forbidden');
+    expect(await messages(threadId)).to.have.length(2);
+    await call('PATCH /rbac/onlookers', {
+      token: t.tokens.root,
+      body: { bindings: [{ role: 'delete', resource: 'thread' }] },
+    });
+    await call(`DELETE /threads/${threadId}`, by);
+    expect(await code(`GET /threads/${threadId}`)).to.equal('thread_not_found');
+  });
+
   it('a turn is left out of what is told, and what was said stays', async () => {
     const { threadId } = await say('one?', 'One.');
     await say('two?', 'Two.', threadId);

@@ -13,6 +13,19 @@ import { wireToUrl } from '../support/wire.ts';
 /** More of each, and the times of what is unseen and what is not there are held to 20 %: MCPCTL_ROUNDS=200, as 1,000 questions are. */
 const ROUNDS = Number(process.env['MCPCTL_ROUNDS'] ?? 5);
 
+/** What is asked of what is there and unseen, and of what is not there; where the body has a `*` its name is said. */
+interface Pair {
+  call: string;
+  unseen: string;
+  absent: string;
+  body: unknown;
+}
+
+const bodyOf: Readonly<Record<string, unknown>> = {
+  PATCH: {},
+  POST: { messages: [{ role: 'user', content: 'hi' }] },
+};
+
 const uuid = '018f0000-0000-7000-8000-00000000beef';
 const verbs = ['view', 'create', 'edit', 'delete', 'run'] as const;
 
@@ -33,12 +46,27 @@ describe('what may not be seen is not there', function () {
   const { api, answerOf, llm, rbac, narrow } = identityCalls(() => t);
 
   /** Calls of what is there and unseen by ada, and the same of what is not there. */
-  async function pairs(): Promise<{ call: string; unseen: string; absent: string }[]> {
+  async function pairs(): Promise<Pair[]> {
     await llm('hidden', 'hidden-pool');
     await llm('alpha');
-    const differences: { call: string; unseen: string; absent: string }[] = [];
+    const differences: Pair[] = [];
     const both = (calls: readonly string[], unseen: string, absent: string): void =>
-      calls.forEach((call) => differences.push({ call, unseen, absent }));
+      calls.forEach((call) =>
+        differences.push({ call, unseen, absent, body: bodyOf[call.split(' ')[0] ?? ''] }),
+      );
+    /** Written whole, as a row and as a document; and a document of it deleted. */
+    const written = (
+      { word, plural }: { word: string; plural: string },
+      values: object,
+      { unseen, absent }: { unseen: string; absent: string },
+    ): void => {
+      const documents = [{ resource: word, ...values, name: '*' }];
+      differences.push(
+        { call: `PUT /${plural}/*`, unseen, absent, body: values },
+        { call: 'POST /apply', unseen, absent, body: { documents } },
+        { call: 'POST /apply/delete', unseen, absent, body: { documents: [{ resource: word, name: '*' }] } },
+      );
+    };
     both(
       [
         'GET /llms/*',
@@ -51,6 +79,8 @@ describe('what may not be seen is not there', function () {
       'hidden',
       'absent',
     );
+    const values = { type: 'openai', model: 'm', url: 'http://backend.test/v1' };
+    written({ word: 'llm', plural: 'llms' }, values, { unseen: 'hidden', absent: 'absent' });
     both(['GET /pools/*'], 'hidden-pool', 'absent-pool');
     const theirs = { ownerId: (await t.registry.users.byName('bob'))?.id ?? '' };
     const task = await submitTask(t, { ...theirs, poolKey: 'hidden-pool' });
@@ -69,6 +99,10 @@ describe('what may not be seen is not there', function () {
       else {
         const calls = ['GET', 'PATCH', 'DELETE'].map((method) => `${method} /${plural}/*`);
         both(calls, one, key === 'name' ? `${word}-two` : uuid);
+        const { name: _, ...values } = body;
+        // Whoever may make one is told that the name is taken.
+        if (key === 'name' && definition.may.create === undefined)
+          written(definition, values, { unseen: one, absent: `${word}-two` });
       }
     }
     expect(seen, 'everybody sees these').to.deep.equal(['agent']);
@@ -91,24 +125,26 @@ describe('what may not be seen is not there', function () {
     await narrow();
     const all = await pairs();
     expect(all.length).to.be.above(25);
-    const bodyOf: Record<string, unknown> = {
-      PATCH: {},
-      POST: { messages: [{ role: 'user', content: 'hi' }] },
+    const ask = ({ call, body }: Pair, of: string) => {
+      const named =
+        body === undefined
+          ? undefined
+          : (JSON.parse(JSON.stringify(body).replaceAll('"*"', `"${of}"`)) as unknown);
+      return api(call.replace('*', of), named, t.tokens.ada);
     };
-    const ask = (call: string, of: string) =>
-      api(call.replace('*', of), bodyOf[call.split(' ')[0] ?? ''], t.tokens.ada);
     const spans: [number[], number[]] = [[], []];
     const ratios: number[] = [];
     const unlike: string[] = [];
-    for (const { call, unseen, absent } of all) {
-      const answers = [await ask(call, unseen), await ask(call, absent)] as const;
+    for (const pair of all) {
+      const { call, unseen, absent } = pair;
+      const answers = [await ask(pair, unseen), await ask(pair, absent)] as const;
       expect(answers[0].status, `${call} ${answers[0].text}`).to.be.oneOf([403, 404]);
       expect(toldBy(answers[0], unseen), call).to.equal(toldBy(answers[1], absent));
       const mine: [number[], number[]] = [[], []];
       for (let n = 0; n < ROUNDS; n++)
         for (const [i, of] of [unseen, absent].entries()) {
           const from = performance.now();
-          await ask(call, of);
+          await ask(pair, of);
           mine[i]?.push(performance.now() - from);
         }
       const [a, b] = mine.map(medianOf) as [number, number];

@@ -87,6 +87,25 @@ describe('workers as people see and govern them', function () {
     expect((await say('pause', others.id, t.tokens.ada)).status).to.equal(404);
   });
 
+  it('tells who may see workers, and not what they publish, of no llm by its name', async () => {
+    const { id } = await started('kept-from-bob');
+    const as = async (call: string, body: object) => {
+      const answer = await t.call(`POST /api/v1/${call}`, { token: t.tokens.root, body });
+      expect(answer.status, answer.text).to.equal(201);
+      return answer.json as { token: string };
+    };
+    const bindings = [{ role: 'view', resource: 'session' }];
+    await as('rbac', { name: 'sees-workers', subjects: [{ kind: 'user', name: 'bob' }], bindings });
+    // What everybody may, llms among it, this does not let through.
+    const { token } = await as('tokens', { name: 'watch', user: 'bob', preset: 'manage', bindings });
+    const { status, json, text } = await t.call('GET /api/v1/sessions', { token });
+    expect(status, text).to.equal(200);
+    const one = (json as { items: SessionView[] }).items.find((each) => each.id === id);
+    expect(one).to.deep.include({ id, user: 'ada', slots: 2, llms: [] });
+    expect((await t.call(`GET /api/v1/sessions/${id}`, { token })).json).to.deep.include({ id, llms: [] });
+    expect(text.match(/"name":"kept-from-bob"|"pool":/)).to.equal(null);
+  });
+
   it('gives one that is paused nothing new, lets what runs go on, and says so, until it is resumed', async () => {
     const { worker, stream, id } = await started('paused');
     const running = await gets(stream, 'paused');

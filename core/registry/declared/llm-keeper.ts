@@ -15,6 +15,9 @@ function need(actor: Actor, verb: Verb, target: Target & { name: string }): void
 
 const targetOf = ({ name, ownerId, poolKey }: LlmRow) => ({ name, ownerId, poolKey });
 
+const mayView = (actor: Actor, row: LlmRow): boolean =>
+  can(actor, 'view', { resource: 'llm', target: targetOf(row) });
+
 /** @throws McpctlError `llm_published`: it is its worker's to change. */
 function needPublic({ kind, name }: LlmRow): void {
   if (kind === 'virtual')
@@ -28,7 +31,9 @@ export const llmKeeper = (limits: RegistryLimits): Keeper => ({
   async put(trx, values, { actor, ifMatch, as = {} }) {
     const llm = llmCreateSchema.parse(values);
     const poolKey = poolKeyOf(llm);
-    const before = await lockLlm(trx, llm.name);
+    const there = await lockLlm(trx, llm.name);
+    // One that may not be seen is refused in the words of one that is not there.
+    const before = there && mayView(actor, there) ? there : undefined;
     if (ifMatch !== null && before?.revision !== ifMatch) throw new McpctlError('stale_revision');
     need(actor, before ? 'edit' : 'create', {
       name: llm.name,
@@ -36,6 +41,7 @@ export const llmKeeper = (limits: RegistryLimits): Keeper => ({
       ...(before && { ownerId: before.ownerId }),
     });
     const { ownerId = actor.userId } = as;
+    if (there && !before) throw new McpctlError('name_taken');
     // To make another's is to change what they have.
     if (!before && ownerId !== actor.userId) need(actor, 'edit', { name: llm.name, poolKey, ownerId });
     if (before) {
@@ -48,8 +54,7 @@ export const llmKeeper = (limits: RegistryLimits): Keeper => ({
   },
   async drop(trx, which, actor) {
     const row = await lockLlm(trx, 'id' in which ? which : String(which.values['name']));
-    if (!row || !can(actor, 'view', { resource: 'llm', target: targetOf(row) }))
-      throw new McpctlError('llm_not_found');
+    if (!row || !mayView(actor, row)) throw new McpctlError('llm_not_found');
     need(actor, 'delete', targetOf(row));
     needPublic(row);
     await dropLlm(trx, row, joinerOf(actor, row.poolKey));
