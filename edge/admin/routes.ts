@@ -1,5 +1,5 @@
 import { Router, type Request, type RequestHandler, type Response } from 'express';
-import { can } from '../../core/access.ts';
+import { can, canToAll, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -40,6 +40,8 @@ export function adminRoutes(deps: EdgeDeps): Router {
   return router;
 }
 
+const seesAll = (actor: Actor): boolean => canToAll(actor, 'view', 'pool') && canToAll(actor, 'view', 'llm');
+
 function boardRoute(deps: EdgeDeps): RequestHandler {
   const boardsFor = createBoards({ ...deps, basePath: BOARD });
   return async (req, res, next) => {
@@ -47,6 +49,12 @@ function boardRoute(deps: EdgeDeps): RequestHandler {
     if (!can(actor, 'view', { resource: 'board' })) {
       throw new McpctlError('forbidden', 'Your token is bound to pools; the board shows every pool.');
     }
+    // Its queues are called as pools and llms are, and it shows all that have something to show.
+    if (!seesAll(actor))
+      throw new McpctlError(
+        'forbidden',
+        'The board shows every pool: it is for who may view all llms and pools.',
+      );
     // The board asks for one thing after the other, and each would wait for a Redis that hangs.
     await deps.queue.server.ping();
     const { readOnly, full } = await boardsFor(lookedAt(req));

@@ -45,6 +45,17 @@ describe('the admin pages', function () {
         .end();
     });
 
+  it('shows the board, which names every pool, to nobody who may not see them all', async () => {
+    const looks = async (...bindings: string[]): Promise<number> => {
+      const of = bindings.map((resource) => ({ role: 'view', resource }));
+      const { token } = await newToken({ user: 'ada', bindings: of }, t.tokens.root);
+      return (await board('GET /api/queues', await cookieFor(t.url, token))).status;
+    };
+    expect(await looks('board')).to.equal(403);
+    expect(await looks('board', 'llm')).to.equal(403);
+    expect(await looks('board', 'llm', 'pool')).to.equal(200);
+  });
+
   it('exchanges a token for a cookie that scripts and other sites cannot use', async () => {
     const answer = await signIn(t.url, t.tokens.ada);
     expect(answer.status).to.equal(303);

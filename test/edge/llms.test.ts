@@ -118,10 +118,10 @@ describe('the llm routes', () => {
     await t.call('POST /api/v1/llms', { ...asRoot(), body: gpt });
     const { name: _name, ...rest } = gpt;
     const moved = { ...rest, poolName: 'team' };
-    // What it may not see is not there; what it would make or put elsewhere is forbidden.
+    // What it may not see is not there, but that its name is taken; what it would make elsewhere is forbidden.
     const outside: [string, number, unknown?][] = [
       ['POST /api/v1/llms', 403, { ...gpt, name: 'other' }],
-      ['PUT /api/v1/llms/gpt', 403, moved],
+      ['PUT /api/v1/llms/gpt', 409, moved],
       ['PATCH /api/v1/llms/gpt', 404, { tier: 'x' }],
       ['DELETE /api/v1/llms/gpt', 404],
       ['POST /api/v1/pools/gpt/allow', 404, { user: 'bob' }],
