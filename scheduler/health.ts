@@ -9,10 +9,7 @@ export async function openHealth(
   { bus, ready }: { bus: Bus; ready: () => Promise<unknown> },
 ): Promise<HealthPort | null> {
   if (config.healthPort === undefined) return null;
-  const [{ processMetrics }, { Gauge }] = await Promise.all([
-    import('../core/runtime/process/process-metrics.ts'),
-    import('prom-client'),
-  ]);
+  const { processMetrics, Gauge } = await import('../core/runtime/process/process-metrics.ts');
   const registry = processMetrics({ ...config, version: ownPackage().version });
   const leads = new Gauge({
     name: 'mcpctl_scheduler_leading',

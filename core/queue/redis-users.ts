@@ -60,7 +60,7 @@ export const workerScripts = [
 ] as const satisfies readonly ScriptName[];
 
 /** A hosted worker says its goodbye itself. */
-export const hostedScripts = [...workerScripts, 'leave'] as const satisfies readonly ScriptName[];
+const hostedScripts = [...workerScripts, 'leave'] as const satisfies readonly ScriptName[];
 
 /** What a worker sends itself. */
 const own = [
@@ -88,7 +88,7 @@ const ofScripts = [
  */
 export const workerCommands: readonly string[] = [...new Set([...own, ...ofScripts])];
 
-/** What `leave` sends beside those. */
+/** What `leave` sends beside those. @internal tests compare it with what is sent */
 export const hostedCommands: readonly string[] = [...workerCommands, 'unlink'];
 
 /** In the place of a session's id in the name of its user. */

@@ -34,7 +34,7 @@ const linesOf = (field: string, from: Readonly<Record<string, unknown>>): string
     : [];
 
 /** What is in one text and not in the other, with a few lines around: as `diff -u`, of the one stretch that differs. */
-export function unified(before: readonly string[], after: readonly string[]): string[] {
+function unified(before: readonly string[], after: readonly string[]): string[] {
   const least = Math.min(before.length, after.length);
   let head = 0;
   while (head < least && before[head] === after[head]) head += 1;

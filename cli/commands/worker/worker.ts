@@ -29,7 +29,7 @@ const abouts: Readonly<Record<WorkerCall, string>> = {
 };
 
 /** @internal tests parse its arguments alone */
-export function makeWorkerCall(
+function makeWorkerCall(
   ctx: Context,
   call: WorkerCall,
   run: (options: { workers: string[] }) => Promise<void> = (o) => runWorkerCall(ctx, call, o),

@@ -34,7 +34,7 @@ export const threadRowSchema = z.object({
 export type ThreadRow = z.infer<typeof threadRowSchema>;
 
 /** What was said in a thread, in bytes: as it was weighed last, and what was said since. */
-export const weight = (thread: string): string => `
+const weight = (thread: string): string => `
   (${thread}.weighed_bytes + (select coalesce(sum(bytes), 0) from chat_messages
     where thread_id = ${thread}.id and turn_index >= ${thread}.weighed_to))::float8`;
 

@@ -2,6 +2,9 @@ import { collectDefaultMetrics, Gauge, Registry, Counter } from 'prom-client';
 import { ownCommit } from '../files/own-package.ts';
 import type { Bus } from '../bus.ts';
 
+/** For who loads this late: of the package itself, imported late, a bundle has the default alone. */
+export { Gauge };
+
 /**
  * What every process exports: which build runs, and Node's own figures (memory, event loop, garbage collection).
  * @param commit '' = what is checked out.

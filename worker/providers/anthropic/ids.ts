@@ -6,6 +6,7 @@
 const WRAPPED = 'mcpctl_';
 const taken = /^[a-zA-Z0-9_-]+$/;
 
+/** Of any id one that Anthropic takes. @internal tests ask that no two are the same */
 export function anthropicId(id: string): string {
   if (taken.test(id) && !id.startsWith(WRAPPED)) return id;
   return WRAPPED + Buffer.from(id, 'utf8').toString('base64url');
