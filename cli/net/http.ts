@@ -24,6 +24,8 @@ export interface Call {
   limitMs?: number;
   /** Gives this one call up, besides Ctrl-C. */
   signal?: AbortSignal;
+  /** Though it is a POST it may come twice, for the second finds what the first has made; each has its whole `limitMs`. */
+  isSameTwice?: true;
 }
 
 interface Opened {
@@ -132,13 +134,17 @@ export function createHttp(deps: HttpDeps): Http {
         }),
       ),
     open: (call) =>
-      within(call, async (how, begun) => {
-        const answer = await send(call, how);
-        if (answer.statusCode < 200 || answer.statusCode > 299)
-          accepted(answer, await textOf(answer, server), { server, tokenFrom });
-        begun();
-        return { body: answer.body, taskId: headerOf(answer, 'x-mcpctl-task-id') };
-      }),
+      patiently(call, deps, (left) =>
+        within(left, async (how, begun) => {
+          const answer = await send(left, how);
+          if (answer.statusCode < 200 || answer.statusCode > 299) {
+            const text = await textOf(answer, server);
+            saying(answer, deps.clock, () => accepted(answer, text, { server, tokenFrom }));
+          }
+          begun();
+          return { body: answer.body, taskId: headerOf(answer, 'x-mcpctl-task-id') };
+        }),
+      ),
     raw: (call) =>
       within(call, async (how, begun) => {
         const { statusCode: status, body } = await send(call, how);

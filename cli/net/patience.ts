@@ -68,11 +68,12 @@ interface Repeatable {
   headers?: Readonly<Record<string, string>>;
   limitMs?: number;
   signal?: AbortSignal;
+  isSameTwice?: true;
 }
 
 /** What may come twice: what only reads, what says how something is to be, and what has a key of its own. */
-const isRepeatable = ({ method, headers = {} }: Repeatable): boolean =>
-  ['GET', 'HEAD', 'PUT', 'DELETE'].includes(method) || 'idempotency-key' in headers;
+const isRepeatable = ({ method, headers = {}, isSameTwice }: Repeatable): boolean =>
+  isSameTwice === true || ['GET', 'HEAD', 'PUT', 'DELETE'].includes(method) || 'idempotency-key' in headers;
 
 /** As long as the server asks for, and up to a quarter more; else anything up to twice as long each time. @internal */
 export function waitMs({ afterMs }: Pick<Again, 'afterMs'>, tried: number, random: () => number): number {
@@ -94,8 +95,9 @@ export async function patiently<C extends Repeatable, T>(
   const stop = call.signal ? AbortSignal.any([signal, call.signal]) : signal;
   for (let tried = 0; ; tried++) {
     const leftMs = until - clock.elapsed();
+    const limitMs = Math.max(1_000, Math.min(call.limitMs ?? 30_000, leftMs));
     try {
-      return await attempt({ ...call, limitMs: Math.max(1_000, Math.min(call.limitMs ?? 30_000, leftMs)) });
+      return await attempt(call.isSameTwice ? call : { ...call, limitMs });
     } catch (thrown) {
       const wish = againOf(thrown);
       if (!wish || !(thrown instanceof McpctlError)) throw thrown;

@@ -30,7 +30,7 @@ export interface Context {
    */
   client: (how?: { patienceMs?: number | undefined }) => Promise<Client>;
   /** The same, for who says the calls himself. */
-  http: () => Promise<Http>;
+  http: (how?: { patienceMs?: number | undefined }) => Promise<Http>;
   /** Calls without a token, of what a server says to anybody. */
   strangerTo: (server: string) => Promise<Http>;
   /** A client of that target, as whose the token is, for `login`, which has it before it is stored. Its calls end with the signal. */
@@ -141,6 +141,6 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
   const strangerTo: Context['strangerTo'] = (server) => httpFor({ server, token: null, tokenFrom: null });
   const client: Context['client'] = (how) => clientOf(http(how));
   const variable = (name: string): string | undefined => (Object.hasOwn(env, name) ? env[name] : undefined);
-  const ways = { target, http: () => http(), client, clientFor, strangerTo };
+  const ways = { target, http, client, clientFor, strangerTo };
   return { ...deps, variable, out, globals, home, editor, ...ways };
 }

@@ -83,6 +83,25 @@ describe('cli: apply and diff, with a real edge', () => {
       expect((await edge.call(`DELETE /api/v1/${call}`, { token: edge.tokens.root })).status).to.equal(204);
   });
 
+  it('shows what differs of a pool that is not there before its first llm', async () => {
+    const llm = {
+      resource: 'llm',
+      name: 'desk-1',
+      type: 'openai',
+      model: 'm',
+      url: 'https://a.example/v1',
+      poolName: 'desk',
+    };
+    const pool = { resource: 'pool', poolKey: 'desk', allowed: ['bob'] };
+    await s.close();
+    s = await startSession(null, { env: { MCPCTL_SERVER: edge.url, MCPCTL_TOKEN: edge.tokens.root } });
+    s.stdin.end(JSON.stringify([llm, pool]));
+    expect(await s.run('diff', '-f', '-'), s.err()).to.equal(3);
+    expect(s.out()).to.equal(
+      'llm/desk-1 is not there\npool/desk differs: allowed\n  + allowed:\n  +   - bob\n',
+    );
+  });
+
   it('takes what get prints, and leaves all as it is', async () => {
     s.stdin.end(`${project}---\n${prompt}`);
     expect(await s.run('apply', '-f', '-')).to.equal(0);

@@ -1,11 +1,26 @@
+import { randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { waitMs } from '../../cli/net/patience.ts';
+import { BackupWriter } from '../../core/runtime/backup/lines.ts';
 import { answers, fails, page, startPeer, type Peer } from './peer.ts';
 import { startSession, type Session } from './session.ts';
 
 const project = { id: 'p', name: 'one', revision: 1, description: '' };
 const away = { error: 'Away.', code: 'unavailable', requestId: 'r' };
+
+/** One that is whole, and has nothing in it. */
+function emptyBackup(): string {
+  const lines = new BackupWriter();
+  const header = lines.header({
+    ...{ mcpctl: 'backup', format: 1, app: '0', schema: '0', at: new Date().toISOString() },
+    ...{ id: randomUUID(), installation: randomUUID(), scope: ['project'], kids: [], secrets: 'none' },
+  });
+  return [header, lines.trailer(null), ''].join('\n');
+}
 
 describe('cli: a server that is away or full is asked again', () => {
   let peer: Peer;
@@ -83,6 +98,40 @@ describe('cli: a server that is away or full is asked again', () => {
     expect(keys).to.have.length(2);
     expect(new Set(keys).size).to.equal(1);
     expect(keys[0]).to.match(/^[0-9a-f-]{36}$/);
+  });
+
+  it('for a backup until it begins, and for a restore: the second says what is there already', async () => {
+    const path = join(s.home, 'plain.gz');
+    inTurn(
+      'POST /api/v1/backup',
+      answers(429, { ...away, code: 'too_many_requests' }, { 'retry-after': '0' }),
+      (response) => void response.destroy(),
+      (response) => void response.end(emptyBackup()),
+    );
+    expect(await s.run('backup', '-o', path, '--secrets', 'none'), s.err()).to.equal(0);
+    expect(s.err().match(/Asking again/g)).to.have.length(2);
+    inTurn(
+      'POST /api/v1/restore',
+      answers(503, away),
+      (response) => void response.destroy(),
+      answers(200, { dryRun: false, genuine: null, items: [] }),
+    );
+    expect(await s.run('restore', path), s.err()).to.equal(0);
+    expect(s.err().match(/Asking again/g)).to.have.length(4);
+    peer.on('POST /api/v1/restore', fails(503, 'unavailable'));
+    expect(await s.run('restore', path, '--timeout', '1s')).to.equal(1);
+    expect(s.err()).to.include('Whether it was restored is not known');
+  });
+
+  it('says after Ctrl-C that what was sent to be restored may be done', async () => {
+    const path = join(s.home, 'plain.gz');
+    await writeFile(path, gzipSync(emptyBackup()));
+    const sent = new Promise<void>((resolve) => peer.on('POST /api/v1/restore', () => resolve()));
+    const left = s.run('restore', path);
+    await sent;
+    s.interrupts.fire();
+    expect(await left).to.equal(2);
+    expect(s.err()).to.include('Whether it was restored is not known');
   });
 
   it('gives up at the timeout, and at Ctrl-C at once', async () => {

@@ -1,3 +1,4 @@
+import { McpctlError } from '../../../core/errors.ts';
 import { catalogueEntry } from '../../../core/resources/catalogue.ts';
 import { stored } from '../../../core/resources/index.ts';
 import type { Placed } from '../../declared/placed.ts';
@@ -13,11 +14,22 @@ const AROUND = 2;
 /** A field that no server shows and no file should: a value of a secret is in no diff. */
 const isShown = ({ resource }: Item): boolean => resource !== 'secret';
 
-/** One thing as the server has it now; undefined for what only a newer server knows. */
-async function nowOf(
-  client: Client,
-  { resource, id, name }: Item,
-): Promise<Readonly<Record<string, unknown>> | undefined> {
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * One thing as the server has it now: without a field where it is not there yet, as a pool before its first llm, or no more;
+ * undefined for what only a newer server knows.
+ */
+async function nowOf(client: Client, item: Item): Promise<Fields | undefined> {
+  try {
+    return await readNow(client, item);
+  } catch (thrown) {
+    if (thrown instanceof McpctlError && thrown.code.endsWith('_not_found')) return {};
+    throw thrown;
+  }
+}
+
+async function readNow(client: Client, { resource, id, name }: Item): Promise<Fields | undefined> {
   if (resource === 'llm') return (await client.llms.get(name)).raw;
   if (resource === 'pool') return (await client.pools.get(name)).raw;
   const definition = stored.find(({ word }) => word === resource);
@@ -26,7 +38,7 @@ async function nowOf(
   return (await client.resources.get(entry, entry.key === 'id' ? id : name)).raw;
 }
 
-const linesOf = (field: string, from: Readonly<Record<string, unknown>>): string[] =>
+const linesOf = (field: string, from: Fields): string[] =>
   Object.hasOwn(from, field)
     ? documentOf({ [field]: from[field] })
         .trimEnd()

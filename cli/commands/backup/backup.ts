@@ -1,6 +1,7 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import { secretsKept } from '../../../core/backup/choices.ts';
 import { collect } from '../../input/arguments.ts';
+import { timeoutOption } from '../../input/timeout.ts';
 import type { Context } from '../../who/context.ts';
 import { passphraseOption } from './opening.ts';
 import type { BackupOptions } from './options.ts';
@@ -24,6 +25,7 @@ export function makeBackup(ctx: Context, run?: (options: BackupOptions) => Promi
         .default('wrapped' as const),
     )
     .option('--with-tokens', 'hashes of tokens too, to be restored into an empty installation', false)
+    .addOption(timeoutOption())
     .addHelpText(
       'before',
       `Examples:

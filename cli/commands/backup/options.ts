@@ -13,6 +13,7 @@ export interface BackupOptions {
   passphraseFile?: string | undefined;
   secrets: SecretsKept;
   withTokens: boolean;
+  timeout: number;
 }
 
 export interface BackupVerifyOptions extends Opening {
@@ -27,4 +28,5 @@ export interface RestoreOptions extends Opening {
   name?: string | undefined;
   dryRun: boolean;
   enableUsers: boolean;
+  timeout: number;
 }

@@ -1,5 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import { onConflict } from '../../../core/backup/choices.ts';
+import { timeoutOption } from '../../input/timeout.ts';
 import type { Context } from '../../who/context.ts';
 import { identityOption, passphraseOption } from './opening.ts';
 import type { RestoreOptions } from './options.ts';
@@ -24,6 +25,7 @@ export function makeRestore(ctx: Context, run?: (options: RestoreOptions) => Pro
     .option('--name <name>', 'those of this name alone')
     .option('--dry-run', 'the server does it, and undoes it: what would change is said', false)
     .option('--enable-users', 'users that are made are enabled, if they were', false)
+    .addOption(timeoutOption())
     .addHelpText(
       'before',
       `Examples:

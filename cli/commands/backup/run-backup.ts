@@ -34,13 +34,14 @@ export async function runBackup(ctx: Context, options: BackupOptions): Promise<v
   const own = secrets === 'portable' && seal?.passphrase !== undefined ? await newIdentity() : undefined;
   const recipients = secrets === 'portable' ? (own ? [own.recipient] : options.to) : [];
   const path = options.output ?? nameOf(ctx.clock.now(), seal !== null);
-  const http = await ctx.http();
+  const http = await ctx.http({ patienceMs: options.timeout });
   const { body } = await http.open({
     method: 'POST',
     path: '/api/v1/backup',
     body: { secrets, withTokens, recipients },
     headers: { accept: 'application/x-ndjson, application/json' },
     limitMs: BEGINS_WITHIN_MS,
+    isSameTwice: true,
   });
   const progress = startProgress(ctx, 'backup');
   try {

@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '../../input/timeout.ts';
 import type { Context } from '../../who/context.ts';
 import { amounts } from './progress.ts';
 import { readWhole } from './read-whole.ts';
@@ -23,6 +24,6 @@ export async function runBackupVerify(
   if (header.secrets === 'wrapped' && header.kids.length > 0)
     ctx.out.line(`Needs keys: ${header.kids.join(', ')}`);
   if (!plan) return;
-  const asked = { onConflict: 'skip', dryRun: true, enableUsers: false } as const;
+  const asked = { onConflict: 'skip', dryRun: true, enableUsers: false, timeout: PATIENCE_MS } as const;
   sayRestored(ctx, await sendRestore(ctx, read, asked));
 }

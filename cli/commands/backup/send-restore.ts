@@ -7,15 +7,24 @@ import type { ReadBackup } from './read-whole.ts';
 /** One transaction over all of it: it takes as long as that takes, and no longer than anybody would wait. */
 const WITHIN_MS = 15 * 60_000;
 
-/** @throws McpctlError as the server refuses it. */
+/**
+ * @param timeout milliseconds for which a server that is away, or full, is asked again: what it has restored before is `unchanged` then.
+ * @throws McpctlError as the server refuses it.
+ */
 export async function sendRestore(
   ctx: Context,
   { text, key }: Pick<ReadBackup, 'text' | 'key'>,
-  how: Omit<RestoreBody, 'backup' | 'key'>,
+  { timeout, ...how }: Omit<RestoreBody, 'backup' | 'key'> & { timeout: number },
 ): Promise<Restored> {
-  const http = await ctx.http();
+  const http = await ctx.http({ patienceMs: timeout });
   const body = { ...how, backup: text, ...(key !== undefined && { key }) };
-  const answer = await http.json({ method: 'POST', path: '/api/v1/restore', body, limitMs: WITHIN_MS });
+  const answer = await http.json({
+    method: 'POST',
+    path: '/api/v1/restore',
+    body,
+    limitMs: WITHIN_MS,
+    isSameTwice: true,
+  });
   return readAnswer(restoredSchema, answer, 'The server answers with something else than what it restored.');
 }
 
