@@ -6,13 +6,14 @@ import { dirname, join } from 'node:path';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { writePrivately } from '../../core/runtime/files/private-file.mjs';
 import { Cancelled } from '../exit.ts';
+import { readFileText } from './stdin.ts';
 
 /** A file that a person edits, readable by them alone. What they typed stays until it is removed. */
 export interface Draft {
   path: string;
   /**
    * Opens the editor on this text. @returns what was saved. @throws Cancelled where the editor says that it failed,
-   * McpctlError `usage` where it cannot be run, or the disk takes no file.
+   * McpctlError `usage` where it cannot be run, leaves no text, or the disk takes no file.
    */
   edit(text: string): Promise<string>;
   remove(): Promise<void>;
@@ -33,7 +34,7 @@ export async function openDraft(name: string, editor: string): Promise<Draft> {
       // Beside it and then in its place: a full disk takes nothing of what was typed before.
       await mendable(() => writePrivately(path, text));
       await ended(program, [...args, path]);
-      return await readFile(path, 'utf8');
+      return await readFileText(path, 'What the editor left');
     },
     remove,
     async keepTyped() {

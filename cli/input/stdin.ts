@@ -12,22 +12,33 @@ function needSendable(bytes: number, from: string): void {
     throw new McpctlError('usage', `There is more than ${MOST_INPUT_BYTES / 2 ** 20} MiB ${from}.`);
 }
 
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** What is no UTF-8 would else be sent with other letters in its place. @throws McpctlError `usage`. */
+export function textOf(bytes: Uint8Array, called: string): string {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    throw new McpctlError('usage', `${called} is no text in UTF-8; save it as that.`);
+  }
+}
+
 /** All of a file that a person names, as UTF-8. @param called how it is told of. @throws McpctlError `usage` when it cannot be read, or is too much. */
 export async function readFileText(path: string, called = path): Promise<string> {
   try {
     needSendable((await stat(path)).size, `in ${path}`);
-    return await readFile(path, 'utf8');
+    return textOf(await readFile(path), called);
   } catch (thrown) {
     if (thrown instanceof McpctlError) throw thrown;
     throw new McpctlError('usage', `${called} cannot be read: ${messageOf(thrown)}`);
   }
 }
 
-/** All of stdin, as UTF-8. @throws Cancelled on Ctrl-C, McpctlError `usage` when it is too much. */
-export async function readAll({
-  terminal,
-  interrupts,
-}: Pick<Context, 'terminal' | 'interrupts'>): Promise<string> {
+/** All of stdin, as UTF-8, or as `decode` reads it. @throws Cancelled on Ctrl-C, McpctlError `usage` when it is too much. */
+export async function readAll(
+  { terminal, interrupts }: Pick<Context, 'terminal' | 'interrupts'>,
+  decode = (bytes: Buffer): string => textOf(bytes, 'What came on stdin'),
+): Promise<string> {
   const { stdin } = terminal;
   const stop = (): void => void stdin.destroy();
   interrupts.signal.addEventListener('abort', stop);
@@ -46,5 +57,5 @@ export async function readAll({
     interrupts.signal.removeEventListener('abort', stop);
   }
   if (interrupts.signal.aborted) throw new Cancelled();
-  return Buffer.concat(pieces).toString('utf8');
+  return decode(Buffer.concat(pieces));
 }

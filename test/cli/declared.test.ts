@@ -210,6 +210,32 @@ describe('cli: what is in no file any more, batches, and secrets in an editor', 
       expect(other.code).to.equal(2);
     });
 
+    it('loses nothing that was typed, and takes no fault of the editor for one of its own', async () => {
+      const withEditor = async (does: string): Promise<{ code: number; err: string }> => {
+        const s = await startSession(null);
+        sessions.push(s);
+        const path = join(s.home, 'editor.mjs');
+        await writeFile(path, `import fs from 'node:fs'; const path = process.argv[2]; ${does}`);
+        const { code, err } = await run(['edit', 'secret', 'openai'], {
+          env: { EDITOR: `${process.execPath} ${path}` },
+        });
+        expect(err, does).not.to.include('fault of mcpctl');
+        return { code, err };
+      };
+      const gone = await withEditor('fs.unlinkSync(path);');
+      expect([gone.code, gone.err]).to.satisfy(
+        ([code, err]: [number, string]) => code === 2 && err.includes('What the editor left'),
+      );
+      const folder = await withEditor('fs.unlinkSync(path); fs.mkdirSync(path);');
+      expect(folder.code).to.equal(2);
+      for (const line of [`'x'.repeat(6e6)`, `'description: ' + 'x'.repeat(6e6)`]) {
+        const large = await withEditor(`if (fs.statSync(path).size < 1e6) fs.appendFileSync(path, ${line});`);
+        expect([large.code, large.err.slice(0, 2_000)], line).to.satisfy(
+          ([code, err]: [number, string]) => code === 0 || err.includes('What you typed is kept in '),
+        );
+      }
+    });
+
     it('says where it cannot write, and leaves no part of a text on a disk that is full', async function () {
       expect(
         (

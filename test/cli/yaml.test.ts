@@ -56,6 +56,13 @@ describe('cli: YAML is read strictly, and never repeated', () => {
       if (!/bomb|brackets|documents|long a text|surrogate/.test(what)) expect(s.err()).to.match(/Line \d+: /);
     });
 
+  it('letters of another encoding: they are not sent as others', async () => {
+    const path = join(s.home, 'latin.yaml');
+    await writeFile(path, Buffer.from('resource: project\nname: a\ndescription: caf\u00e9\n', 'latin1'));
+    expect(await s.run('apply', '-f', path)).to.equal(2);
+    expect(s.err()).to.include(`${path} is no text in UTF-8`);
+  });
+
   it('takes one, many, a list and items, in YAML and JSON; what looks like a word is one', () => {
     const one = { resource: 'project', name: 'no', description: 'yes' };
     const forms = [

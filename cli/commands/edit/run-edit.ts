@@ -97,7 +97,7 @@ const isMendable = ({ code }: McpctlError): boolean =>
     code,
   );
 
-const isBlank = (text: string): boolean => /^\s*(#.*\s*)*$/.test(text);
+const isBlank = (text: string): boolean => text.split('\n').every((line) => /^\s*(#|$)/.test(line));
 
 const sentenceOf = (error: McpctlError): string =>
   [messageOf(error), ...(error.details ?? []).map(({ path, message }) => `${path}: ${message}`)].join('\n');
