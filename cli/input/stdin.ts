@@ -15,7 +15,7 @@ function needSendable(bytes: number, from: string): void {
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** What is no UTF-8 would else be sent with other letters in its place. @throws McpctlError `usage`. */
-export function textOf(bytes: Uint8Array, called: string): string {
+function textOf(bytes: Uint8Array, called: string): string {
   try {
     return strict.decode(bytes);
   } catch {
