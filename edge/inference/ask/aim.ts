@@ -24,7 +24,7 @@ interface Aiming {
   thread?: ThreadTexts | undefined;
 }
 
-/** What was thread in a thread, as it is sent: with what the request brings, but for system texts. */
+/** What was said in a thread, as it is sent: with what the request brings, but for system texts. */
 export interface ThreadTexts {
   texts: readonly string[];
   /** What of it the request does not bring asks of a member. */
@@ -55,7 +55,7 @@ export async function aim(
   const needs = { ...asks, prefill: request.needs.prefill };
   const { body } = thread ? composeChat(persona, request.body, thread.texts) : called;
   return {
-    // It is known by what its caller has sent: an equal call is equal whatever was thread to the agent meanwhile.
+    // It is known by what its caller has sent: an equal call is equal whatever was said to the agent meanwhile.
     request: { ...request, body, needs },
     // Asked again with what the agent asks of a member besides: tools, and room for its texts.
     target: await targetOf(deps, actor, { ...wanted, needs }),
