@@ -9,7 +9,6 @@ import type { RegistryLimits } from '../names/limits.ts';
 import {
   acceptTurn,
   lockThread,
-  openTurns,
   startThread,
   turnUnder,
   type AcceptedTurn,
@@ -74,8 +73,6 @@ export interface Threads extends AskedTurns, ThreadContexts, TurnStarts, TurnCon
   ): Promise<MessageRow[]>;
   /** @throws McpctlError `thread_not_found`. */
   turn(threadId: string, n: number): Promise<TurnRow>;
-  /** The turn that is open: that runs, or waits for results of tools, or else is the first in line. */
-  openTurn(threadId: string): Promise<TurnRow | undefined>;
   turnUnder(ownerId: string, key: string): Promise<TurnRow | undefined>;
   /** The answer of a turn, as far as it is there. */
   answer(turnId: string): Promise<MessageRow | undefined>;
@@ -124,7 +121,7 @@ function within(scope: Scope): { sql: string; bindings: Record<string, unknown> 
   };
 }
 
-type Reading = 'list' | 'get' | 'messages' | 'turn' | 'openTurn' | 'turnUnder' | 'answer';
+type Reading = 'list' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'answer';
 
 function createReading({ db }: Connection): Pick<Threads, Reading> {
   return {
@@ -166,10 +163,6 @@ function createReading({ db }: Connection): Pick<Threads, Reading> {
       const row: unknown = await db('chatTurns').where({ threadId, n }).first(turnColumns);
       if (row === undefined) throw new McpctlError('thread_not_found');
       return turnRowSchema.parse(row);
-    },
-    async openTurn(threadId) {
-      const [open] = await openTurns(db, threadId);
-      return open && (await this.turn(threadId, open.n));
     },
     turnUnder: (ownerId, key) => turnUnder(db, ownerId, key),
     async answer(turnId) {

@@ -63,12 +63,11 @@ export async function streamThread(
 /** The turn that is open; of who has seen something already, the one that this was of. */
 async function turnOf(
   { registry: { threads } }: EdgeDeps,
-  { id, turns }: ThreadRow,
+  { id, turns, openN }: ThreadRow,
   after: ThreadPosition | null,
 ): Promise<TurnRow | undefined> {
-  if (after?.at) return await threads.turn(id, after.at.n);
-  const open = await threads.openTurn(id);
-  return open ?? (after && turns > 0 ? await threads.turn(id, turns) : undefined);
+  const n = after?.at?.n ?? openN ?? (after && turns > 0 ? turns : null);
+  return n === null ? undefined : await threads.turn(id, n);
 }
 
 interface Reading {
