@@ -25,7 +25,6 @@ const waitingSchema = z.object({
   id: z.string(),
   status: z.string(),
   taskId: z.string().nullable(),
-  rounds: z.number(),
 });
 const callsSchema = z.array(toolCallSchema).nullable().catch(null);
 const resultSchema = z.object({ toolCallId: z.string(), content: z.string(), parts: z.string().nullable() });
@@ -62,9 +61,7 @@ async function addResults(
   limits: RegistryLimits,
 ): Promise<Missing> {
   const thread = await lockThread(trx, { threadId, ownerId });
-  const row: unknown = await trx('chatTurns')
-    .where({ threadId, n })
-    .first('id', 'status', 'taskId', 'rounds');
+  const row: unknown = await trx('chatTurns').where({ threadId, n }).first('id', 'status', 'taskId');
   if (row === undefined) throw new McpctlError('thread_not_found');
   const { id: turnId, status, taskId } = waitingSchema.parse(row);
   const isWaiting = status === 'waiting' && taskId !== null;
