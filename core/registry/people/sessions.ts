@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import { holdSchema, type LlmRow } from '../../llm.ts';
+import type { LlmRow } from '../../llm.ts';
 import type { Author } from '../../audit/event.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
@@ -22,12 +22,6 @@ const sessionSchema = z.object({
   lastHeartbeatAt: z.date(),
   /** Set by goodbye: it must register again. */
   leftAt: z.date().nullable(),
-  /** As its worker said it. */
-  host: z.string().nullable(),
-  hold: holdSchema,
-  /** Who said so, by the name of then. */
-  heldBy: z.string().nullable(),
-  heldAt: z.date().nullable(),
 });
 export type SessionRow = z.infer<typeof sessionSchema>;
 const sessionColumns = Object.keys(sessionSchema.shape);

@@ -13,12 +13,14 @@ const workerSchema = z.object({
   ownerId: z.string(),
   owner: z.string(),
   token: z.string().nullable(),
+  /** As its worker said it. */
   host: z.string().nullable(),
   transport: z.enum(['redis', 'sse']),
   workerVersion: z.string().nullable(),
   /** The process that registered last. */
   instanceId: z.string().nullable(),
   hold: holdSchema,
+  /** Who said so, by the name of then. */
   heldBy: z.string().nullable(),
   heldAt: z.date().nullable(),
   createdAt: z.date(),
