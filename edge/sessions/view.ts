@@ -65,8 +65,8 @@ function viewOf(
 const isPublished = ({ inactiveReason }: LlmRow): boolean => inactiveReason !== 'unpublished';
 
 /**
- * Sessions with what they run, and of what they publish that which an actor may see, in their order: one look at the rows, one at
- * the pools that are in them.
+ * Sessions with what they run, and of what they publish that which an actor may see, in their order: one look at the
+ * rows, one at the pools that are in them.
  * @throws McpctlError `unavailable`
  */
 export async function sessionViews(
@@ -75,11 +75,8 @@ export async function sessionViews(
   rows: readonly WorkerRow[],
 ): Promise<SessionView[]> {
   const ids = rows.map(({ id }) => id);
-  const llms = (await deps.registry.workers.llmsOf(ids)).filter(isPublished);
-  const [isLive, pools] = await Promise.all([
-    deps.liveness.sessions(ids),
-    deps.liveness.loadPools([...new Set(llms.map(({ poolKey }) => poolKey))]),
-  ]);
+  const poolKeys = await deps.registry.workers.poolsOf(ids);
+  const [isLive, pools] = await Promise.all([deps.liveness.sessions(ids), deps.liveness.loadPools(poolKeys)]);
   const bySession = new Map<string, LiveLlm[]>(ids.map((id) => [id, []]));
   for (const member of pools.flatMap(({ members }) => members))
     if (isPublished(member.row)) bySession.get(member.row.providerSessionId ?? '')?.push(member);

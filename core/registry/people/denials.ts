@@ -86,12 +86,7 @@ async function deny({ db, transaction }: Connection, find: Find, whenHeld: Held 
     const stillIds = still.map(({ id }) => id);
     const ids = await idsOf('select id from llms where id = any(:ids) order by name', stillIds);
     if (ids.length === 0) return [];
-    await trx.raw(
-      `update llms set status = 'inactive', inactive_reason = 'denied', inactive_since = now(),
-         last_status = null, last_reason = null
-       where id = any(:ids)`,
-      { ids },
-    );
+    await denyLlms(trx, ids);
     await trx.raw(
       `update sessions s set left_at = now() where s.id = any(:sessionIds) and s.left_at is null
          and exists (select 1 from llms d where d.provider_session_id = s.id and d.id = any(:ids))
@@ -100,6 +95,16 @@ async function deny({ db, transaction }: Connection, find: Find, whenHeld: Held 
     );
     return await readDenied(trx, 'l.id = any(:ids)', { ids });
   });
+}
+
+/** Of these llms, whose rows are locked, those that are there are `inactive: denied` from now on. */
+export async function denyLlms(trx: Knex.Transaction, ids: readonly string[]): Promise<void> {
+  await trx.raw(
+    `update llms l set status = 'inactive', inactive_reason = 'denied', inactive_since = now(),
+       last_status = null, last_reason = null
+     where l.id = any(:ids) and ${IS_THERE}`,
+    { ids: [...ids] },
+  );
 }
 
 interface DeniedRow {

@@ -57,8 +57,12 @@ export interface Sessions {
 /** What is done about rows that another transaction holds. */
 export type Held = 'wait' | 'pass by';
 
-/** Locked in the order in which register locks them (register.ts), so that neither waits for the other. */
-async function lockRows(trx: Knex.Transaction, ids: readonly string[], whenHeld: Held): Promise<string[]> {
+/** The llms of sessions, locked in the order in which register locks them (register.ts), so that neither waits for the other. */
+export async function lockRows(
+  trx: Knex.Transaction,
+  ids: readonly string[],
+  whenHeld: Held,
+): Promise<string[]> {
   const query = trx('llms')
     .whereIn('providerSessionId', [...ids])
     .orderBy('name')

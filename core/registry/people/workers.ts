@@ -2,11 +2,12 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { Scope } from '../../access.ts';
 import type { Author } from '../../audit/event.ts';
-import { holdSchema, type Hold, type LlmRow } from '../../llm.ts';
+import { holdSchema, type Hold } from '../../llm.ts';
 import { storedIdSchema } from '../../names.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
-import { parseLlms } from '../llms.ts';
+import { denyLlms } from './denials.ts';
+import { lockRows } from './sessions.ts';
 
 const workerSchema = z.object({
   id: z.string(),
@@ -47,8 +48,8 @@ export interface Workers {
   }>;
   /** By its id, or by its host's name, or eight digits of its id, where that is the only one; undefined: none that may be seen. */
   find(asked: string, scope: Scope): Promise<WorkerRow | undefined>;
-  /** What these sessions have published, by name. */
-  llmsOf(ids: readonly string[]): Promise<LlmRow[]>;
+  /** Keys of the pools of what these sessions publish. */
+  poolsOf(ids: readonly string[]): Promise<string[]>;
   /** What it takes from now on: nothing new, or, with null, whatever comes. Said twice it changes nothing. @returns false: it has left. */
   hold(id: string, hold: Hold | null, author: Author): Promise<boolean>;
   /** Members of all sessions that are held and have not left, by pool. */
@@ -111,8 +112,8 @@ async function hold(
   await trx('sessions')
     .where({ id })
     .update({ hold: to, heldBy: to === null ? null : by, heldAt: to === null ? null : trx.fn.now() });
-  await trx.raw('select id from llms where provider_session_id = :id order by name for update', { id });
-  await trx('llms').where({ providerSessionId: id }).update({ hold: to });
+  const llms = await lockRows(trx, [id], 'wait');
+  await trx('llms').whereIn('id', llms).update({ hold: to });
   const changes = [{ field: 'hold', from: row.hold, to }];
   await record(trx, author, {
     ...{ verb: 'edit', resource: 'session', id, name: id, changes },
@@ -128,14 +129,7 @@ async function revoke(trx: Knex.Transaction, id: string, author: Author): Promis
     .update({ revokedAt: trx.fn.now(), leftAt: trx.fn.now() })
     .returning<{ ownerId: string }[]>('ownerId');
   if (!row) return false;
-  await trx.raw('select id from llms where provider_session_id = :id order by name for update', { id });
-  await trx('llms')
-    .where({ providerSessionId: id })
-    .whereRaw(`(inactive_reason is null or inactive_reason in ('backend_down', 'publisher_gone'))`)
-    .update({
-      ...{ status: 'inactive', inactiveReason: 'denied', inactiveSince: trx.fn.now() },
-      ...{ lastStatus: null, lastReason: null },
-    });
+  await denyLlms(trx, await lockRows(trx, [id], 'wait'));
   await trx.raw(
     `delete from sessions s where id in (select id from sessions
        where owner_id = :ownerId and revoked_at is not null order by revoked_at desc offset :most)
@@ -185,12 +179,13 @@ export function createWorkers({ db, transaction }: Connection): Workers {
       });
       return rows.length === 1 ? workerSchema.parse(rows[0]) : undefined;
     },
-    llmsOf: async (ids) =>
-      parseLlms(
-        await db('llms')
-          .whereIn('providerSessionId', [...ids])
-          .orderBy('name'),
-      ),
+    async poolsOf(ids) {
+      const rows = await db('llms')
+        .whereIn('providerSessionId', [...ids])
+        .whereRaw(`inactive_reason is distinct from 'unpublished'`)
+        .distinct<{ key: string }[]>('poolKey as key');
+      return rows.map(({ key }) => key);
+    },
     hold: (id, to, author) => transaction((trx) => hold(trx, { id, to, author })),
     heldMembers: async () =>
       heldSchema.array().parse(
