@@ -4,7 +4,7 @@ import { Screen } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
-import { Chosen, ClearFilters, Typed } from '../shown/filters.tsx';
+import { Choice, ClearFilters, Typed } from '../shown/filters.tsx';
 import { Status } from '../shown/status.tsx';
 import { query } from '../state/router.ts';
 import { may } from '../state/session.ts';
@@ -59,16 +59,10 @@ function Rows({ rows }: { rows: readonly AuditView[] }) {
 }
 
 function Filters() {
-  const options = verbs.map((verb) => [verb, verb] as const);
   return (
     <div class="filters">
       <Typed name="actor" label="Who" />
-      <Chosen
-        name="verb"
-        label="Did"
-        options={[['', 'anything'], ...options]}
-        value={query.value.get('verb') ?? ''}
-      />
+      <Choice name="verb" label="Did" of={verbs} any="anything" />
       <Typed name="resource" label="To what kind" />
       <Typed name="name" label="Called, or its id" />
       <Typed name="outcome" label="Outcome (ok, or a code)" />

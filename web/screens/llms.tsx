@@ -2,7 +2,7 @@ import type { ComponentChildren } from 'preact';
 import type { ExplainView } from '../../core/task/explain.ts';
 import type { LlmView } from '../../core/llm.ts';
 import { useLoad } from '../net/load.ts';
-import { Choice } from '../shown/choice.tsx';
+import { Choice } from '../shown/filters.tsx';
 import { Facts } from '../parts/facts.tsx';
 import { Empty, Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
@@ -18,7 +18,7 @@ const statuses = ['active', 'inactive', 'hibernating'];
 function Filter() {
   return (
     <div class="filters">
-      <Choice label="Status" name="status" of={statuses} isMain />
+      <Choice label="Status" name="status" of={statuses} />
     </div>
   );
 }

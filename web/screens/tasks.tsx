@@ -1,14 +1,14 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { TaskView } from '../../core/task/task.ts';
-import { Choice } from '../shown/choice.tsx';
+import { Choice, Typed } from '../shown/filters.tsx';
 import { Empty, Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Status } from '../shown/status.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
-import { go, path, query, withQuery } from '../state/router.ts';
+import { go, path, query } from '../state/router.ts';
 
 const statuses = ['pending', 'claimed', 'running', 'completed', 'error', 'cancelled'];
 const filters = ['status', 'pool', 'llm'] as const;
@@ -16,26 +16,11 @@ const filters = ['status', 'pool', 'llm'] as const;
 const secondsBetween = (from: string, to: string | null): string =>
   to === null ? '–' : `${((new Date(to).getTime() - new Date(from).getTime()) / 1_000).toFixed(1)} s`;
 
-function TextFilter({ name, label }: { name: 'pool' | 'llm'; label: string }) {
-  return (
-    <label>
-      {label}
-      <input
-        data-filter={name === 'pool' ? true : undefined}
-        type="search"
-        maxLength={128}
-        value={query.value.get(name) ?? ''}
-        onChange={({ currentTarget }) => go(withQuery({ [name]: currentTarget.value.trim() }), 'replace')}
-      />
-    </label>
-  );
-}
-
 function Filters() {
   return (
     <div class="filters">
-      <TextFilter name="pool" label="Pool" />
-      <TextFilter name="llm" label="Llm" />
+      <Typed name="pool" label="Pool" />
+      <Typed name="llm" label="Llm" />
       <Choice label="Status" name="status" of={statuses} />
     </div>
   );

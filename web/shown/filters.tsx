@@ -5,7 +5,7 @@ interface Filter {
   label: string;
 }
 
-/** A value of the address that is one of a few. */
+/** A value of the address that is one of a few; `/` leads to the first filter of a screen. */
 export function Chosen({
   name,
   label,
@@ -31,6 +31,12 @@ export function Chosen({
       </select>
     </label>
   );
+}
+
+/** One of some words, or any. @param any how that is called. */
+export function Choice({ of, any = 'any', ...filter }: Filter & { of: readonly string[]; any?: string }) {
+  const options = of.map((one) => [one, one] as const);
+  return <Chosen {...filter} options={[['', any], ...options]} value={query.value.get(filter.name) ?? ''} />;
 }
 
 /** A value of the address that is typed; it is asked for when its field is left, or with Enter. */
