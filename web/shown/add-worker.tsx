@@ -1,10 +1,8 @@
 import { useSignal } from '@preact/signals';
-import type { TokenView } from '../../core/access.ts';
-import { call, isFault, type Fault as Refusal } from '../net/api.ts';
 import { Copy } from '../parts/copy.tsx';
 import { Dialog } from '../parts/dialog.tsx';
-import { Fault } from '../parts/loaded.tsx';
 import { may } from '../state/session.ts';
+import { TokenForm } from './new-token.tsx';
 
 const example = JSON.stringify({
   providers: [
@@ -15,28 +13,8 @@ const example = JSON.stringify({
   ],
 });
 
-/** A token that publishes and does nothing else, shown this once: it is in one signal, and gone with the dialog. */
+/** A token that publishes and does nothing else. */
 function PublishToken() {
-  const name = useSignal('');
-  const text = useSignal('');
-  const fault = useSignal<Refusal | null>(null);
-  const send = async (event: Event): Promise<void> => {
-    event.preventDefault();
-    try {
-      const body = { name: name.value, preset: 'publish' };
-      text.value = (await call<TokenView>('POST', '/tokens', { body })).token ?? '';
-      fault.value = null;
-    } catch (thrown) {
-      if (isFault(thrown)) fault.value = thrown;
-    }
-  };
-  if (text.value !== '')
-    return (
-      <>
-        <p>It is shown this once; it publishes, and calls nothing. Paste it when you are asked for it.</p>
-        <Copy text={text.value} block label="the token" />
-      </>
-    );
   if (!may('create', 'token'))
     return (
       <p>
@@ -45,21 +23,12 @@ function PublishToken() {
       </p>
     );
   return (
-    <form onSubmit={(event) => void send(event)}>
-      {fault.value && <Fault fault={fault.value} />}
-      <label>
-        What the machine is called
-        <input
-          required
-          maxLength={63}
-          value={name}
-          onInput={({ currentTarget }) => (name.value = currentTarget.value)}
-        />
-      </label>
-      <button type="submit" class="main">
-        Make its token
-      </button>
-    </form>
+    <TokenForm
+      label="What the machine is called"
+      wishes={() => ({ preset: 'publish' })}
+      make="Make its token"
+      once="It is shown this once; it publishes, and calls nothing. Paste it when you are asked for it."
+    />
   );
 }
 
