@@ -18,6 +18,8 @@ export class AlikeNames {
   readonly #naming: Naming;
   readonly #asked = new Map<string, string>();
   readonly #sent = new Map<string, string>();
+  /** The next number to try behind a beginning: those before are taken. Else many alike would each try all of them. */
+  readonly #next = new Map<string, number>();
   #areSame = true;
 
   /** @param names of the request, in any order. Those that are taken as they are keep theirs, whoever comes first. */
@@ -57,10 +59,14 @@ export class AlikeNames {
 
   #free(name: string): string {
     const like = name.replace(this.#naming.odd, '_') || 'tool';
-    for (let n = 1; ; n += 1) {
+    for (let n = 1; ;) {
       const end = n === 1 ? '' : `_${n}`;
-      const free = like.slice(0, this.#naming.most - end.length) + end;
-      if (!this.#asked.has(free)) return free;
+      const begin = like.slice(0, this.#naming.most - end.length);
+      const numbered = `${end.length} ${begin}`;
+      const next = this.#next.get(numbered) ?? n;
+      if (next === n && !this.#asked.has(begin + end)) return begin + end;
+      n = Math.max(next, n + 1);
+      this.#next.set(numbered, n);
     }
   }
 }

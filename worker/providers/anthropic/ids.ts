@@ -26,12 +26,16 @@ export function chatId(id: string): string {
 export class CallIds {
   readonly #latest = new Map<string, string>();
   readonly #used = new Set<string>();
+  /** The next number to try behind an id: a conversation may say one in each of its answers. */
+  readonly #next = new Map<string, number>();
 
   /** Of a call that was made. */
   called(id: string): string {
     const usual = anthropicId(id);
     let sent = usual;
-    for (let n = 2; this.#used.has(sent); n += 1) sent = `${usual}_${n}`;
+    let n = this.#next.get(usual) ?? 2;
+    for (; this.#used.has(sent); n += 1) sent = `${usual}_${n}`;
+    this.#next.set(usual, n);
     this.#used.add(sent);
     this.#latest.set(id, sent);
     return sent;

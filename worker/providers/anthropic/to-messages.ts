@@ -120,31 +120,36 @@ function turnsOf(messages: readonly ChatMessage[], tools: Tools): Turn[] {
  */
 function answered(turns: readonly Turn[]): Turn[] {
   const all: Turn[] = [];
-  let open: string[] = [];
+  let open = new Set<string>();
   for (const { role, content } of [...turns, { role: 'user', content: [] } as Turn]) {
     if (role === 'assistant') {
-      open = content.flatMap((block) => (block['type'] === 'tool_use' ? [String(block['id'])] : []));
+      open = new Set(content.flatMap((block) => (block['type'] === 'tool_use' ? [String(block['id'])] : [])));
       all.push({ role, content });
       continue;
     }
-    const results = new Map<string, Block>();
+    const results = new Map<string, Block[]>();
     const rest: Block[] = [];
     for (const block of content) {
       const id = String(block['tool_use_id']);
+      const before = results.get(id);
       if (block['type'] !== 'tool_result') rest.push(block);
-      else if (!open.includes(id)) rest.push(...contentOf(block));
-      else results.set(id, { ...block, content: [...contentOf(results.get(id)), ...contentOf(block)] });
+      else if (!open.has(id)) rest.push(...contentOf(block));
+      else if (before) before.push(...contentOf(block));
+      else results.set(id, [...contentOf(block)]);
     }
-    for (const id of open) if (!results.has(id)) results.set(id, unanswered(id));
-    const ordered = [...results.values(), ...rest];
+    const ordered = [
+      ...[...results].map(([id, parts]) => ({ type: 'tool_result', tool_use_id: id, content: parts })),
+      ...[...open].filter((id) => !results.has(id)).map(unanswered),
+      ...rest,
+    ];
     if (ordered.length > 0) all.push({ role, content: ordered });
-    open = [];
+    open = new Set();
   }
   return all;
 }
 
-const contentOf = (block: Block | undefined): Block[] =>
-  Array.isArray(block?.['content']) ? (block['content'] as Block[]) : [];
+const contentOf = (block: Block): Block[] =>
+  Array.isArray(block['content']) ? (block['content'] as Block[]) : [];
 
 const unanswered = (id: string): Block => ({
   type: 'tool_result',

@@ -60,9 +60,9 @@ export class Tools {
    */
   declared(): Json[] {
     const { tools } = this.#chat;
-    const once = (tools ?? []).map((tool) => tool.function);
-    const distinct = once.filter(({ name }, at) => once.findIndex((other) => other.name === name) === at);
-    const inOrder = distinct.map(({ name, description, parameters, strict }) => {
+    const distinct = new Map<string, NonNullable<ChatRequest['tools']>[number]['function']>();
+    for (const { function: one } of tools ?? []) if (!distinct.has(one.name)) distinct.set(one.name, one);
+    const inOrder = [...distinct.values()].map(({ name, description, parameters, strict }) => {
       const keys = this.#keys.get(name);
       const schema = inputSchema(parameters, (key) => keys?.sent(key) ?? key);
       return {
