@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
 import type { Actor } from '../../../core/access.ts';
-import type { Policy } from '../../../core/task/disconnect.ts';
+import { goesOn, type Policy } from '../../../core/task/disconnect.ts';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { closeRow } from '../../../core/flow/end/settle.ts';
 import type { Follower } from '../../../core/queue/task/follow.ts';
@@ -45,8 +45,8 @@ export interface Submitted {
 
 /** What is the same for every task that nobody waits for. */
 export function asyncTask({ config }: Pick<EdgeDeps, 'config'>) {
-  const policy = { onDisconnect: 'continue', graceSeconds: null } as const;
-  return { source: 'async', priority: 'background', queueMs: config.queueAsyncMs, policy } as const;
+  const queueMs = config.queueAsyncMs;
+  return { source: 'async', priority: 'background', queueMs, policy: goesOn } as const;
 }
 
 /** The row of a task; `made` = by this call, else an equal one was quicker under the same key. */

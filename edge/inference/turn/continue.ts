@@ -5,22 +5,20 @@ import { MOST_ROUNDS } from '../../../core/agent/thread.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { ContinuedTurn } from '../../../core/registry/threads/continue-turn.ts';
 import type { MessageRow, ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
+import { goesOn } from '../../../core/task/disconnect.ts';
 import { memberText, spliceMembers, topLevelMembers } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { actorOf } from '../../http/context.ts';
-import { whileThere } from '../../http/gone.ts';
 import { untilClosed } from '../../limits/caps.ts';
 import { Report } from '../answer/report.ts';
 import type { Call } from '../ask/call.ts';
 import { appliedOf, needNoPolicy, wishesOf } from '../ask/headers.ts';
 import { readRequest, type InferenceRequest } from '../ask/request.ts';
-import { asyncTask, followAccepted, leaveAccepted, newTask, type Order } from '../ask/submit.ts';
-import { answerSubmitted } from '../now.ts';
+import { asyncTask, newTask, type Order } from '../ask/submit.ts';
 import type { KnownPlace } from './form.ts';
-import { startNextSoon } from './line.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn } from './sent.ts';
-import { answerAcceptedTurn, busy, callOf, sayPlace } from './take-results.ts';
+import { answerRunning, busy, callOf, sayPlace } from './take-results.ts';
 
 /** A turn whose answer is to be gone on with, and how. */
 interface Continuing {
@@ -122,14 +120,7 @@ async function answerContinued(deps: EdgeDeps, call: Call, making: Making): Prom
   sayPlace(res, place);
   making.place.current = place;
   making.place.round = round;
-  if (wishes.respondAsync) {
-    await leaveAccepted(deps, order, row);
-    return await answerAcceptedTurn(deps, call, row.id);
-  }
-  await whileThere(deps, { res, poolKey: order.target.poolKey }, async (gone) => {
-    const submitted = await followAccepted(deps, { order, row, keeps: false });
-    await answerSubmitted(deps, { call, order, submitted, gone });
-  }).finally(() => startNextSoon(deps, thread.id));
+  await answerRunning(deps, call, { order, row, threadId: thread.id, keeps: false });
 }
 
 async function made(
@@ -168,5 +159,3 @@ async function made(
     if (continued.kind !== 'moved' || tried === MOST_TRIES) return { order, continued, round: rounds + 1 };
   }
 }
-
-const goesOn = { onDisconnect: 'continue', graceSeconds: null } as const;

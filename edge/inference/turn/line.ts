@@ -4,6 +4,7 @@ import { McpctlError, messageOf } from '../../../core/errors.ts';
 import type { NextTurn } from '../../../core/registry/threads/start-turn.ts';
 import { eachInTurn } from '../../../core/runtime/each-in-turn.ts';
 import type { Service } from '../../../core/runtime/process/service.ts';
+import { goesOn } from '../../../core/task/disconnect.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { readRequest } from '../ask/request.ts';
 import { leaveAccepted, newTask, type Order } from '../ask/submit.ts';
@@ -58,7 +59,7 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
     source: 'agent',
     priority: 'interactive',
     queueMs: config.queueAsyncMs,
-    policy: { onDisconnect: 'continue', graceSeconds: null },
+    policy: goesOn,
   };
   const of = { id: turn.id, threadId: turn.threadId };
   const task = { ...newTask(deps, actor, { order, id: v7() }), turn: of };

@@ -2,16 +2,20 @@ import type { Request, Response } from 'express';
 import { McpctlError } from '../../../core/errors.ts';
 import type { NewMessage, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadRow } from '../../../core/registry/threads/rows.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { actorOf } from '../../http/context.ts';
+import { whileThere } from '../../http/gone.ts';
 import { turnView } from '../../shown/thread-view.ts';
 import { Report } from '../answer/report.ts';
 import type { Call } from '../ask/call.ts';
 import { needNoPolicy, wishesOf, type Wishes } from '../ask/headers.ts';
 import { readRequest, type InferenceRequest } from '../ask/request.ts';
+import { followAccepted, leaveAccepted, type Order } from '../ask/submit.ts';
+import { answerSubmitted } from '../now.ts';
 import type { AskedTurn } from './asked-turn.ts';
 import { TurnForm, type KnownPlace } from './form.ts';
-import { startNext } from './line.ts';
+import { startNext, startNextSoon } from './line.ts';
 import { answerInLine } from './wait-in-line.ts';
 
 export function sayPlace(res: Response, { threadId, n }: Pick<TurnPlace, 'threadId' | 'n'>): void {
@@ -45,6 +49,31 @@ export async function answerAcceptedTurn(
   res.location(`/api/v1/threads/${threadId}/turns/${n}`);
   res.status(202).json(turnView(await deps.registry.threads.turn(threadId, n)));
   report.finish(202, null);
+}
+
+/** A turn that runs, and how its task was made. */
+interface Running {
+  order: Order;
+  row: TaskRow;
+  threadId: string;
+  /** Its caller comes back with a key. */
+  keeps: boolean;
+}
+
+/** Answers one that was just accepted, to the last byte, or says that it was; then the thread's line goes on. */
+export async function answerRunning(
+  deps: EdgeDeps,
+  call: Call,
+  { order, row, threadId, keeps }: Running,
+): Promise<void> {
+  if (call.wishes.respondAsync) {
+    await leaveAccepted(deps, order, row);
+    return await answerAcceptedTurn(deps, call, row.id);
+  }
+  await whileThere(deps, { res: call.res, poolKey: order.target.poolKey }, async (gone) => {
+    const submitted = await followAccepted(deps, { order, row, keeps });
+    await answerSubmitted(deps, { call, order, submitted, gone });
+  }).finally(() => startNextSoon(deps, threadId));
 }
 
 /** What was asked, and in whose words it is answered. */

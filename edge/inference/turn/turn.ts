@@ -7,24 +7,30 @@ import { cancelled, closeTask } from '../../../core/flow/end/cancel.ts';
 import type { AcceptedTurn, TurnComposition } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/context.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
+import { goesOn } from '../../../core/task/disconnect.ts';
 import { memberText } from '../../../core/text/json-text.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
 import { actorOf } from '../../http/context.ts';
-import { whileThere } from '../../http/gone.ts';
 import { untilClosed } from '../../limits/caps.ts';
 import { Report } from '../answer/report.ts';
 import type { Call } from '../ask/call.ts';
 import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../ask/headers.ts';
 import { readRequest, type InferenceRequest } from '../ask/request.ts';
-import { asyncTask, followAccepted, leaveAccepted, newTask, type Order } from '../ask/submit.ts';
+import { asyncTask, newTask, type Order } from '../ask/submit.ts';
 import { answerFrom } from '../attach.ts';
-import { answerSubmitted } from '../now.ts';
 import { calledAs, type AskedTurn } from './asked-turn.ts';
 import type { KnownPlace } from './form.ts';
-import { startNextSoon } from './line.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn, titleOf, type SentTurn } from './sent.ts';
-import { answerAcceptedTurn, busy, callOf, sayPlace, takeResults, type Results } from './take-results.ts';
+import {
+  answerAcceptedTurn,
+  answerRunning,
+  busy,
+  callOf,
+  sayPlace,
+  takeResults,
+  type Results,
+} from './take-results.ts';
 import { answerInLine } from './wait-in-line.ts';
 
 /** A turn that is read and understood, before it is composed. */
@@ -148,19 +154,8 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
     if (asking.asked.onBusy === 'interrupt') await interrupt(deps, accepted.place.threadId);
     return await (respondAsync ? answerAcceptedTurn(deps, call, '') : answerInLine(deps, call, asking.place));
   }
-  const { row } = accepted;
-  if (respondAsync) {
-    await leaveAccepted(deps, order, row);
-    return await answerAcceptedTurn(deps, call, row.id);
-  }
-  await whileThere(deps, { res, poolKey: order.target.poolKey }, async (gone) => {
-    const submitted = await followAccepted(deps, {
-      order,
-      row,
-      keeps: asking.wishes.idempotencyKey !== undefined,
-    });
-    await answerSubmitted(deps, { call, order, submitted, gone });
-  }).finally(() => startNextSoon(deps, accepted.place.threadId));
+  const keeps = asking.wishes.idempotencyKey !== undefined;
+  await answerRunning(deps, call, { order, row: accepted.row, threadId: accepted.place.threadId, keeps });
 }
 
 function pending(res: Response, threadId: string, { n }: { n: number }): McpctlError {
@@ -238,7 +233,6 @@ async function orderOf(
     ...{ threadId: asking.thread?.id ?? null, without: turn.supersedes?.id },
     mayWait: respondAsync || waitMs > 0,
   });
-  const goesOn = { onDisconnect: 'continue', graceSeconds: null } as const;
   const { queueSyncMs: queueMs } = deps.config;
   const waits = {
     source: turn.source,
