@@ -109,6 +109,18 @@ describe('a turn that waits for results of tools', function () {
       .and.not.include('Both.');
   });
 
+  it('says so where the round that they have led to is kept no more, and results are sent again', async () => {
+    const turn = await waiting();
+    const results = { c0: 'first', c1: 'second' };
+    const last = bring(turn, results, { headers: { prefer: 'wait=20' } });
+    const round = await nextRound(turn);
+    await answered(round, { content: 'Done.' });
+    expect((await last).json).to.include({ assistant: 'Done.' });
+    await t.registry.tasks.deleteEnded([round.taskId ?? '']);
+    const again = await bring(turn, results);
+    expect(codeOf(again)).to.deep.equal([410, 'gone']);
+  });
+
   it('is asked again by a look, where whoever brought the last result has died', async () => {
     const turn = await waiting();
     const results = ['c0', 'c1'].map((id) => ({

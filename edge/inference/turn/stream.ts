@@ -2,11 +2,10 @@ import type { Request, Response } from 'express';
 import { McpctlError } from '../../../core/errors.ts';
 import type { Position } from '../../../core/queue/task/stream.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
-import { pause } from '../../../core/runtime/clock.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { deliveryOf } from '../../http/delivered.ts';
-import { whileThere, whyGone } from '../../http/gone.ts';
+import { whileThere } from '../../http/gone.ts';
 import { EventWriter, positionOf } from '../../http/sse.ts';
 import { endWithError } from '../answer/answer.ts';
 import { readRequest, type InferenceRequest } from '../ask/request.ts';
@@ -15,7 +14,7 @@ import { formOf, type Form } from '../form/index.ts';
 import { lookOn, showRow } from '../look-on.ts';
 import { TurnForm, type KnownPlace } from './form.ts';
 import { LineNews } from './line-news.ts';
-import { endOf } from './wait-in-line.ts';
+import { endOf, keptTask, nextLook } from './wait-in-line.ts';
 
 /** Where a reader of a thread has come to. Of an id that a task's own stream gave out only the event is known. */
 export interface ThreadPosition {
@@ -29,8 +28,6 @@ export function threadPositionOf(id: string): ThreadPosition {
   if (event === undefined) return { at: null, event: positionOf(id) };
   return { at: { n: Number(n), round: Number(round) }, event: positionOf(event) };
 }
-
-const LOOK_MS = 250;
 
 /**
  * Shows a reader what a thread is saying now: the turn that is open, from its present round on or from where the reader has come
@@ -133,11 +130,7 @@ class TurnReader {
           return null;
         }
         await news.look(now);
-        await pause(LOOK_MS, gone);
-        if (!gone.aborted) continue;
-        const why = whyGone(gone, '');
-        if (why) throw why;
-        return null;
+        if (!(await nextLook(gone))) return null;
       }
     });
   }
@@ -152,12 +145,7 @@ class TurnReader {
     taskId: string,
     { round, seen: after }: { round: number; seen: Position | null },
   ): Promise<void> {
-    const row = await this.#deps.registry.tasks.byId(taskId);
-    if (!row)
-      throw new McpctlError(
-        'gone',
-        'The task of that turn is no longer kept; get the messages of its thread.',
-      );
+    const row = await keptTask(this.#deps, taskId);
     const { turn, thread } = this.#of;
     const { rounds, composition } = await this.#deps.registry.threads.lastAsked(turn.id);
     const current = { id: turn.id, threadId: thread.id, n: turn.n, answerIndex: null };

@@ -31,7 +31,7 @@ import {
   takeResults,
   type Results,
 } from './take-results.ts';
-import { answerInLine } from './wait-in-line.ts';
+import { answerInLine, keptTask } from './wait-in-line.ts';
 
 /** A turn that is read and understood, before it is composed. */
 interface Asking {
@@ -192,10 +192,7 @@ async function answerKnown(
   };
   if (asking.wishes.respondAsync) return await answerAcceptedTurn(deps, call, turn.taskId ?? '');
   if (turn.taskId === null) return await answerInLine(deps, call, asking.place);
-  const row = await deps.registry.tasks.byId(turn.taskId);
-  if (!row)
-    throw new McpctlError('gone', 'The task of that turn is no longer kept; get the messages of its thread.');
-  await answerFrom(deps, call, row);
+  await answerFrom(deps, call, await keptTask(deps, turn.taskId));
 }
 
 /** Composes the turn from what its thread holds, and accepts it if the thread is still that. */

@@ -13,6 +13,14 @@ import { startNext } from './line.ts';
 
 const LOOK_MS = 250;
 
+/** Waits until a turn is to be looked at again. @returns false where its caller has left. @throws what else has ended the wait. */
+export async function nextLook(gone: AbortSignal): Promise<boolean> {
+  await pause(LOOK_MS, gone);
+  const why = whyGone(gone, '');
+  if (why) throw why;
+  return !gone.aborted;
+}
+
 /**
  * Waits with a caller until the turn's time has come, then answers it as any other. Who leaves meanwhile stops nothing.
  * @throws McpctlError `queue_timeout`: the turn stays in line; else why it was not asked. Once the caller has heard that it
@@ -41,21 +49,18 @@ async function taskOf(
   { place, news }: { place: KnownPlace; news: LineNews },
 ): Promise<TaskRow | undefined> {
   const { threadId = '', n = 0, id = '' } = place.current ?? {};
-  const { threads, tasks } = deps.registry;
+  const { threads } = deps.registry;
   const until = deps.clock.elapsed() + deps.config.queueSyncMs;
   const row = await whileThere(deps, { res: call.res, poolKey: call.report.pool ?? '' }, async (gone) => {
     for (;;) {
       const turn = await threads.turn(threadId, n);
-      if (turn.taskId !== null && turn.taskId !== place.after) return await tasks.byId(turn.taskId);
+      if (turn.taskId !== null && turn.taskId !== place.after) return await keptTask(deps, turn.taskId);
       if (turn.status !== 'queued' && turn.status !== 'waiting')
         throw endOf(turn.errorCode, turn.errorMessage);
       if (deps.clock.elapsed() > until) throw late(n);
       await startNext(deps, threadId);
       await news.look(turn);
-      await pause(LOOK_MS, gone);
-      if (!gone.aborted) continue;
-      const why = whyGone(gone, '');
-      if (why) throw why;
+      if (await nextLook(gone)) continue;
       call.report.finish(LEFT, null);
       return undefined;
     }
@@ -73,6 +78,13 @@ async function taskOf(
 
 const late = (n: number): McpctlError =>
   new McpctlError('queue_timeout', `Turn ${n} is still in line, and stays there; get it to see how it ends.`);
+
+/** @throws McpctlError `gone`. */
+export async function keptTask({ registry }: Pick<EdgeDeps, 'registry'>, taskId: string): Promise<TaskRow> {
+  const row = await registry.tasks.byId(taskId);
+  if (row) return row;
+  throw new McpctlError('gone', 'The task of that turn is no longer kept; get the messages of its thread.');
+}
 
 /** Why a turn has ended that was not asked, or not to its end. */
 export function endOf(code: string | null, message: string | null): McpctlError {
