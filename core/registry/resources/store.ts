@@ -87,13 +87,13 @@ export interface StoreDeps {
 }
 
 export function createResourceStore(definition: Definition, deps: StoreDeps): ResourceStore {
-  const { db, transaction } = deps.connection;
+  const { db } = deps.connection;
   const write = { definition, ...deps };
   const entered = async (trx: Knex.Transaction, actor: Actor): Promise<Actor> =>
     (await deps.hooks.enter?.(trx, actor)) ?? actor;
   const leave = async (trx: Knex.Transaction): Promise<void> => deps.hooks.leave?.(trx);
-  const writing = <T>(work: (trx: Knex.Transaction) => Promise<T>): Promise<T> =>
-    transaction(async (trx) => {
+  const writing = <T>(work: (trx: Knex.Transaction) => Promise<T>, dryRun = false): Promise<T> =>
+    inTransaction(deps.connection, { dryRun }, async (trx) => {
       const made = await work(trx);
       await leave(trx);
       return made;
@@ -123,15 +123,14 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
         return update(trx, write, { row, values, actor, ifMatch });
       }),
     delete: (asked, { actor: by, ifMatch, transferTo, dryRun = false }) =>
-      inTransaction(deps.connection, { dryRun }, async (trx) => {
+      writing(async (trx) => {
         const actor = await entered(trx, by);
         const row = await locked(trx, definition, { actor, asked });
         checkRevision(row, ifMatch);
         const taken = dryRun ? await takenWith(trx, definition, { row, all: deps.all }) : null;
         await drop(trx, write, { row, actor, transferTo });
-        await leave(trx);
         return { ...row, taken };
-      }),
+      }, dryRun),
     enter: entered,
     leave,
     put: (trx, values, by) => put(trx, write, { values, ...by }),
