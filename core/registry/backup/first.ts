@@ -1,11 +1,9 @@
 import type { Knex } from 'knex';
 import type { Actor } from '../../access.ts';
-import { Granted } from '../../access/grants.ts';
 import { llmKind } from '../../declared/kinds.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
-import { readNamed } from '../identity/actors.ts';
-import { rightsOfUser } from '../identity/rights.ts';
+import { actorWith } from '../identity/actors.ts';
 import { publishedIn } from './published.ts';
 import { builtInIds } from './restore-one.ts';
 
@@ -34,14 +32,13 @@ export async function firstAdmin(db: Knex): Promise<Actor> {
       .whereRaw(`(expires_at is null or expires_at > now()) and bindings = '[]' and operations = '[]'`)
       .orderBy('id')
       .first<{ id: string } | undefined>('id'));
-  const named = token && (await readNamed(db, { 'tokens.id': token.id }));
-  if (!named)
+  const actor = token && (await actorWith(db, token.id));
+  if (!actor)
     throw new McpctlError(
       'user_not_found',
       'There is no first admin with a token yet; run the release with MCPCTL_BOOTSTRAP_TOKEN first.',
     );
-  const { epoch: _epoch, ...actor } = named;
-  return { ...actor, granted: new Granted(await rightsOfUser(db, actor.userId)) };
+  return actor;
 }
 
 /** Behind the turn that all writes of identity take. @throws McpctlError `restore_conflict` for the first thing that somebody made. */

@@ -50,6 +50,14 @@ export async function readNamed(
   return { ...named, filter: filterOf(filterWords({ preset, bindings, operations })) };
 }
 
+/** Who a token speaks for; undefined as `readNamed`. */
+export async function actorWith(db: Knex, tokenId: string): Promise<Actor | undefined> {
+  const named = await readNamed(db, { 'tokens.id': tokenId });
+  if (!named) return undefined;
+  const { epoch: _epoch, ...actor } = named;
+  return { ...actor, granted: new Granted(await rightsOfUser(db, actor.userId)) };
+}
+
 /**
  * The one turn that all writes of identity take, before any other lock but none: nobody is demoted, and nothing is granted,
  * between what is asked here and the commit.
@@ -65,9 +73,7 @@ export async function enterIdentity(
       'Who acts as another changes nothing of who may what: do it as yourself.',
     );
   await trx.raw('select revision from identity_epoch for update');
-  const named = await readNamed(trx, { 'tokens.id': tokenId });
-  if (!named) throw new McpctlError('unauthenticated');
-  const { epoch: _epoch, ...actor } = named;
-  const granted = new Granted(await rightsOfUser(trx, actor.userId));
-  return { ...actor, granted, ...(origin && { origin }) };
+  const actor = await actorWith(trx, tokenId);
+  if (!actor) throw new McpctlError('unauthenticated');
+  return { ...actor, ...(origin && { origin }) };
 }
