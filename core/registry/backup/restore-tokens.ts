@@ -62,6 +62,7 @@ export async function restoreTokens(
   restorer: Restorer,
 ): Promise<Item[]> {
   const items: Item[] = [];
+  const now = await nowIn(trx);
   for (const document of tokens) {
     const { success, data: token } = tokenSchema.safeParse(document);
     const item = { resource: 'token', name: String(document['name']).slice(0, 128), changed: [] };
@@ -70,7 +71,7 @@ export async function restoreTokens(
       throw new McpctlError('invalid_request', undefined, {
         details: [{ path: `token/${item.name}`, message: 'is no token as a backup has it' }],
       });
-    else items.push({ ...item, ...(await restoreToken(trx, token, restorer)) });
+    else items.push({ ...item, ...(await restoreToken(trx, token, { ...restorer, now })) });
   }
   return items;
 }
@@ -80,14 +81,14 @@ const skipped = (why: string): Pick<Item, 'outcome' | 'why'> => ({ outcome: 'ski
 async function restoreToken(
   trx: Knex.Transaction,
   token: z.infer<typeof tokenSchema>,
-  { by, lack }: Restorer,
+  { by, lack, now }: Restorer & { now: Date },
 ): Promise<Pick<Item, 'outcome' | 'why'>> {
   const { id, hash, name, user, preset, bindings, operations, pools, parentId } = token;
   const here: unknown = await trx('tokens').where({ id }).orWhere({ hash }).first('id');
   if (here !== undefined) return { outcome: 'unchanged' };
   if (lack !== null) return skipped(lack);
   if (token.revokedAt) return skipped('was revoked');
-  if (await hasEnded(trx, token)) return skipped('has expired');
+  if (token.expiresAt && token.expiresAt <= now) return skipped('has expired');
   const holder = await userCalled(trx, user).first<{ id: string } | undefined>('id');
   if (!holder) return skipped(`its user '${user}' is not here`);
   const namesake: unknown = await trx('tokens')
@@ -113,14 +114,8 @@ async function restoreToken(
   return { outcome: 'created' };
 }
 
-/** By the database's clock, as where tokens are asked. */
-async function hasEnded(
-  trx: Knex.Transaction,
-  { expiresAt }: Pick<z.infer<typeof tokenSchema>, 'expiresAt'>,
-): Promise<boolean> {
-  const { rows } = await trx.raw<{ rows: { hasEnded: boolean | null }[] }>(
-    'select cast(? as timestamptz) <= now() as has_ended',
-    [expiresAt],
-  );
-  return rows[0]?.hasEnded ?? false;
+/** By the database's clock, as where tokens are asked: the same throughout a transaction. */
+async function nowIn(trx: Knex.Transaction): Promise<Date> {
+  const { rows } = await trx.raw<{ rows: [{ now: Date }] }>('select now()');
+  return rows[0].now;
 }
