@@ -169,9 +169,8 @@ function taskCalls(http: Http, pages: Pages): Client['tasks'] {
   return {
     list: (filters, most) => pages({ path: path('tasks'), filters, read: readTask }, most),
     get: async (id, waitS) => {
-      const wait = waitS === undefined ? {} : { query: { wait: waitS } };
-      const limitMs = ((waitS ?? 0) + 30) * 1000;
-      return readTask(await http.json({ method: 'GET', path: one(id), limitMs, ...wait }));
+      const wait = waitS === undefined ? {} : { query: { wait: waitS }, limitMs: (waitS + 30) * 1000 };
+      return readTask(await http.json({ method: 'GET', path: one(id), ...wait }));
     },
     cancel: async (id) => readTask(await http.json({ method: 'DELETE', path: one(id) })),
     create: async (body, pin) => {

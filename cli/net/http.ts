@@ -7,7 +7,7 @@ import type { Network } from '../../core/runtime/network/network.ts';
 import { unseenMs } from '../../core/runtime/time-of-bytes.ts';
 import { Cancelled } from '../exit.ts';
 import { accepted, explained, headerOf } from './http-answers.ts';
-import { patiently, saying, type Patience } from './patience.ts';
+import { CALL_MS, patiently, saying, type Patience } from './patience.ts';
 
 export const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
@@ -20,11 +20,11 @@ export interface Call {
   /** Instead of `body`: what is sent as it is. */
   text?: string;
   headers?: Readonly<Record<string, string>>;
-  /** Most milliseconds of silence, from what was sent until the answer begins; 30 s if not said. */
+  /** Most milliseconds of silence, from what was sent until the answer begins; 30 s, or what patience is left, if not said. */
   limitMs?: number;
   /** Gives this one call up, besides Ctrl-C. */
   signal?: AbortSignal;
-  /** Though it is a POST it may come twice, for the second finds what the first has made; each has its whole `limitMs`. */
+  /** Though it is a POST it may come twice, for the second finds what the first has made. */
   isSameTwice?: true;
 }
 
@@ -70,8 +70,6 @@ export interface HttpDeps {
   /** How long what may be repeated is, while the server is away or full; not at all, unless told. */
   patience?: Patience;
 }
-
-const CALL_MS = 30_000;
 
 /** More than a task takes with a request and an answer of 64 MiB each, every quote of them escaped. */
 const MOST_ANSWER_BYTES = 320 * 1024 * 1024;

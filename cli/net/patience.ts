@@ -22,6 +22,8 @@ const again = new WeakMap<McpctlError, Again>();
 
 const statuses = new Set([429, 502, 503, 504]);
 const LONGEST_ASKED_MS = 60_000;
+/** Of a call that does not say its own. */
+export const CALL_MS = 30_000;
 const FIRST_MS = 500;
 const LONGEST_MS = 30_000;
 const JITTER = 0.25;
@@ -82,8 +84,8 @@ export function waitMs({ afterMs }: Pick<Again, 'afterMs'>, tried: number, rando
 }
 
 /**
- * Makes a call, and again while the server is away or full, up to the patience there is. @throws what the last one did;
- * Cancelled at Ctrl-C, at once.
+ * Makes a call, and again while the server is away or full, up to the patience there is: the usual limit of a call ends with
+ * it, one that a call says is whole each time. @throws what the last one did; Cancelled at Ctrl-C, at once.
  */
 export async function patiently<C extends Repeatable, T>(
   call: C,
@@ -94,10 +96,9 @@ export async function patiently<C extends Repeatable, T>(
   const until = clock.elapsed() + patience.ms;
   const stop = call.signal ? AbortSignal.any([signal, call.signal]) : signal;
   for (let tried = 0; ; tried++) {
-    const leftMs = until - clock.elapsed();
-    const limitMs = Math.max(1_000, Math.min(call.limitMs ?? 30_000, leftMs));
+    const limitMs = call.limitMs ?? Math.max(1_000, Math.min(CALL_MS, until - clock.elapsed()));
     try {
-      return await attempt(call.isSameTwice ? call : { ...call, limitMs });
+      return await attempt({ ...call, limitMs });
     } catch (thrown) {
       const wish = againOf(thrown);
       if (!wish || !(thrown instanceof McpctlError)) throw thrown;
