@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici';
-import { McpctlError } from '../../core/errors.ts';
+import { entryOf, McpctlError } from '../../core/errors.ts';
 import { retryAfterIn } from '../../core/judge/retry-after.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import { Cancelled } from '../exit.ts';
@@ -64,6 +64,10 @@ function againOf(thrown: unknown): Again | undefined {
     cause === undefined || (cause instanceof Error && 'code' in cause && passing.has(String(cause.code)));
   return isPassing ? unanswered : undefined;
 }
+
+/** Whether a write may be done though it has failed: a server may fail behind its commit, and goes on when its client leaves. */
+export const mayBeDone = (thrown: unknown): boolean =>
+  thrown instanceof Cancelled || (thrown instanceof McpctlError && entryOf(thrown.code).status >= 500);
 
 interface Repeatable {
   method: string;

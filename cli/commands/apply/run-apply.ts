@@ -1,7 +1,7 @@
 import { MOST_DOCUMENTS } from '../../../core/declared/apply.ts';
 import { kindsOf } from '../../../core/declared/kinds.ts';
 import { inOrder } from '../../../core/declared/order.ts';
-import { entryOf, McpctlError } from '../../../core/errors.ts';
+import { McpctlError } from '../../../core/errors.ts';
 import { stored } from '../../../core/resources/index.ts';
 import { differencesOf } from './differences.ts';
 import { inPlace, inWords, placedIn, placeOf, sentOf, type Placed } from '../../declared/placed.ts';
@@ -9,6 +9,7 @@ import { renamed, renameOf } from '../../declared/rename.ts';
 import { AlreadySaid, Cancelled, type ExitCode } from '../../exit.ts';
 import { confirm } from '../../input/question.ts';
 import type { ApplyAsked, Client } from '../../net/client.ts';
+import { mayBeDone } from '../../net/patience.ts';
 import type { AppliedSeen } from '../../net/views.ts';
 import type { Context } from '../../who/context.ts';
 
@@ -134,9 +135,6 @@ interface Sending {
   all?: number;
 }
 
-/** A server that fails may fail behind its commit, too. */
-const isUnknown = ({ code }: McpctlError): boolean => entryOf(code).status >= 500;
-
 /** Sends them, and says what the server warns of; where it fails, what was applied and what was not. */
 async function sent(
   ctx: Context,
@@ -156,7 +154,7 @@ async function sent(
       const [what, before] =
         applied === 0 ? ['it', ''] : ['this batch', `, and of ${all} documents ${applied} were before`];
       ctx.out.note(
-        isUnknown(thrown)
+        mayBeDone(thrown)
           ? `Whether ${what} was applied is not known${before}; ask with "diff", or apply it again.`
           : `Nothing of ${what} was applied${before}.`,
       );
