@@ -2,6 +2,7 @@ import type { Request } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import type { EventMap } from '../../core/task/events.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
+import type { EdgeDeps } from '../deps.ts';
 import type { Gates } from '../limits/gates.ts';
 import { inItsTurn } from '../limits/turns.ts';
 import { actorOf } from './context.ts';
@@ -24,6 +25,42 @@ export function tellWritten(
 ): void {
   const { userName: actor, tokenName } = actorOf(req);
   bus.emit('registry.written', { ...write, actor, tokenName, reqId: req.context.requestId });
+}
+
+interface One {
+  resource: string;
+  name: string;
+  outcome: string;
+  changed: readonly string[];
+}
+
+const verbs: Readonly<Partial<Record<string, Written['verb']>>> = {
+  created: 'create',
+  changed: 'edit',
+  pruned: 'delete',
+  deleted: 'delete',
+};
+
+/** Whether anything was written of what was to be. */
+export const isWritten = ({ outcome }: Pick<One, 'outcome'>): boolean => verbs[outcome] !== undefined;
+
+/**
+ * Tells of each of many that were written together, as if it had been made alone: who listens for one of a resource hears it
+ * (edge/believed/identity-watch.ts).
+ */
+export function tellEach(deps: Pick<WriteDeps<unknown>, 'bus' | 'req'>, all: readonly One[]): void {
+  for (const { resource, name, outcome, changed } of all) {
+    const verb = verbs[outcome];
+    if (verb) tellWritten(deps, { verb, resource, name, changed, outcome: 'ok' });
+  }
+}
+
+/** Whom a pool among these no more lets in is out for now. */
+export async function putOutOfPools(
+  { putOut }: Pick<EdgeDeps, 'putOut'>,
+  all: readonly One[],
+): Promise<void> {
+  if (all.some((one) => one.resource === 'pool' && isWritten(one))) await putOut.unentitled();
 }
 
 /**

@@ -5,7 +5,6 @@ import {
   applySchema,
   type AppliedView,
   type ApplyBody,
-  type Outcome,
 } from '../../core/declared/apply.ts';
 import type { Once } from '../../core/registry/declared/once.ts';
 import type { Applied, Done } from '../../core/registry/declared/document.ts';
@@ -14,18 +13,11 @@ import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { bodyOf } from '../http/parse.ts';
 import { idempotencyKeyOf } from '../inference/ask/headers.ts';
-import { tellWritten, written } from '../http/written.ts';
+import { isWritten, putOutOfPools, tellEach, written } from '../http/written.ts';
 
 const MOST_MIB = 4;
 /** Of 500 documents with some hundred members each. */
 const MOST_VALUES = 100_000;
-
-const verbs: Partial<Readonly<Record<Outcome, 'create' | 'edit' | 'delete'>>> = {
-  created: 'create',
-  changed: 'edit',
-  pruned: 'delete',
-  deleted: 'delete',
-};
 
 /** `Idempotency-Key` of an apply: the same body again under it is answered as it was, and nothing is done. */
 function onceOf(deps: EdgeDeps, req: Request, call: string): Once | undefined {
@@ -44,17 +36,10 @@ async function answer(
   { dryRun, warnings, work }: { dryRun: boolean; warnings: readonly string[]; work: () => Promise<Done> },
 ): Promise<void> {
   const what = { verb: 'edit', resource: 'apply', name: dryRun ? 'dry-run' : '' } as const;
-  const isTold = ({ items, replayed }: Done): boolean =>
-    dryRun || (!replayed && items.some(({ outcome }) => verbs[outcome] !== undefined));
+  const isTold = ({ items, replayed }: Done): boolean => dryRun || (!replayed && items.some(isWritten));
   const done = await written({ ...deps, req, isTold }, what, work);
-  // Each is a write as if it had been made alone: who listens for one of a resource hears it (edge/believed/identity-watch.ts).
-  for (const { resource, name, outcome, changed } of dryRun || done.replayed ? [] : done.items) {
-    const verb = verbs[outcome];
-    if (verb) tellWritten({ ...deps, req }, { verb, resource, name, changed, outcome: 'ok' });
-  }
-  const isOfPools = done.items.some(({ resource, outcome }) => resource === 'pool' && verbs[outcome]);
-  // Whom a pool no more lets in is out for now.
-  if (isOfPools && !dryRun) await deps.putOut.unentitled();
+  if (!dryRun && !done.replayed) tellEach({ ...deps, req }, done.items);
+  if (!dryRun) await putOutOfPools(deps, done.items);
   if (done.replayed) res.set('idempotency-replayed', 'true');
   const items = done.items.map((item) => ({ ...item, changed: [...item.changed] }));
   const all = [...warnings, ...(await warningsOf(deps, done.items))];

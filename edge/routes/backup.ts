@@ -8,7 +8,7 @@ import { whileThere } from '../http/gone.ts';
 import { deliveryOf, untilTaken } from '../http/delivered.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { bodyOf } from '../http/parse.ts';
-import { tellWritten, written } from '../http/written.ts';
+import { putOutOfPools, tellEach, tellWritten, written } from '../http/written.ts';
 import { inItsTurn } from '../limits/turns.ts';
 
 /** Of lines that wait to be sent: each is written as it is read. */
@@ -69,16 +69,9 @@ async function restore(deps: EdgeDeps, req: Request) {
       keyOf: () => Promise.resolve(key),
     }),
   );
-  for (const { resource, name, outcome, changed } of asked.dryRun ? [] : restored.items) {
-    if (outcome !== 'created' && outcome !== 'changed') continue;
-    const verb = outcome === 'created' ? 'create' : 'edit';
-    tellWritten({ ...deps, req }, { verb, resource, name, changed, outcome: 'ok' });
-  }
-  const isOfPools = restored.items.some(
-    ({ resource, outcome }) => resource === 'pool' && outcome === 'changed',
-  );
-  // Whom a pool no more lets in is out for now.
-  if (isOfPools && !asked.dryRun) await deps.putOut.unentitled();
+  if (asked.dryRun) return restored;
+  tellEach({ ...deps, req }, restored.items);
+  await putOutOfPools(deps, restored.items);
   return restored;
 }
 
