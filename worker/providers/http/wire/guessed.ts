@@ -16,24 +16,31 @@ const isAbsent = ({ status }: Answer): boolean => status === 404 || status === 4
  */
 export function asWritten(exchange: Exchange, { guessed }: Pick<Endpoints, 'guessed'>): Exchange {
   if (guessed === null) return exchange;
+  /** Guessed paths that are there as they were written. */
   const written = new Set<string>();
   let isRight = false;
-  return async (call) => {
-    const { url } = call;
-    if (!url.pathname.startsWith(`${guessed}/`)) return exchange(call);
-    const plain = new URL(url);
-    plain.pathname = guessed.replace(/\/v1$/, '') + url.pathname.slice(guessed.length);
-    if (written.has(plain.pathname)) return exchange({ ...call, url: plain });
+  const plain = (url: URL): URL => {
+    const asIs = new URL(url);
+    asIs.pathname = guessed.replace(/\/v1$/, '') + url.pathname.slice(guessed.length);
+    return asIs;
+  };
+  const find: Exchange = async (call) => {
     const answer = await exchange(call);
     isRight ||= isThere(answer);
     if (isRight || !isAbsent(answer)) return answer;
-    const other = await exchange({ ...call, url: plain }).catch(() => undefined);
+    const other = await exchange({ ...call, url: plain(call.url) }).catch(() => undefined);
     if (!other || !isThere(other)) {
       other?.close('now');
       return answer;
     }
-    written.add(plain.pathname);
+    written.add(call.url.pathname);
     answer.close('now');
     return other;
+  };
+  return (call) => {
+    const { pathname } = call.url;
+    if (written.has(pathname)) return exchange({ ...call, url: plain(call.url) });
+    // Every call comes by here, and nearly all of them once that is settled.
+    return isRight || !pathname.startsWith(`${guessed}/`) ? exchange(call) : find(call);
   };
 }
