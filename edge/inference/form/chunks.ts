@@ -49,7 +49,7 @@ export class ChunkForm implements Form {
   /** Choices that the present event takes a chunk more for, as JSON: to say the role, and to finish. */
   #before: string[] = [];
   #after: string[] = [];
-  /** What stood beside the choices of chunks that were passed on, as JSON, by its name: of one that is hidden it is not missed. */
+  /** What stood beside the choices of chunks that were passed on, as JSON, by its name, where some are hidden: of those it is not missed. */
   readonly #beside = new Map<string, string>();
   /** The one string that the present event brings, where the next may be as this one but for it. */
   #brings: Member | null = null;
@@ -78,9 +78,6 @@ export class ChunkForm implements Form {
     this.#after = [];
     this.#brings = null;
     this.#head(edits, chunk);
-    const shown = edits.elementsIn(chunk, 'choices')?.length ? chunk.members : [];
-    for (const { key, valueStart, valueEnd } of shown)
-      if (repeated.has(key)) this.#beside.set(key, edits.text.slice(valueStart, valueEnd));
     const usage = edits.value(chunk, 'usage');
     if (this.#choices(edits, chunk, isObject(usage)) === 'usage') {
       if (this.#options.wantsUsage === false) {
@@ -139,6 +136,11 @@ export class ChunkForm implements Form {
     return withModel(body, this.#options.model);
   }
 
+  #tell(edits: Edits, { members }: TextObject): void {
+    for (const { key, valueStart, valueEnd } of members)
+      if (repeated.has(key)) this.#beside.set(key, edits.text.slice(valueStart, valueEnd));
+  }
+
   /** Whether nobody misses a member of a chunk that is hidden. */
   #isTold(edits: Edits, { key, valueStart, valueEnd }: Member): boolean {
     const value = edits.text.slice(valueStart, valueEnd);
@@ -171,6 +173,7 @@ export class ChunkForm implements Form {
     if (elements && elements.length > 0) {
       elements.forEach(({ start }, at) => this.#choice(edits, { start, at }));
       if (elements.length > 1) this.#brings = null;
+      if (this.#options.wantsUsage === false) this.#tell(edits, chunk);
       return 'answer';
     }
     if (hasUsage) {
