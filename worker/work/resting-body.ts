@@ -73,7 +73,7 @@ async function ask(
       if (!body.append(piece))
         throw new McpctlError('bad_answer', 'The request is larger than it is said to be.');
     }
-    return Buffer.from(body.view()).toString('utf8');
+    return body.text();
   } catch (thrown) {
     throw thrown instanceof McpctlError ? thrown : new McpctlError('server_unreachable', messageOf(thrown));
   } finally {
