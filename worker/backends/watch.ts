@@ -1,7 +1,7 @@
 import { messageOf } from '../../core/errors.ts';
 import type { BackendState } from '../../core/member/member-state.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
-import { pause, type Clock } from '../../core/runtime/clock.ts';
+import { atMost, pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
 
@@ -143,20 +143,13 @@ export class BackendWatch implements Service {
       if (answers) {
         this.#answered(watched, seen);
         seen.learning ??= this.#learn(watched, seen).finally(() => (seen.learning = undefined));
-        await this.#forAWhile(seen.learning);
+        // Nobody's long list has the other backends wait for their look.
+        await atMost(WITHIN_MS, seen.learning);
       } else if (!watched.isBusy()) this.#silent(watched, seen, failuresThatCount);
       const trouble = watched.trouble();
       if (trouble !== seen.trouble) this.#unsaid = true;
       seen.trouble = trouble;
     }
-  }
-
-  /** Nobody's long list has the other backends wait for their look. */
-  async #forAWhile(learning: Promise<void>): Promise<void> {
-    const over = new AbortController();
-    const late = pause(WITHIN_MS, AbortSignal.any([this.#stopping.signal, over.signal]));
-    await Promise.race([learning, late]);
-    over.abort();
   }
 
   #answered(watched: Watched, seen: Seen): void {
