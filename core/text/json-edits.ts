@@ -22,6 +22,11 @@ export class Edits {
     this.text = text;
   }
 
+  /** The object that the text is; undefined when it is none. */
+  whole(): TextObject | undefined {
+    return this.objectAt(this.text.indexOf('{'));
+  }
+
   /** The object that begins at `start`; undefined when none does. */
   objectAt(start: number): TextObject | undefined {
     const object = membersAt(this.text, start);

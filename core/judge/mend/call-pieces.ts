@@ -34,7 +34,7 @@ export class CallPieces {
   /** A chunk that has calls among its choices. */
   mended(chunk: string): string {
     const edits = new Edits(chunk);
-    const whole = edits.objectAt(chunk.indexOf('{'));
+    const whole = edits.whole();
     const choices = whole && edits.elementsIn(whole, 'choices');
     for (const [at, { start }] of (choices ?? []).entries()) {
       const choice = edits.objectAt(start);

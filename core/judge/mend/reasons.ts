@@ -11,7 +11,7 @@ type Json = Readonly<Record<string, unknown>>;
  */
 export function mendReasons(text: string, ending: Ending): string {
   const edits = new Edits(text);
-  const whole = edits.objectAt(text.indexOf('{'));
+  const whole = edits.whole();
   const choices = whole && edits.elementsIn(whole, 'choices');
   for (const [at, { start }] of (choices ?? []).entries()) {
     const choice = edits.objectAt(start);

@@ -72,7 +72,7 @@ export class ChunkForm implements Form {
 
   #lookedAt(data: string): Frame[] {
     const edits = new Edits(data);
-    const chunk = edits.objectAt(data.indexOf('{'));
+    const chunk = edits.whole();
     if (!chunk) return [{ data }];
     this.#before = [];
     this.#after = [];

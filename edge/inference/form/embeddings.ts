@@ -21,7 +21,7 @@ export class EmbeddingsForm extends RawForm {
 
   override whole(body: string): string {
     const edits = new Edits(body);
-    const answer = edits.objectAt(body.indexOf('{'));
+    const answer = edits.whole();
     if (!answer) return body;
     edits.put(answer, 'model', JSON.stringify(this.#options.model));
     const indices: (string | undefined)[] = [];

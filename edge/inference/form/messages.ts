@@ -21,7 +21,7 @@ export class MessagesForm implements NamedForm {
 
   event(data: string): Frame[] {
     const edits = new Edits(data);
-    const event = edits.objectAt(data.indexOf('{'));
+    const event = edits.whole();
     if (!event) return [{ data }];
     const message = edits.objectIn(event, 'message');
     if (message && memberOf(message.members, 'model')) edits.put(message, 'model', this.#model);
@@ -47,7 +47,7 @@ export class MessagesForm implements NamedForm {
   /** A count of tokens names no model. */
   whole(body: string): string {
     const edits = new Edits(body);
-    const answer = edits.objectAt(body.indexOf('{'));
+    const answer = edits.whole();
     if (answer && memberOf(answer.members, 'model')) edits.put(answer, 'model', this.#model);
     return edits.apply();
   }

@@ -37,7 +37,7 @@ export class ResponsesForm implements NamedForm {
   event(data: string): Frame[] {
     this.#begun = true;
     const edits = new Edits(data);
-    const event = edits.objectAt(data.indexOf('{'));
+    const event = edits.whole();
     if (!event) return [{ data }];
     const numberText = edits.value(event, 'sequence_number');
     const number =
@@ -89,7 +89,7 @@ export class ResponsesForm implements NamedForm {
 
   whole(body: string): string {
     const edits = new Edits(body);
-    const answer = edits.objectAt(body.indexOf('{'));
+    const answer = edits.whole();
     if (answer) edits.put(answer, 'model', this.#model);
     return edits.apply();
   }
