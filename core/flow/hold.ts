@@ -23,7 +23,10 @@ export async function holdSession(
   const { registry, presence } = deps;
   if (!(await registry.workers.hold(id, hold, author))) return false;
   const [row, llms] = await Promise.all([registry.sessions.byId(id), registry.llms.bySession(id)]);
-  const members = llms.map(({ id: llmId, poolKey }) => ({ llmId, poolKey }));
+  // Who was put out stays so: its mark is none of ours to write over, or to take away.
+  const members = llms
+    .filter(({ inactiveReason }) => inactiveReason !== 'denied')
+    .map(({ id: llmId, poolKey }) => ({ llmId, poolKey }));
   await presence.setHeld(id, members, hold !== null);
   await tellOfHold(deps, { session: id, boot: row?.instanceId ?? id });
   return true;

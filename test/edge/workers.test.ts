@@ -208,6 +208,18 @@ describe('workers as people see and govern them', function () {
     expect([await mark('out', row.id, id), await mark('out', 'l', 'gone')]).to.deep.equal(['held', '1']);
   });
 
+  it('leaves an llm of a worker out that was put out, when the worker is held and let go again', async () => {
+    const { worker, id } = await started('part');
+    await worker.register([{ name: 'part' }, { name: 'part-out' }]);
+    const row = (await t.registry.llms.byName('part-out')) ?? expect.fail('no row');
+    await t.registry.denials.denyRows({ llmId: row.id });
+    await t.deps.queue.presence.deny(id, [{ llmId: row.id, poolKey: 'part-out' }]);
+    for (const call of ['pause', 'resume']) {
+      expect((await say(call, id)).status).to.equal(200);
+      expect(await mark('part-out', row.id, id), call).to.equal('1');
+    }
+  });
+
   it('puts one that is revoked out at once, and lets it back in as another alone', async () => {
     const { worker, stream, id } = await started('revoked');
     await gets(stream, 'revoked');
