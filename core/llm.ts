@@ -165,7 +165,6 @@ export const llmListQuerySchema = listQuerySchema.extend({
   type: llmTypeSchema.optional(),
 });
 
-/** What row and view have in common. */
 /**
  * What the server says of a session, past its worker: nothing new is given to it, and what runs goes on. `paused`: for a while ·
  * `draining`: until nothing of it runs, as before its machine is switched off. Both last until they are ended, whoever connects.
@@ -174,6 +173,7 @@ export const holds = ['paused', 'draining'] as const;
 export type Hold = (typeof holds)[number];
 export const holdSchema = wordOr(holds, 'paused').nullable();
 
+/** What row and view have in common. */
 const llmShape = {
   id: uuidSchema,
   name: z.string(),
