@@ -173,6 +173,15 @@ function followed(
 
 const accept = 'text/event-stream, application/json';
 
+/** The answer to a call, from its first word to its end. */
+async function* asItComes(http: Http, call: Call, following: Following): AsyncGenerator<InferEvent> {
+  const { events, taskId } = await openEvents(http, { ...call, limitMs: ADMISSION_MS });
+  yield* followed(http, { first: events, taskId, signal: call.signal }, following);
+}
+
+const turnPath = ({ threadId, turn }: Place): string =>
+  `/api/v1/threads/${encodeURIComponent(threadId)}/turns/${turn}`;
+
 async function reopened(
   http: Http,
   { taskId, after, signal }: { taskId: string; after: string | undefined; signal: AbortSignal | undefined },
@@ -215,8 +224,6 @@ const LOOKED = 200;
 
 /** Tools that a turn calls, and what came of them. */
 function toolCalls(http: Http): Pick<TurnCalls, 'calls' | 'results' | 'resultsOnce' | 'someResults'> {
-  const at = encodeURIComponent;
-  const turnPath = ({ threadId, turn }: Place): string => `/api/v1/threads/${at(threadId)}/turns/${turn}`;
   const post = ({ place, results, signal }: ResultsCall, stream: boolean): Call => ({
     method: 'POST',
     path: `${turnPath(place)}/tool-results`,
@@ -233,7 +240,7 @@ function toolCalls(http: Http): Pick<TurnCalls, 'calls' | 'results' | 'resultsOn
         if (status !== 'running' || waitedMs >= WRITTEN_WITHIN_MS) return [];
         await pause(LOOK_MS, signal);
       }
-      const path = `/api/v1/threads/${at(place.threadId)}/messages`;
+      const path = `/api/v1/threads/${encodeURIComponent(place.threadId)}/messages`;
       const messages = read(
         listSchema(seenMessageSchema),
         await http.json({ method: 'GET', path, query: { last: LOOKED } }),
@@ -242,10 +249,7 @@ function toolCalls(http: Http): Pick<TurnCalls, 'calls' | 'results' | 'resultsOn
       const asked = messages.findLast(({ role }) => role === 'assistant')?.toolCalls ?? [];
       return asked.filter(({ id }) => !done.has(id));
     },
-    async *results(call, following) {
-      const { events, taskId } = await openEvents(http, { ...post(call, true), limitMs: ADMISSION_MS });
-      yield* followed(http, { first: events, taskId, signal: call.signal }, following);
-    },
+    results: (call, following) => asItComes(http, post(call, true), following),
     resultsOnce: async (call) =>
       read(turnAnswerSchema, await http.json({ ...post(call, false), limitMs: ONCE_MS })),
     someResults: async (call) => void (await http.json(post(call, false))),
@@ -256,11 +260,8 @@ function toolCalls(http: Http): Pick<TurnCalls, 'calls' | 'results' | 'resultsOn
 function keepingCalls(http: Http): Pick<TurnCalls, 'drop' | 'fork' | 'rename' | 'export'> {
   const at = encodeURIComponent;
   return {
-    drop: async ({ threadId, turn }) =>
-      void (await http.json({
-        ...{ method: 'DELETE', path: `/api/v1/threads/${at(threadId)}/turns/${turn}` },
-        query: { drop: 'true' },
-      })),
+    drop: async (place) =>
+      void (await http.json({ method: 'DELETE', path: turnPath(place), query: { drop: 'true' } })),
     fork: async (threadId) =>
       read(
         seenThreadSchema,
@@ -277,10 +278,10 @@ function keepingCalls(http: Http): Pick<TurnCalls, 'drop' | 'fork' | 'rename' | 
 }
 
 /** What is asked of the last turn of a thread, and answered as a turn is. */
-async function* oncemore(
+function oncemore(
   http: Http,
   {
-    place: { threadId, turn },
+    place,
     how,
     more,
     key,
@@ -290,13 +291,12 @@ async function* oncemore(
 ): AsyncGenerator<InferEvent> {
   const call: Call = {
     method: 'POST',
-    path: `/api/v1/threads/${encodeURIComponent(threadId)}/turns/${turn}/${how}`,
+    path: `${turnPath(place)}/${how}`,
     body: { stream: true, ...more },
     headers: { accept, 'idempotency-key': key },
-    limitMs: ADMISSION_MS,
+    ...(signal ? { signal } : {}),
   };
-  const { events, taskId } = await openEvents(http, signal ? { ...call, signal } : call);
-  yield* followed(http, { first: events, taskId, signal }, following);
+  return asItComes(http, call, following);
 }
 
 export function turnCalls(http: Http): TurnCalls {
@@ -306,13 +306,7 @@ export function turnCalls(http: Http): TurnCalls {
   return {
     ...keepingCalls(http),
     ...toolCalls(http),
-    async *stream(call, following) {
-      const { events, taskId } = await openEvents(http, {
-        ...callOf(call, { stream: true }),
-        limitMs: ADMISSION_MS,
-      });
-      yield* followed(http, { first: events, taskId, signal: call.signal }, following);
-    },
+    stream: (call, following) => asItComes(http, callOf(call, { stream: true }), following),
     follow: (taskId, following) =>
       followed(http, { first: null, taskId, signal: following.signal }, following),
     once: async (call) =>
@@ -321,8 +315,7 @@ export function turnCalls(http: Http): TurnCalls {
       const later = callOf(call, { stream: call.body['stream'] ?? false }, { prefer: 'respond-async' });
       return read(seenTurnSchema, await http.json(later));
     },
-    cancel: async ({ threadId, turn }) =>
-      void (await http.json({ method: 'DELETE', path: `/api/v1/threads/${at(threadId)}/turns/${turn}` })),
+    cancel: async (place) => void (await http.json({ method: 'DELETE', path: turnPath(place) })),
     compose: async (agent, body) =>
       read(
         composedViewSchema,
