@@ -18,8 +18,11 @@ export function mayAsk({ terminal, globals }: Pick<Context, 'terminal' | 'global
 export async function confirm(ctx: Asking, question: string): Promise<void> {
   if (!mayAsk(ctx)) throw new McpctlError('usage', `${question} Nobody can be asked here: say --yes.`);
   const answer = await ask(ctx, { prompt: `${question} [y/N] ` });
-  if (!/^y(es)?$/i.test(answer.trim())) throw new Cancelled();
+  if (!isYes(answer)) throw new Cancelled();
 }
+
+/** Whether a person has agreed to what was asked with `[y/N]`. */
+export const isYes = (answer: string): boolean => /^y(es)?$/i.test(answer.trim());
 
 /** One line from the person, `secret` without showing it. @throws Cancelled on Ctrl-C and Ctrl-D. */
 export async function ask(

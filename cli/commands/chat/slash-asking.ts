@@ -3,6 +3,7 @@ import { agent as agentResource } from '../../../core/resources/talk/agent.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { nearest } from '../../../core/runtime/nearest.ts';
 import { openDraft } from '../../input/draft.ts';
+import { isYes } from '../../input/question.ts';
 import { writtenOf } from '../../keyed.ts';
 import type { Client } from '../../net/client.ts';
 import { cell } from '../../say/text.ts';
@@ -136,8 +137,7 @@ export const askingSlashes: Readonly<Record<string, Slash<Talk>>> = {
       const lines = changeLines(defaults, now);
       if (lines.length === 0) return ctx.out.note(`${agent} has these parameters already.`);
       for (const line of lines) ctx.out.note(line);
-      if (!/^y(es)?$/i.test(((await ask(`save to ${agent}? [y/N] `)) ?? '').trim()))
-        return ctx.out.note('Nothing was changed.');
+      if (!isYes((await ask(`save to ${agent}? [y/N] `)) ?? '')) return ctx.out.note('Nothing was changed.');
       const { name: _name, ...written } = writtenOf(entry, seen);
       const body = { ...written, defaultParams: now };
       await client.resources.replace(entry, seen.key, { body, revision: Number(seen.raw['revision']) });

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { stopGroup } from '../../../core/runtime/process/stop-group.ts';
+import { isYes } from '../../input/question.ts';
 import { readFileText } from '../../input/stdin.ts';
 import type { ToolResult } from '../../net/turns.ts';
 import { cell } from '../../say/text.ts';
@@ -109,7 +110,7 @@ interface Running {
 async function ranResult(ctx: Context, { command, given, tools, ask }: Running): Promise<string | null> {
   if (!tools.unasked) {
     const answer = await ask(`run ${cell(command)}? [y/N] `);
-    if (answer === null || !/^y(es)?$/i.test(answer.trim())) return null;
+    if (answer === null || !isYes(answer)) return null;
   }
   return await ran(ctx, command, given);
 }

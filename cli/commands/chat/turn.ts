@@ -50,12 +50,11 @@ export function turnCallOf(
   { asking, threadId, abandons }: Pick<Talk, 'asking' | 'threadId' | 'abandons'>,
   message: string,
 ): TurnCall {
-  const { agent, personality, onBusy, systemAppend, tools, pin } = asking;
+  const { agent, onBusy, tools, pin } = asking;
   const params = { ...asking.params, ...(asking.stream && { stream_options: { include_usage: true } }) };
   const body = {
     message,
-    ...(personality !== undefined && { personality: personality === 'none' ? '' : personality }),
-    ...(systemAppend !== undefined && { systemAppend }),
+    ...personaIn(asking),
     ...(Object.keys(params).length > 0 && { params }),
     ...(tools.definitions.length > 0 && { tools: tools.definitions }),
     ...(onBusy !== undefined && { onBusy }),
@@ -66,8 +65,13 @@ export function turnCallOf(
 }
 
 /** What is asked where nothing is said, to be told of what it would be made. */
-export const composeBody = ({ personality, systemAppend }: Asking): Record<string, unknown> => ({
+export const composeBody = (asking: Asking): Record<string, unknown> => ({
   message: '…',
+  ...personaIn(asking),
+});
+
+/** As whom the agent answers, where that is said. */
+const personaIn = ({ personality, systemAppend }: Asking): Record<string, string> => ({
   ...(personality !== undefined && { personality: personality === 'none' ? '' : personality }),
   ...(systemAppend !== undefined && { systemAppend }),
 });
