@@ -46,11 +46,9 @@ const noSecret: ReadKey = () =>
 
 /** Whether it is one of those, by whatever name: links are followed, and a second name of the same file is that file. */
 async function isOneOf(paths: readonly string[], { dev, ino }: BigIntStats): Promise<boolean> {
-  for (const path of paths) {
-    const own = await stat(path, { bigint: true }).catch(() => undefined);
-    if (own?.dev === dev && own.ino === ino) return true;
-  }
-  return false;
+  // All at once: it is asked at each call.
+  const own = await Promise.all(paths.map((path) => stat(path, { bigint: true }).catch(() => undefined)));
+  return own.some((one) => one?.dev === dev && one.ino === ino);
 }
 
 function fileReader(path: string, ownFiles: readonly string[]): ReadKey {
