@@ -53,15 +53,25 @@ function modern(schema: Json, nameOf: (key: string) => string, depth: number): J
     if (key === 'exclusiveMinimum' || key === 'exclusiveMaximum') return exclusive(schema, key);
     if ((key === 'minimum' || key === 'maximum') && schema[bounds[key]] === true) return [];
     if (key === 'items' && Array.isArray(value)) return [['prefixItems', value.map(inner)]];
-    if (listed.has(key)) return [[key, listOf(value).map(inner)]];
-    if (single.has(key)) return [[key, inner(value)]];
-    if (!named.has(key)) return [[key, value]];
-    const name = key === 'properties' ? nameOf : (one: string) => one;
     // PHP writes the empty object as a list.
-    const entries = isJson(value) ? Object.entries(value) : [];
-    return [[key, Object.fromEntries(entries.map(([own, one]) => [name(own), inner(one)]))]];
+    const usable = named.has(key) && !isJson(value) ? {} : value;
+    return [[key, within(key, usable, { inner, nameOf })]];
   };
   return Object.fromEntries(Object.entries(schema).flatMap(([key, value]) => member(key, value)));
+}
+
+interface Inner {
+  inner: (schema: unknown) => unknown;
+  nameOf?: (key: string) => string;
+}
+
+/** A member of a schema, with what becomes of each schema right in it, and of the names of properties. */
+function within(key: string, value: unknown, { inner, nameOf = (own) => own }: Inner): unknown {
+  if (listed.has(key)) return listOf(value).map(inner);
+  if (single.has(key)) return inner(value);
+  if (!named.has(key) || !isJson(value)) return value;
+  const name = key === 'properties' ? nameOf : (own: string) => own;
+  return Object.fromEntries(Object.entries(value).map(([own, one]) => [name(own), inner(one)]));
 }
 
 const bounds = { minimum: 'exclusiveMinimum', maximum: 'exclusiveMaximum' } as const;
@@ -139,11 +149,7 @@ export function enforcedSchema(schema: Json, depth = 0): Json {
       words.push(`${key}: ${JSON.stringify(value)}`);
       return [];
     }
-    if (key === 'oneOf') return [['anyOf', listOf(value).map(inner)]];
-    if (listed.has(key)) return [[key, listOf(value).map(inner)]];
-    if (named.has(key) && isJson(value))
-      return [[key, Object.fromEntries(Object.entries(value).map(([own, one]) => [own, inner(one)]))]];
-    return [[key, single.has(key) ? inner(value) : value]];
+    return [[key === 'oneOf' ? 'anyOf' : key, within(key, value, { inner })]];
   });
   const isObject = [schema['type']].flat().includes('object') || isJson(schema['properties']);
   const described = [schema['description'], words.length > 0 ? `{${words.join(', ')}}` : undefined];
