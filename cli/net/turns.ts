@@ -7,12 +7,12 @@ import {
 } from '../../core/agent/thread.ts';
 import { composedViewSchema } from '../../core/agent/composed-view.ts';
 import { toolCallSchema } from '../../core/agent/assemble.ts';
-import { McpctlError } from '../../core/errors.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import { toTheEnd } from './follow.ts';
 import type { Call, Http } from './http.ts';
 import { ADMISSION_MS, eventsOf, ONCE_MS, type InferEvent } from './infer.ts';
 import { openEvents, type ServerEvent } from './sse.ts';
+import { readAnswer } from './views.ts';
 
 /** What is said to an agent. Made again under the same key it is the same turn. */
 export interface TurnCall {
@@ -209,13 +209,8 @@ function callOf({ agent, threadId, body, pin, key, signal }: TurnCall, more: obj
 const listSchema = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item) });
 
 /** What a server of another release answers is told as such. */
-function read<T extends z.ZodType>(schema: T, answer: unknown): z.infer<T> {
-  const parsed = schema.safeParse(answer);
-  if (parsed.success) return parsed.data;
-  throw new McpctlError('bad_answer', 'The server sent an answer that was not understood.', {
-    cause: parsed.error,
-  });
-}
+const read = <T>(schema: z.ZodType<T>, answer: unknown): T =>
+  readAnswer(schema, answer, 'The server sent an answer that was not understood.');
 
 const WRITTEN_WITHIN_MS = 5_000;
 const LOOK_MS = 100;
