@@ -28,8 +28,9 @@ function* loopsIn(text: string): Generator<string> {
   }
 }
 
-/** It waits for another time, or goes on after something failed. */
-const repeats = (loop: string): boolean => /\bawait\b/.test(loop) && /\bpause\(|\bcatch\b/.test(loop);
+/** It waits for another time, itself or by `nextLook` of a turn in line, or goes on after something failed. */
+const repeats = (loop: string): boolean =>
+  /\bawait\b/.test(loop) && /\b(?:pause|nextLook)\(|\bcatch\b/.test(loop);
 
 describe('what is tried again', () => {
   it('is in docs/reliability.md, each with its end', () => {
