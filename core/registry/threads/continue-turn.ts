@@ -3,16 +3,8 @@ import type { TaskRow } from '../../task/task.ts';
 import type { Connection } from '../database/connect.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
-import {
-  insertPlaceholder,
-  lockThread,
-  moveOn,
-  needLast,
-  needRoom,
-  openTurns,
-  type TurnComposition,
-  type TurnPlace,
-} from './accept-turn.ts';
+import { insertPlaceholder, type TurnComposition, type TurnPlace } from './accept-turn.ts';
+import { lockThread, moveOn, needLast, needRoom, openTurns } from './locked-thread.ts';
 import type { TurnRow } from './rows.ts';
 
 /** A turn that ended before its answer was whole, and the task that goes on with it. */

@@ -4,7 +4,8 @@ import { z } from 'zod';
 import { McpctlError } from '../../errors.ts';
 import { storableJsonText } from '../../text/storable.ts';
 import type { RegistryLimits } from '../names/limits.ts';
-import { contentColumns, lockThread, openTurns, startThread } from './accept-turn.ts';
+import { contentColumns } from './accept-turn.ts';
+import { lockThread, openTurns, startThread } from './locked-thread.ts';
 import { unended } from './rows.ts';
 
 /** What its owner says of a thread. */

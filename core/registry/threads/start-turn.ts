@@ -3,13 +3,8 @@ import { z } from 'zod';
 import type { TaskRow } from '../../task/task.ts';
 import type { Connection } from '../database/connect.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
-import {
-  insertPlaceholder,
-  lockThread,
-  moveOn,
-  type TurnComposition,
-  type TurnPlace,
-} from './accept-turn.ts';
+import { insertPlaceholder, type TurnComposition, type TurnPlace } from './accept-turn.ts';
+import { lockThread, moveOn } from './locked-thread.ts';
 import { unended } from './rows.ts';
 
 /** The turn of a thread that is to be asked now: the first in line where none is open, or one whose next round may begin. */

@@ -6,14 +6,8 @@ import type { Author } from '../../audit/event.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import type { RegistryLimits } from '../names/limits.ts';
-import {
-  acceptTurn,
-  lockThread,
-  startThread,
-  turnUnder,
-  type AcceptedTurn,
-  type NewTurn,
-} from './accept-turn.ts';
+import { acceptTurn, turnUnder, type AcceptedTurn, type NewTurn } from './accept-turn.ts';
+import { lockThread, startThread } from './locked-thread.ts';
 import { createAskedReading, type AskedTurns } from './asked-turns.ts';
 import { createThreadContexts, type ThreadContexts } from './context.ts';
 import { createContinuations, type TurnContinuations } from './continue-turn.ts';

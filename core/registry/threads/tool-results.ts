@@ -7,7 +7,8 @@ import { storableText } from '../../text/storable.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
 import type { RegistryLimits } from '../names/limits.ts';
-import { contentColumns, lockThread, moveOn, needRoom, type NewMessage } from './accept-turn.ts';
+import { contentColumns, type NewMessage } from './accept-turn.ts';
+import { lockThread, moveOn, needRoom } from './locked-thread.ts';
 
 /** Turns for which no result came in time end: later turns are told of them, in neutral words for what is missing. */
 async function expireTools(db: Knex): Promise<number> {

@@ -1,0 +1,127 @@
+import type { Knex } from 'knex';
+import { McpctlError } from '../../errors.ts';
+import type { RegistryLimits } from '../names/limits.ts';
+import { unended, type TurnRow } from './rows.ts';
+
+/** A thread whose row is held: whoever holds it numbers what is said there next. */
+export interface LockedThread {
+  nextTurn: number;
+  nextMessage: number;
+  revision: number;
+  /** All messages before that one come to so many bytes. */
+  weighedTo: number;
+  weighedBytes: number;
+}
+
+export async function startThread(
+  trx: Knex.Transaction,
+  { threadId: id, ownerId }: { threadId: string; ownerId: string },
+  { agentId, title, most }: { agentId: string; title: string; most: number },
+): Promise<LockedThread> {
+  const { rows } = await trx.raw<{ rows: { count: number }[] }>(
+    `select count(*)::int as count from (select 1 from chat_threads where owner_id = :ownerId limit :most) as own`,
+    { ownerId, most },
+  );
+  if ((rows[0]?.count ?? 0) >= most)
+    throw new McpctlError(
+      'quota_exceeded',
+      `You have ${most} threads, the most that one user may (MCPCTL_MAX_USER_THREADS). Delete some: mcpctl get thread.`,
+    );
+  await trx('chatThreads').insert({ id, agentId, ownerId, title });
+  return { nextTurn: 1, nextMessage: 0, revision: 1, weighedTo: 0, weighedBytes: 0 };
+}
+
+/** @throws McpctlError `thread_not_found`. */
+export async function lockThread(
+  trx: Knex.Transaction,
+  { threadId: id, ownerId }: { threadId: string; ownerId: string },
+): Promise<LockedThread> {
+  const columns = ['nextTurn', 'nextMessage', 'revision', 'weighedTo', trx.raw('weighed_bytes::float8')];
+  const row = await trx('chatThreads')
+    .where({ id, ownerId })
+    .forUpdate()
+    .first<LockedThread | undefined>(...columns);
+  if (!row) throw new McpctlError('thread_not_found');
+  return row;
+}
+
+export async function openTurns(
+  trx: Knex,
+  threadId: string,
+): Promise<Pick<TurnRow, 'id' | 'n' | 'status' | 'taskId'>[]> {
+  const { rows } = await trx.raw<{ rows: Pick<TurnRow, 'id' | 'n' | 'status' | 'taskId'>[] }>(
+    `select * from (${unended(':threadId', 'id, n, status, task_id')}) u order by status = 'queued', n`,
+    { threadId },
+  );
+  return rows;
+}
+
+/** Messages that are to be entered into a thread whose row is held. */
+interface Entering {
+  threadId: string;
+  messages: number;
+  bytes: number;
+  thread: Pick<LockedThread, 'nextMessage' | 'weighedTo' | 'weighedBytes'>;
+  limits: RegistryLimits;
+}
+
+/** With the place of the answer to them. @returns what is there already, in bytes. @throws McpctlError `thread_full`. */
+export async function needRoom(
+  trx: Knex.Transaction,
+  { threadId, messages, bytes: more, thread, limits }: Entering,
+): Promise<number> {
+  const { maxThreadMessages, maxThreadBytes } = limits;
+  if (thread.nextMessage + messages + 1 > maxThreadMessages)
+    throw new McpctlError(
+      'thread_full',
+      `The thread has ${thread.nextMessage} messages, and at most ${maxThreadMessages} (MCPCTL_MAX_THREAD_MESSAGES). Begin another, or delete this one.`,
+    );
+  const { rows } = await trx.raw<{ rows: { bytes: number }[] }>(
+    'select coalesce(sum(bytes), 0)::float8 as bytes from chat_messages where thread_id = ? and turn_index >= ?',
+    [threadId, thread.weighedTo],
+  );
+  const there = thread.weighedBytes + (rows[0]?.bytes ?? 0);
+  if (there + more > maxThreadBytes)
+    throw new McpctlError(
+      'thread_full',
+      `With this message the thread would hold ${there + more} bytes, and at most ${maxThreadBytes} (MCPCTL_MAX_THREAD_BYTES). Begin another, or delete this one.`,
+    );
+  return there;
+}
+
+/** @throws McpctlError `invalid_request` where others were said behind it. */
+export function needLast(n: number, { nextTurn }: Pick<LockedThread, 'nextTurn'>): void {
+  if (n === nextTurn - 1) return;
+  throw new McpctlError(
+    'invalid_request',
+    `Turn ${n} is not the last any more: fork the thread at turn ${n - 1}.`,
+  );
+}
+
+/** How a thread moves on with what is said in it. */
+interface Moving {
+  turns?: number;
+  messages: number;
+  /** All messages before that one have ended, and come to so many bytes. */
+  weighed?: { to: number; bytes: number };
+  /** Where the request that was composed of it begins. */
+  cut?: { from: number; leftOut: number };
+}
+
+/** What is said in a thread moves its revision on: what was composed of it as it was is composed again. */
+export async function moveOn(
+  trx: Knex.Transaction,
+  id: string,
+  { turns = 0, messages, weighed, cut }: Moving,
+): Promise<void> {
+  await trx('chatThreads')
+    .where({ id })
+    .update({
+      nextTurn: trx.raw('next_turn + ?', [turns]),
+      nextMessage: trx.raw('next_message + ?', [messages]),
+      revision: trx.raw('revision + 1'),
+      lastTurnAt: trx.fn.now(),
+      ...(weighed && { weighedTo: weighed.to, weighedBytes: weighed.bytes }),
+      ...(cut && { contextFrom: cut.from, leftOut: cut.leftOut }),
+    });
+}
