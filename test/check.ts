@@ -22,7 +22,7 @@ const attacking: Step = {
 const testing: Step = { name: 'tests', argv: [process.execPath, '--import', 'tsx', 'test/run.ts'] };
 /** The longest first. */
 const reading: readonly Step[] = [
-  { name: 'lint', argv: bin('eslint', '--max-warnings=0', '.') },
+  { name: 'lint', argv: bin('oxlint') },
   { name: 'types', argv: [process.execPath, 'node_modules/typescript-7/bin/tsc', '--noEmit'] },
   {
     name: 'types of the page',

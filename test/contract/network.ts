@@ -14,7 +14,7 @@ const here = new Set(['localhost', '127.0.0.1', '::1', '::ffff:127.0.0.1']);
 
 export function watchNetwork(): Network {
   const strangers: string[] = [];
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- it is put back as it was, and called on a socket
+  // oxlint-disable-next-line typescript/unbound-method -- it is put back as it was, and called on a socket
   const { connect } = Socket.prototype;
   Socket.prototype.connect = function (this: Socket, ...args: unknown[]): Socket {
     // net.connect hands on its arguments as one list that it has put in order.

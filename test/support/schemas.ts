@@ -69,7 +69,11 @@ export async function dropKept(databaseUrl: string, path: string): Promise<void>
   if (!existsSync(listOf(path))) return;
   for (const schema of readFileSync(listOf(path), 'utf8').split('\n').filter(Boolean)) {
     const connection = open(databaseUrl, schema);
-    await drop(connection).finally(() => connection.close());
+    try {
+      await drop(connection);
+    } finally {
+      await connection.close();
+    }
   }
 }
 

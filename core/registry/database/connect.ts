@@ -65,7 +65,7 @@ function openPool(options: ConnectOptions): Pool {
     query_timeout: queryTimeoutMs,
     keepAlive: true,
     application_name: applicationName,
-    // eslint-disable-next-line @typescript-eslint/no-misused-promises -- pg awaits it; its types say void
+    // oxlint-disable-next-line typescript/no-misused-promises -- pg awaits it; its types say void
     onConnect: async (client) => {
       await client.query(
         `set search_path to "${schema}"; set statement_timeout to ${statementMs}; ` +
