@@ -19,6 +19,7 @@ import {
   poolsWithAny,
   readIndexes,
   readLasts,
+  instantIn,
   strike,
   type IndexQuery,
   type PoolIndex,
@@ -91,6 +92,7 @@ function partsOfPools({ redis, keys }: PartsDeps) {
     lists: {
       anyIn: (pools: readonly string[], of: readonly PoolIndex[]) => poolsWithAny(store, pools, of),
       read: (pools: readonly string[], query: IndexQuery) => readIndexes(store, pools, query),
+      instantOf: (what: { index: PoolIndex; ref: TaskRef }) => instantIn(store, what),
       strike: (what: { index: PoolIndex; refs: readonly TaskRef[] }) => strike(redis, keys, what),
     },
     jobs: {

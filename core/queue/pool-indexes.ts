@@ -118,12 +118,27 @@ export async function strike(
   await orUnavailable(Promise.all(strikes));
 }
 
-/** The last entry of many streams; `large` for one that is to be read by itself, null where there is none. */
+/** When a task came into a list of its pool, by Redis's clock; null when it is in there no more. */
+export async function instantIn(
+  { redis, keys }: { redis: Redis; keys: Keys },
+  { index, ref }: { index: PoolIndex; ref: TaskRef },
+): Promise<number | null> {
+  const score = await orUnavailable(redis.zscore(keys.pool(ref.poolKey)[index], ref.taskId));
+  return score === null ? null : Number(score);
+}
+
+/** An entry that is to be read by itself. */
+export interface LargeEntry {
+  kind: 'large';
+  bytes: number;
+}
+
+/** The last entry of many streams, large ones by their size alone; null where there is none. */
 export async function readLasts(
   redis: Redis,
   keys: Keys,
   refs: readonly TaskRef[],
-): Promise<(Entry | 'large' | null | Error)[]> {
+): Promise<(Entry | LargeEntry | null | Error)[]> {
   const calls = refs.map(({ poolKey, taskId }) => ({
     keys: [keys.pool(poolKey).task(taskId).stream],
     args: [SMALL_ENTRY_BYTES],
@@ -132,7 +147,7 @@ export async function readLasts(
   return answers.map((answer) => {
     if (answer instanceof Error) return answer;
     if (!Array.isArray(answer) || !Array.isArray(answer[1])) return null;
-    if (answer.length > 2) return 'large';
+    if (answer.length > 2) return { kind: 'large', bytes: Number(answer[2]) };
     return parseEntry(String(answer[0]), answer[1].map(String));
   });
 }

@@ -5,13 +5,16 @@ import type { TaskRef } from '../../core/queue/task/fence.ts';
 import { ranTooLong } from '../../core/registry/database/faults.ts';
 import type { Settling } from '../../core/registry/tasks/settle-tasks.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
-import { isTerminal } from '../../core/task/task.ts';
+import { msFor } from '../../core/runtime/time-of-bytes.ts';
+import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import { settledEvent } from '../../core/task/settled-event.ts';
 import { forListed } from '../listed.ts';
 import { announced, type Duty, type DutyDeps } from './duty.ts';
 
-/** The waiting edge settles its own at once; what is older has no edge any more. */
+/** The waiting edge settles its own at once; what is older has no edge any more, but for what is large: `edgeHasMs`. */
 const EDGE_HAS_MS = 2_500;
+/** What an edge is left beyond it, of the most that so many bytes may take: 64 MiB in 8.4 s, where an idle machine needs 2. */
+const EDGES_SHARE = 1 / 4;
 const TOGETHER = 200;
 const LANES = 2;
 /** More than the largest answer may take to be written. */
@@ -21,11 +24,13 @@ const ACT_MS = 45_000;
 export function createSettleDuty(deps: DutyDeps): Duty {
   const { queue, registry, clock, log } = deps;
   let isFirst = true;
+  /** What ended later than this, by Redis's clock, may still be an edge's. */
+  let upTo = Infinity;
 
   const each = new EachItem<TaskRef>({
     name: 'settle',
     idOf: ({ taskId }) => taskId,
-    act: (refs) => (refs.length === 1 && refs[0] ? settleOne(deps, refs[0]) : settleMany(deps, refs)),
+    act: (refs) => settleMany(deps, refs, upTo),
     giveUp: async (ref) => {
       const message = 'The answer was complete, but could not be recorded.';
       await registry.tasks.close(ref.taskId, { status: 'error', code: 'unstorable_result', message });
@@ -45,7 +50,7 @@ export function createSettleDuty(deps: DutyDeps): Duty {
       const now = await queue.server.now();
       heard(now);
       // What ended before Redis's clock was set back would wait for that time to come again.
-      const upTo = isFirst || queue.steps.isBlind() ? Infinity : now - EDGE_HAS_MS;
+      upTo = isFirst || queue.steps.isBlind() ? Infinity : now - EDGE_HAS_MS;
       isFirst = false;
       const look = { index: 'ended', upTo, signal } as const;
       return announced(deps, 'settle', await forListed(deps, look, (refs) => each.run(refs, signal)));
@@ -54,9 +59,8 @@ export function createSettleDuty(deps: DutyDeps): Duty {
 }
 
 async function settleOne({ queue, registry, flow }: DutyDeps, ref: TaskRef): Promise<number> {
-  const isId = storedIdSchema.safeParse(ref.taskId).success;
-  const row = isId ? await registry.tasks.byId(ref.taskId) : undefined;
-  const open = row && row.poolName === ref.poolKey && !isTerminal(row.status) ? row : null;
+  const row = await registry.tasks.byId(ref.taskId);
+  const open = row && !isTerminal(row.status) ? row : null;
   const last = open ? await queue.streams.last(ref) : null;
   if (open && last?.kind === 'end') {
     try {
@@ -71,11 +75,27 @@ async function settleOne({ queue, registry, flow }: DutyDeps, ref: TaskRef): Pro
   return 0;
 }
 
+const edgeHasMs = (bytes: number): number => EDGE_HAS_MS + msFor(bytes) * EDGES_SHARE;
+
+/**
+ * An edge reads and writes an answer this large just now, maybe: both doing it would cost the memory and the time of it
+ * twice, on a machine that has none to spare. Nobody waits at an edge for what is asynchronous.
+ */
+async function isAnEdges(
+  { queue }: DutyDeps,
+  { ref, row, bytes, upTo }: { ref: TaskRef; row: TaskRow | undefined; bytes: number; upTo: number },
+): Promise<boolean> {
+  if (upTo === Infinity || row?.source === 'async') return false;
+  const endedAt = await queue.lists.instantOf({ index: 'ended', ref });
+  return endedAt !== null && endedAt + edgeHasMs(bytes) > upTo + EDGE_HAS_MS;
+}
+
 /** What every one of them needs in one statement; what needs more is done by itself. */
-async function settleMany(deps: DutyDeps, refs: readonly TaskRef[]): Promise<Acted<TaskRef>> {
+async function settleMany(deps: DutyDeps, refs: readonly TaskRef[], upTo: number): Promise<Acted<TaskRef>> {
   const { queue, registry, flow } = deps;
   // Whoever writes in a pool's keys decides about its tasks alone.
-  const rowsOf = await registry.tasks.byIds(refs.map(({ taskId }) => taskId));
+  const ids = refs.map(({ taskId }) => taskId).filter((id) => storedIdSchema.safeParse(id).success);
+  const rowsOf = await registry.tasks.byIds(ids);
   const openRows = new Map(rowsOf.filter((row) => !isTerminal(row.status)).map((row) => [row.id, row]));
   const isOpen = (ref: TaskRef): boolean => openRows.get(ref.taskId)?.poolName === ref.poolKey;
   const waiting = refs.filter(isOpen);
@@ -84,20 +104,23 @@ async function settleMany(deps: DutyDeps, refs: readonly TaskRef[]): Promise<Act
   const over = new Set(refs.filter((ref) => !isOpen(ref)));
   const alone: TaskRef[] = [];
   const failed = new Map<TaskRef, unknown>();
-  waiting.forEach((ref, at) => {
+  for (const [at, ref] of waiting.entries()) {
     const last = lasts[at] ?? null;
+    const row = openRows.get(ref.taskId);
     if (last instanceof Error) failed.set(ref, last);
-    // What a turn's answer is made of is read for it alone.
-    else if (last === 'large' || (last !== null && openRows.get(ref.taskId)?.turnId !== null))
-      alone.push(ref);
     else if (last === null) over.add(ref);
+    else if (last.kind === 'large') {
+      if (!(await isAnEdges(deps, { ref, row, bytes: last.bytes, upTo }))) alone.push(ref);
+    }
+    // What a turn's answer is made of is read for it alone, and of what made a batch fail it is told why.
+    else if (refs.length === 1 || row?.turnId !== null) alone.push(ref);
     else if (last.kind === 'end')
       settlings.push({
         id: ref.taskId,
         ending: last.ending,
         reason: errorReasonIn(last.ending.outcome),
       });
-  });
+  }
   const rows = settlings.length === 0 ? [] : await registry.tasks.settleMany(settlings);
   const settled = new Set(rows.map(({ id }) => id));
   for (const row of rows) flow.bus.emit('task.settled', settledEvent(row, flow.by));

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { v7 } from 'uuid';
+import { msFor } from '../../core/runtime/time-of-bytes.ts';
 import { claimTask, endClaim, handBack } from '../../core/queue/task/claim.ts';
 import type { LlmRow } from '../../core/llm.ts';
 import type { TaskRow } from '../../core/task/task.ts';
@@ -91,6 +92,34 @@ describe('a duty among items that it cannot do', function () {
     await ageRows();
     await run('reconcile');
     expect(await redis.hmget(task(poisoned).fence, 'epoch', 'state')).to.deep.equal(['2', 'open']);
+  });
+
+  it('settle, where an edge may be at an answer that is large: it has longer, as its bytes are', async () => {
+    const [waited, small, longPast, nobodys] = await four();
+    const { redis, keys } = t.deps.queue;
+    const duty = createDuties(deps).find(({ name }) => name === 'settle') ?? expect.fail('no duty');
+    const signal = new AbortController().signal;
+    await duty.run(signal); // the first of a process asks nobody
+    const body = JSON.stringify('x'.repeat(8 * 1024 * 1024));
+    for (const row of [waited, small, longPast, nobodys])
+      await endClaim({ redis, keys, eventKeepMs: 60_000 }, await claimed(row), {
+        kind: 'completed',
+        status: 200,
+        body: row === small ? '{}' : body,
+      });
+    await t.connection.db('tasks').where({ id: nobodys.id }).update({ source: 'async' });
+    await t.connection.db('tasks').whereIn('id', [waited.id, small.id, longPast.id]).update({ source: 'v1' });
+    const ago = async (ms: number, ...rows: TaskRow[]): Promise<void> => {
+      const at = (await t.deps.queue.server.now()) - ms;
+      for (const row of rows) await redis.zadd(pool().ended, at, row.id);
+    };
+    await ago(3_000, waited, small, nobodys);
+    await ago(2_500 + msFor(body.length) / 4 + 1, longPast);
+    expect(await duty.run(signal)).to.equal(3);
+    expect(await statusOf(waited)).to.equal('pending');
+    await ago(2_500 + msFor(body.length) / 4 + 1, waited);
+    expect(await duty.run(signal)).to.equal(1);
+    expect(await statusOf(waited)).to.equal('completed');
   });
 
   it('expire', async () => {
