@@ -179,8 +179,8 @@ export const everything: Scope = {
   within: null,
 };
 
-/** No row has this owner. */
-const NOBODY = '00000000-0000-0000-0000-000000000000';
+/** No row has this owner, and no user this id. */
+export const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 /**
  * `can` of many rows at once, to be turned into SQL: a row is in the scope exactly if `can` says yes of it.

@@ -229,13 +229,13 @@ function createRights({
   clock,
   log,
 }: OfRights): Pick<EdgeDeps, 'authenticator' | 'authority' | 'redisWorkers' | 'putOut'> {
-  const { denials, tokens } = registry;
+  const { denials, groups, tokens } = registry;
   const { maxFailedTokens, tokenCacheMs: cacheMs } = config;
   const redisWorkers = createRedisWorkers({ config, registry, queue, log });
   const endRedisUser = (sessionId: string): Promise<void> => redisWorkers.end(sessionId);
   return {
     authenticator: createAuthenticator({ tokens, clock, cacheMs, maxFailedTokens }),
-    authority: createAuthority({ denials, log }),
+    authority: createAuthority({ denials, groups, tokens, log }),
     redisWorkers,
     putOut: createPutOut({ denials, flow, queue, presence: queue.presence, endRedisUser, log }),
   };

@@ -47,6 +47,7 @@ const settingNames = [
   'databaseCa',
   'schema',
   'hostedAllow',
+  'hostedKeys',
   'secretsKeysFile',
   'secretsKey',
   'hostedRedisPassword',

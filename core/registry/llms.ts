@@ -15,7 +15,7 @@ import type { Joiner } from './names/joiner.ts';
 import { leavePool } from './pools.ts';
 import { checkLlms, lockUser } from './names/quotas.ts';
 import { needUnpinned } from './llm-pins.ts';
-import { isReferred, refersAnew, referToSecret } from './secrets/refer.ts';
+import { isReferred, refersAnew, referToKey } from './secrets/refer.ts';
 
 interface LlmFilter {
   scope: Scope;
@@ -126,7 +126,7 @@ async function insert(
     .returning<unknown[]>('*');
   await checkLlms(trx, user, limits);
   const row = parseOne(rows);
-  if (row.apiKeyRef !== null) await referToSecret(trx, row, by.actor);
+  if (row.apiKeyRef !== null) await referToKey(trx, row, by.actor);
   await tellOfLlm(trx, by.actor, { before: null, after: row, names: Object.keys(llm) });
   return row;
 }
@@ -169,7 +169,7 @@ async function update(
   checkKeyStays(row, change.asked);
   const changed = changesOf(row, change.columns);
   if (!(await isReferred(trx, row)) && change.asked.apiKeyRef != null)
-    await referToSecret(trx, { ...row, ...changed }, change.by.actor);
+    await referToKey(trx, { ...row, ...changed }, change.by.actor);
   if (Object.keys(changed).length === 0) return row;
   const poolKey = poolKeyOf({ name: row.name, poolName: row.poolName, ...changed });
   const former = new Set(row.aliases);
@@ -184,7 +184,7 @@ async function update(
     .update({ ...changed, revision: row.revision + 1, updatedAt: trx.fn.now() })
     .returning<unknown[]>('*');
   const now = parseOne(rows);
-  if (refersAnew({ from: row, to: now })) await referToSecret(trx, now, change.by.actor);
+  if (refersAnew({ from: row, to: now })) await referToKey(trx, now, change.by.actor);
   await tellOfLlm(trx, change.by.actor, { before: row, after: now, names: Object.keys(changed) });
   return now;
 }

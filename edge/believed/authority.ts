@@ -1,5 +1,8 @@
+import type { Actor } from '../../core/access.ts';
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import type { Groups } from '../../core/registry/identity/groups.ts';
 import type { Denials } from '../../core/registry/people/denials.ts';
+import type { Tokens } from '../../core/registry/people/tokens.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
 
@@ -8,13 +11,24 @@ interface Open {
   tokenId: string;
   /** Of the pool that it is about; a token that is bound to others ends it too. */
   poolKey?: string | undefined;
+  /** It stands on more than the token: on what its user was granted, or on acting as another. */
+  rights?: Standing | undefined;
   /** Called once, with what to say: `unauthenticated` or `forbidden`. Must not throw. */
   end: (why: McpctlError) => void;
 }
 
+interface Standing {
+  /** Whom the token's user acts as; absent: themselves. */
+  as?: string | undefined;
+  /** Who the actor is by now, whenever somebody wrote to identity. @returns why it ends. Must not throw. */
+  whyNot: (now: Actor) => McpctlError | undefined;
+}
+
 /**
  * Asks while it is used whether a token is still good (decision 0015): everything that stays open registers here, and
- * one query a second asks Postgres about all their tokens at once. Neither Redis nor another edge is needed for it.
+ * one query a second asks Postgres about all their tokens at once. Neither Redis nor another edge is needed for it. What stands
+ * on rights besides (what others said, whom one acts as) is asked for those anew, at the first look, and each time that somebody
+ * wrote to identity.
  */
 export interface Authority extends Service {
   /** @returns forgets it: it has ended by itself. */
@@ -27,12 +41,17 @@ const EVERY_MS = 1_000;
 
 export function createAuthority({
   denials,
+  groups,
+  tokens,
   log,
 }: {
   denials: Pick<Denials, 'goodTokens'>;
+  groups: Pick<Groups, 'epoch' | 'actAs'>;
+  tokens: Pick<Tokens, 'actorOfId'>;
   log: Log;
 }): Authority {
   const open = new Set<Open>();
+  const whyNotStanding = createStandingLooks({ groups, tokens });
   let timer: NodeJS.Timeout | undefined;
   let asking: Promise<void> | undefined;
 
@@ -59,6 +78,8 @@ export function createAuthority({
         const why = whyNot(one, good.get(one.tokenId));
         if (why && open.delete(one)) one.end(why);
       }
+      for await (const [one, why] of whyNotStanding(now.filter((each) => open.has(each))))
+        if (open.delete(one)) one.end(why);
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'whether tokens are still good could not be asked');
     }
@@ -78,4 +99,39 @@ export function createAuthority({
       await ask();
     },
   };
+}
+
+type OfRights = { groups: Pick<Groups, 'epoch' | 'actAs'>; tokens: Pick<Tokens, 'actorOfId'> };
+
+/**
+ * Of what stands on rights: each whose epoch of identity has passed is asked anew, by one question for all that one token has
+ * open as one user. @returns what may not be any more, with why.
+ */
+function createStandingLooks({ groups, tokens }: OfRights) {
+  const askedAt = new WeakMap<Open, string>();
+  const actorNow = async ({ tokenId }: Open, as: string | undefined): Promise<Actor | undefined> => {
+    const actor = await tokens.actorOfId(tokenId);
+    return actor && as !== undefined ? await groups.actAs(actor, as) : actor;
+  };
+  return async function* (open: readonly Open[]): AsyncGenerator<[Open, McpctlError]> {
+    const standing = open.flatMap((one) => (one.rights ? [{ one, rights: one.rights }] : []));
+    if (standing.length === 0) return;
+    const epoch = await groups.epoch();
+    const actors = new Map<string, Promise<Actor | undefined>>();
+    for (const { one, rights } of standing) {
+      if (askedAt.get(one) === epoch) continue;
+      const key = `${one.tokenId} ${rights.as ?? ''}`;
+      const asking = actors.get(key) ?? actorNow(one, rights.as);
+      actors.set(key, asking);
+      const why = await asking.then((actor) => actor && rights.whyNot(actor), refusalIn);
+      askedAt.set(one, epoch);
+      if (why) yield [one, why];
+    }
+  };
+}
+
+/** That one may act as another no more is an answer; that nobody can be asked is none. */
+function refusalIn(thrown: unknown): McpctlError {
+  if (thrown instanceof McpctlError && thrown.code !== 'unavailable') return thrown;
+  throw thrown;
 }

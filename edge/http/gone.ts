@@ -1,19 +1,29 @@
 import type { Response } from 'express';
+import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { actorOf } from './context.ts';
 import type { EdgeDeps } from '../deps.ts';
 
+interface There {
+  res: Response;
+  poolKey: string;
+  /** Of what is not the caller's own: whether they may still, as they are granted by then. @returns why not. */
+  whyNot?: ((now: Actor) => McpctlError | undefined) | undefined;
+}
+
+const nothing = (): undefined => undefined;
+
 /**
  * Does something for as long as its caller is there.
  * @param work its signal aborts when the caller's connection closes before the answer was complete, when this edge
- *   leaves, or when the caller's token is not good any more; `whyGone` tells what a caller who is still there is to hear.
+ *   leaves, or when the caller's token is not good any more, or they may not any more what they do; `whyGone` tells what a caller who is still there is to hear.
  */
 export async function whileThere<T>(
   deps: Pick<EdgeDeps, 'leaving' | 'authority'>,
-  { res, poolKey }: { res: Response; poolKey: string },
+  there: There,
   work: (gone: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { gone, forget } = whenGone(deps, res, poolKey);
+  const { gone, forget } = whenGone(deps, there);
   try {
     return await work(gone);
   } finally {
@@ -23,14 +33,15 @@ export async function whileThere<T>(
 
 function whenGone(
   { leaving, authority }: Pick<EdgeDeps, 'leaving' | 'authority'>,
-  res: Response,
-  poolKey: string,
+  { res, poolKey, whyNot }: There,
 ): { gone: AbortSignal; forget: () => void } {
   const gone = new AbortController();
   const leave = (): void => gone.abort(new McpctlError('shutting_down', undefined, { retryAfterS: 1 }));
   leaving.addEventListener('abort', leave, { once: true });
-  const { tokenId } = actorOf(res.req);
-  const release = authority.hold({ tokenId, poolKey, end: (why) => gone.abort(why) });
+  const { tokenId, userName, by } = actorOf(res.req);
+  // Who acts as another may do so for as long as that may be, whatever it is that they do.
+  const rights = by ? { as: userName, whyNot: whyNot ?? nothing } : whyNot && { whyNot };
+  const release = authority.hold({ tokenId, poolKey, rights, end: (why) => gone.abort(why) });
   res.once('close', () => {
     if (!res.writableFinished) gone.abort();
   });

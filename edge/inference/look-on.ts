@@ -5,7 +5,9 @@ import type { Position } from '../../core/queue/task/stream.ts';
 import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { deliveryOf } from '../http/delivered.ts';
+import { actorOf } from '../http/context.ts';
 import { whileThere } from '../http/gone.ts';
+import { whyNotSeen } from '../shown/task-of.ts';
 import { keptBodies, lookAtBodies } from '../limits/kept-bodies.ts';
 import { EventWriter } from '../http/sse.ts';
 import type { Attachment } from '../waiting/waiters.ts';
@@ -39,7 +41,7 @@ export async function lookOn(
   follower: Follower,
 ): Promise<void> {
   const { poolName: poolKey } = row;
-  await whileThere(deps, { res, poolKey }, async (gone) => {
+  await whileThere(deps, { res, poolKey, whyNot: whyNotSeen(actorOf(res.req), row) }, async (gone) => {
     let attachment: Attachment | null = null;
     try {
       if (!isTerminal(row.status)) attachment = await deps.waiters.attach(row);

@@ -9,6 +9,7 @@ export type Topic = 'pools' | 'tasks';
 
 /** Somebody who watches. */
 export interface Viewer {
+  /** As they are granted now: whoever opened it keeps it so. */
   actor: Actor;
   /** Must not throw or wait. */
   tell: (topics: readonly Topic[]) => void;

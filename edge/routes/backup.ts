@@ -1,4 +1,5 @@
 import { Router, type Request, type Response } from 'express';
+import { canDo, type Actor } from '../../core/access.ts';
 import { backupSchema, restoreSchema } from '../../core/backup/calls.ts';
 import { MOST_RESTORED, MOST_RESTORED_MIB } from '../../core/backup/format.ts';
 import { McpctlError } from '../../core/errors.ts';
@@ -56,6 +57,10 @@ async function backup(
   }
 }
 
+/** Somebody is no more to have what is not sent yet. */
+const whyNotBackup = (now: Actor): McpctlError | undefined =>
+  canDo(now, 'backup') ? undefined : new McpctlError('forbidden');
+
 /** All of a backup, or nothing. Each document is a write as if it had been made alone. */
 async function restore(deps: EdgeDeps, req: Request) {
   deps.registry.backups.needMayRestore(actorOf(req)); // parsing a large one holds up the others
@@ -80,7 +85,9 @@ export function backupRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.post('/backup', (req, res) =>
     inItsTurn(deps.gates.largeAnswers, req, () =>
-      whileThere(deps, { res, poolKey: '' }, (gone) => backup(deps, { req, res, gone })),
+      whileThere(deps, { res, poolKey: '', whyNot: whyNotBackup }, (gone) =>
+        backup(deps, { req, res, gone }),
+      ),
     ),
   );
   router.post('/restore', async (req, res) => void res.json(await restore(deps, req)));

@@ -1,6 +1,8 @@
 import { Router, type Response } from 'express';
+import type { Actor } from '../../core/access.ts';
 import type { McpctlError } from '../../core/errors.ts';
 import type { EdgeDeps } from '../deps.ts';
+import type { Viewer } from '../live/live.ts';
 import { actorOf } from '../http/context.ts';
 import { untilClosed } from '../limits/caps.ts';
 import { frameText } from '../http/sse.ts';
@@ -22,7 +24,7 @@ const frame = (event: string, data: object): string => frameText({ event, data: 
 
 /**
  * `GET /api/v1/events`: which topics changed (`pools`, `tasks`), as far as one may see them, at most once a second. It says that
- * something changed and never what.
+ * something changed and never what. What one may see is what they may by then, and not when they began to watch.
  */
 export function eventRoutes(deps: EdgeDeps): Router {
   const router = Router();
@@ -32,14 +34,18 @@ export function eventRoutes(deps: EdgeDeps): Router {
     const headers = { 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' };
     res.status(200).set(headers).type('text/event-stream');
     if (req.method === 'HEAD') return void res.end();
-    const leave = deps.live.watch({ actor, tell: (topics) => push(res, frame('changed', { topics })) });
+    const viewer: Viewer = { actor, tell: (topics) => push(res, frame('changed', { topics })) };
+    const leave = deps.live.watch(viewer);
     const end = (last: string): void => {
       push(res, last);
       res.end();
     };
     const signOut = (why: McpctlError): void =>
       end(frame('signed-out', { error: why.message, code: why.code }));
-    const letGo = deps.authority.hold({ tokenId: actor.tokenId, end: signOut });
+    const { tokenId, userName, by } = actor;
+    const whyNot = (now: Actor): undefined => void (viewer.actor = now);
+    const rights = { as: by && userName, whyNot };
+    const letGo = deps.authority.hold({ tokenId, rights, end: signOut });
     const ping = setInterval(() => push(res, ': ping\n\n'), PING_MS);
     const longest = setTimeout(() => end(': again\n\n'), LONGEST_MS);
     const stopping = (): void => end(': stopping\n\n');

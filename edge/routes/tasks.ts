@@ -34,7 +34,7 @@ import { untilEnded } from '../inference/follow/until-ended.ts';
 import { keptBodies } from '../limits/kept-bodies.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
 import { attemptsOf, fencesOf } from '../shown/attempts-of.ts';
-import { readsBodies, taskOf } from '../shown/task-of.ts';
+import { readsBodies, taskOf, whyNotSeen } from '../shown/task-of.ts';
 import { largeView, noBodies, taskDetails, taskView } from '../shown/task-view.ts';
 import { listsInTurn } from '../limits/turns.ts';
 
@@ -188,7 +188,8 @@ export function taskRoutes(deps: EdgeDeps): Router {
   router.get('/tasks/:id', async (req, res) => {
     const { wait } = queryOf(req, taskWaitQuerySchema);
     const row = await taskOf(deps, req);
-    const now = await whileThere(deps, { res, poolKey: row.poolName }, (gone) =>
+    const whyNot = whyNotSeen(actorOf(req), row);
+    const now = await whileThere(deps, { res, poolKey: row.poolName, whyNot }, (gone) =>
       untilEnded(deps, row, { withinMs: wait * 1_000, gone }).finally(
         () => needStillGood(gone, row.id), // says more than that Redis is away
       ),

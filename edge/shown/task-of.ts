@@ -20,3 +20,24 @@ export async function taskOf(deps: EdgeDeps, req: Request): Promise<TaskRow> {
 /** What was asked and answered is its owner's to read; of others that a task ran is seen, and what was said in it by `logs` alone. */
 export const readsBodies = (actor: Actor, { ownerId }: Pick<TaskRow, 'ownerId'>): boolean =>
   (ownerId === actor.userId && actor.by?.readsBodies !== false) || canDo(actor, 'logs');
+
+/**
+ * Of a task that is not the caller's own: why they may not see it any more, or read what they could read when they asked.
+ * @returns undefined where it is their own, which nothing but their token's end takes away.
+ */
+export function whyNotSeen(
+  actor: Actor,
+  row: Pick<TaskRow, 'ownerId' | 'poolName'>,
+): ((now: Actor) => McpctlError | undefined) | undefined {
+  if (row.ownerId === actor.userId && !actor.by) return undefined;
+  const wasRead = readsBodies(actor, row);
+  const target = { ownerId: row.ownerId, poolKey: row.poolName };
+  return (now) => {
+    if (!can(now, 'view', { resource: 'task', target })) return new McpctlError('task_not_found');
+    if (!wasRead || readsBodies(now, row)) return undefined;
+    return new McpctlError(
+      'forbidden',
+      'What is said in a task of others may read only who has the operation logs.',
+    );
+  };
+}

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { cookieFor } from '../support/admin.ts';
-import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 import { note } from '../support/measured.ts';
 import { sseData } from '../support/sse.ts';
 import { pause } from '../../core/runtime/clock.ts';
@@ -42,6 +42,43 @@ describe('a token that is revoked while Redis is away', function () {
     await other.close();
     await t.close();
     await redis.close();
+  });
+
+  /** What is another's, and what is done as another, is asked for anew; nothing of the token changes. */
+  it('ends what stands on a right that is taken away, at either edge, within five seconds', async function () {
+    await publicLlm(t, 'looked-at');
+    const grant = {
+      subjects: [{ kind: 'user', name: 'bob' }],
+      bindings: [{ role: 'view', resource: 'task' }],
+    };
+    const lookers = { name: 'lookers', ...grant, operations: ['logs', 'impersonate'] };
+    expect((await t.call('POST /api/v1/rbac', { body: lookers })).status).to.equal(201);
+    const { id } = await submitTask(t, { poolKey: 'looked-at', streaming: true });
+    const headers = { authorization: `Bearer ${t.tokens.bob}` };
+    const asOther = { ...headers, 'x-mcpctl-as': 'ada' };
+    const opened = await Promise.all([
+      fetch(`${t.url}/api/v1/tasks/${id}/stream`, { headers }),
+      fetch(`${other.url}/api/v1/tasks/${id}/stream`, { headers }),
+      fetch(`${t.url}/api/v1/tasks/${id}/stream`, { headers: asOther }),
+    ]);
+    expect(opened.map(({ status }) => status)).to.deep.equal([200, 200, 200]);
+    const waiting = fetch(`${other.url}/api/v1/tasks/${id}?wait=30`, { headers });
+    const from = performance.now();
+    expect((await t.call('DELETE /api/v1/rbac/lookers')).status).to.equal(204);
+    const codes = await Promise.all(
+      opened.map(async (stream) => {
+        const events: string[] = [];
+        for await (const data of sseData(stream)) events.push(data);
+        return (JSON.parse(events.at(-1) ?? '{}') as { error?: { code?: string } }).error?.code;
+      }),
+    );
+    const { status } = await waiting;
+    const endedMs = performance.now() - from;
+    note(this, [endedMs]);
+    expect([...codes, status]).to.deep.equal(['task_not_found', 'task_not_found', 'forbidden', 404]);
+    expect(endedMs).to.be.below(5_000);
+    const { status: now } = await t.call(`GET /api/v1/tasks/${id}`, { token: t.tokens.ada });
+    expect(now, 'whose it is has it still').to.equal(200);
   });
 
   /** Everything that a token can have open, of a worker at one edge and of callers and watchers at both. */

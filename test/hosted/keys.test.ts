@@ -91,6 +91,31 @@ describe('the key of a public llm', () => {
     expect(await keyReader({ file: at('key') }, {}, { ownFiles })()).to.equal('sk-1');
   });
 
+  it('is one that the operator lists, where they list any', async () => {
+    for (const name of ['key', 'other']) await writeFile(at(name), 'sk-1');
+    const env = { A: 'sk-a', B: 'sk-b' };
+    const refusal = async (ref: ApiKeyRef, named: readonly string[]): Promise<string> =>
+      keyReader(ref, env, { named })().then(
+        (key) => `read ${String(key)}`,
+        (thrown: unknown) => (thrown instanceof Error ? thrown.message : ''),
+      );
+    const named = ['A', at('key')];
+    expect(await refusal({ env: 'A' }, named)).to.equal('read sk-a');
+    expect(await refusal({ file: at('key') }, named)).to.equal('read sk-1');
+    expect(await refusal({ env: 'B' }, named)).to.include('MCPCTL_HOSTED_KEYS');
+    const refused = await refusal({ file: at('other') }, named);
+    expect(refused).to.include('MCPCTL_HOSTED_KEYS').and.not.include(folder);
+    expect(await refusal({ file: at('other') }, [`${folder}/`]), 'a folder').to.equal('read sk-1');
+    expect(await refusal({ file: at('other') }, [folder]), 'a file of that name').to.include(
+      'MCPCTL_HOSTED_KEYS',
+    );
+    expect(await refusal({ file: at('other') }, [at('oth')])).to.include('MCPCTL_HOSTED_KEYS');
+    const { schema } = settings.hostedKeys;
+    expect(schema.parse(' A, /run/secrets/ ')).to.deep.equal(['A', '/run/secrets/']);
+    for (const text of ['a key', './key', 'A=1'])
+      expect(schema.safeParse(text).success, text).to.equal(false);
+  });
+
   it('is never read from where the system keeps what processes hold', async () => {
     for (const file of [
       '/proc/self/environ',

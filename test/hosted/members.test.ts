@@ -14,6 +14,7 @@ describe('the public llms of a hosted worker', () => {
     bus.on('loop.left', (of) => missed.push(of));
     const members = new HostedMembers({
       ownFiles: [],
+      namedKeys: [],
       env: {},
       dialling: {},
       secretKeys: () => expect.fail('no llm has a secret'),

@@ -55,6 +55,51 @@ describe('who refers to a secret', function () {
       .join('llms', 'llms.id', 'secretRefs.llmId')
       .select<object[]>('llms.name', 'key');
 
+  it('names a variable or a file of the hosted worker only as who may use and change every secret', async () => {
+    const { apiKeyRef: _none, ...plain } = llm('theirs');
+    const [env, file] = [{ apiKeyRef: { env: 'A_KEY' } }, { apiKeyRef: { file: '/run/a-key' } }];
+    const everyLlm = ['create', 'edit', 'delete'].map((role) => `${role}:llm`);
+    const document = (more: object) => ({ documents: [{ resource: 'llm', ...plain, ...more }] });
+    for (const of of [
+      [],
+      ['run:secret'],
+      ['edit:secret'],
+      ['run:secret:openai', 'edit:secret:openai'],
+      ['run:*', 'edit:*'],
+    ]) {
+      await grant(...everyLlm, ...of);
+      const asked = of.join(' ');
+      for (const ref of [env, file]) {
+        expect(await asAda('POST /llms', { ...plain, ...ref }), asked).to.equal('403 forbidden');
+        expect(await asAda('PUT /llms/theirs', { ...plain, ...ref, name: undefined }), asked).to.equal(
+          '403 forbidden',
+        );
+        expect(await asAda('POST /apply', document(ref)), asked).to.equal('403 forbidden documents.0.llm');
+      }
+    }
+    expect(await answerOf('POST /llms', { ...plain, ...env })).to.equal('201');
+    await grant(...everyLlm);
+    expect(await asAda('PATCH /llms/theirs', { description: 'Hers now.' }), 'key and origin stay').to.equal(
+      '200',
+    );
+    expect(await asAda('PATCH /llms/theirs', { url: two, ...env }), 'another place').to.equal(
+      '403 forbidden',
+    );
+    expect(await asAda('PATCH /llms/theirs', file), 'another key').to.equal('403 forbidden');
+    expect(await asAda('POST /apply', document({ url: two, ...env }))).to.equal(
+      '403 forbidden documents.0.llm',
+    );
+    await grant(...everyLlm, 'run:secret', 'edit:secret');
+    expect(await asAda('PATCH /llms/theirs', { url: two, ...env })).to.equal('200');
+    const bound = (await api('POST /tokens', { name: 'bound', preset: 'full', pools: ['theirs'] })).json as {
+      token?: string;
+    };
+    expect(await answerOf('PATCH /llms/theirs', file, bound.token), 'bound to its pool').to.equal(
+      '403 forbidden',
+    );
+    expect(await asAda('PATCH /llms/theirs', { apiKeyRef: null })).to.equal('200');
+  });
+
   it('may run it; to make and change llms, or to see the secret, is not enough', async () => {
     await grant('create:llm', 'edit:llm');
     expect(await asAda('POST /llms', llm('hers')), 'not seen').to.equal(

@@ -57,6 +57,26 @@ describe('what is live', function () {
     for (const viewer of viewers) viewer.leave();
   });
 
+  it('tells who may see others’ tasks no more of none, though they watch on', async () => {
+    const lookers = { name: 'lookers', subjects: [{ kind: 'user', name: 'bob' }] };
+    const bindings = [{ role: 'view', resource: 'task' }];
+    expect((await t.call('POST /api/v1/rbac', { body: { ...lookers, bindings } })).status).to.equal(201);
+    const viewer = await watch(t, t.tokens.bob);
+    await viewer.until(/"topics":\["pools","tasks"\]/);
+    viewer.forget();
+    await submit(t.tokens.ada);
+    expect(await viewer.until(/event: changed\n.*\n/)).to.include('tasks');
+    expect((await t.call('DELETE /api/v1/rbac/lookers')).status).to.equal(204);
+    const from = performance.now();
+    for (let text = 'tasks'; text.includes('tasks');) {
+      expect(performance.now() - from, 'how long it goes on').to.be.below(5_000);
+      viewer.forget();
+      await submit(t.tokens.ada);
+      text = await viewer.until(/event: changed\n.*\n/);
+    }
+    viewer.leave();
+  });
+
   it('ends with its token, and says so', async () => {
     const made = (await t.call('POST /api/v1/tokens', { body: { name: 'viewer' } })).json as {
       id: string;

@@ -36,6 +36,7 @@ export type HostedConfig = Settings<
   | 'databaseCa'
   | 'namespace'
   | 'hostedAllow'
+  | 'hostedKeys'
   | 'graceMs'
   | 'leaseMs'
   | 'eventBytes'
@@ -80,6 +81,7 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
   const members = new HostedMembers({
     env,
     ownFiles: ownFilesOf(config),
+    namedKeys: config.hostedKeys,
     dialling,
     secretKeys,
     bus,

@@ -7,23 +7,33 @@ import { refusedKeyRef, type ApiKeyRef } from '../../core/llm.ts';
 /** Reads the key of a backend. @throws McpctlError `backend_auth_failed` saying what its operator must mend. */
 export type ReadKey = () => Promise<string | undefined>;
 
+interface KeysBeside {
+  ofSecret?: ReadKey;
+  ownFiles?: readonly string[];
+  named?: readonly string[];
+}
+
 const MOST_BYTES = 8 * 1024;
+const NOT_NAMED =
+  'It is none of the variables and files that llms may name here; the operator of the hosted worker lists them in MCPCTL_HOSTED_KEYS.';
 export const cannot = (why: string): McpctlError => new McpctlError('backend_auth_failed', why);
 
 /**
  * The key that a public row refers to, read where it is used: never earlier, so that nothing else holds it. A file
  * is read again when it has changed. A reference that the edge would refuse is refused here too: the row may be older.
  * @param env of this process. @param besides `ofSecret` reads it where it is in a secret; `ownFiles` are none, whatever they hold: what
- *   opens every secret, and tokens, would else be sent to where a row says.
+ *   opens every secret, and tokens, would else be sent to where a row says; `named` are variables and files that rows may name
+ *   (a folder ends in `/`), all of them where there is none.
  */
 export function keyReader(
   ref: ApiKeyRef | null,
   env: Readonly<Record<string, string | undefined>>,
-  { ofSecret = noSecret, ownFiles = [] }: { ofSecret?: ReadKey; ownFiles?: readonly string[] } = {},
+  { ofSecret = noSecret, ownFiles = [], named = [] }: KeysBeside = {},
 ): ReadKey {
   if (ref === null) return () => Promise.resolve(undefined);
   const refused = refusedKeyRef(ref);
   if (refused) return () => Promise.reject(cannot(`apiKeyRef.${refused.path} ${refused.message}.`));
+  if (!('secretRef' in ref) && !isNamed(named, ref)) return () => Promise.reject(cannot(NOT_NAMED));
   if ('env' in ref)
     return () =>
       Promise.resolve(
@@ -31,6 +41,12 @@ export function keyReader(
       );
   if ('file' in ref) return fileReader(ref.file, ownFiles);
   return ofSecret;
+}
+
+function isNamed(named: readonly string[], ref: { env: string } | { file: string }): boolean {
+  if (named.length === 0) return true;
+  if ('env' in ref) return named.includes(ref.env);
+  return named.some((one) => one === ref.file || (one.endsWith('/') && ref.file.startsWith(one)));
 }
 
 /** What may stand in a header, and nothing else. */

@@ -21,6 +21,8 @@ export interface MembersDeps {
   env: Readonly<Record<string, string | undefined>>;
   /** Of mcpctl itself, that are the key of no backend. */
   ownFiles: readonly string[];
+  /** Variables and files that rows may name; none: any. */
+  namedKeys: readonly string[];
   dialling: Dialling;
   /** How the key of an llm is read that refers to a secret. */
   secretKeys: (llm: PublicLlm) => SecretKeys;
@@ -119,9 +121,10 @@ export class HostedMembers {
     if (!isProviderType(type) || !slots) {
       return `Its type '${type}' is none that a hosted worker serves; use one of ${Object.keys(providerTypes).join(', ')}.`;
     }
-    const { env, ownFiles, dialling, secretKeys } = this.#deps;
-    const readKey = keyReader(apiKeyRef, env, { ofSecret: () => secretKeys(llm).read(), ownFiles });
-    const check = keyReader(apiKeyRef, env, { ofSecret: () => secretKeys(llm).check(), ownFiles });
+    const { env, ownFiles, namedKeys: named, dialling, secretKeys } = this.#deps;
+    const besides = { ownFiles, named };
+    const readKey = keyReader(apiKeyRef, env, { ofSecret: () => secretKeys(llm).read(), ...besides });
+    const check = keyReader(apiKeyRef, env, { ofSecret: () => secretKeys(llm).check(), ...besides });
     let key: string | undefined;
     const provider = providerTypes[type].create({
       name,

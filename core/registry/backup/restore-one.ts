@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import type { Actor } from '../../access.ts';
+import { NOBODY, type Actor } from '../../access.ts';
 import { builtIn } from '../../access/built-in.ts';
 import { needCover } from '../../access/covers.ts';
 import type { RestoreBody } from '../../backup/calls.ts';
@@ -11,7 +11,7 @@ import type { Keeper, Put } from '../declared/keeper.ts';
 import { record } from '../audit/record.ts';
 import { addMembers } from '../identity/members.ts';
 import { rightsIn, rightsOfGroup } from '../identity/rights.ts';
-import { referencesOf, type Values } from '../resources/rows.ts';
+import { referencesOf, type Made, type Values } from '../resources/rows.ts';
 import type { Chosen } from './chosen.ts';
 import { userCalled } from '../people/users-there.ts';
 
@@ -42,6 +42,8 @@ interface One extends Chosen {
   restoring: Restoring;
 }
 
+/** What the group of that id is called, as long as there is one. */
+const ADMINS = 'admins';
 /** Migration 0027 makes it, and anybody who may changes it. */
 const EVERYONE_DOCUMENT = '00000000-0000-7000-8000-000000000003';
 /** What a release makes by itself. */
@@ -57,12 +59,11 @@ export async function restoreOne(trx: Knex.Transaction, keeper: Keeper, one: One
   const { by, onConflict } = restoring;
   await needNotRetiredHere(trx, one);
   const [values, isBuiltIn] = [await valuesHere(trx, one), await isKeptHere(trx, one)];
-  const ownerId = await ownerOf(trx, one);
-  const id = await freeId(trx, one);
+  const as = { id: await freeId(trx, one), ...(await whoseOf(trx, one)) };
   let written: Put;
   try {
     await needCovered(trx, by, { ...one, values });
-    written = await keeper.put(trx, values, { actor: by, ifMatch: null, as: { id, ownerId } });
+    written = await keeper.put(trx, values, { actor: by, ifMatch: null, as });
     written = await withMany(trx, one, written);
   } catch (thrown) {
     if (onConflict === 'skip' && thrown instanceof McpctlError && isMissing(one, thrown))
@@ -134,7 +135,7 @@ async function valuesHere(
   }
   if (kind.word !== 'group' || values['members'] === undefined) return values;
   const members = namesSchema.parse(values['members']).filter((name) => !left.has(`user:${name}`));
-  if (document.id !== builtIn.admins) return { ...values, members };
+  if (document.id !== builtIn.admins || document['name'] !== ADMINS) return { ...values, members };
   // Whoever is an admin here is one still.
   const here = await trx('users as u')
     .join('memberships as m', 'm.userId', 'u.id')
@@ -152,34 +153,36 @@ async function isKeptHere(trx: Knex.Transaction, { kind, document, restoring }: 
   const { id = '' } = document;
   if (!builtInIds.includes(id)) return false;
   if (id === builtIn.everyone || id === builtIn.rbacAdmins) throw new Kept();
-  const row = await trx(kind.plural).where({ id }).first<{ revision: number } | undefined>('revision');
+  // One that says its id, and is called otherwise, is another.
+  const here = trx(kind.plural).where({ id, name: document['name'] ?? null });
+  const row = await here.first<{ revision: number } | undefined>('revision');
   const isChanged = (row?.revision ?? 1) > 1 && id !== builtIn.admins;
   if (isChanged && restoring.onConflict !== 'replace') throw new Kept();
   return row !== undefined;
 }
 
 /** Whose it was, where they are here by their name; else it is whose who restores. */
-async function ownerOf(
+async function whoseOf(
   trx: Knex.Transaction,
   { document, kind, restoring }: One,
-): Promise<string | undefined> {
+): Promise<Pick<Made, 'ownerId' | 'isItsOwn'>> {
   const { owner, name } = document as { owner?: unknown; name?: unknown };
-  if (typeof owner !== 'string' || owner === '') return undefined;
-  if (kind.word === 'user' && owner === name) return freeId(trx, { document, kind });
+  if (typeof owner !== 'string' || owner === '') return {};
+  if (kind.word === 'user' && owner === name) return { isItsOwn: true };
   if (!restoring.users.has(owner)) {
     const user = userCalled(trx, owner);
     restoring.users.set(owner, (await user.first<{ id: string } | undefined>('id'))?.id);
   }
-  return restoring.users.get(owner);
+  return { ownerId: restoring.users.get(owner) };
 }
 
-/** The id that it had, where nothing has it here. */
+/** The id that it had, where nothing has it here, and somebody can have it. */
 async function freeId(
   trx: Knex.Transaction,
   { document, kind }: Pick<One, 'document' | 'kind'>,
 ): Promise<string | undefined> {
   const { success, data: id } = storedIdSchema.safeParse(document.id);
-  if (!success) return undefined;
+  if (!success || id === NOBODY) return undefined;
   const taken: unknown = await trx(kind.plural).where({ id }).first('id');
   return taken === undefined ? id : undefined;
 }

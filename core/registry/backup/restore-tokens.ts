@@ -34,7 +34,15 @@ type Item = Restored['items'][number];
 /** Who restores, and why no token comes alive here; null: one may. */
 interface Restorer {
   by: Actor;
+  /** With which token: none lives longer than that, and they end with it; null: whoever is at the machine needs none. */
+  through: string | null;
   lack: string | null;
+}
+
+interface Restoring extends Restorer {
+  now: Date;
+  /** By this restore, so that what was made with them can be told so: whoever else's a file names is not asked. */
+  made: Set<string>;
 }
 
 /**
@@ -62,7 +70,7 @@ export async function restoreTokens(
   restorer: Restorer,
 ): Promise<Item[]> {
   const items: Item[] = [];
-  const now = await nowIn(trx);
+  const restoring = { ...restorer, now: await nowIn(trx), made: new Set<string>() };
   for (const document of tokens) {
     const { success, data: token } = tokenSchema.safeParse(document);
     const item = { resource: 'token', name: String(document['name']).slice(0, 128), changed: [] };
@@ -71,7 +79,7 @@ export async function restoreTokens(
       throw new McpctlError('invalid_request', undefined, {
         details: [{ path: `token/${item.name}`, message: 'is no token as a backup has it' }],
       });
-    else items.push({ ...item, ...(await restoreToken(trx, token, { ...restorer, now })) });
+    else items.push({ ...item, ...(await restoreToken(trx, token, restoring)) });
   }
   return items;
 }
@@ -81,7 +89,7 @@ const skipped = (why: string): Pick<Item, 'outcome' | 'why'> => ({ outcome: 'ski
 async function restoreToken(
   trx: Knex.Transaction,
   token: z.infer<typeof tokenSchema>,
-  { by, lack, now }: Restorer & { now: Date },
+  { by, through, lack, now, made }: Restoring,
 ): Promise<Pick<Item, 'outcome' | 'why'>> {
   const { id, hash, name, user, preset, bindings, operations, pools, parentId } = token;
   const here: unknown = await trx('tokens').where({ id }).orWhere({ hash }).first('id');
@@ -102,14 +110,18 @@ async function restoreToken(
     throw new McpctlError('forbidden', 'Your token may not make tokens for other users.');
   if (by.filter !== null) needFilterCover(by.filter, filter);
   if (holder.id !== by.userId) needCover(by, throughFilter(await rightsOfUser(trx, holder.id), filter));
-  const parent: unknown =
-    parentId === null ? undefined : await trx('tokens').where({ id: parentId }).first('id');
+  const parent = parentId !== null && made.has(parentId) ? parentId : through;
   await trx('tokens').insert({
-    ...{ id, name: called, hash, preset, pools, userId: holder.id },
+    ...{ id, name: called, hash, preset, pools, userId: holder.id, parentId: parent },
     ...{ bindings: JSON.stringify(bindings), operations: JSON.stringify(operations) },
-    ...{ createdAt: token.createdAt, expiresAt: token.expiresAt, createdBy: by.userId },
-    parentId: parent === undefined ? null : parentId,
+    ...{ createdAt: token.createdAt, createdBy: by.userId },
+    // No longer than what brought it, whatever the file says.
+    expiresAt: trx.raw('least(cast(? as timestamptz), (select expires_at from tokens where id = ?))', [
+      token.expiresAt,
+      parent,
+    ]),
   });
+  made.add(id);
   await record(trx, by, { verb: 'create', resource: 'token', id, name: called, ownerId: holder.id });
   return { outcome: 'created' };
 }

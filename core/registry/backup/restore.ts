@@ -79,7 +79,13 @@ export async function restoreAll(
     return behindTurns(trx, { keepers, kinds: used, actor: restorer }, async (by) => {
       const lack = await lackForTokens(trx, { by, installation: header.installation });
       const made = await restoreIn(trx, chosen, { keepers, wanted, by });
-      made.push(...(await restoreTokens(trx, whole.tokens, { by, lack })));
+      made.push(
+        ...(await restoreTokens(trx, whole.tokens, {
+          by,
+          lack,
+          through: wanted.isFirst ? null : by.tokenId,
+        })),
+      );
       await trx.raw('update identity_epoch set revision = revision + ?, changed_at = now()', [EPOCH_JUMP]);
       await record(trx, by, what);
       return made;

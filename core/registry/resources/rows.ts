@@ -45,6 +45,12 @@ const rowSchema = z.looseObject({
 
 const idSchema = z.string().nullable();
 
+/** What one is made with that comes from elsewhere. `isItsOwn`: a user who is whose they are. */
+export interface Made {
+  id?: string | undefined;
+  ownerId?: string | undefined;
+  isItsOwn?: boolean;
+}
 export interface Asked {
   actor: Actor;
   /** By the names of the definition's filters. For a reference an empty text means none. */

@@ -25,6 +25,7 @@ import {
   selectRows,
   targetOf,
   type Asked,
+  type Made,
   type ResourceRow,
   type Values,
 } from './rows.ts';
@@ -34,7 +35,7 @@ export interface By {
   actor: Actor;
   ifMatch: number | null;
   /** Of what comes from elsewhere, where it is made: who may make another's is asked. */
-  as?: { id?: string | undefined; ownerId?: string | undefined };
+  as?: Made;
 }
 
 export interface Written {
@@ -295,16 +296,16 @@ async function lockedOf(
 async function insert(
   trx: Knex.Transaction,
   { definition, hooks, quota }: Writing,
-  { values, actor, as = {} }: { values: Values; actor: Actor; as?: NonNullable<By['as']> },
+  { values, actor, as = {} }: { values: Values; actor: Actor; as?: Made },
 ): Promise<Written> {
   const wanted = { actor, row: null, name: values['name'], ownerId: as.ownerId };
   need(definition, { ...wanted, verb: 'create' });
   // To make another's is to change what they have.
-  if (as.ownerId !== undefined && as.ownerId !== actor.userId && as.ownerId !== as.id)
-    need(definition, { ...wanted, verb: 'edit' });
+  if (as.ownerId !== undefined && as.ownerId !== actor.userId) need(definition, { ...wanted, verb: 'edit' });
   const user = await lockUser(trx, actor.userId);
   const whole = { ...values, ...wholeOf(definition, values) };
-  const [id, ownerId] = [as.id ?? v7(), as.ownerId ?? actor.userId];
+  const id = as.id ?? v7();
+  const ownerId = as.isItsOwn === true ? id : (as.ownerId ?? actor.userId);
   const more = await hooks.admit?.(trx, { id, row: null, asked: whole, actor });
   const ids = await referredTo(trx, definition, { values: whole, actor });
   const columns = { ...columnsOf(definition, whole, ids), ...more };

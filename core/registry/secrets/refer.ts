@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { can, type Actor } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
 import type { ApiKeyRef } from '../../llm.ts';
+import { canonical } from '../canonical.ts';
 import { keySizesSchema, secret } from '../../resources/people/secret.ts';
 import { findRow, type ResourceRow } from '../resources/rows.ts';
 
@@ -19,7 +20,7 @@ const originOf = (url: string): string => new URL(url).origin;
 /** The secret's name and key, where it is one that is referred to. */
 const secretIn = (ref: ApiKeyRef | null) => (ref && 'secretRef' in ref ? ref.secretRef : null);
 
-/** Whether what an llm is to be asks anew whether it may have its secret: another one, or another place to send it to. */
+/** Whether what an llm is to be asks anew whether it may have its key: another one, or another place to send it to. */
 export function refersAnew({
   from,
   to,
@@ -27,8 +28,8 @@ export function refersAnew({
   from: Omit<Referring, 'id'>;
   to: Omit<Referring, 'id'>;
 }): boolean {
-  const [before, after] = [secretIn(from.apiKeyRef), secretIn(to.apiKeyRef)];
-  if (before?.name !== after?.name || before?.key !== after?.key) return true;
+  const after = to.apiKeyRef;
+  if (canonical(from.apiKeyRef) !== canonical(after)) return true;
   return after !== null && (from.url === null || to.url === null || originOf(from.url) !== originOf(to.url));
 }
 
@@ -42,18 +43,34 @@ export async function isReferred(
 }
 
 /**
- * Keeps which secret an llm uses, in the transaction that writes the llm; whoever refers to one may `run` it, the value is
+ * What lies on the machine of hosted workers has no name in the registry, nobody who says who may refer to it, and no origins:
+ * it is sent to wherever the llm is. So it is for who may do as much with every secret.
+ * @throws McpctlError `forbidden`
+ */
+function needMayNameHostKeys(actor: Actor | undefined): void {
+  if (actor && (['run', 'edit'] as const).every((verb) => can(actor, verb, { resource: secret }))) return;
+  throw new McpctlError(
+    'forbidden',
+    'To have an llm use a variable or a file of the hosted worker takes run and edit of every secret; refer to a secret instead (apiKeyRef.secretRef).',
+  );
+}
+
+/**
+ * Keeps which key an llm uses, in the transaction that writes the llm. Who names a variable or a file may do so; whoever refers to one may `run` it, the value is
  * there, and the llm is where it may be sent. Locks the secret behind the llm.
  * @throws McpctlError `invalid_request` for a secret that is not there or may not be seen, a key that it lacks, an origin
- *   that it may not be sent to; `forbidden` where it may be seen only.
+ *   that it may not be sent to; `forbidden` where it may be seen only, and of a variable or a file.
  */
-export async function referToSecret(
+export async function referToKey(
   trx: Knex.Transaction,
   { id, url, apiKeyRef }: Referring,
   actor: Actor | undefined,
 ): Promise<void> {
   const asked = secretIn(apiKeyRef);
-  if (asked === null || url === null) return void (await trx('secretRefs').where({ llmId: id }).delete());
+  if (asked === null || url === null) {
+    if (apiKeyRef !== null) needMayNameHostKeys(actor);
+    return void (await trx('secretRefs').where({ llmId: id }).delete());
+  }
   if (!actor) throw new McpctlError('forbidden', 'Nobody is asked here whether they may refer to a secret.');
   const { name, key } = asked;
   const row = await findRow(trx, secret, { actor, asked: name, hold: 'to write' });

@@ -58,6 +58,9 @@ export function isOrigin(text: string): boolean {
   return /^[a-z][a-z0-9+.-]*:\/\/[\w.-]+$/.test(text); // chrome-extension://…
 }
 
+/** A variable's name, or where a file is. */
+export const isKeyPlace = (text: string): boolean => /^([A-Za-z_][A-Za-z0-9_]*|\/.*)$/.test(text);
+
 /** `10.0.0.0/8`, or one address. */
 export function isNetwork(text: string): boolean {
   const [address = '', prefix, ...more] = text.split('/');

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { messageOf } from '../../errors.ts';
 import { keyringOf } from '../keyring/keyring.ts';
-import { flag } from './kinds.ts';
+import { flag, isKeyPlace, list } from './kinds.ts';
 
 /** A key is not repeated in a fault. */
 const keys = z
@@ -35,6 +35,13 @@ export const secretSettings = {
     env: 'MCPCTL_SECRETS_REVEAL',
     about: '`0`: this edge shows the values of secrets to nobody, whatever they are granted',
     schema: flag(true),
+  },
+  hostedKeys: {
+    env: 'MCPCTL_HOSTED_KEYS',
+    about:
+      'variables and files that llms may name in `apiKeyRef`, like `OPENAI_API_KEY,/run/secrets/` (a folder ends in `/`); ' +
+      "empty = any but mcpctl's own",
+    schema: list.refine((all) => all.every(isKeyPlace), 'use names of variables, and absolute paths'),
   },
   hostedRole: {
     env: 'MCPCTL_HOSTED_ROLE',

@@ -4,6 +4,7 @@ import { McpctlError } from '../../../core/errors.ts';
 import type { KnownTask, TaskKey } from '../../../core/registry/idempotency.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
+import { readsBodies } from '../../shown/task-of.ts';
 import type { Wishes } from './headers.ts';
 import type { InferenceRequest } from './request.ts';
 
@@ -41,6 +42,9 @@ export async function needEqual(
   if (task.requestHash !== key.requestHash) throw new McpctlError('idempotency_mismatch');
   const row = await deps.registry.tasks.byId(task.taskId);
   if (!row) throw new McpctlError('task_not_found');
+  // Who acts as another reads by a key what they may read without one.
+  if (!readsBodies(actor, row))
+    throw new McpctlError('forbidden', 'What another was answered may read only who has the operation logs.');
   // A token that is bound to other pools may not read by a key what it may not run.
   if (reachOf(actor, { poolKey: row.poolName, llm: row.pin ?? row.llmName }) !== null) return row;
   throw new McpctlError('forbidden', `Your token may not run '${row.llmName.slice(0, 128)}'.`);
