@@ -1,4 +1,4 @@
-import type { Actor } from '../access.ts';
+import { can, type Actor } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import { grantsOf, inWords, type FilterWords, type Preset, type TokenFilter } from './filter.ts';
 import { nothingGranted, type Grant, type Granted, type Rights } from './grants.ts';
@@ -37,9 +37,15 @@ export function lackedBy(actor: Actor, { grants, operations }: Rights): Rights {
   };
 }
 
-/** Nobody gives what they lack, and nobody takes it. @throws McpctlError `escalation` */
+/**
+ * Nobody gives what they lack, and nobody takes it. What others are granted is told by its name to who may view documents; to
+ * others a name would say that there is one.
+ * @throws McpctlError `escalation`
+ */
 export function needCover(actor: Actor, rights: Rights): void {
-  refuse(lackOf(heldBy(actor), rights));
+  const lack = lackOf(heldBy(actor), rights);
+  const mayKnow = can(actor, 'view', { resource: 'rbac' });
+  refuse(mayKnow ? lack : lack?.replace(/^(\w+:[^:]+):.*$/, '$1 of some name'));
 }
 
 /** Whether a token lets through what is its user's own, of that name. */

@@ -13,6 +13,11 @@ export interface Authenticator {
    * tried too many tokens that are none, and this one is not known to be one.
    */
   actorOf(text: string, address?: () => string): Promise<Actor | undefined>;
+  /**
+   * The same for what stands for a token otherwise, as a browser's cookie does: believed as long as a token is, forgotten when
+   * tokens are. @param look asks who it is; @throws McpctlError what that throws.
+   */
+  believe(credential: string, look: () => Promise<Actor | undefined>): Promise<Actor | undefined>;
   /** Forgets everything at once: a token was revoked here. Other edges follow within `cacheMs`. */
   forget(): void;
 }
@@ -39,6 +44,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   const { tokens, clock, cacheMs, maxFailedTokens = 120 } = deps;
   const keptMs = Math.min(cacheMs, LONGEST_MS);
   const recent = new Recent<Actor | undefined>({ clock, keptMs, most: MOST });
+  const others = new Recent<Actor | undefined>({ clock, keptMs, most: MOST });
   const unknown = new Recent<true>({ clock, keptMs, most: MOST });
   const good = new Recent<true>({ clock, keptMs: GOOD_MS, most: MOST });
   const failed = new FailedTokens({ clock, most: maxFailedTokens });
@@ -67,8 +73,10 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
       if (unknown.recall(hash) !== undefined) return undefined;
       return await (recent.recall(hash) ?? recent.remember(hash, lookUp(text, hash, address())));
     },
+    believe: (credential, look) => others.recall(credential) ?? others.remember(credential, look()),
     forget() {
       recent.forget();
+      others.forget();
       unknown.forget();
     },
   };

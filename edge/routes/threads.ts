@@ -47,14 +47,16 @@ async function create(deps: EdgeDeps, req: Request, res: Response): Promise<void
   const actor = actorOf(req);
   const { title = '', messages: given = [] } = bodyOf(req, threadCreateSchema, { mostMiB: 4 });
   const of = await deps.registry.resources(agent).get(String(req.params['name']), actor);
+  const scope = scopeOf(actor, 'view', 'thread');
+  // Before it is made: it would be there, and nobody be told of it.
+  if (!scope || !can(actor, 'create', { resource: 'thread', target: { ownerId: actor.userId } }))
+    throw new McpctlError('forbidden', `Your token '${actor.tokenName}' may not begin threads there.`);
   const id = await written({ ...deps, req }, { verb: 'create', resource: 'thread', name: '' }, () =>
     deps.registry.threads.create({
       ...{ agentId: of.id, ownerId: actor.userId, title, author: actor },
       messages: importedMessages(given),
     }),
   );
-  const scope = scopeOf(actor, 'view', 'thread');
-  if (!scope) throw new McpctlError('forbidden');
   const thread = await deps.registry.threads.get(id, scope);
   res.status(201).location(`/api/v1/threads/${id}`).json(threadView(thread));
 }

@@ -26,6 +26,11 @@ const runningOf = (announced: readonly MemberPresence[]): number =>
 const sees = (actor: Actor, { name, ownerId, poolKey }: LlmRow): boolean =>
   can(actor, 'view', { resource: 'llm', target: { name, ownerId, poolKey } });
 
+/** With which token it was made: one that is bound, or only calls, hears of no other than itself. */
+const mayKnowToken = (actor: Actor, { ownerId, tokenId }: WorkerRow): boolean =>
+  tokenId === actor.tokenId ||
+  can(actor, 'view', { resource: 'token', target: { ownerId, ...(tokenId !== null && { tokenId }) } });
+
 function viewOf(
   row: WorkerRow,
   llms: readonly LiveLlm[],
@@ -41,7 +46,7 @@ function viewOf(
     name: host ?? id.slice(0, 8),
     user: row.owner,
     ownerId: row.ownerId,
-    token: row.token,
+    token: mayKnowToken(actor, row) ? row.token : null,
     transport: row.transport,
     version: row.workerVersion,
     state: workerStateOf({ ...how, hold, running, announced: announced.map(({ state }) => state) }),

@@ -2,7 +2,6 @@ import type { CookieOptions, Request, Response } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { SESSION_MS, createAdminSessions, sessionCookie, type AdminSessions } from '../admin/sessions.ts';
 import { withOrigin } from '../audit/origin.ts';
-import { Recent } from '../believed/recent.ts';
 import type { EdgeDeps } from '../deps.ts';
 
 /** `__Secure-` is believed by browsers behind TLS alone; `__Host-` would want the path `/`, and with it every call of programs. */
@@ -10,7 +9,6 @@ const names = ['__Secure-mcpctl_ui', 'mcpctl_ui'] as const;
 const nameOf = (req: Request): (typeof names)[number] => (req.secure ? names[0] : names[1]);
 /** The board's own, so that its pages are open to who is signed in here. */
 const BOARD = 'mcpctl_admin';
-const MOST = 10_000;
 
 /** Who a browser is: a cookie of `/ui` alone, so that no call of programs ever carries one. */
 export interface WebSessions {
@@ -23,10 +21,11 @@ export interface WebSessions {
   redeem(code: string): Promise<Actor | undefined>;
 }
 
-export function createWebSessions(deps: Pick<EdgeDeps, 'registry' | 'clock' | 'config'>): WebSessions {
-  const { registry, clock, config } = deps;
+export function createWebSessions({
+  registry,
+  authenticator,
+}: Pick<EdgeDeps, 'registry' | 'authenticator'>): WebSessions {
   const sessions = createAdminSessions(registry.adminSessions);
-  const recent = new Recent<Actor | undefined>({ clock, keptMs: config.tokenCacheMs, most: MOST });
   const actorOfToken = (tokenId: string | undefined): Promise<Actor | undefined> =>
     tokenId === undefined ? Promise.resolve(undefined) : registry.tokens.actorOfId(tokenId);
   const look = async (cookie: string): Promise<Actor | undefined> =>
@@ -38,7 +37,7 @@ export function createWebSessions(deps: Pick<EdgeDeps, 'registry' | 'clock' | 'c
   const cookieOf = (req: Request): string | undefined => sessionCookie(req, nameOf(req));
   return {
     of: cookieOf,
-    actorOf: (cookie) => recent.recall(cookie) ?? recent.remember(cookie, look(cookie)),
+    actorOf: (cookie) => authenticator.believe(cookie, () => look(cookie)),
     async begin(req, res, author) {
       const value = await sessions.begin(author);
       set(res, nameOf(req), { value, path: '/ui', secure: req.secure });
@@ -48,7 +47,7 @@ export function createWebSessions(deps: Pick<EdgeDeps, 'registry' | 'clock' | 'c
       const cookie = cookieOf(req);
       const actor = cookie === undefined ? undefined : await look(cookie);
       if (cookie !== undefined) await sessions.end(cookie, actor && withOrigin(req, actor, undefined));
-      recent.forget();
+      authenticator.forget();
       const how = { httpOnly: true, sameSite: 'lax', secure: req.secure } as const;
       res.clearCookie(nameOf(req), { ...how, path: '/ui' });
       res.clearCookie(BOARD, { ...how, path: '/admin' });

@@ -126,6 +126,22 @@ describe('nobody gives what they lack, or takes it', function () {
     expect(await state()).to.equal(before);
   });
 
+  it('names what is lacked only to who may see documents: others are told of no name that they do not know', async () => {
+    await calls.rbac('named', { subjects: [{ kind: 'group', name: 'leads' }], ...may('run:secret:quiet') });
+    await calls.answerOf('DELETE /rbac/auditors');
+    const lack = async (): Promise<string> => {
+      const answer = await t.call('PUT /api/v1/groups/leads/members/ada');
+      expect(answer.status, answer.text).to.equal(403);
+      return (answer.json as { error: string }).error;
+    };
+    expect(await lack(), 'who may view rbac').to.include('run:secret:quiet');
+    await calls.answerOf('DELETE /rbac/managers');
+    await calls.rbac('managers', { ...ada, ...may('edit:group', 'view:user') });
+    expect(await lack())
+      .to.include('run:secret of some name')
+      .and.not.include('quiet');
+  });
+
   it('names are contained in names: who has one llm gives that one', async () => {
     await calls.narrow();
     await calls.rbac('one', { ...ada, ...may('run:llm:a') });

@@ -52,7 +52,7 @@ describe('a token that is revoked while Redis is away', function () {
       bindings: [{ role: 'view', resource: 'task' }],
     };
     const lookers = { name: 'lookers', ...grant, operations: ['logs', 'impersonate'] };
-    expect((await t.call('POST /api/v1/rbac', { body: lookers })).status).to.equal(201);
+    expect((await t.call('POST /api/v1/rbac', { token: t.tokens.root, body: lookers })).status).to.equal(201);
     const { id } = await submitTask(t, { poolKey: 'looked-at', streaming: true });
     const headers = { authorization: `Bearer ${t.tokens.bob}` };
     const asOther = { ...headers, 'x-mcpctl-as': 'ada' };
@@ -64,7 +64,7 @@ describe('a token that is revoked while Redis is away', function () {
     expect(opened.map(({ status }) => status)).to.deep.equal([200, 200, 200]);
     const waiting = fetch(`${other.url}/api/v1/tasks/${id}?wait=30`, { headers });
     const from = performance.now();
-    expect((await t.call('DELETE /api/v1/rbac/lookers')).status).to.equal(204);
+    expect((await t.call('DELETE /api/v1/rbac/lookers', { token: t.tokens.root })).status).to.equal(204);
     const codes = await Promise.all(
       opened.map(async (stream) => {
         const events: string[] = [];

@@ -299,6 +299,17 @@ describe('threads', function () {
     const elsewhere = (await t.registry.tokens.create(bound)).text;
     expect((await t.call(`GET /api/v1/threads/${threadId}`, { token: elsewhere })).status).to.equal(404);
     expect((await get<{ items: ThreadView[] }>('/threads', { token: elsewhere })).items).to.deep.equal([]);
+    const publishing = {
+      ...bound,
+      name: randomUUID(),
+      pools: null,
+      filter: { preset: 'publish', bindings: [], operations: [] } as const,
+    };
+    const worker = (await t.registry.tokens.create(publishing)).text;
+    const before = await t.connection.db('chatThreads').select('id');
+    const begun = await t.call('POST /api/v1/agents/reviewer/threads', { token: worker, body: {} });
+    expect(begun.json, 'and nothing is made').to.include({ code: 'forbidden' });
+    expect(await t.connection.db('chatThreads').select('id')).to.have.length(before.length);
     const mine = (await get<{ items: ThreadView[] }>('/agents/reviewer/threads?limit=2')).items;
     expect(mine).to.have.length(2);
     expect(mine[0]).to.include({ id: threadId, agent: 'reviewer', title: 'private', turns: 1 });

@@ -104,6 +104,7 @@ describe('workers as people see and govern them', function () {
     expect(one).to.deep.include({ id, user: 'ada', slots: 2, llms: [] });
     expect((await t.call(`GET /api/v1/sessions/${id}`, { token })).json).to.deep.include({ id, llms: [] });
     expect(text.match(/"name":"kept-from-bob"|"pool":/)).to.equal(null);
+    expect(one?.token, 'what tokens are called is not let through either').to.equal(null);
   });
 
   it('gives one that is paused nothing new, lets what runs go on, and says so, until it is resumed', async () => {

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { until } from '../support/system.ts';
 
 /** What a browser says of a request that a page of ours makes. */
 const ours = { 'sec-fetch-site': 'same-origin' };
@@ -72,6 +73,37 @@ describe('the door of the page', function () {
     });
     expect(plain.status).to.equal(403);
     expect((await withCookie('GET /ui/api/v1/whoami', cookie)).status).to.equal(200);
+  });
+
+  it('believes a cookie no longer than a token, whatever the setting says', async () => {
+    const slow = await edgeFixture({ MCPCTL_TOKEN_CACHE_MS: '60000' });
+    try {
+      const { id, token } = (
+        await slow.call('POST /api/v1/tokens', { body: { name: 'page', preset: 'full' } })
+      ).json as never;
+      const answer = await slow.call('POST /ui/session', { token: null, body: { token }, headers: ours });
+      const headers = { ...ours, cookie: cookiesOf(answer)[0]?.split(';')[0] ?? '' };
+      const page = async (): Promise<number> =>
+        (await slow.call('GET /ui/api/v1/users', { token: null, headers })).status;
+      expect(await page()).to.equal(403);
+      const lets = {
+        name: 'lets',
+        subjects: [{ kind: 'user', name: 'ada' }],
+        bindings: [{ role: 'view', resource: 'user' }],
+      };
+      expect((await slow.call('POST /api/v1/rbac', { token: slow.tokens.root, body: lets })).status).to.equal(
+        201,
+      );
+      expect(await page(), 'granted, at once').to.equal(200);
+      await slow.call('DELETE /api/v1/rbac/lets', { token: slow.tokens.root });
+      expect(await page(), 'and taken away').to.equal(403);
+      await slow.connection.db.raw('update tokens set revoked_at = now() where id = ?', [id]);
+      const from = performance.now();
+      expect(await until(page, (status) => status === 401)).to.equal(401);
+      expect(performance.now() - from).to.be.below(5_000);
+    } finally {
+      await slow.close();
+    }
   });
 
   it('ends a session with its token, and with signing out', async () => {

@@ -14,6 +14,7 @@ const workerSchema = z.object({
   ownerId: z.string(),
   owner: z.string(),
   token: z.string().nullable(),
+  tokenId: z.string().nullable(),
   /** As its worker said it. */
   host: z.string().nullable(),
   transport: z.enum(['redis', 'sse']),
@@ -62,7 +63,7 @@ const MOST_LLMS = 1_000;
 /** Of one user's; a worker whose session was forgotten comes back as a new one, if its token lets it. */
 const MOST_REVOKED = 100;
 
-const columns = `s.id, s.owner_id as "ownerId", u.name as owner, t.name as token, s.host, s.transport,
+const columns = `s.id, s.owner_id as "ownerId", u.name as owner, t.name as token, s.token_id as "tokenId", s.host, s.transport,
   s.worker_version as "workerVersion", s.instance_id as "instanceId", s.hold, s.held_by as "heldBy", s.held_at as "heldAt",
   s.created_at as "createdAt", s.last_heartbeat_at as "lastHeartbeatAt"`;
 const tables = `sessions s join users u on u.id = s.owner_id left join tokens t on t.id = s.token_id`;
