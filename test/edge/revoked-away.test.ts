@@ -53,7 +53,8 @@ describe('a token that is revoked while Redis is away', function () {
     };
     const lookers = { name: 'lookers', ...grant, operations: ['logs', 'impersonate'] };
     expect((await t.call('POST /api/v1/rbac', { token: t.tokens.root, body: lookers })).status).to.equal(201);
-    const { id } = await submitTask(t, { poolKey: 'looked-at', streaming: true });
+    const requestBody = JSON.stringify({ messages, stream: true });
+    const { id } = await submitTask(t, { poolKey: 'looked-at', streaming: true, requestBody });
     const headers = { authorization: `Bearer ${t.tokens.bob}` };
     const asOther = { ...headers, 'x-mcpctl-as': 'ada' };
     const opened = await Promise.all([

@@ -307,7 +307,10 @@ describe('threads', function () {
     };
     const worker = (await t.registry.tokens.create(publishing)).text;
     const before = await t.connection.db('chatThreads').select('id');
-    const begun = await t.call('POST /api/v1/agents/reviewer/threads', { token: worker, body: {} });
+    expect((await t.call('POST /api/v1/agents', { body: { name: 'of-ada', llm: 'gpt' } })).status).to.equal(
+      201,
+    );
+    const begun = await t.call('POST /api/v1/agents/of-ada/threads', { token: worker, body: {} });
     expect(begun.json, 'and nothing is made').to.include({ code: 'forbidden' });
     expect(await t.connection.db('chatThreads').select('id')).to.have.length(before.length);
     const mine = (await get<{ items: ThreadView[] }>('/agents/reviewer/threads?limit=2')).items;

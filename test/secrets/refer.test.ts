@@ -74,7 +74,7 @@ describe('who refers to a secret', function () {
         expect(await asAda('PUT /llms/theirs', { ...plain, ...ref, name: undefined }), asked).to.equal(
           '403 forbidden',
         );
-        expect(await asAda('POST /apply', document(ref)), asked).to.equal('403 forbidden documents.0.llm');
+        expect(await asAda('POST /apply', document(ref)), asked).to.equal('403 forbidden documents.0');
       }
     }
     expect(await answerOf('POST /llms', { ...plain, ...env })).to.equal('201');
@@ -86,9 +86,7 @@ describe('who refers to a secret', function () {
       '403 forbidden',
     );
     expect(await asAda('PATCH /llms/theirs', file), 'another key').to.equal('403 forbidden');
-    expect(await asAda('POST /apply', document({ url: two, ...env }))).to.equal(
-      '403 forbidden documents.0.llm',
-    );
+    expect(await asAda('POST /apply', document({ url: two, ...env }))).to.equal('403 forbidden documents.0');
     await grant(...everyLlm, 'run:secret', 'edit:secret');
     expect(await asAda('PATCH /llms/theirs', { url: two, ...env })).to.equal('200');
     const bound = (await api('POST /tokens', { name: 'bound', preset: 'full', pools: ['theirs'] })).json as {
