@@ -16,6 +16,18 @@ Usage:
   mcplocal version   print the version
   mcplocal help      print this
 
+  mcplocal mcp add PACKAGE@VERSION [-- ARGUMENTS]
+                     install that MCP server from npm without running anything of it, show how it would be started,
+                     and enter it in config.json  (--name NAME, --program PROGRAM, --integrity SUM, --env NAME=VALUE,
+                     --secret NAME=FILE/KEY, --yes)
+  mcplocal mcp list  the MCP servers of config.json, and how they are (-o json)
+  mcplocal mcp remove NAME
+                     take one out of config.json
+  mcplocal mcp logs NAME
+                     what one printed last beside its messages
+  mcplocal mcp connect PROJECT
+                     serve that project's tools over stdin and stdout, for a client that starts its servers
+
 Files, in $MCPCTL_HOME (~/.mcpctl):
   config.json        { "providers": [{ "name", "type", "model", "url"?, "publish": true, … }] }
   credentials        { "mcpdUrl", "token" }; made by "mcpctl login"

@@ -17,7 +17,35 @@ async function local(what: 'status' | LocalAction, json: boolean): Promise<void>
   await runLocalCommand(what, { path: homeAt(home).socket, json, print });
 }
 
+/** `mcplocal mcp …` */
+async function mcp(argv: readonly string[]): Promise<void> {
+  const asked = (await import('./install/arguments.ts')).readMcpArguments(argv);
+  if (asked.command === 'help') return void process.stdout.write(usage);
+  const note = (sentence: string): void => void process.stderr.write(plain(`mcplocal: ${sentence}\n`));
+  if (asked.command === 'connect') {
+    const { connectProject } = await import('./bridge/connect.ts');
+    await connectProject(asked.project, { environment: process.env, note });
+    return process.exit(0); // whatever connection is kept
+  }
+  const [{ runMcpCommand }, { readConfig }, { homeAt }, { systemClock }] = await Promise.all([
+    import('./install/commands.ts'),
+    import('../core/runtime/settings/config.ts'),
+    import('../core/runtime/files/home.ts'),
+    import('../core/runtime/clock.ts'),
+  ]);
+  const isAsked = process.stdin.isTTY && process.stderr.isTTY;
+  await runMcpCommand(asked, {
+    home: homeAt(readConfig(process.env, ['home']).home),
+    environment: process.env,
+    print: (text) => void process.stdout.write(plain(text)),
+    terminal: isAsked ? { input: process.stdin, output: process.stderr } : null,
+    now: systemClock.now(),
+  });
+}
+
 async function main(): Promise<void> {
+  const [first, ...rest] = process.argv.slice(2);
+  if (first === 'mcp') return await mcp(rest);
   const { command, json } = readArguments(process.argv.slice(2));
   switch (command) {
     case 'run': {

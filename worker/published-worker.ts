@@ -139,6 +139,7 @@ class Published implements PublishedWorker {
       path: deps.socketPath,
       status: () => this.#status(),
       act: (action) => this.#act(action),
+      printedBy: (server) => deps.mcp?.servers.printedBy(server) ?? null,
       log,
     });
     this.#local = composeServices([local, watchSleep(clock, (ms) => this.#woke(ms))], log);

@@ -6,15 +6,16 @@ import { letHeapGrow } from '../core/runtime/process/small-heap.ts';
 import { outliveRejections } from '../core/runtime/process/last-resort.ts';
 import { createLog, prettyOn, type Log } from '../core/runtime/log.ts';
 import { withProxies } from '../core/runtime/settings/network.ts';
-import { openNetwork } from '../core/runtime/network/network.ts';
+import { openNetwork, type Network } from '../core/runtime/network/network.ts';
 import { refuseForeign } from '../core/runtime/files/private-file.mjs';
 import type { Settings } from '../core/runtime/settings/settings.ts';
+import type { Service } from '../core/runtime/process/service.ts';
 import { untilSignal } from '../core/runtime/process/signals.ts';
 import { openPublished } from './backends/open-providers.ts';
 import { startPublished, type PublishedDeps, type PublishedWorker } from './published-worker.ts';
 import { readWorkerConfig } from './sources/config.ts';
 import type { McpServerEntry } from './sources/config-schema.ts';
-import { readOwnCredentials } from './sources/credentials.ts';
+import { readCredentials, readOwnCredentials } from './sources/credentials.ts';
 import { sourceOf } from './sources/source.ts';
 import { McpctlError } from '../core/errors.ts';
 import { createHealthPort, type HealthPort } from '../core/runtime/process/health-port.ts';
@@ -97,17 +98,21 @@ export async function run(environment: NodeJS.ProcessEnv, leave: (code: number) 
     source === 'registry'
       ? (await import('./hosted/hosted.ts')).startHosted({ config, env: environment, bus, clock, log })
       : null;
-  const worker = published ?? hosted;
+  const worker = published?.worker ?? hosted;
   if (!worker) log.info('nothing to publish; waiting for a signal');
-  const drained = published?.drained.then(() => 'drained' as const) ?? signalled;
+  const drained = published?.worker?.drained.then(() => 'drained' as const) ?? signalled;
   const why = await Promise.race([signalled, drained]);
   bus.emit('service.stopping', { service: 'worker', signal: why });
+  await published?.loopback?.stop();
   await worker?.stop();
   await health?.stop();
   leave(0);
 }
 
-/** What config.json of this machine publishes, served. Null when that is nothing, or there are no credentials. */
+/**
+ * What config.json of this machine publishes, served, and the loopback URL that it asks for. Null is each that it does not name,
+ * and both without credentials.
+ */
 async function servePublished({
   config,
   log,
@@ -118,22 +123,45 @@ async function servePublished({
   log: Log;
   bus: Bus;
   environment: NodeJS.ProcessEnv;
-}): Promise<PublishedWorker | null> {
+}): Promise<{ worker: PublishedWorker | null; loopback: Service | null }> {
   const home = homeAt(config.home);
   refuseForeign(home.root); // config.json may name commands to run
-  const { published, mcpServers, agents, warnings } = await readWorkerConfig(home.config, home.root);
+  const { published, mcpServers, listen, agents, warnings } = await readWorkerConfig(home.config, home.root);
   const { credentials, warnings: more } = await readOwnCredentials(home);
   for (const warning of [...warnings, ...more]) log.warn(warning);
   const clock = systemClock;
-  if (!credentials || published.length + mcpServers.length + agents.length === 0) return null;
+  const network = openNetwork(config);
+  const loopback = listen === null ? null : await openLoopback(listen, { home, network, log });
+  if (!credentials || published.length + mcpServers.length + agents.length === 0)
+    return { worker: null, loopback };
   const mcp = mcpServers.length === 0 ? null : await openMcp(mcpServers, { home, log, bus, environment });
   const opened = [...openPublished(published, { bus, clock }), ...(mcp?.servers.opened ?? [])];
-  const network = openNetwork(config);
   const paths = { sessionFilePath: home.session, socketPath: home.socket };
   const RedisTransport =
     config.optionalRedisUrl === undefined ? null : (await import('./transports/redis.ts')).RedisTransport;
   const parts = { config, credentials, opened, agents, mcp, network, environment, RedisTransport };
-  return startPublished({ ...parts, ...paths, bus, clock, log });
+  return { worker: startPublished({ ...parts, ...paths, bus, clock, log }), loopback };
+}
+
+/** With the token of whoever is logged in here: one that may only publish may call nothing. Null where nobody is. */
+async function openLoopback(
+  port: number,
+  { home, network, log }: { home: Home; network: Network; log: Log },
+): Promise<Service | null> {
+  const { credentials } = await readCredentials(home.credentials);
+  if (!credentials) return null;
+  const [{ createLoopback }, { createProjectEndpoint }] = await Promise.all([
+    import('./bridge/loopback.ts'),
+    import('./bridge/project-endpoint.ts'),
+  ]);
+  const loopback = createLoopback({
+    port,
+    endpoint: createProjectEndpoint({ ...credentials, network }),
+    log,
+  });
+  await loopback.start?.();
+  log.info({ url: `http://127.0.0.1:${String(port)}/mcp/projects/` }, 'projects are served to this machine');
+  return loopback;
 }
 
 /** The MCP servers of this machine; their code is loaded only where there are any. */

@@ -16,6 +16,8 @@ export interface Context {
   interrupts: Interrupts;
   /** This program's own version. */
   version: string;
+  /** Where the person stands. */
+  cwd: string;
   globals: () => GlobalOptions;
   home: () => Promise<Home>;
   /** The program in which a person edits a text, with its arguments. */
@@ -142,5 +144,5 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
   const client: Context['client'] = (how) => clientOf(http(how));
   const variable = (name: string): string | undefined => (Object.hasOwn(env, name) ? env[name] : undefined);
   const ways = { target, http, client, clientFor, strangerTo };
-  return { ...deps, variable, out, globals, home, editor, ...ways };
+  return { ...deps, cwd, variable, out, globals, home, editor, ...ways };
 }

@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { makeConnect } from '../../cli/commands/connect/connect.ts';
 import { clients } from '../../cli/commands/connect/clients.ts';
 import { llm, publicLlm } from './fixtures.ts';
-import { page, startPeer, type Peer } from './peer.ts';
+import { answers, page, startPeer, type Peer } from './peer.ts';
 import { startSession, type Session } from './session.ts';
 
 const docs = readFileSync(join(import.meta.dirname, '../../docs/clients.md'), 'utf8');
@@ -107,6 +107,33 @@ describe('cli: mcpctl connect', () => {
     await ready([speaks]);
     for (const name of ['claude-code', 'anthropic', 'codex', 'openai']) await connect(name, 'tiny-chat');
     expect(session.err()).to.not.include('Warning');
+  });
+
+  it('enters a project in the file of a client, beside what is there, without a key', async () => {
+    peer.on('GET /api/v1/projects/demo', answers(200, { name: 'demo', description: '', servers: [] }));
+    const entry = { command: 'mcplocal', args: ['mcp', 'connect', 'demo'] };
+    const at = (path: string): string => join(session.home, path);
+    writeFileSync(at('.mcp.json'), JSON.stringify({ other: 1, mcpServers: { mine: { command: 'x' } } }));
+    for (const client of ['claude', 'cursor', 'vscode'])
+      expect(await connect('demo', client), client).to.equal(0);
+    const read = (path: string): unknown => JSON.parse(readFileSync(at(path), 'utf8'));
+    expect(read('.mcp.json')).to.deep.equal({
+      other: 1,
+      mcpServers: { mine: { command: 'x' }, demo: entry },
+    });
+    expect(read('.cursor/mcp.json')).to.deep.equal({ mcpServers: { demo: entry } });
+    expect(read('.vscode/mcp.json')).to.deep.equal({ servers: { demo: { type: 'stdio', ...entry } } });
+    expect(session.err()).to.include(`Run "mcpctl login --server ${peer.url}"`);
+    expect(session.err() + readFileSync(at('.mcp.json'), 'utf8')).to.not.include('secret-token');
+    writeFileSync(at('.vscode/mcp.json'), '{ // mine\n}');
+    expect(await connect('demo', 'vscode')).to.equal(2);
+    expect(readFileSync(at('.vscode/mcp.json'), 'utf8')).to.equal('{ // mine\n}');
+    expect(session.out()).to.equal('');
+    expect(await connect('demo', 'vscode', '--print')).to.equal(0);
+    expect(JSON.parse(session.out())).to.deep.equal({ servers: { demo: { type: 'stdio', ...entry } } });
+    expect(await connect('nowhere', 'claude')).to.equal(1);
+    expect(await connect('demo')).to.equal(2);
+    expect(session.err()).to.include('mcpctl connect PROJECT claude|cursor|vscode');
   });
 
   it('needs to know a server, and a token to ask it with', async () => {

@@ -1,6 +1,10 @@
-/** A small MCP server over stdio, as hostile as its arguments ask: `--counter FILE`, `--die-in initialize`, `--banner`, `--orphan`, `--deaf`. */
+/**
+ * A small MCP server over stdio, as hostile as its arguments ask: `--counter FILE`, `--started FILE` (a line for each start), `--die-in METHOD`
+ * (until there is `--healed FILE`), `--hang METHOD`, `--banner`, `--orphan`, `--deaf` (to SIGTERM), `--stays` (though its input
+ * closes), `--holds MIB` (in a process that it starts).
+ */
 import { spawn } from 'node:child_process';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 const options = process.argv.slice(2);
@@ -14,6 +18,12 @@ if (has('--orphan')) {
   const code = "process.on('SIGTERM',()=>{});process.on('SIGHUP',()=>{});setInterval(()=>{},1000)";
   const grandchild = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'inherit', 'inherit'] });
   process.stderr.write(`grandchild ${grandchild.pid}\n`);
+}
+if (has('--started')) appendFileSync(valueOf('--started'), `${process.pid}\n`);
+if (has('--stays')) setInterval(() => undefined, 1_000);
+if (has('--holds')) {
+  const code = `const held = Buffer.alloc(${valueOf('--holds')} * 1024 * 1024, 1); process.stderr.write('holds'); setInterval(() => held, 1000)`;
+  spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 if (has('--deaf')) process.on('SIGTERM', () => undefined);
 
@@ -47,6 +57,7 @@ function call(id, { name, arguments: given = {} }) {
   if (name === 'big') return process.stdout.write('x'.repeat(200 * 1024 * 1024));
   if (name === 'count') {
     if (counter) appendFileSync(counter, `${given.label ?? 'one'}\n`);
+    if (given.die) process.kill(process.pid, 'SIGKILL');
     const end = () => {
       waiting.delete(id);
       say({ id, result: text('counted') });
@@ -61,7 +72,8 @@ function call(id, { name, arguments: given = {} }) {
 
 createInterface({ input: process.stdin }).on('line', (line) => {
   const { id, method, params } = JSON.parse(line);
-  if (method === valueOf('--die-in')) {
+  if (method === valueOf('--hang')) return;
+  if (method === valueOf('--die-in') && !(has('--healed') && existsSync(valueOf('--healed')))) {
     process.stderr.write('cannot reach the database\n');
     process.exit(7);
   }

@@ -1,22 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { pino } from 'pino';
-import { systemClock } from '../../core/runtime/clock.ts';
-import { GroupGuard } from '../../worker/mcp/guard.ts';
-import { Supervised } from '../../worker/mcp/supervised.ts';
-import type { McpServerEntry } from '../../worker/sources/config-schema.ts';
+import type { Supervised } from '../../worker/mcp/supervised.ts';
 import { until } from '../support/system.ts';
+import { supervise, why, type Supervision } from './supervise.ts';
 
 const everything = createRequire(import.meta.url).resolve(
   '@modelcontextprotocol/server-everything/dist/index.js',
 );
-const fixture = fileURLToPath(new URL('server.mjs', import.meta.url));
-const log = pino({ level: 'silent' });
 const nobody = new AbortController().signal;
 
 interface Given {
@@ -27,35 +19,10 @@ interface Given {
 
 describe('an MCP server of a worker', function () {
   this.timeout(20_000);
-  let home: string;
-  const begun: Supervised[] = [];
-  const guard = new GroupGuard();
-  before(() => {
-    home = mkdtempSync(join(tmpdir(), 'mcp-'));
-    mkdirSync(join(home, 'secrets'));
-    writeFileSync(join(home, 'secrets', 'github'), JSON.stringify({ token: 'very-secret-token' }));
-  });
-  after(async () => {
-    await Promise.all(begun.map((server) => server.stop()));
-    guard.end();
-    rmSync(home, { recursive: true });
-  });
-
-  const open = (options: readonly string[] = [], more: Partial<McpServerEntry> = {}): Supervised => {
-    const entry: McpServerEntry = {
-      ...{ name: 'fixture', command: process.execPath, args: [fixture, ...options], env: [], publish: true },
-      ...{ slots: 4, idleMinutes: 15, memoryMb: 1_024, startSeconds: 10, callSeconds: 10 },
-      ...more,
-    };
-    const server = new Supervised({
-      ...{ entry, guard, home, secretsAt: join(home, 'secrets'), clock: systemClock, log },
-      environment: { PATH: process.env['PATH'], HOME: home, REDIS_URL: 'redis://x', MCPCTL_TOKEN: 'secret' },
-      onTools: () => undefined,
-      onState: () => undefined,
-    });
-    begun.push(server);
-    return server;
-  };
+  let servers: Supervision;
+  before(() => void (servers = supervise()));
+  after(() => servers.close());
+  const open: Supervision['open'] = (...how) => servers.open(...how);
   const call = async (
     server: Supervised,
     name: string,
@@ -64,11 +31,6 @@ describe('an MCP server of a worker', function () {
     const child = await server.ready(signal);
     return await server.call(child, { method: 'tools/call', params: { name, arguments: given }, signal });
   };
-  const why = async (work: Promise<unknown>): Promise<string> =>
-    await work.then(
-      () => 'nothing',
-      (thrown: unknown) => (thrown instanceof Error ? thrown.message : String(thrown)),
-    );
   const groupOf = (pid: number): string[] =>
     execFileSync('ps', ['-eo', 'pgid=,pid='], { encoding: 'utf8' })
       .split('\n')
@@ -126,6 +88,47 @@ describe('an MCP server of a worker', function () {
     expect(await why(server.ready(nobody))).to.include('ended with code 7: cannot reach the database');
     expect(server.state).to.equal('failed');
     expect(await why(open([], { command: '/nowhere/server' }).ready(nobody))).to.include('ENOENT');
+    expect(await why(open([], { command: 'no-such-program' }).ready(nobody))).to.include('ENOENT');
+    expect(await why(open([], { cwd: '/nowhere' }).ready(nobody))).to.include('its folder is not there');
+    writeFileSync(servers.at('plain'), 'x', { mode: 0o644 });
+    const plain = await why(open([], { command: servers.at('plain') }).ready(nobody));
+    expect(plain).to.include('EACCES').and.not.include(servers.home);
+  });
+
+  it('that does not begin in time hinders no other', async () => {
+    const hangs = open(['--hang', 'initialize'], { startSeconds: 0.5 });
+    const starting = why(hangs.ready(nobody));
+    const other = open();
+    expect(await call(other, 'echo', { message: 'meanwhile' })).to.have.nested.property(
+      'result.content[0].text',
+      'meanwhile',
+    );
+    expect(await starting).to.include('did not answer within 1 seconds');
+    expect(hangs.reason).to.include('tried again in 1 s');
+  });
+
+  it('that takes too long for a call is told so, and stays', async () => {
+    const server = open([], { callSeconds: 0.2 });
+    const child = await server.ready(nobody);
+    expect(await why(call(server, 'count', { ms: 60_000 }))).to.include('did not answer within');
+    await until(
+      () => Promise.resolve(child.stderr),
+      (text) => text.includes('cancelled'),
+    );
+    expect(server.pid).to.equal(child.pid);
+  });
+
+  it('is one process after a thousand calls, and nothing of them is left open', async function () {
+    const server = open();
+    const { pid } = await server.ready(nobody);
+    const opened = (): number => readdirSync('/proc/self/fd').length;
+    await call(server, 'echo', { message: 'warm' });
+    const before = opened();
+    for (let n = 0; n < 1_000; n += 1) await call(server, 'echo', { message: String(n) });
+    await Promise.all(Array.from({ length: 50 }, () => call(server, 'echo', { message: 'x' })));
+    expect(opened() - before).to.be.below(3);
+    expect(server.pid).to.equal(pid);
+    expect((await server.ready(nobody)).open).to.equal(0);
   });
 
   it('that ends in the middle of a call says so, and is there again for the next one', async () => {

@@ -1,6 +1,7 @@
 import { request } from 'node:http';
 import { McpctlError } from '../../core/errors.ts';
-import { localStatusSchema, type LocalAction, type LocalStatus } from './protocol.ts';
+import { jsonValue } from '../../core/text/json-text.ts';
+import { localLogsSchema, localStatusSchema, type LocalAction, type LocalStatus } from './protocol.ts';
 
 const WITHIN_MS = 5_000;
 const MOST_BYTES = 4 * 1024 * 1024;
@@ -17,9 +18,19 @@ export async function askWorker(path: string, what: 'status' | LocalAction): Pro
   }
 }
 
+/** What an MCP server of that worker printed last beside its messages. @throws McpctlError as `askWorker`, `server_not_found`. */
+export async function askLogs(path: string, server: string): Promise<string> {
+  const { status, text } = await call(path, `logs/${encodeURIComponent(server)}`);
+  if (status === 404)
+    throw new McpctlError('server_not_found', `The worker that runs here does not run '${server}'.`);
+  const logs = localLogsSchema.safeParse(jsonValue(text));
+  if (status === 200 && logs.success) return logs.data.printed;
+  throw new McpctlError('bad_answer', 'The worker that runs here is of another version; restart it.');
+}
+
 function call(path: string, what: string): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
-    const method = what === 'status' ? 'GET' : 'POST';
+    const method = what === 'status' || what.startsWith('logs/') ? 'GET' : 'POST';
     const req = request({ socketPath: path, path: `/${what}`, method, timeout: WITHIN_MS }, (res) => {
       let text = '';
       res.setEncoding('utf8');

@@ -3,7 +3,7 @@ import { gateStates } from '../../core/member/member-state.ts';
 
 /**
  * What `mcplocal status | pause | resume | drain` and the worker of the same home say to each other, over a socket
- * in that home: HTTP, `GET /status` and `POST /pause | /resume | /drain`, each answered with the status.
+ * in that home: HTTP, `GET /status` and `POST /pause | /resume | /drain`, each answered with the status, and `GET /logs/<server>`.
  */
 export const localActions = ['pause', 'resume', 'drain'] as const;
 export type LocalAction = (typeof localActions)[number];
@@ -35,3 +35,6 @@ export const localStatusSchema = z.object({
   ),
 });
 export type LocalStatus = z.infer<typeof localStatusSchema>;
+
+/** What an MCP server printed last beside its messages, without its secrets. */
+export const localLogsSchema = z.object({ printed: z.string() });

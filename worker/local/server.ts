@@ -10,6 +10,8 @@ export interface LocalServerDeps {
   path: string;
   status: () => LocalStatus;
   act: (action: LocalAction) => Promise<void> | void;
+  /** What an MCP server printed last; null: none of that name is run. */
+  printedBy: (server: string) => string | null;
   log: Log;
 }
 
@@ -20,7 +22,7 @@ const WITHIN_MS = 5_000;
  * Hears the commands of this machine's owner, on a socket that only that user can open. Its absence keeps nobody from
  * serving: what goes wrong is a warning.
  */
-export function createLocalServer({ path, status, act, log }: LocalServerDeps): Service {
+export function createLocalServer({ path, status, act, printedBy, log }: LocalServerDeps): Service {
   const answer = (res: ServerResponse, code: number, body: object): void => {
     res.writeHead(code, { 'content-type': 'application/json', connection: 'close' });
     res.end(`${JSON.stringify(body)}\n`);
@@ -28,6 +30,9 @@ export function createLocalServer({ path, status, act, log }: LocalServerDeps): 
   const handle = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     req.resume(); // no call has a body
     if (req.method === 'GET' && req.url === '/status') return answer(res, 200, status());
+    const server = /^\/logs\/([a-z0-9-]+)$/.exec(req.method === 'GET' ? (req.url ?? '') : '')?.[1];
+    const printed = server === undefined ? null : printedBy(server);
+    if (printed !== null) return answer(res, 200, { printed });
     const action = localActions.find((name) => req.method === 'POST' && req.url === `/${name}`);
     if (!action) return answer(res, 404, { error: 'There is nothing at this path.' });
     await act(action);

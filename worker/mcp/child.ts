@@ -1,11 +1,14 @@
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { z } from 'zod';
+import { messageOf } from '../../core/errors.ts';
 import { shownInLine } from '../../core/names.ts';
 import { stopGroup } from '../../core/runtime/process/stop-group.ts';
 import { storableSentence } from '../../core/text/storable.ts';
 import { withoutSecret } from '../providers/http/scrub.ts';
+import { spawnGated } from './gated.ts';
 import type { GroupGuard } from './guard.ts';
 import { Lines } from './lines.ts';
+import { Tail } from './tail.ts';
 
 /** Why a request to a child came to no answer; `sent`: it may have done what was asked. */
 export class ChildFailure extends Error {
@@ -29,14 +32,16 @@ export interface ChildOptions {
   env: Readonly<Record<string, string>>;
   /** Values that are shown to nobody, by the name that is shown in their place. */
   secrets: ReadonlyMap<string, string>;
-  guard: GroupGuard;
+  guard: Pick<GroupGuard, 'watch' | 'forget'>;
   onExit: (why: string) => void;
   /** Its tools have changed, it says. */
   onToolsChanged: () => void;
 }
 
 const MOST_LINE_BYTES = 10 * 1024 * 1024;
-const MOST_STDERR_BYTES = 64 * 1024;
+const MOST_STDERR_CHARS = 64 * 1024;
+/** A character of a secret takes so many in a URL, its longest form. */
+const LONGEST_FORM = 9;
 /** Requests that wait in one child: the slots of its member are far fewer. */
 const MOST_OPEN = 1_024;
 const STOP = { closeMs: 2_000, termMs: 3_000 } as const;
@@ -55,7 +60,8 @@ interface Waiting {
 }
 
 /**
- * One running process that speaks MCP over its input and output, in a group of its own. Numbers are this side's alone, so
+ * One running process that speaks MCP over its input and output, in a group of its own, which the guard knows before any of it
+ * runs. Numbers are this side's alone, so
  * that no two callers can be given each other's answers. What it prints that is no message is passed over.
  */
 export class Child {
@@ -63,22 +69,26 @@ export class Child {
   readonly #options: ChildOptions;
   readonly #waiting = new Map<number, Waiting>();
   #next = 1;
-  #stderr = '';
+  readonly #stderr: Tail;
   #gone: string | undefined;
   #tooLarge = false;
   #stopping: Promise<void> | undefined;
 
+  /** @throws McpctlError `mcp_server_down` where there is no such program. */
   constructor(options: ChildOptions) {
     this.#options = options;
-    const { command, args, cwd, env, guard } = options;
-    const child = spawn(command, [...args], { detached: true, shell: false, stdio: 'pipe', env, cwd });
+    const { command, args, cwd, env, guard, secrets } = options;
+    const longest = Math.max(0, ...[...secrets.keys()].map((value) => value.length * LONGEST_FORM));
+    this.#stderr = new Tail({ most: MOST_STDERR_CHARS, blank: (text) => this.blank(text), longest });
+    const { child, release } = spawnGated({ command, args, cwd, env });
     this.#process = child;
     const { pid } = child;
     child.once('error', (thrown: NodeJS.ErrnoException) =>
       this.#ended(`could not be started (${thrown.code ?? 'unknown'})`),
     );
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream.on('error', () => undefined); // 'exit' follows
-    if (pid !== undefined) guard.watch(pid);
+    if (pid !== undefined)
+      guard.watch(pid).then(release, (thrown: unknown) => this.#ended(`was not run: ${messageOf(thrown)}`));
     child.once('exit', (code, signal) =>
       this.#ended(signal === null ? `ended with code ${String(code)}` : `was ended by ${signal}`),
     );
@@ -88,9 +98,7 @@ export class Child {
       onTooLong: () => this.#overflow(),
     });
     child.stdout.on('data', (piece: Buffer) => lines.push(piece));
-    child.stderr.on('data', (piece: Buffer) => {
-      this.#stderr = (this.#stderr + piece.toString('utf8')).slice(-MOST_STDERR_BYTES);
-    });
+    child.stderr.on('data', (piece: Buffer) => this.#stderr.push(piece));
   }
 
   get pid(): number | undefined {
@@ -108,7 +116,7 @@ export class Child {
 
   /** What it printed beside its messages, its secrets blanked. */
   get stderr(): string {
-    return this.blank(this.#stderr);
+    return this.#stderr.text;
   }
 
   /** The last line of it, fit to be shown; empty where there is none. */

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { McpctlError } from '../../core/errors.ts';
 
 /**
  * Ends the groups that it was told of once its input closes, which the kernel does when the worker is gone, SIGKILL included:
@@ -22,17 +23,17 @@ export class GroupGuard {
   readonly #groups = new Set<number>();
   #guard: ChildProcess | undefined;
 
-  /** From now on that group dies with this process. */
-  watch(group: number): void {
+  /** Resolves once that group dies with this process, whatever ends it. @throws McpctlError `mcp_server_down`: nobody watches. */
+  async watch(group: number): Promise<void> {
     this.#groups.add(group);
-    if (this.#guard) this.#tell(`+ ${String(group)}`);
-    else this.#begin();
+    // What is new is told with the others.
+    await (this.#guard ? this.#tell(`+ ${String(group)}`) : this.#begin());
   }
 
   /** That group has ended; its number may become another's. */
   forget(group: number): void {
     if (!this.#groups.delete(group)) return;
-    this.#tell(`- ${String(group)}`);
+    void this.#tell(`- ${String(group)}`).catch(() => undefined); // who is gone knows of no group
   }
 
   /** What is watched still ends now. */
@@ -42,14 +43,14 @@ export class GroupGuard {
     guard?.stdin?.end();
   }
 
-  #begin(): void {
+  async #begin(): Promise<void> {
     const guard = spawn('/bin/sh', ['-c', SCRIPT], {
       detached: true, // a signal to this worker's group is none to it
       stdio: ['pipe', 'ignore', 'ignore'],
       env: { PATH: '/usr/bin:/bin' },
     });
     this.#guard = guard;
-    guard.stdin.on('error', () => undefined); // 'exit' follows
+    (guard as ChildProcess).stdin?.on('error', () => undefined); // 'exit' follows
     const ended = (): void => {
       if (this.#guard !== guard) return;
       this.#guard = undefined;
@@ -58,15 +59,22 @@ export class GroupGuard {
     guard.once('error', ended);
     guard.once('exit', ended);
     guard.unref();
-    for (const group of this.#groups) this.#tell(`+ ${String(group)}`);
+    await Promise.all([...this.#groups].map((group) => this.#tell(`+ ${String(group)}`)));
   }
 
   /** Somebody ended it: what runs is not left without one. */
   #again(): void {
-    if (!this.#guard && this.#groups.size > 0) this.#begin();
+    if (!this.#guard && this.#groups.size > 0) void this.#begin().catch(() => undefined); // 'exit' follows, and another try
   }
 
-  #tell(line: string): void {
-    this.#guard?.stdin?.write(`${line}\n`);
+  /** Resolves when the kernel has the line: it is read though this process is killed now. */
+  #tell(line: string): Promise<void> {
+    const stdin = this.#guard?.stdin;
+    const unwatched = (): McpctlError =>
+      new McpctlError('mcp_server_down', 'nobody can be started who would end it with this worker');
+    if (!stdin) return Promise.reject(unwatched());
+    return new Promise((resolve, reject) => {
+      stdin.write(`${line}\n`, (error) => (error ? reject(unwatched()) : resolve()));
+    });
   }
 }

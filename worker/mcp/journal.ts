@@ -7,16 +7,23 @@ import { jsonValue } from '../../core/text/json-text.ts';
 
 const headSchema = z.object({ journal: z.uuid() });
 const lineSchema = z.object({ task: z.string(), at: z.number(), outcome: z.string().optional() });
+type Line = z.infer<typeof lineSchema>;
 
 const KEPT_MS = 24 * 3_600_000;
 const MOST_ENTRIES = 50_000;
 /** A larger one is not kept: after a lost Redis its call ends as one of which nobody knows what became. */
 const MOST_OUTCOME_CHARS = 256 * 1024;
+/** Then the file is written anew, with half of that in outcomes at most. */
 const MOST_FILE_BYTES = 64 * 1024 * 1024;
+
+interface Place {
+  from: number;
+  bytes: number;
+}
 
 interface Entry {
   at: number;
-  outcome?: { from: number; bytes: number };
+  outcome?: Place;
 }
 
 /**
@@ -27,34 +34,29 @@ interface Entry {
 export class Journal {
   /** Known to the registry: a call that was accepted for another journal may have run there. */
   readonly id: string;
-  readonly #file: number;
-  readonly #entries: Map<string, Entry>;
-  #bytes: number;
+  readonly #path: string;
+  readonly #mostBytes: number;
+  #entries = new Map<string, Entry>();
+  #file = -1;
+  #bytes = 0;
+  /** A line did not fit on the disk: the next one begins on a line of its own. */
+  #isTorn = false;
 
-  private constructor(how: { id: string; path: string; entries: Map<string, Entry> }) {
+  private constructor(how: { id: string; path: string; mostBytes: number }) {
     this.id = how.id;
-    this.#entries = how.entries;
-    this.#file = openSync(how.path, 'a+', 0o600);
-    this.#bytes = readFileSync(how.path).length;
+    this.#path = how.path;
+    this.#mostBytes = how.mostBytes;
   }
 
-  /** Opens it, without what is older than a day. A file that is none is begun anew, under another id. */
-  static open(path: string, now: number): Journal {
+  /**
+   * Opens it, without what is older than a day. A file that is none is begun anew, under another id.
+   * @throws the file system's error.
+   */
+  static open(path: string, now: number, { mostBytes = MOST_FILE_BYTES } = {}): Journal {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const { id, lines } = read(path, now);
-    const head = `${JSON.stringify({ journal: id })}\n`;
-    writePrivately(path, head + lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
-    const entries = new Map<string, Entry>();
-    let from = Buffer.byteLength(head);
-    for (const line of lines) {
-      const bytes = Buffer.byteLength(JSON.stringify(line)) + 1;
-      entries.set(line.task, {
-        at: line.at,
-        ...(line.outcome === undefined ? {} : { outcome: { from, bytes } }),
-      });
-      from += bytes;
-    }
-    return new Journal({ id, path, entries });
+    const journal = new Journal({ id: idIn(path) ?? randomUUID(), path, mostBytes });
+    journal.#write(idIn(path) === null ? [] : linesOf(path, now));
+    return journal;
   }
 
   /** What is known of a call: nothing, that it was given to its server, or what came of it. */
@@ -71,42 +73,90 @@ export class Journal {
       : 'delivered';
   }
 
-  /** It is about to be given to its server. @throws the file system's error: then it must not be. */
-  deliver(task: string, at: number): void {
-    this.#append({ task, at });
+  /** It is about to be given to its server. @returns whether that is written down: else it must not be. */
+  deliver(task: string, at: number): boolean {
+    try {
+      if (this.#bytes > this.#mostBytes) this.#write(linesOf(this.#path, at));
+    } catch {
+      return false; // a full disk, mostly
+    }
+    if (this.#append({ task, at }) === null) return false;
     this.#entries.set(task, { at });
     const [oldest] = this.#entries.keys();
     if (this.#entries.size > MOST_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
+    return true;
   }
 
   /** What came of it; one that cannot be written stays one of which nobody knows. */
   end(task: string, { at, outcome }: { at: number; outcome: string }): void {
-    if (outcome.length > MOST_OUTCOME_CHARS || this.#bytes > MOST_FILE_BYTES) return;
+    if (outcome.length > MOST_OUTCOME_CHARS) return;
     const place = this.#append({ task, at, outcome });
-    this.#entries.set(task, { at, outcome: place });
+    if (place) this.#entries.set(task, { at, outcome: place });
   }
 
   close(): void {
     closeSync(this.#file);
+    this.#file = -1; // its number becomes another file's
   }
 
-  #append(line: z.infer<typeof lineSchema>): { from: number; bytes: number } {
-    const text = `${JSON.stringify(line)}\n`;
-    const from = this.#bytes;
-    const bytes = writeSync(this.#file, text);
-    this.#bytes += bytes;
-    return { from, bytes };
+  #append(line: Line): Place | null {
+    const before = this.#isTorn ? '\n' : '';
+    const text = Buffer.from(`${before}${JSON.stringify(line)}\n`);
+    try {
+      const bytes = writeSync(this.#file, text);
+      const from = this.#bytes + before.length;
+      this.#bytes += bytes;
+      this.#isTorn = bytes < text.length;
+      return this.#isTorn ? null : { from, bytes: bytes - before.length };
+    } catch {
+      return null; // a full disk, mostly
+    }
+  }
+
+  /** The file as a whole, with those lines: the newest outcomes, and of older calls that they were delivered. */
+  #write(lines: readonly Line[]): void {
+    let room = this.#mostBytes / 2;
+    const kept: Line[] = [];
+    for (const { outcome, ...line } of lines.slice(-MOST_ENTRIES).toReversed()) {
+      room -= outcome === undefined ? 0 : Buffer.byteLength(outcome);
+      kept.push(outcome === undefined || room < 0 ? line : { ...line, outcome });
+    }
+    const head = `${JSON.stringify({ journal: this.id })}\n`;
+    let text = head;
+    let from = Buffer.byteLength(head);
+    const entries = new Map<string, Entry>();
+    for (const line of kept.toReversed()) {
+      const written = `${JSON.stringify(line)}\n`;
+      const bytes = Buffer.byteLength(written);
+      entries.set(line.task, {
+        at: line.at,
+        ...(line.outcome === undefined ? {} : { outcome: { from, bytes } }),
+      });
+      text += written;
+      from += bytes;
+    }
+    writePrivately(this.#path, text);
+    const file = openSync(this.#path, 'a+', 0o600);
+    if (this.#file >= 0) closeSync(this.#file);
+    this.#file = file;
+    this.#entries = entries;
+    this.#bytes = from;
+    this.#isTorn = false;
   }
 }
 
-function read(path: string, now: number): { id: string; lines: z.infer<typeof lineSchema>[] } {
-  const [first = '', ...rest] = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
-  const head = headSchema.safeParse(jsonValue(first));
-  if (!head.success) return { id: randomUUID(), lines: [] };
-  const lines = new Map<string, z.infer<typeof lineSchema>>();
-  for (const text of rest) {
+function idIn(path: string): string | null {
+  if (!existsSync(path)) return null;
+  const head = headSchema.safeParse(jsonValue(readFileSync(path, 'utf8').split('\n', 1)[0] ?? ''));
+  return head.success ? head.data.journal : null;
+}
+
+/** One for each call, the last that was said of it, in the order in which they began. */
+function linesOf(path: string, now: number): Line[] {
+  const lines = new Map<string, Line>();
+  for (const text of readFileSync(path, 'utf8').split('\n')) {
     const line = lineSchema.safeParse(jsonValue(text)); // the last may be torn
     if (line.success && now - line.data.at < KEPT_MS) lines.set(line.data.task, line.data);
   }
-  return { id: head.data.journal, lines: [...lines.values()].slice(-MOST_ENTRIES) };
+  return [...lines.values()];
 }

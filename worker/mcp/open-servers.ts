@@ -21,6 +21,8 @@ export interface McpServers {
   begin(onTools: (server: string) => void): void;
   /** What is known of the tools of one; null before it has ever told. */
   report(server: string): Omit<ToolsReport, 'providerSessionId'> | null;
+  /** What one printed last beside its messages; null: there is none of that name. */
+  printedBy(server: string): string | null;
   /** Ends all of them, with what they have started. */
   stop(): Promise<void>;
 }
@@ -50,6 +52,8 @@ export function openServers(entries: readonly McpServerEntry[], deps: McpServers
   let tell: (server: string) => void = () => undefined;
   const onTools = (server: string): void => tell(server);
   const servers = entries.map((entry) => openServer(entry, { ...deps, guard, journal }, onTools));
+  const named = (server: string): Supervised | undefined =>
+    servers.find(({ supervised }) => supervised.name === server)?.supervised;
   return {
     opened: servers.map(({ opened }) => opened),
     begin(listener) {
@@ -57,10 +61,11 @@ export function openServers(entries: readonly McpServerEntry[], deps: McpServers
       for (const { supervised } of servers) supervised.begin();
     },
     report(server) {
-      const introduced = servers.find(({ supervised }) => supervised.name === server)?.supervised.introduced;
+      const introduced = named(server)?.introduced;
       if (!introduced) return null;
       return { server, journal: journal.id, info: introduced.info, tools: [...introduced.tools] };
     },
+    printedBy: (server) => named(server)?.printed ?? null,
     async stop() {
       await Promise.all(servers.map(({ supervised }) => supervised.stop()));
       guard.end();

@@ -82,7 +82,11 @@ export class McpProvider implements LlmProvider {
       });
     }
     if (!(await deliver())) return null;
-    journal.deliver(taskId, clock.now());
+    if (!journal.deliver(taskId, clock.now()))
+      return failed({
+        code: 'mcp_server_down',
+        message: `The MCP server '${this.#server}' was not called: its machine cannot write its journal. Make room on its disk.`,
+      });
     const last = await this.#call(child, { params: parsed.data.params, signal });
     if (last.kind === 'end') journal.end(taskId, { at: clock.now(), outcome: last.body ?? '' });
     return last;

@@ -73,6 +73,7 @@ export class Supervised {
   #introduced: Introduced | null = null;
   #state: ServerState = 'asleep';
   #reason: string | null = null;
+  #printed = '';
   #readySince = 0;
   #usedAt = 0;
   #pingedAt = 0;
@@ -100,13 +101,18 @@ export class Supervised {
     return this.#introduced;
   }
 
+  /** What it printed last beside its messages, without its secrets; of the process before, where none runs. */
+  get printed(): string {
+    return this.#child?.stderr ?? this.#printed;
+  }
+
   get pid(): number | undefined {
     return this.#child?.pid;
   }
 
   /** Starts it once, to learn what it has, and looks after it from then on. Never throws. */
   begin(): void {
-    this.#look = setInterval(() => this.#lookAfter(), LOOK_MS);
+    this.#look = setInterval(() => this.lookAfter(), LOOK_MS);
     void this.ready(this.#over.signal).catch(() => undefined); // its state says why
   }
 
@@ -217,7 +223,8 @@ export class Supervised {
     this.#deps.onState();
   }
 
-  #lookAfter(): void {
+  /** What time asks for: another try, sleep, an end to one that holds too much or answers nobody. By itself every few seconds. */
+  lookAfter(): void {
     const now = this.#now;
     if (this.#state === 'failed' && !this.#starting && now >= this.#nextTry) {
       void this.ready(this.#over.signal).catch(() => undefined); // its state says why
@@ -266,6 +273,7 @@ export class Supervised {
   }
 
   #end(child: Child): void {
+    this.#printed = child.stderr;
     if (this.#child === child) this.#child = undefined;
     const stopping = child.stop().finally(() => this.#stops.delete(stopping));
     this.#stops.add(stopping);
@@ -291,14 +299,48 @@ async function introduce(child: Child, how: { withinMs: number; signal: AbortSig
   return { info, tools: 'tools' in capabilities ? await listTools(child, how) : [] };
 }
 
-/** Resident bytes of a process; null where the system does not say. */
+/** More of them no server starts on purpose. */
+const MOST_PROCESSES = 1_000;
+
+/**
+ * Resident bytes of a process and of those that it started, where what several map counts once; null where the system does
+ * not say.
+ */
 function memoryOf(pid: number | undefined): number | null {
   if (pid === undefined) return null;
+  const first = pagesOf(pid);
+  if (first === null) return null;
+  let pages = first.resident;
+  const pids = startedBy(pid);
+  for (const one of pids) {
+    const its = pagesOf(one);
+    pages += its === null ? 0 : its.resident - its.shared;
+    if (pids.length < MOST_PROCESSES) pids.push(...startedBy(one));
+  }
+  return pages * 4_096;
+}
+
+function pagesOf(pid: number): { resident: number; shared: number } | null {
   try {
-    const pages = Number(readFileSync(`/proc/${String(pid)}/statm`, 'utf8').split(' ')[1]);
-    return Number.isFinite(pages) ? pages * 4_096 : null;
+    const numbers = readFileSync(`/proc/${String(pid)}/statm`, 'utf8')
+      .split(' ')
+      .map(Number);
+    const [, resident = 0, shared = 0] = numbers;
+    return { resident, shared };
   } catch {
-    return null;
+    return null; // it has just ended, or this is no Linux
+  }
+}
+
+function startedBy(pid: number): number[] {
+  try {
+    const children = readFileSync(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8');
+    return children
+      .split(' ')
+      .map(Number)
+      .filter((child) => child > 0);
+  } catch {
+    return []; // as above
   }
 }
 

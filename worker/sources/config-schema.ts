@@ -141,6 +141,8 @@ export const configSchema = z.looseObject({
     .max(MOST_SERVERS)
     .default([])
     .superRefine(refuseNamesakes('mcpServers')),
+  /** What this machine's own programs may call; nothing listens unless told. */
+  mcp: z.strictObject({ listen: z.int().min(1).max(65_535).optional() }).default({}),
   agents: z.array(agentSchema).max(MOST_AGENTS).default([]).superRefine(refuseNamesakes('agents')),
 });
 
@@ -157,6 +159,7 @@ export function faultsOf(issue: z.core.$ZodIssue): Fault[] {
 function keysAt(path: readonly PropertyKey[]): string[] {
   if (path[0] === 'mcpServers')
     return Object.keys(path.includes('env') ? variableSchema.shape : mcpServerSchema.shape);
+  if (path[0] === 'mcp') return ['listen'];
   if (path[0] === 'agents')
     return Object.keys(path.includes('prompts') ? promptSchema.shape : agentSchema.shape);
   return path.includes('wake') ? wakeKeys : Object.keys(providerSchema.shape);

@@ -44,6 +44,8 @@ export interface WorkerConfig {
   published: ConfiguredProvider[];
   /** MCP servers with `publish: true`. */
   mcpServers: McpServerEntry[];
+  /** The port of this machine at which its programs find the projects; null: none. */
+  listen: number | null;
   /** Each is published. */
   agents: AgentOffer[];
   /** Sentences for the log. */
@@ -68,7 +70,8 @@ export function parseWorkerConfig(text: string, home: string): WorkerConfig {
   const published = providers.filter((provider) => provider.publish);
   const warnings = unknownSections(parsed.data);
   const mcpServers = parsed.data.mcpServers.filter((server) => server.publish);
-  return { providers, published, mcpServers, agents: parsed.data.agents, warnings };
+  const { agents, mcp } = parsed.data;
+  return { providers, published, mcpServers, listen: mcp.listen ?? null, agents, warnings };
 }
 
 /** Reads config.json; one that is missing is an empty one, with a warning. */
@@ -86,6 +89,7 @@ export async function readWorkerConfig(path: string, home: string): Promise<Work
       providers: [],
       published: [],
       mcpServers: [],
+      listen: null,
       agents: [],
       warnings: [`There is no ${path}: nothing to publish.`],
     };

@@ -21,10 +21,7 @@ export interface CredentialsFile {
   warnings: string[];
 }
 
-/**
- * Reads `$MCPCTL_HOME/credentials`. Never throws: without credentials a worker warns and does not publish.
- * @internal tests and the smoke test read that file alone
- */
+/** Reads `$MCPCTL_HOME/credentials`, or one like it. Never throws: without credentials a worker warns and does not publish. */
 export async function readCredentials(path: string): Promise<CredentialsFile> {
   let text: string;
   let mode: number;

@@ -4,7 +4,7 @@ import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
 import { authenticated } from '../../who/target.ts';
 import type { SeenLlm } from '../../net/views.ts';
-import { clients } from './clients.ts';
+import { clients, toolClients } from './clients.ts';
 import type { ClientKind, Wiring } from './wiring.ts';
 
 export interface ConnectOptions {
@@ -44,7 +44,8 @@ function clientNamed(name: string): ClientKind {
   const names = Object.keys(clients);
   const near = nearest(name, names, 2);
   const hint = near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `There are: ${names.join(', ')}.`;
-  throw new McpctlError('usage', `There is no client "${name}". ${hint}`);
+  const tools = `The tools of a project: "mcpctl connect PROJECT ${toolClients.join('|')}".`;
+  throw new McpctlError('usage', `There is no client "${name}". ${hint} ${tools}`);
 }
 
 /**

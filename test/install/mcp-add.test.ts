@@ -1,0 +1,163 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { expect } from 'chai';
+import { McpctlError } from '../../core/errors.ts';
+import { homeAt } from '../../core/runtime/files/home.ts';
+import { readMcpArguments } from '../../worker/install/arguments.ts';
+import { runMcpCommand } from '../../worker/install/commands.ts';
+import { packageSpec } from '../../worker/install/package-spec.ts';
+import { parseWorkerConfig } from '../../worker/sources/config.ts';
+import { packageRegistry, type PackageRegistry } from './registry.ts';
+
+describe('mcplocal mcp add, list and remove', function () {
+  this.timeout(30_000);
+  let folder: string;
+  let registry: PackageRegistry;
+  const homes: string[] = [];
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'mcp-add-'));
+    registry = await packageRegistry(folder);
+    const scripts = {
+      preinstall: `touch ${join(folder, 'ran')}`,
+      postinstall: `touch ${join(folder, 'ran')}`,
+    };
+    registry.publish({ name: 'needed', version: '1.0.0', scripts } as never);
+    const more = { scripts, bin: { 'mcp-files': 'dist.js' }, dependencies: { needed: '^1.0.0' } };
+    registry.publish({ name: '@here/server-files', version: '1.2.3', ...more } as never, {
+      'dist.js': '// a server\n',
+    });
+  });
+  after(async () => {
+    await registry.close();
+    rmSync(folder, { recursive: true });
+    for (const home of homes) rmSync(home, { recursive: true });
+  });
+  const newHome = (config?: object): string => {
+    const home = mkdtempSync(join(tmpdir(), 'mcp-home-'));
+    homes.push(home);
+    if (config) writeFileSync(join(home, 'config.json'), JSON.stringify(config));
+    return home;
+  };
+  const run = async (home: string, argv: readonly string[], answer?: string): Promise<string> => {
+    let printed = '';
+    const asked = readMcpArguments(argv);
+    if (asked.command === 'connect' || asked.command === 'help')
+      throw new TypeError('it runs until it is ended');
+    const input = new PassThrough();
+    if (answer !== undefined) input.write(`${answer}\n`);
+    await runMcpCommand(asked, {
+      home: homeAt(home),
+      environment: {
+        ...{ PATH: process.env['PATH'], HOME: home, MCPCTL_TOKEN: 'mcpctl_secret' },
+        npm_config_registry: registry.url,
+        npm_config_fetch_retries: '0',
+      },
+      print: (text) => (printed += text),
+      terminal: answer === undefined ? null : { input, output: new PassThrough() },
+      now: Date.now(),
+    });
+    return printed;
+  };
+  const refusal = async (work: Promise<unknown>): Promise<string> =>
+    await work.then(
+      () => 'nothing',
+      (thrown: unknown) =>
+        thrown instanceof McpctlError ? `${thrown.code}: ${thrown.message}` : String(thrown),
+    );
+  const configOf = (home: string): Record<string, unknown> =>
+    JSON.parse(readFileSync(join(home, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const packagesIn = (home: string): string[] =>
+    readdirSync(join(home, 'mcp')).filter((name) => name !== 'journal');
+
+  it('installs exactly that, runs nothing of it, shows how it would be started, and enters it', async () => {
+    const home = newHome({ providers: [], someone: 'else wrote this' });
+    const env = ['--env', 'LOG=warn', '--secret', 'TOKEN=files/token'];
+    const argv = ['add', '@here/server-files@1.2.3', ...env, '--', '/srv/docs', 'a b'];
+    const printed = await run(home, argv, 'y');
+    const [sum = ''] = packagesIn(home);
+    const program = join(home, 'mcp', sum, 'node_modules/@here/server-files/dist.js');
+    expect(printed).to.include(`  node ${program} /srv/docs 'a b'\n`);
+    expect(printed).to.match(/@here\/server-files 1\.2\.3, and 1 packages.*\nIts sum is sha512-/);
+    expect(existsSync(join(folder, 'ran')), 'a script of a package').to.equal(false);
+    expect(existsSync(program)).to.equal(true);
+    const config = configOf(home);
+    expect(config['someone']).to.equal('else wrote this');
+    expect(config['mcpServers']).to.deep.equal([
+      {
+        ...{ name: 'server-files', command: 'node', args: [program, '/srv/docs', 'a b'] },
+        env: [
+          { name: 'LOG', value: 'warn' },
+          { name: 'TOKEN', valueFrom: { secretRef: { name: 'files', key: 'token' } } },
+        ],
+      },
+    ]);
+    expect(parseWorkerConfig(JSON.stringify(config), home).mcpServers).to.have.lengthOf(1);
+    expect(await run(home, ['list'])).to.match(/^NAME +STATE +STARTED AS\nserver-files +not run +node /);
+    expect(await refusal(run(home, ['add', '@here/server-files@1.2.3', '--yes']))).to.match(/^name_taken: /);
+    await run(home, ['add', '@here/server-files@1.2.3', '--yes', '--name', 'second']);
+    expect(packagesIn(home), 'the same packages are there once').to.deep.equal([sum]);
+    await run(home, ['remove', 'server-files']);
+    expect(packagesIn(home)).to.deep.equal([sum]);
+    await run(home, ['remove', 'second']);
+    expect(packagesIn(home)).to.deep.equal([]);
+    expect(await refusal(run(home, ['remove', 'second']))).to.match(/^server_not_found: /);
+    expect(await run(home, ['list', '-o', 'json'])).to.equal('[]\n');
+  });
+
+  it('leaves nothing where it was not agreed to, or where nobody could be asked', async () => {
+    const home = newHome();
+    expect(await refusal(run(home, ['add', '@here/server-files@1.2.3'], 'n'))).to.include(
+      'Nothing was added',
+    );
+    expect(packagesIn(home)).to.deep.equal([]);
+    expect(existsSync(join(home, 'config.json'))).to.equal(false);
+    expect(await refusal(run(home, ['add', '@here/server-files@1.2.3']))).to.include('say --yes');
+  });
+
+  it('takes nothing that is not what it is to be', async () => {
+    const home = newHome();
+    const other = ['--integrity', 'sha512-other', '--yes'];
+    expect(await refusal(run(home, ['add', '@here/server-files@1.2.3', ...other]))).to.match(
+      /^setup_failed: .*its integrity is sha512-.*, not sha512-other\.$/,
+    );
+    expect(await refusal(run(home, ['add', '@here/server-files@9.9.9', '--yes']))).to.match(
+      /^setup_failed: /,
+    );
+    registry.publish({ name: 'changed', version: '1.0.0' });
+    registry.tamper('changed');
+    expect(await refusal(run(home, ['add', 'changed@1.0.0', '--yes']))).to.match(
+      /^setup_failed: npm could not install changed@1\.0\.0: .*EINTEGRITY/,
+    );
+    expect(packagesIn(home)).to.deep.equal([]);
+  });
+
+  it('wants one version, and no range, tag or address, which are another tomorrow', () => {
+    expect(packageSpec('@a/b@1.2.3-rc.1')).to.deep.equal({ name: '@a/b', version: '1.2.3-rc.1' });
+    for (const text of [
+      'a',
+      '@a/b',
+      'a@latest',
+      'a@^1.2.3',
+      'a@1.2',
+      'a@file:../x',
+      '../x@1.2.3',
+      'A@1.2.3',
+      '--x@1.2.3',
+    ])
+      expect(() => packageSpec(text), text)
+        .to.throw(McpctlError)
+        .with.property('code', 'usage');
+    for (const argv of [
+      ['ad'],
+      ['add'],
+      ['add', 'a@1.0.0', 'b'],
+      ['add', 'a@1.0.0', '--secret', 'X=y'],
+      ['logs'],
+    ])
+      expect(() => readMcpArguments(argv), argv.join(' '))
+        .to.throw(McpctlError)
+        .with.property('code', 'usage');
+  });
+});

@@ -1,0 +1,181 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { expect } from 'chai';
+import { loseRedis } from '../support/lose-redis.ts';
+import { programOf } from '../support/program.ts';
+import {
+  startSystem,
+  transports,
+  until,
+  type EdgeProcess,
+  type System,
+  type TransportKind,
+  type WorkerProcess,
+} from '../support/system.ts';
+import { fixture } from './supervise.ts';
+
+interface Outcome {
+  text: string;
+  code: unknown;
+}
+
+/** The referee is a file: the server writes a line into it as it runs a call. */
+describe('a call of a tool runs at most once, whoever is killed', function () {
+  this.timeout(90_000);
+  let t: System;
+  let folder: string;
+  let counter: string;
+  const workers = new Map<TransportKind, WorkerProcess>();
+  let edge: EdgeProcess;
+  const anotherEdge = async (): Promise<void> => {
+    const port = Number(new URL(edge.url).port);
+    await edge.kill('SIGKILL');
+    edge = await t.startEdge(port);
+  };
+  const start = async (transport: TransportKind): Promise<void> => {
+    const home = workers.get(transport)?.home;
+    const args = [fixture, '--counter', counter, '--stays'];
+    const mcpServers = [{ name: `by-${transport}`, command: process.execPath, args, slots: 2 }];
+    workers.set(
+      transport,
+      await t.startWorker([], { transport, mcpServers, ...(home === undefined ? {} : { home }) }),
+    );
+  };
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'mcp-'));
+    counter = join(folder, 'counter');
+    writeFileSync(counter, '');
+    t = await startSystem({ MCPCTL_LEASE_MS: '3000', MCPCTL_HEARTBEAT_MS: '1000', MCPCTL_SWEEP_MS: '300' });
+    ({ edge } = t);
+    await Promise.all(transports.map(start));
+    for (const transport of transports)
+      await until(
+        async () => (await t.call('GET', `/api/v1/servers/by-${transport}`)).status,
+        (status) => status === 200,
+      );
+    const servers = transports.map((transport) => ({ server: `by-${transport}` }));
+    expect((await t.call('POST', '/api/v1/projects', { body: { name: 'demo', servers } })).status).to.equal(
+      201,
+    );
+  });
+  after(async () => {
+    await t.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  const ran = (label: string): number =>
+    readFileSync(counter, 'utf8')
+      .split('\n')
+      .filter((line) => line === label).length;
+  const running = (...labels: readonly string[]) =>
+    until(
+      () => Promise.resolve(labels.map(ran)),
+      (times) => times.every((n) => n === 1),
+    );
+  const post = (name: string, given: object, headers: Record<string, string> = {}) =>
+    t.call('POST', '/mcp/projects/demo', {
+      body: { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: given } },
+      headers,
+    });
+  const outcomeOf = async (answer: Promise<Response>): Promise<Outcome> => {
+    const { result } = (await (await answer).json()) as {
+      result: { content: [{ text: string }]; _meta?: Record<string, unknown> };
+    };
+    return { text: result.content[0].text, code: result._meta?.['mcpctl.dev/code'] ?? null };
+  };
+  /** By all transports at once: what one waits for the other waits for, too. */
+  const onEach = async (act: (transport: TransportKind) => Promise<void>): Promise<void> => {
+    await Promise.all(transports.map(act));
+  };
+  const processesOf = (): number[] =>
+    execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' })
+      .split('\n')
+      .filter((line) => line.includes(counter) && !line.includes('ps -eo'))
+      .map((line) => Number.parseInt(line, 10));
+
+  it('not again when the server dies under it', () =>
+    onEach(async (transport) => {
+      const label = `server-${transport}`;
+      const calling = outcomeOf(post(`by-${transport}__count`, { label, ms: 60_000, die: true }));
+      expect((await calling).code).to.equal('outcome_unknown');
+      expect((await outcomeOf(post(`by-${transport}__count`, { label: `${label}-next` }))).text).to.equal(
+        'counted',
+      );
+      expect([label, `${label}-next`].map(ran)).to.deep.equal([1, 1]);
+    }));
+
+  it('on to its end when its edge is killed, and another edge has the answer', async () => {
+    const keys = new Map(
+      transports.map((transport) => [transport, { 'idempotency-key': `edge-${transport}` }]),
+    );
+    const call = (transport: TransportKind) =>
+      post(`by-${transport}__count`, { label: `edge-${transport}`, ms: 1_500 }, keys.get(transport));
+    const broken = transports.map((transport) =>
+      call(transport).then(
+        () => 'answered',
+        () => 'broken',
+      ),
+    );
+    await running(...transports.map((transport) => `edge-${transport}`));
+    await anotherEdge();
+    expect(await Promise.all(broken)).to.deep.equal(['broken', 'broken']);
+    await onEach(async (transport) => {
+      expect((await outcomeOf(call(transport))).text).to.equal('counted');
+      expect(ran(`edge-${transport}`)).to.equal(1);
+    });
+  });
+
+  it('by a client over stdio, too, whose edge is another one now', async () => {
+    const client = new Client({ name: 'test', version: '1' });
+    const home = workers.get('redis')?.home ?? '';
+    await client.connect(
+      new StdioClientTransport({
+        command: process.execPath,
+        args: [programOf('worker'), 'mcp', 'connect', 'demo'],
+        env: { PATH: process.env['PATH'] ?? '', MCPCTL_HOME: home },
+      }),
+    );
+    const names = (await client.listTools()).tools.map(({ name }) => name);
+    expect(names).to.include.members(['by-redis__count', 'by-sse__echo']);
+    const calling = client.callTool({ name: 'by-redis__count', arguments: { label: 'stdio', ms: 1_000 } });
+    await running('stdio');
+    await anotherEdge();
+    expect((await calling).content).to.deep.equal([{ type: 'text', text: 'counted' }]);
+    expect(ran('stdio')).to.equal(1);
+    await client.close();
+  });
+
+  it('as often as Redis comes back empty, those that wait as well, and with the worker killed in between', async () => {
+    const label = (kind: string, transport: TransportKind, n: number) => `${kind}-${transport}-${String(n)}`;
+    const calls = transports.flatMap((transport) =>
+      [0, 1, 2, 3].map((n) => {
+        const given = { label: label('lost', transport, n), ms: 1_500 };
+        return { given, answer: outcomeOf(post(`by-${transport}__count`, given)) };
+      }),
+    );
+    await until(
+      () => Promise.resolve(calls.filter(({ given }) => ran(given.label) === 1).length),
+      (n) => n === 4,
+    );
+    await loseRedis(t.sandbox);
+    const killed = workers.get('redis');
+    await killed?.kill('SIGKILL');
+    await start('redis');
+    for (const { given, answer } of calls) {
+      const { text, code } = await answer;
+      const times = ran(given.label);
+      expect(times, given.label).to.be.at.most(1);
+      if (code === null) expect([text, times], given.label).to.deep.equal(['counted', 1]);
+      else expect(code, given.label).to.equal('outcome_unknown');
+    }
+    expect(calls.map(({ given }) => ran(given.label)).filter((n) => n === 0)).to.have.lengthOf.at.most(4);
+    await until(
+      () => Promise.resolve(processesOf()),
+      (pids) => pids.length === 2,
+    );
+  });
+});

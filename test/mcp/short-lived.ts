@@ -1,0 +1,46 @@
+/** A worker that is killed between the start of a child and the word to its guard, or that has no file descriptors left. */
+import { openSync, closeSync } from 'node:fs';
+import { Child } from '../../worker/mcp/child.ts';
+import { GroupGuard } from '../../worker/mcp/guard.ts';
+
+const [what = '', command = '', ...args] = process.argv.slice(2);
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+class Late extends GroupGuard {
+  override watch(group: number): Promise<void> {
+    if (what !== 'killed') return super.watch(group);
+    say(`group ${String(group)}`);
+    process.kill(process.pid, 'SIGKILL');
+    return Promise.resolve();
+  }
+}
+
+const guard = new Late();
+const start = (): Child =>
+  new Child({
+    ...{ command, args, cwd: undefined, env: {}, secrets: new Map(), guard },
+    onExit: (why) => say(`exit ${why}`),
+    onToolsChanged: () => undefined,
+  });
+
+const full: number[] = [];
+if (what === 'full') {
+  try {
+    for (;;) full.push(openSync('/dev/null', 'r'));
+  } catch {
+    say('full');
+  }
+}
+try {
+  start();
+} catch (thrown) {
+  say(`refused ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+}
+for (const file of full) closeSync(file);
+if (what === 'full') {
+  const child = start();
+  const how = { withinMs: 10_000, signal: new AbortController().signal };
+  say(`answered ${JSON.stringify(await child.request('ping', {}, how))}`);
+  await child.stop();
+  guard.end();
+}

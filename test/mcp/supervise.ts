@@ -1,0 +1,80 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
+import { systemClock, type Clock } from '../../core/runtime/clock.ts';
+import { GroupGuard } from '../../worker/mcp/guard.ts';
+import { Supervised } from '../../worker/mcp/supervised.ts';
+import type { McpServerEntry } from '../../worker/sources/config-schema.ts';
+
+export const fixture = fileURLToPath(new URL('server.mjs', import.meta.url));
+
+/** Supervised servers of one home, ended together. */
+export interface Supervision {
+  home: string;
+  /** @param options of `server.mjs`, unless `more` names another program. */
+  open(options?: readonly string[], more?: Partial<McpServerEntry>, clock?: Clock): Supervised;
+  /** A file of that home. */
+  at(name: string): string;
+  /** The lines of a file of that home; none where there is no file. */
+  lines(name: string): string[];
+  close(): Promise<void>;
+}
+
+export function supervise(): Supervision {
+  const home = mkdtempSync(join(tmpdir(), 'mcp-'));
+  mkdirSync(join(home, 'secrets'));
+  writeFileSync(join(home, 'secrets', 'github'), JSON.stringify({ token: 'very-secret-token' }));
+  const guard = new GroupGuard();
+  const begun: Supervised[] = [];
+  return {
+    home,
+    open(options = [], more = {}, clock = systemClock) {
+      const entry: McpServerEntry = {
+        ...{
+          name: 'fixture',
+          command: process.execPath,
+          args: [fixture, ...options],
+          env: [],
+          publish: true,
+        },
+        ...{ slots: 4, idleMinutes: 15, memoryMb: 1_024, startSeconds: 10, callSeconds: 10 },
+        ...more,
+      };
+      const server = new Supervised({
+        ...{ entry, guard, home, secretsAt: join(home, 'secrets'), clock, log: pino({ level: 'silent' }) },
+        environment: {
+          PATH: process.env['PATH'],
+          HOME: home,
+          REDIS_URL: 'redis://x',
+          MCPCTL_TOKEN: 'secret',
+        },
+        onTools: () => undefined,
+        onState: () => undefined,
+      });
+      begun.push(server);
+      return server;
+    },
+    at: (name) => join(home, name),
+    lines(name) {
+      try {
+        return readFileSync(join(home, name), 'utf8').split('\n').slice(0, -1);
+      } catch {
+        return []; // nobody has written it
+      }
+    },
+    async close() {
+      await Promise.all(begun.map((server) => server.stop()));
+      guard.end();
+      rmSync(home, { recursive: true });
+    },
+  };
+}
+
+/** What a work that fails says; `nothing` where it does not fail. */
+export const why = async (work: Promise<unknown>): Promise<string> =>
+  await work.then(
+    () => 'nothing',
+    (thrown: unknown) => (thrown instanceof Error ? thrown.message : String(thrown)),
+  );

@@ -1,0 +1,187 @@
+import { createInterface } from 'node:readline/promises';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { McpctlError } from '../../core/errors.ts';
+import type { Home } from '../../core/runtime/files/home.ts';
+import { didYouMean, nearest } from '../../core/runtime/nearest.ts';
+import { oneLine } from '../../core/runtime/plain.ts';
+import { askWorker, askLogs } from '../local/client.ts';
+import { poolOfServer } from '../../core/mcp/names.ts';
+import type { McpServerEntry } from '../sources/config-schema.ts';
+import type { AddArguments, McpArguments } from './arguments.ts';
+import { changeServers, configuredServers } from './config-file.ts';
+import { install, type Installed } from './install.ts';
+
+export interface McpCommandDeps {
+  home: Home;
+  /** This process's own. */
+  environment: Readonly<Record<string, string | undefined>>;
+  print: (text: string) => void;
+  /** Where somebody can be asked: a terminal. */
+  terminal: { input: NodeJS.ReadableStream; output: NodeJS.WritableStream } | null;
+  /** Milliseconds since 1970. */
+  now: number;
+}
+
+/** `mcplocal mcp add | list | remove | logs`. @throws McpctlError. */
+export async function runMcpCommand(
+  asked: Exclude<McpArguments, { command: 'connect' | 'help' }>,
+  deps: McpCommandDeps,
+): Promise<void> {
+  switch (asked.command) {
+    case 'add':
+      return await add(asked, deps);
+    case 'list':
+      return await list(asked.json, deps);
+    case 'remove':
+      return await remove(asked.name, deps);
+    case 'logs':
+      named(asked.name, deps);
+      return deps.print(await askLogs(deps.home.socket, asked.name));
+  }
+}
+
+/** Nothing of the package has run before this command has said what would be, and somebody has agreed. */
+async function add(asked: AddArguments, deps: McpCommandDeps): Promise<void> {
+  const { home, environment, print, now } = deps;
+  const { name, spec, env, args, integrity, yes } = asked;
+  if (configuredServers(home.config).some((server) => server.name === name))
+    throw new McpctlError(
+      'name_taken',
+      `config.json has a server '${name}'. Say --name OTHER, or "mcplocal mcp remove ${name}" first.`,
+    );
+  if (!yes && !deps.terminal)
+    throw new McpctlError('usage', 'Nobody can be asked here whether it may be run: say --yes.');
+  const root = join(home.root, 'mcp');
+  const installed = await install(spec, { root, environment, integrity, now });
+  try {
+    const program = programOf(installed, asked);
+    const entry = { name, command: 'node', args: [program, ...args], ...(env.length > 0 ? { env } : {}) };
+    print(summary({ asked, installed, entry }));
+    if (!yes && !(await agreed(deps, `Add it as '${name}' to ${home.config}?`)))
+      throw new McpctlError('usage', 'Nothing was added.');
+    changeServers(home.config, (servers) => [...servers, entry]);
+  } catch (thrown) {
+    await prune(deps);
+    throw thrown;
+  }
+  print(`Added. Start "mcplocal run" anew: it runs '${name}' and publishes its tools.\n`);
+}
+
+function programOf({ programs }: Installed, { program, spec }: AddArguments): string {
+  const names = [...programs.keys()];
+  const only = names.length === 1 ? names[0] : undefined;
+  const chosen = program ?? only ?? spec.name.split('/').at(-1) ?? '';
+  const path = programs.get(chosen);
+  if (path !== undefined) return path;
+  throw new McpctlError(
+    'usage',
+    names.length === 0
+      ? `${spec.name} has no program that could be a server.`
+      : `Say which program of it: --program ${names.join(' | ')}.`,
+  );
+}
+
+function summary(of: {
+  asked: AddArguments;
+  installed: Installed;
+  entry: { command: string; args: readonly string[] };
+}): string {
+  const { spec, env } = of.asked;
+  const { integrity, needs } = of.installed;
+  const line = [of.entry.command, ...of.entry.args].map(quoted).join(' ');
+  const variables = env.map((variable) =>
+    'value' in variable
+      ? variable.name
+      : `${variable.name} (secret ${variable.valueFrom.secretRef.name}/${variable.valueFrom.secretRef.key})`,
+  );
+  return [
+    `${spec.name} ${spec.version}, and ${String(needs)} packages that it needs; no script of any was run.`,
+    `Its sum is ${integrity}.`,
+    'It would be started as',
+    `  ${oneLine(line)}`,
+    ...(variables.length > 0 ? [`with ${oneLine(variables.join(', '))}`] : []),
+    'as you, with what you may read and write on this machine.',
+    '',
+  ].join('\n');
+}
+
+const quoted = (part: string): string =>
+  /^[\w@%+=:,./-]+$/.test(part) ? part : `'${part.replaceAll("'", "'\\''")}'`;
+
+async function agreed({ terminal }: McpCommandDeps, question: string): Promise<boolean> {
+  if (!terminal) return false;
+  const lines = createInterface({ ...terminal, historySize: 0 });
+  try {
+    return /^y(es)?$/i.test((await lines.question(`${question} [y/N] `)).trim());
+  } finally {
+    lines.close();
+  }
+}
+
+async function list(json: boolean, { home, print }: McpCommandDeps): Promise<void> {
+  const servers = configuredServers(home.config);
+  const worker = await askWorker(home.socket, 'status').catch(() => null); // none runs
+  const rows = servers.map(({ name, command, args, publish }) => {
+    const seen = worker?.llms.find((llm) => llm.name === poolOfServer(name));
+    const state = publish ? (seen?.state ?? 'not run') : 'not published';
+    const reason = seen?.misconfigured;
+    return { name, state, command, args, ...(reason === undefined ? {} : { reason }) };
+  });
+  if (json) return print(`${JSON.stringify(rows, null, 2)}\n`);
+  if (rows.length === 0) return print(`${home.config} names no MCP server. See "mcplocal mcp add".\n`);
+  const cells = [
+    ['NAME', 'STATE', 'STARTED AS'],
+    ...rows.map(({ name, state, command, args }) => [
+      name,
+      state,
+      oneLine([command, ...args].map(quoted).join(' ')),
+    ]),
+  ];
+  const widths = [0, 1].map((n) => Math.max(...cells.map((row) => row[n]?.length ?? 0)));
+  for (const row of cells)
+    print(
+      `${row
+        .map((cell, n) => cell.padEnd(widths[n] ?? 0))
+        .join('   ')
+        .trimEnd()}\n`,
+    );
+  for (const { name, reason } of rows) if (reason !== undefined) print(`${name}: ${oneLine(reason)}\n`);
+}
+
+async function remove(name: string, deps: McpCommandDeps): Promise<void> {
+  named(name, deps);
+  const isOther = (server: unknown): boolean => (server as { name?: unknown }).name !== name;
+  changeServers(deps.home.config, (servers) => servers.filter(isOther));
+  await prune(deps);
+  deps.print(`Removed. A worker that runs keeps '${name}' until it is started anew.\n`);
+}
+
+function named(name: string, { home }: McpCommandDeps): McpServerEntry {
+  const servers = configuredServers(home.config);
+  const server = servers.find((one) => one.name === name);
+  if (server) return server;
+  const near = nearest(
+    name,
+    servers.map((one) => one.name),
+    2,
+  );
+  const hint = didYouMean(near) || ' See "mcplocal mcp list".';
+  throw new McpctlError('server_not_found', `config.json has no server '${name}'.${hint}`);
+}
+
+/** Packages that no server is started from any more; not while a worker runs, which may be running one. */
+async function prune({ home }: McpCommandDeps): Promise<void> {
+  const root = join(home.root, 'mcp');
+  if (!existsSync(root)) return;
+  if (await askWorker(home.socket, 'status').then(() => true, isThere)) return;
+  const used = configuredServers(home.config).flatMap(({ command, args }) => [command, ...args]);
+  for (const folder of readdirSync(root)) {
+    if (!/^[0-9a-f]{32}$/.test(folder)) continue;
+    const at = join(root, folder);
+    if (!used.some((part) => part.startsWith(`${at}/`))) rmSync(at, { recursive: true, force: true });
+  }
+}
+
+const isThere = (thrown: unknown): boolean =>
+  !(thrown instanceof McpctlError && thrown.code === 'server_unreachable');

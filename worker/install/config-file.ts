@@ -1,0 +1,45 @@
+import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
+import { writePrivately } from '../../core/runtime/files/private-file.mjs';
+import { McpctlError } from '../../core/errors.ts';
+import { parseWorkerConfig } from '../sources/config.ts';
+import { configSchema, type McpServerEntry } from '../sources/config-schema.ts';
+import { jsonFile } from '../sources/json-file.ts';
+
+/** The servers that config.json names; none where there is no such file. @throws McpctlError `invalid_config`. */
+export function configuredServers(path: string): McpServerEntry[] {
+  return configSchema.pick({ mcpServers: true }).parse(checked(textOf(path))).mcpServers;
+}
+
+/**
+ * Writes config.json with other servers; everything else in it stays. What somebody has written meanwhile is not lost: then it is
+ * done again. @throws McpctlError `invalid_config` where the file has faults, before or after: it is left as it is.
+ */
+export function changeServers(
+  path: string,
+  change: (servers: readonly unknown[]) => readonly unknown[],
+): void {
+  for (;;) {
+    const before = textOf(path);
+    const config = checked(before);
+    const servers = 'mcpServers' in config && Array.isArray(config.mcpServers) ? config.mcpServers : [];
+    const text = `${JSON.stringify({ ...config, mcpServers: change(servers as unknown[]) }, null, 2)}\n`;
+    checked(text);
+    if (textOf(path) !== before) continue;
+    return writePrivately(path, text);
+  }
+}
+
+function textOf(path: string): string {
+  try {
+    return readPlainFile(path);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return '{}';
+    throw new McpctlError('invalid_config', `${path} cannot be read; check its permissions.`);
+  }
+}
+
+/** As it is written, without defaults. */
+function checked(text: string): object {
+  parseWorkerConfig(text, '');
+  return jsonFile(text, 'config.json') as object;
+}

@@ -1,0 +1,37 @@
+import { McpctlError } from '../../core/errors.ts';
+
+/** One version of a package, and no other. */
+export interface PackageSpec {
+  name: string;
+  version: string;
+}
+
+const NAME = /^(@[a-z0-9~-][a-z0-9._~-]{0,99}\/)?[a-z0-9~-][a-z0-9._~-]{0,99}$/;
+/** As semver has it: a range, a tag, an address are none. */
+const VERSION = /^\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]{1,64})?(\+[0-9A-Za-z.-]{1,64})?$/;
+
+/** `PACKAGE@VERSION`. @throws McpctlError `usage` for what could be one version today and another tomorrow. */
+export function packageSpec(text: string): PackageSpec {
+  const at = text.lastIndexOf('@');
+  const [name, version] = at > 0 ? [text.slice(0, at), text.slice(at + 1)] : [text, ''];
+  if (!NAME.test(name))
+    throw new McpctlError(
+      'usage',
+      `"${text}" is no package of npm. Write PACKAGE@VERSION, as @scope/name@1.2.3.`,
+    );
+  if (!VERSION.test(version))
+    throw new McpctlError(
+      'usage',
+      `Say exactly which version of ${name}: ${name}@1.2.3. "npm view ${name} version" says which is the newest.`,
+    );
+  return { name, version };
+}
+
+/** What a server of that package is called where nobody says otherwise. */
+export function serverNameOf({ name }: PackageSpec): string {
+  const plain = name.split('/').at(-1) ?? name;
+  return plain
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(0, 48)
+    .replaceAll(/^-+|-+$/g, '');
+}
