@@ -19,10 +19,10 @@ describe('a project over input and output', function () {
 
   interface Piped {
     edge: ScriptedEdge;
-    say(message: unknown): void;
+    say: (message: unknown) => void;
     /** What came back, each line parsed. */
     lines: Record<string, unknown>[];
-    answerTo(id: number | null): Promise<Record<string, unknown>>;
+    answerTo: (id: number | null) => Promise<Record<string, unknown>>;
     running: Promise<void>;
     input: PassThrough;
   }

@@ -25,9 +25,12 @@ describe('mcplocal mcp add, list and remove', function () {
     };
     registry.publish({ name: 'needed', version: '1.0.0', scripts } as never);
     const more = { scripts, bin: { 'mcp-files': 'dist.js' }, dependencies: { needed: '^1.0.0' } };
-    registry.publish({ name: '@here/server-files', version: '1.2.3', ...more } as never, {
-      'dist.js': '// a server\n',
-    });
+    registry.publish(
+      { name: '@here/server-files', version: '1.2.3', ...more },
+      {
+        'dist.js': '// a server\n',
+      },
+    );
   });
   after(async () => {
     await registry.close();

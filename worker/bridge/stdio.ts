@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
 import { McpctlError, messageOf as sentenceOf } from '../../core/errors.ts';
@@ -7,8 +6,9 @@ import { textWithin } from '../../core/text/growing-bytes.ts';
 import { jsonValue } from '../../core/text/json-text.ts';
 import { readSse } from '../../core/text/sse.ts';
 import { Lines } from '../mcp/lines.ts';
-import { headersOf, messageOf, refusal, type Message, type MessageId } from './message.ts';
+import { messageOf, refusal, type Message, type MessageId } from './message.ts';
 import type { EndpointAnswer, ProjectEndpoint } from './project-endpoint.ts';
+import { BridgeSession, isStream } from './session.ts';
 
 export interface BridgeDeps {
   project: string;
@@ -32,12 +32,7 @@ const FIRST_MS = 250;
 const LONGEST_MS = 10_000;
 const LOST =
   'The session is over, and what became of this call is not known. Look before you repeat it, and begin anew.';
-const ACCEPT = 'application/json, text/event-stream';
-const SESSION = 'mcp-session-id';
 
-const initializedSchema = z.looseObject({
-  result: z.looseObject({ protocolVersion: z.string() }),
-});
 /** As JSON-RPC says it, and as the edge does of what is none. */
 const failureSchema = z.union([
   z.looseObject({ error: z.looseObject({ message: z.string(), code: z.number() }) }),
@@ -65,25 +60,20 @@ interface Request {
 
 /**
  * An MCP server over input and output whose tools are those of a project: each message goes to the edge as it is. What HTTP
- * asks for beside the message is kept here: the session, which is begun again when the edge knows it no more, and the place in
+ * asks for beside the message is kept here: the session, which is begun anew when the edge knows it no more, and the place in
  * a stream that broke off. Nothing but messages goes to the output.
  */
 export class StdioBridge {
   readonly #deps: BridgeDeps;
   readonly #over = new AbortController();
   readonly #open = new Map<MessageId, AbortController>();
-  /** Makes a call that is sent again the same call, where no session does. */
-  readonly #itself = randomUUID();
-  #session: string | null = null;
-  #revision: string | null = null;
-  /** What the client began with, to begin anew with. */
-  #begun: string | null = null;
-  #beginning: Promise<boolean> | undefined;
+  readonly #session: BridgeSession;
   #listens = false;
   #written: Promise<void> = Promise.resolve();
 
   constructor(deps: BridgeDeps) {
     this.#deps = deps;
+    this.#session = new BridgeSession(deps);
   }
 
   /** Serves until the input ends, or `stop`. */
@@ -127,7 +117,6 @@ export class StdioBridge {
       return this.#write(refusal(id, -32_600, 'Too many requests are open, or one with this id is.'));
     const open = new AbortController();
     this.#open.set(id, open);
-    if (method === 'initialize') this.#begun = line;
     const signal = AbortSignal.any([open.signal, AbortSignal.timeout(LONGEST_CALL_MS)]);
     const request = { id, message, line, signal, after: null, mayRun: false, isBegunAnew: false };
     void this.#ask(request)
@@ -139,7 +128,7 @@ export class StdioBridge {
   async #tell(message: Message, line: string): Promise<void> {
     const signal = AbortSignal.any([this.#over.signal, AbortSignal.timeout(PATIENCE_MS)]);
     try {
-      const answer = await this.#post({ message, line, signal });
+      const answer = await this.#session.post({ message, line, signal });
       answer.body.destroy();
     } catch (thrown) {
       if (!this.#over.signal.aborted) this.#deps.note(sentenceOf(thrown));
@@ -166,7 +155,10 @@ export class StdioBridge {
   async #try(request: Request): Promise<Tried> {
     let answer: EndpointAnswer;
     try {
-      answer = request.after === null ? await this.#post(request) : await this.#goOn(request);
+      answer =
+        request.after === null
+          ? await this.#session.post(request)
+          : await this.#session.get(request.after, request.signal);
     } catch (thrown) {
       request.mayRun = true;
       return { kind: 'again', why: sentenceOf(thrown) };
@@ -192,16 +184,9 @@ export class StdioBridge {
   ): Tried {
     const json = jsonValue(text);
     if (json === undefined) return { kind: 'refused', why: 'The edge answered with what is no JSON.' };
-    if (message.method === 'initialize') this.#initialized(json, headers);
+    if (message.method === 'initialize') this.#session.initialized(json, headers);
     this.#writeAsIs(text);
     return { kind: 'answered' };
-  }
-
-  #initialized(json: unknown, headers: EndpointAnswer['headers']): void {
-    const answer = initializedSchema.safeParse(json);
-    if (!answer.success) return;
-    this.#revision = answer.data.result.protocolVersion;
-    this.#session = headers.get(SESSION) ?? null;
   }
 
   /** Each event is a message; the one that answers is the last. */
@@ -212,7 +197,7 @@ export class StdioBridge {
       if (id !== undefined) request.after = id;
       const message = messageOf(json);
       if (message?.id !== request.id || message.method !== undefined) continue;
-      if (request.message.method === 'initialize') this.#initialized(json, headers);
+      if (request.message.method === 'initialize') this.#session.initialized(json, headers);
       return { kind: 'answered' };
     }
     request.mayRun = true;
@@ -225,13 +210,14 @@ export class StdioBridge {
   ): Tried {
     const failure = failureSchema.safeParse(jsonValue(text)).data;
     const rpc = typeof failure?.error === 'object' ? failure.error : undefined;
-    const said = rpc?.message ?? failure?.error?.toString() ?? `The edge answered HTTP ${String(status)}.`;
+    const sentence = typeof failure?.error === 'string' ? failure.error : undefined;
+    const said = rpc?.message ?? sentence ?? `The edge answered HTTP ${String(status)}.`;
     if ([429, 502, 503, 504].includes(status)) {
       const seconds = Number(headers.get('retry-after'));
       return { kind: 'again', why: said, ...(seconds > 0 ? { afterMs: seconds * 1_000 } : {}) };
     }
     const isOver = status === 404 && failure?.['code'] === 'mcp_session_not_found';
-    if (isOver && this.#session !== null && request.message.method !== 'initialize')
+    if (isOver && this.#session.isBegun && request.message.method !== 'initialize')
       return { kind: 'begin-anew' };
     if (status === 401) return { kind: 'refused', why: `${said} Run "mcpctl login" on this machine.` };
     if (!rpc) return { kind: 'refused', why: said };
@@ -240,34 +226,11 @@ export class StdioBridge {
     return { kind: 'answered' };
   }
 
-  /**
-   * Many find at once that the session is over; it is begun once. A call that may run goes into no other session, where it would
-   * be another call. @returns whether there is one again for this request.
-   */
+  /** A call that may run goes into no other session, where it would be another call. @returns whether it may be made again. */
   async #beginAnew(request: Request): Promise<boolean> {
     if (request.isBegunAnew || (request.mayRun && request.message.method === 'tools/call')) return false;
     request.isBegunAnew = true;
-    this.#beginning ??= this.#begin().finally(() => (this.#beginning = undefined));
-    return await this.#beginning;
-  }
-
-  async #begin(): Promise<boolean> {
-    const line = this.#begun;
-    const message = line === null ? undefined : messageOf(jsonValue(line));
-    if (line === null || !message) return false;
-    this.#session = null;
-    const { signal } = this.#over;
-    try {
-      const { status, headers, body } = await this.#post({ message, line, signal });
-      const text = await textWithin(body, MOST_ANSWER_BYTES);
-      if (status !== 200 || text === undefined) return false;
-      this.#initialized(isStream(headers) ? jsonValue(dataIn(text)) : jsonValue(text), headers);
-      const begun = { jsonrpc: '2.0', method: 'notifications/initialized' } as const;
-      (await this.#post({ message: begun, line: JSON.stringify(begun), signal })).body.destroy();
-      return true;
-    } catch {
-      return false; // it is tried again by whoever waits
-    }
+    return await this.#session.beginAnew(this.#over.signal);
   }
 
   /** What the server says of its own accord, for as long as there is such a stream. */
@@ -278,7 +241,7 @@ export class StdioBridge {
     let after: string | null = null;
     for (let waitMs = FIRST_MS; !signal.aborted; waitMs = Math.min(LONGEST_MS * 3, waitMs * 2)) {
       try {
-        const { status, headers, body } = await this.#get(after, signal);
+        const { status, headers, body } = await this.#session.get(after, signal);
         if (status === 200 && isStream(headers)) {
           waitMs = FIRST_MS;
           for await (const { id, data } of readSse(body, { ids: true, most: MOST_ANSWER_BYTES })) {
@@ -288,44 +251,12 @@ export class StdioBridge {
         } else body.destroy();
         if (status === 405) return; // there is none
         if (status === 400 || status === 404 || status === 410) after = null;
-      } catch {
-        // The next try finds out whether the edge is there.
+      } catch (thrown) {
+        if (signal.aborted) return;
+        this.#deps.note(`${sentenceOf(thrown)} It is tried again.`);
       }
       await pause(waitMs, signal);
     }
-  }
-
-  #post({ message, line, signal }: Pick<Request, 'message' | 'line' | 'signal'>): Promise<EndpointAnswer> {
-    const isKeyed = this.#session === null && message.method === 'tools/call' && message.id !== undefined;
-    const headers = {
-      accept: ACCEPT,
-      'content-type': 'application/json',
-      ...this.#sessionHeaders(message.method === 'initialize'),
-      ...headersOf(message),
-      ...(isKeyed ? { 'idempotency-key': `${this.#itself}:${String(message.id).slice(0, 200)}` } : {}),
-    };
-    return this.#deps.endpoint.call(this.#deps.project, { method: 'POST', headers, body: line, signal });
-  }
-
-  #goOn({ after, signal }: Request): Promise<EndpointAnswer> {
-    return this.#get(after, signal);
-  }
-
-  #get(after: string | null, signal: AbortSignal): Promise<EndpointAnswer> {
-    const headers = {
-      accept: 'text/event-stream',
-      ...this.#sessionHeaders(false),
-      ...(after === null ? {} : { 'last-event-id': after }),
-    };
-    return this.#deps.endpoint.call(this.#deps.project, { method: 'GET', headers, signal });
-  }
-
-  #sessionHeaders(isFirst: boolean): Record<string, string> {
-    if (isFirst) return {};
-    return {
-      ...(this.#revision === null ? {} : { 'mcp-protocol-version': this.#revision }),
-      ...(this.#session === null ? {} : { [SESSION]: this.#session }),
-    };
   }
 
   /** JSON has ends of lines only where they mean nothing. */
@@ -340,15 +271,6 @@ export class StdioBridge {
       () => new Promise((resolve) => output.write(`${line}\n`, () => resolve())),
     );
   }
-}
-
-const isStream = (headers: EndpointAnswer['headers']): boolean =>
-  headers.get('content-type')?.startsWith('text/event-stream') ?? false;
-
-/** The last event's data of a short stream that is all there. */
-function dataIn(text: string): string {
-  const data = text.split('\n').filter((line) => line.startsWith('data:'));
-  return data.at(-1)?.slice('data:'.length).trim() ?? '';
 }
 
 /** A project's name is one segment of a path. @throws McpctlError `usage`. */

@@ -12,7 +12,7 @@ const GATE = 'read -r mcp_go <&3 || exit 1; exec 3<&-; unset mcp_go PWD OLDPWD S
 export interface Gated {
   child: ChildProcessWithoutNullStreams;
   /** From now on it is the program. Nothing of that runs before, however this process ends. */
-  release(): void;
+  release: () => void;
 }
 
 interface Program {
