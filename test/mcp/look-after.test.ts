@@ -23,10 +23,15 @@ describe('an MCP server, as time goes by', function () {
 
   it('sleeps when nobody has called it for a while, keeps what it has, and is waked once for all who call', async () => {
     const server = servers.open(['--started', servers.at('sleeps')], {}, clock);
-    const { pid } = await server.ready(nobody);
+    const child = await server.ready(nobody);
+    const { pid } = child;
     now += 14 * MINUTE;
     server.lookAfter();
     expect(server.state).to.equal('ready');
+    await until(
+      () => Promise.resolve(child.open), // it was pinged
+      (open) => open === 0,
+    );
     now += 2 * MINUTE;
     server.lookAfter();
     expect(server.state).to.equal('asleep');
@@ -84,12 +89,12 @@ describe('an MCP server, as time goes by', function () {
     expect(waits).to.deep.equal(['1', '2', '4', '8', '300']);
     expect(reasonOf(server)).to.match(/^crash_loop: /);
     expect(servers.lines('loops')).to.have.lengthOf(5);
-    now += 299_000;
+    now += 290_000;
     server.lookAfter();
     expect(await attempt(), 'at once, with the reason').to.match(/crash_loop: .*cannot reach the database/);
     expect(servers.lines('loops'), 'and was not tried').to.have.lengthOf(5);
     writeFileSync(healed, '');
-    now += 1_000;
+    now += 10_000;
     server.lookAfter();
     await until(
       () => Promise.resolve(server.state),

@@ -101,7 +101,7 @@ describe('a call that a worker gives to its server', function () {
     const late = await failure(bodyOf('count', { ms: 60_000 }), { of: impatient });
     expect(late.code).to.equal('outcome_unknown');
     expect(late.message).to.include('did not answer within');
-    const large = await failure(bodyOf('big'));
+    const large = await failure(bodyOf('big'), { of: servers.open() });
     expect(large).to.deep.equal({
       code: 'result_too_large',
       message: "The MCP server 'fixture' answered with more than 10 MiB; the tool has run.",

@@ -17,7 +17,8 @@ describe('a worker that ends, or can start nothing, at the worst moment', functi
   const run = (what: string, started: string): Promise<string> =>
     new Promise((resolve) => {
       const args = ['-c', 'ulimit -n 128; exec "$@"', 'sh', process.execPath, '--import', tsx, script];
-      const server = [process.execPath, fixture, '--stays', '--deaf', '--started', servers.at(started)];
+      const stays = what === 'killed' ? ['--stays', '--deaf'] : [];
+      const server = [process.execPath, fixture, ...stays, '--started', servers.at(started)];
       // It is killed, or says what went wrong.
       execFile('/bin/sh', [...args, what, ...server], { timeout: 20_000 }, (_error, stdout) =>
         resolve(stdout),

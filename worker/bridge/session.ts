@@ -36,8 +36,9 @@ export class BridgeSession {
     this.#project = project;
   }
 
-  get isBegun(): boolean {
-    return this.#id !== null;
+  /** Null before the edge has begun one. */
+  get id(): string | null {
+    return this.#id;
   }
 
   /** @throws McpctlError `server_unreachable`. */
@@ -73,10 +74,11 @@ export class BridgeSession {
     this.#id = headers.get(SESSION) ?? null;
   }
 
-  /** Many find at once that it is over; it is begun once. @returns whether there is one again. */
-  beginAnew(signal: AbortSignal): Promise<boolean> {
+  /** Many find at once that the session `over` is; another is begun once. @returns whether there is one. */
+  async beginAnew(over: string | null, signal: AbortSignal): Promise<boolean> {
+    if (this.#id !== over && this.#id !== null) return true;
     this.#beginning ??= this.#begin(signal).finally(() => (this.#beginning = undefined));
-    return this.#beginning;
+    return await this.#beginning;
   }
 
   async #begin(signal: AbortSignal): Promise<boolean> {

@@ -56,6 +56,8 @@ interface Request {
   /** A try of it broke off: the edge may have it. */
   mayRun: boolean;
   isBegunAnew: boolean;
+  /** In which it was sent last. */
+  session: string | null;
 }
 
 /**
@@ -118,7 +120,7 @@ export class StdioBridge {
     const open = new AbortController();
     this.#open.set(id, open);
     const signal = AbortSignal.any([open.signal, AbortSignal.timeout(LONGEST_CALL_MS)]);
-    const request = { id, message, line, signal, after: null, mayRun: false, isBegunAnew: false };
+    const request = { id, message, line, signal, after: null, mayRun: false, isBegunAnew: false, session: null };
     void this.#ask(request)
       .catch((thrown: unknown) => this.#write(refusal(id, -32_603, sentenceOf(thrown))))
       .finally(() => this.#open.delete(id));
@@ -154,6 +156,7 @@ export class StdioBridge {
 
   async #try(request: Request): Promise<Tried> {
     let answer: EndpointAnswer;
+    request.session = this.#session.id;
     try {
       answer =
         request.after === null
@@ -217,7 +220,7 @@ export class StdioBridge {
       return { kind: 'again', why: said, ...(seconds > 0 ? { afterMs: seconds * 1_000 } : {}) };
     }
     const isOver = status === 404 && failure?.['code'] === 'mcp_session_not_found';
-    if (isOver && this.#session.isBegun && request.message.method !== 'initialize')
+    if (isOver && request.session !== null && request.message.method !== 'initialize')
       return { kind: 'begin-anew' };
     if (status === 401) return { kind: 'refused', why: `${said} Run "mcpctl login" on this machine.` };
     if (!rpc) return { kind: 'refused', why: said };
@@ -230,7 +233,7 @@ export class StdioBridge {
   async #beginAnew(request: Request): Promise<boolean> {
     if (request.isBegunAnew || (request.mayRun && request.message.method === 'tools/call')) return false;
     request.isBegunAnew = true;
-    return await this.#session.beginAnew(this.#over.signal);
+    return await this.#session.beginAnew(request.session, this.#over.signal);
   }
 
   /** What the server says of its own accord, for as long as there is such a stream. */
