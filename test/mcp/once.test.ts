@@ -150,6 +150,12 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
   });
 
   it('as often as Redis comes back empty, those that wait as well, and with the worker killed in between', async () => {
+    // Its worker of the relay comes back to the edge that is there now.
+    await until(
+      async () => (await outcomeOf(post('by-sse__echo', { message: 'here' }))).text,
+      (text) => text === 'here',
+      20_000,
+    );
     const label = (kind: string, transport: TransportKind, n: number) => `${kind}-${transport}-${String(n)}`;
     const calls = transports.flatMap((transport) =>
       [0, 1, 2, 3].map((n) => {

@@ -7,7 +7,7 @@ import { doneOf, sendControl } from '../../../core/queue/live/control.ts';
 import { Emitter } from '../../../core/queue/task/emitter.ts';
 import type { SpokenClaim, UplinkDeps } from './claim-of.ts';
 
-/** What a worker may say of its backend; anything else is a backend that failed. */
+/** What a worker may say of its backend, or of an MCP server; anything else is a backend that failed. */
 const sayable: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'backend_error',
   'backend_auth_failed',
@@ -22,6 +22,10 @@ const sayable: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'no_capable_member',
   'shutting_down',
   'run_timeout',
+  'outcome_unknown',
+  'result_too_large',
+  'mcp_server_failed',
+  'mcp_server_down',
 ]);
 
 /** As a worker beats. */
