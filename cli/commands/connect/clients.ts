@@ -34,6 +34,3 @@ export const clients: Readonly<Record<string, ClientKind>> = {
   n8n,
   curl,
 };
-
-/** Clients that start MCP servers which a file names: `mcpctl connect PROJECT CLIENT`. */
-export const toolClients = ['claude', 'cursor', 'vscode'] as const;

@@ -1,8 +1,8 @@
 import { Argument, Command } from '@commander-js/extra-typings';
 import type { Context } from '../../who/context.ts';
-import { clients, toolClients } from './clients.ts';
 import type { ConnectOptions } from './run-connect.ts';
 import type { ConnectProjectOptions } from './run-connect-project.ts';
+import { toolClients } from './wiring.ts';
 
 /** Two things under one word: a first word that is a client asks for an llm; another is a project, where such a client follows. */
 export function makeConnect(
@@ -37,7 +37,7 @@ export function makeConnect(
     )
     .action(async (client, llm, { withToken, print }) => {
       const tools = toolClients.find((name) => name === llm);
-      if (tools && !Object.hasOwn(clients, client)) {
+      if (tools && !Object.hasOwn((await import('./clients.ts')).clients, client)) {
         const options = { project: client, client: tools, print };
         if (run) return run(options);
         const { runConnectProject } = await import('./run-connect-project.ts');

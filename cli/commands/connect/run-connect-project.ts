@@ -5,7 +5,7 @@ import { catalogueEntry } from '../../../core/resources/catalogue.ts';
 import { resources } from '../../../core/resources/index.ts';
 import type { Context } from '../../who/context.ts';
 import { serverUrl } from '../../who/target.ts';
-import type { toolClients } from './clients.ts';
+import type { toolClients } from './wiring.ts';
 
 export interface ConnectProjectOptions {
   project: string;

@@ -4,8 +4,8 @@ import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
 import { authenticated } from '../../who/target.ts';
 import type { SeenLlm } from '../../net/views.ts';
-import { clients, toolClients } from './clients.ts';
-import type { ClientKind, Wiring } from './wiring.ts';
+import { clients } from './clients.ts';
+import { toolClients, type ClientKind, type Wiring } from './wiring.ts';
 
 export interface ConnectOptions {
   client: string;

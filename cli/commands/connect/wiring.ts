@@ -34,3 +34,6 @@ export const shellKey = ({ token }: Wiring): string => (token === null ? '"$MCPC
 
 export const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
 export const placeholder = 'Put a token in place of <token>: make one with "mcpctl token create NAME".';
+
+/** Clients that start MCP servers which a file names: `mcpctl connect PROJECT CLIENT`. */
+export const toolClients = ['claude', 'cursor', 'vscode'] as const;
