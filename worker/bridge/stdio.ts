@@ -120,7 +120,16 @@ export class StdioBridge {
     const open = new AbortController();
     this.#open.set(id, open);
     const signal = AbortSignal.any([open.signal, AbortSignal.timeout(LONGEST_CALL_MS)]);
-    const request = { id, message, line, signal, after: null, mayRun: false, isBegunAnew: false, session: null };
+    const request = {
+      id,
+      message,
+      line,
+      signal,
+      after: null,
+      mayRun: false,
+      isBegunAnew: false,
+      session: null,
+    };
     void this.#ask(request)
       .catch((thrown: unknown) => this.#write(refusal(id, -32_603, sentenceOf(thrown))))
       .finally(() => this.#open.delete(id));
