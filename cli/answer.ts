@@ -1,5 +1,6 @@
 import type { Context } from './who/context.ts';
 import type { InferEvent } from './net/infer.ts';
+import { rawWriter, type TextWriter } from './say/markdown.ts';
 import { createStatusRow } from './say/status-row.ts';
 
 type Showing = Pick<Context, 'terminal' | 'out' | 'clock'>;
@@ -16,6 +17,8 @@ interface AnswerLook {
   about?: () => string;
   /** Whether reasoning is shown; yes. */
   thinking?: boolean;
+  /** How its text is shown; as it comes. */
+  writer?: TextWriter;
 }
 
 /**
@@ -25,7 +28,7 @@ interface AnswerLook {
 export async function showAnswer(
   { terminal, out, clock }: Showing,
   events: AsyncIterable<InferEvent>,
-  { onText, live = true, about = () => '', thinking: shows = true }: AnswerLook = {},
+  { onText, live = true, about = () => '', thinking: shows = true, writer = rawWriter(out) }: AnswerLook = {},
 ): Promise<string> {
   const row = createStatusRow(terminal);
   const pace = createPace(clock);
@@ -54,7 +57,7 @@ export async function showAnswer(
       } else if (event.kind === 'text') {
         stopThinking();
         text += event.text;
-        out.data(event.text);
+        writer.write(event.text);
         onText?.(text);
       } else if (event.kind === 'finish' && event.reason === 'length') {
         waiting = 'cut';
@@ -66,7 +69,8 @@ export async function showAnswer(
     }
   } finally {
     stopThinking();
-    if (text !== '' && !text.endsWith('\n')) out.data('\n');
+    if (text !== '' && !text.endsWith('\n')) writer.write('\n');
+    writer.end();
     row.stop();
   }
   if (waiting === 'cut')

@@ -127,6 +127,8 @@ export interface Client {
       name: string,
       how: { body: Keyed['raw']; revision: number },
     ): Promise<Keyed>;
+    /** Some fields of it. */
+    change(entry: CatalogueEntry, name: string, body: Keyed['raw']): Promise<Keyed>;
     rename(entry: CatalogueEntry, name: string, to: string): Promise<Keyed>;
     /** @param how who is to have what was its own. */
     delete(entry: CatalogueEntry, name: string, how?: { transferTo?: string | undefined }): Promise<void>;
@@ -214,6 +216,8 @@ function resourceCalls(http: Http, pages: Pages): Client['resources'] {
       `There is no ${entry.word} named "${name}".${hint}`,
     );
   };
+  const change = async (entry: CatalogueEntry, name: string, body: Keyed['raw']): Promise<Keyed> =>
+    readKeyed(entry)(await http.json({ method: 'PATCH', path: path(entry.plural, name), body }));
   return {
     catalogue: async () => {
       const { items } = await pages({ path: path('resources'), filters: {}, read: readEntry }, Infinity);
@@ -234,10 +238,8 @@ function resourceCalls(http: Http, pages: Pages): Client['resources'] {
       const at = path(entry.plural, name);
       return readKeyed(entry)(await http.json({ method: 'PUT', path: at, body, headers }));
     },
-    rename: async (entry, name, to) => {
-      const call = { method: 'PATCH', path: path(entry.plural, name), body: { name: to } } as const;
-      return readKeyed(entry)(await http.json(call));
-    },
+    change,
+    rename: (entry, name, to) => change(entry, name, { name: to }),
     delete: async (entry, name, { transferTo } = {}) => {
       const call = { method: 'DELETE', path: path(entry.plural, name), query: { transferTo } } as const;
       await http.json(call);

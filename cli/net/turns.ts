@@ -6,6 +6,7 @@ import {
   turnViewSchema,
 } from '../../core/agent/thread.ts';
 import { composedViewSchema } from '../../core/agent/composed-view.ts';
+import { turnDetailSchema } from '../../core/agent/thread.ts';
 import { toolCallSchema } from '../../core/agent/assemble.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import { toTheEnd } from './follow.ts';
@@ -52,6 +53,9 @@ const seenMessageSchema = messageViewSchema
 type SeenCall = z.infer<typeof toolCallSchema>;
 const seenTurnSchema = turnViewSchema.pick({ threadId: true, turn: true, status: true, taskId: true });
 type SeenTurn = z.infer<typeof seenTurnSchema>;
+export type SeenTurnDetail = z.infer<typeof turnDetailSchema>;
+/** Of a server that knows of no tools that are left. */
+const composedSchema = composedViewSchema.extend({ toolsLeft: z.array(z.string()).default([]) });
 export type SeenMessage = z.infer<typeof seenMessageSchema>;
 
 const seenPersonalitySchema = z.object({ name: z.string(), description: z.string(), isDefault: z.boolean() });
@@ -79,6 +83,14 @@ interface ResultsCall {
 
 export type TurnAnswer = z.infer<typeof turnAnswerSchema>;
 
+/** What is said of a thread. */
+export interface ThreadWords {
+  title?: string;
+  pinned?: boolean;
+  /** It is deleted then; null: it is kept. */
+  expiresAt?: string | null;
+}
+
 export interface TurnCalls {
   /** The answer as it comes; a connection that breaks is taken up where it broke off. */
   stream(call: TurnCall, following: Following): AsyncIterable<InferEvent>;
@@ -95,6 +107,8 @@ export interface TurnCalls {
   /** @returns where it stands, accepted and not waited for; of a call that was made before, the same. */
   async(call: TurnCall): Promise<SeenTurn>;
   cancel(place: Place): Promise<void>;
+  /** A turn in full. */
+  detail(place: Place): Promise<SeenTurnDetail>;
   /** The last turn once more. @param pin the one member that may answer. */
   retry(
     call: Pick<TurnCall, 'key' | 'signal'> & { place: Place; pin?: string | undefined },
@@ -109,7 +123,10 @@ export interface TurnCalls {
   drop(place: Place): Promise<void>;
   /** @returns the id of the copy. */
   fork(threadId: string): Promise<string>;
-  rename(threadId: string, title: string): Promise<void>;
+  change(threadId: string, change: ThreadWords): Promise<void>;
+  /** A thread with nothing said in it yet, or with what was said elsewhere. @returns its id. */
+  begin(agent: string, thread: ThreadWords & { messages?: readonly unknown[] }): Promise<string>;
+  delete(threadId: string): Promise<void>;
   /** What was said, as chat completions write it. */
   export(threadId: string): Promise<{ title: string; messages: unknown[] }>;
   /** What would be sent for a turn, and of what it is made. */
@@ -252,7 +269,9 @@ function toolCalls(http: Http): Pick<TurnCalls, 'calls' | 'results' | 'resultsOn
 }
 
 /** What becomes of threads besides what is said in them. */
-function keepingCalls(http: Http): Pick<TurnCalls, 'drop' | 'fork' | 'rename' | 'export'> {
+function keepingCalls(
+  http: Http,
+): Pick<TurnCalls, 'drop' | 'fork' | 'change' | 'begin' | 'delete' | 'export'> {
   const at = encodeURIComponent;
   return {
     drop: async (place) =>
@@ -262,8 +281,15 @@ function keepingCalls(http: Http): Pick<TurnCalls, 'drop' | 'fork' | 'rename' | 
         seenThreadSchema,
         await http.json({ method: 'POST', path: `/api/v1/threads/${at(threadId)}/fork`, body: {} }),
       ).id,
-    rename: async (threadId, title) =>
-      void (await http.json({ method: 'PATCH', path: `/api/v1/threads/${at(threadId)}`, body: { title } })),
+    change: async (threadId, body) =>
+      void (await http.json({ method: 'PATCH', path: `/api/v1/threads/${at(threadId)}`, body })),
+    begin: async (agent, body) =>
+      read(
+        seenThreadSchema,
+        await http.json({ method: 'POST', path: `/api/v1/agents/${at(agent)}/threads`, body }),
+      ).id,
+    delete: async (threadId) =>
+      void (await http.json({ method: 'DELETE', path: `/api/v1/threads/${at(threadId)}` })),
     export: async (threadId) =>
       read(
         z.object({ title: z.string(), messages: z.array(z.unknown()) }),
@@ -310,10 +336,12 @@ export function turnCalls(http: Http): TurnCalls {
       const later = callOf(call, { stream: call.body['stream'] ?? false }, { prefer: 'respond-async' });
       return read(seenTurnSchema, await http.json(later));
     },
+    detail: async (place) =>
+      read(turnDetailSchema, await http.json({ method: 'GET', path: turnPath(place) })),
     cancel: async (place) => void (await http.json({ method: 'DELETE', path: turnPath(place) })),
     compose: async (agent, body) =>
       read(
-        composedViewSchema,
+        composedSchema,
         await http.json({ method: 'POST', path: `/api/v1/agents/${at(agent)}/compose`, body }),
       ),
     personalities: async (agent) =>

@@ -19,8 +19,12 @@ export function refsOf(args: readonly string[], types: readonly Type[]): Ref[] {
   return rest.length === 0 ? [{ type, name: null }] : rest.map((name) => ({ type, name }));
 }
 
+export interface NamedRef extends Ref {
+  name: string;
+}
+
 /** The same, where each must be named. */
-export function namedRefsOf(args: readonly string[], types: readonly Type[]): { type: Type; name: string }[] {
+export function namedRefsOf(args: readonly string[], types: readonly Type[]): NamedRef[] {
   return refsOf(args, types).map(({ type, name }) => {
     if (name === null) throw new McpctlError('usage', `Which ${type.word}? Name at least one.`);
     return { type, name };

@@ -1,5 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
-import { ownCatalogue, type CatalogueEntry } from '../../core/resources/catalogue.ts';
+import { catalogueEntry, ownCatalogue, type CatalogueEntry } from '../../core/resources/catalogue.ts';
+import { thread } from '../../core/resources/talk/thread.ts';
 import { llmReplaceSchema } from '../../core/llm.ts';
 import type { Context } from '../who/context.ts';
 
@@ -40,6 +41,14 @@ function editableLlm(): CatalogueEntry {
   return { ...called, ...shown, key: 'name', calls: ['get', 'replace'], fields };
 }
 
+/** What its owner says of a thread; what was said in it is no document. */
+function editableThread(): CatalogueEntry {
+  const fields = ['title', 'pinned', 'expiresAt'].map((name) => ({
+    ...{ name, kind: 'json', required: false, long: false },
+  }));
+  return { ...catalogueEntry(thread), calls: ['get', 'change'], fields };
+}
+
 function bears(doing: Doing, { entry }: Type): boolean {
   if (entry === null) return doing !== 'edit' && doing !== 'rename';
   if (doing === 'rename' && entry.isRenamed !== true) return false;
@@ -51,7 +60,7 @@ const everyOwn = (): Type[] => [...special, ...ownCatalogue().map(typeOf)];
 /** Those that this release knows. */
 export function ownTypes(doing: Doing): Type[] {
   const types = everyOwn().filter((type) => bears(doing, type));
-  return doing === 'edit' ? [typeOf(editableLlm()), ...types] : types;
+  return doing === 'edit' ? [typeOf(editableLlm()), ...types, typeOf(editableThread())] : types;
 }
 
 export const isCalled = ({ word, plural, short }: Type, name: string): boolean =>

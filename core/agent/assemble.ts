@@ -14,6 +14,8 @@ export interface Assembled {
   toolCalls: ToolCall[] | null;
   /** Nothing of it is missing: not more than is kept, and no event before it was lost. */
   isWhole: boolean;
+  /** There is none: its backend found what was asked too long. */
+  tooLong?: true;
 }
 
 /** Of one answer, in characters; what is longer is not kept. A model writes some 500,000 at most. @internal tests go up to it */

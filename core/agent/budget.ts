@@ -28,8 +28,21 @@ export function roomBytes({ contextLength, answerTokens, measured }: Budget): nu
   return Math.floor((contextLength - reserved) * MARGIN * bytesPerToken);
 }
 
+/** What is left of the room for a request that is made anew, of what its backend found too long. */
+const SMALLER = 0.6;
+
+/** @param room null: nobody says how much there is. @param refused bytes of what was found too long; null: nothing was. */
+export function roomLeft(room: number | null, refused: number | null): number | null {
+  if (refused === null) return room;
+  return Math.floor(SMALLER * Math.min(refused, room ?? Infinity));
+}
+
+/** About how many tokens a request comes to. */
+export const aboutTokens = (bytes: number, measured: Budget['measured']): number =>
+  expectedTokens(bytes, measured) ?? Math.ceil(bytes / BYTES_PER_TOKEN);
+
 /** Where a prompt came to so much less than it weighs, the backend has cut it. */
-const CUT_BELOW = 0.7;
+export const CUT_BELOW = 0.7;
 
 /** How many tokens a request should come to, by what the last prompt of its thread came to; null: nothing was measured. */
 export function expectedTokens(bytes: number, measured: Budget['measured']): number | null {

@@ -1,4 +1,6 @@
 import { McpctlError } from '../errors.ts';
+import type { Extras } from './extras.ts';
+import { letThrough } from './let-through.ts';
 import {
   elementsAt,
   memberOf,
@@ -16,11 +18,14 @@ export interface Persona {
   systemPrompt: string;
   /** The text of a JSON object: it is spliced, never parsed, so that every number stays as it is written. */
   defaultParams: string;
+  extras: Extras;
   prompts: readonly PersonaPrompt[];
   /** What it was asked for with, or has where nothing is asked for. */
   personality: { id: string; name: string; revision: number } | null;
   /** Prompts that the personality has, and the agent has no longer in reach: they are not said. */
   outOfReach: readonly { id: string; name: string }[];
+  /** What a call says in place of the system prompt. */
+  replaced?: string | undefined;
 }
 
 export interface PersonaPrompt {
@@ -32,7 +37,7 @@ export interface PersonaPrompt {
   content: string;
 }
 
-/** What a part of the system message is from; of a call's own text there is no more to say than its bytes. */
+/** What a part of the system message is from; of a call's own texts, before or behind the agent's, there is no more to say than their bytes. */
 export interface Piece {
   source: 'agent' | 'agent prompt' | 'project prompt' | 'personality prompt' | 'call';
   id: string | null;
@@ -50,6 +55,8 @@ export interface Composed {
   system: number;
   /** The names of its default parameters that are in the body. */
   params: string[];
+  /** Tools of the call that the agent does not let through. */
+  toolsLeft: string[];
 }
 
 /** The texts of an agent and its prompts together; more is not sent. */
@@ -70,7 +77,7 @@ type Text = Omit<Piece, 'bytes'> & { text: string };
  * @param body of a chat; what it says is checked by then.
  * @param spoken the messages that are sent in place of those that the body has besides system texts: of a thread there are thousands,
  *   and none of them is looked at again.
- * @throws McpctlError `invalid_json`, `invalid_request` for a system message that is no text.
+ * @throws McpctlError `invalid_json`, `invalid_request` for a system message that is no text, or that the agent takes from nobody.
  */
 export function composeChat(persona: Persona, body: string, spoken?: readonly string[]): Composed {
   const members = topLevelMembers(body);
@@ -81,22 +88,25 @@ export function composeChat(persona: Persona, body: string, spoken?: readonly st
   const conversation = spoken ?? others;
   const ownText = joined(own);
   const called = callsOwn(texts, ownText);
+  if (persona.extras.refusesSystem && (called !== '' || persona.replaced !== undefined)) throw noSystem();
   const system = [ownText, called].filter((text) => text !== '').join(SEPARATOR);
   const first = system === '' ? [] : [`{"role":"system","content":${JSON.stringify(system)}}`];
   const { kept, defaults } = paramsOf(persona.defaultParams, { body, members });
-  const parts = kept.flatMap((member) => {
-    if (member.key !== 'messages') return [body.slice(member.keyStart, member.valueEnd)];
-    return member === messages ? [`"messages":[${[...first, ...conversation].join(',')}]`] : [];
-  });
-  const call: Text = { source: 'call', id: null, name: null, revision: null, priority: null, text: called };
+  // Of two members of one name the last is the one that counts.
+  const once = kept.filter((member) => member.key !== 'messages' || member === messages);
+  const { members: through, left: toolsLeft } = letThrough(body, once, persona.extras.allowedTools);
+  const parts = through.map(({ key, text }) =>
+    key === 'messages' ? `"messages":[${[...first, ...conversation].join(',')}]` : text,
+  );
   return {
     body: `{${[...parts, ...defaults.map(({ text }) => text)].join(',')}}`,
-    pieces: [...own, ...(called === '' ? [] : [call])].map(({ text, ...piece }) => ({
+    pieces: [...own, ...(called === '' ? [] : [ofCall(called)])].map(({ text, ...piece }) => ({
       ...piece,
       bytes: Buffer.byteLength(text),
     })),
     system: ownText.length,
     params: defaults.map(({ name }) => name),
+    toolsLeft,
   };
 }
 
@@ -104,13 +114,22 @@ const trimmed = (text: string): string => text.replace(/[\r\n]+$/, '');
 const joined = (texts: readonly Pick<Text, 'text'>[]): string =>
   texts.map(({ text }) => text).join(SEPARATOR);
 
-function textsOf({ id, name, revision, systemPrompt, prompts }: Persona): Text[] {
+const noSystem = (): McpctlError =>
+  new McpctlError('invalid_request', 'This agent takes no system texts of its callers: leave them out.');
+
+const ofCall = (text: string): Text => ({
+  ...{ source: 'call', id: null, name: null, revision: null, priority: null },
+  text,
+});
+
+function textsOf({ id, name, revision, systemPrompt, prompts, replaced }: Persona): Text[] {
   const of = (section: PersonaPrompt['of']): Text[] =>
     prompts
       .filter((prompt) => prompt.of === section)
       .sort(inOrder)
       .map(({ of: from, content, ...prompt }) => ({ source: `${from} prompt`, ...prompt, text: content }));
-  const first: Text = { source: 'agent', id, name, revision, priority: null, text: systemPrompt };
+  const own: Text = { source: 'agent', id, name, revision, priority: null, text: systemPrompt };
+  const first = replaced === undefined ? own : ofCall(replaced);
   return [first, ...of('agent'), ...of('project'), ...of('personality')]
     .map((piece) => ({ ...piece, text: trimmed(piece.text) }))
     .filter(({ text }) => text !== '');

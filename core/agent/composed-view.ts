@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pieceSchema } from './made.ts';
 
 /** `POST /api/v1/agents/<name>/compose`: what would be sent, and what it is made of. */
 export const composedViewSchema = z.object({
@@ -9,19 +10,11 @@ export const composedViewSchema = z.object({
   /** By its name; null: none. */
   personality: z.string().nullable(),
   /** The parts of the system message, in order. */
-  pieces: z.array(
-    z.object({
-      source: z.enum(['agent', 'agent prompt', 'project prompt', 'personality prompt', 'call']),
-      id: z.string().nullable(),
-      /** Only for who may see the persona. */
-      name: z.string().nullable().optional(),
-      revision: z.number().nullable(),
-      priority: z.number().nullable(),
-      bytes: z.number(),
-    }),
-  ),
+  pieces: z.array(pieceSchema),
   /** Of the body. */
   bytes: z.number(),
+  /** Tools of the call that the agent does not let through. */
+  toolsLeft: z.array(z.string()),
   /** Names of prompts that the personality has and the agent has no longer in reach; only for who may see the persona. */
   outOfReach: z.array(z.string()).optional(),
   /** The default parameters that are in it, and its text: only for who may see the persona. */

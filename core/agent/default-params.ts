@@ -9,17 +9,22 @@ const isExact = (value: unknown): boolean => {
   return typeof value !== 'object' || value === null || Object.values(value).every(isExact);
 };
 
-/** Parameters of a chat, for when a call does not say its own. They are kept, and sent, as JSON text. */
-export const paramsSchema = z
+/** A JSON object that is kept as one, and comes back as it was written. */
+export const jsonObjectSchema = z
   .record(z.string().min(1).max(128), z.unknown())
-  .superRefine((params, context) => {
-    const refuse = (message: string, name?: string): void =>
-      context.addIssue({ code: 'custom', message, ...(name === undefined ? {} : { path: [name] }) });
-    for (const name of Object.keys(params)) {
-      if (callsOwn.includes(name)) refuse('is for each call to say; leave it out', name);
-      else if (!isExact(params[name]))
-        refuse('holds a number that is not kept exactly: at most 9007199254740991', name);
-    }
-    if (JSON.stringify(params).length > MOST_CHARS)
-      refuse(`must be at most ${MOST_CHARS} characters of JSON`);
+  .superRefine((members, context) => {
+    for (const [name, value] of Object.entries(members))
+      if (!isExact(value)) {
+        const message = 'holds a number that is not kept exactly: at most 9007199254740991';
+        context.addIssue({ code: 'custom', message, path: [name] });
+      }
+    if (JSON.stringify(members).length > MOST_CHARS)
+      context.addIssue({ code: 'custom', message: `must be at most ${MOST_CHARS} characters of JSON` });
   });
+
+/** Parameters of a chat, for when a call does not say its own. They are kept, and sent, as JSON text. */
+export const paramsSchema = jsonObjectSchema.superRefine((params, context) => {
+  for (const name of Object.keys(params))
+    if (callsOwn.includes(name))
+      context.addIssue({ code: 'custom', message: 'is for each call to say; leave it out', path: [name] });
+});

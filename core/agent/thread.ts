@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { textSchema, uuidSchema } from '../names.ts';
+import { textBlockSchema, textSchema, uuidSchema } from '../names.ts';
 import { listQuerySchema } from '../page.ts';
 import { usageSchema } from '../task/task.ts';
 import { toolCallSchema } from './assemble.ts';
+import { madeSchema } from './made.ts';
 
 export const turnStatuses = ['queued', 'running', 'waiting', 'completed', 'error', 'cancelled'] as const;
 const turnStatusSchema = z.enum(turnStatuses);
@@ -34,7 +35,11 @@ export const turnRequestSchema = z.strictObject({
   personality: z.string().max(128).optional(),
   /** A text behind the agent's, for this turn alone. */
   systemAppend: z.string().min(1).optional(),
+  /** A text in place of the agent's system prompt, for this turn alone; an empty one: none. Its prompts stay. */
+  system: textBlockSchema(100_000, 0).optional(),
   tools: z.array(z.looseObject({})).optional(),
+  /** `disabled`: where not all of the thread has room, the turn is refused, and nothing is left out. */
+  truncation: z.enum(['auto', 'disabled']).optional(),
   onBusy: onBusySchema.optional(),
   /** Of a turn that waits for results of tools: `abandon` ends it, as if they were not to be had. */
   onPending: z.enum(['refuse', 'abandon']).optional(),
@@ -61,6 +66,8 @@ export const threadCreateSchema = z.strictObject({
   title: textSchema(200).optional(),
   /** What was said elsewhere, as chat completions write it: the thread begins with it. */
   messages: z.array(importedSchema).max(10_000).optional(),
+  /** It is deleted then. */
+  expiresAt: z.iso.datetime({ offset: true }).optional(),
 });
 
 /** Body of `PATCH /api/v1/threads/<id>`. */
@@ -136,6 +143,8 @@ export type ThreadView = z.infer<typeof threadViewSchema>;
 
 export const threadListQuerySchema = listQuerySchema.extend({ agent: z.string().min(1).max(128).optional() });
 
+const messageStatusSchema = z.enum(['pending', 'complete', 'error', 'cancelled']);
+
 export const messageViewSchema = z.object({
   id: uuidSchema,
   /** The turn that it belongs to, and its place among all messages. */
@@ -143,7 +152,7 @@ export const messageViewSchema = z.object({
   turnIndex: z.number(),
   role: z.enum(['user', 'assistant', 'tool']),
   /** Of an answer: how far it came. `cancelled` and `error` keep what was shown. */
-  status: z.enum(['pending', 'complete', 'error', 'cancelled']),
+  status: messageStatusSchema,
   content: z.string(),
   /** The content as it was sent, where it was a list. */
   parts: z.array(z.unknown()).optional(),
@@ -157,6 +166,8 @@ export const messageViewSchema = z.object({
   servedBy: z.string().nullable(),
   usage: usageSchema.nullable(),
   finishReason: z.string().nullable(),
+  /** Its backend has read much less than was sent, and said nothing of it. */
+  backendTruncated: z.boolean().optional(),
   createdAt: z.string(),
 });
 export type MessageView = z.infer<typeof messageViewSchema>;
@@ -180,6 +191,30 @@ export const turnViewSchema = z.object({
   createdAt: z.string(),
   endedAt: z.string().nullable(),
 });
+
+/** What a turn was, in full: each of its answers, of what its request was made, and who had it. */
+export const turnDetailSchema = turnViewSchema.extend({
+  /** The turns that this one tries again, and that tries this one again, by their numbers. */
+  triesAgain: z.number().nullable(),
+  triedAgainBy: z.number().nullable(),
+  answers: z.array(
+    z.object({
+      /** Its task is kept for a while; of a thread that was copied or made elsewhere there is none. */
+      taskId: z.string().nullable(),
+      turnIndex: z.number(),
+      status: messageStatusSchema,
+      servedBy: z.string().nullable(),
+      usage: usageSchema.nullable(),
+      finishReason: z.string().nullable(),
+      backendTruncated: z.boolean().optional(),
+      /** Every claim that a member had on it, as long as its task is kept. */
+      attempts: z.array(z.object({ llm: z.string(), reason: z.string() })),
+      /** Null: it was made elsewhere, or by a release that did not keep it. */
+      made: madeSchema.nullable(),
+    }),
+  ),
+});
+export type TurnDetail = z.infer<typeof turnDetailSchema>;
 
 /** A turn, and the calls of tools that it waits for. */
 export const turnWaitsSchema = turnViewSchema.extend({ missing: z.array(z.string()) });

@@ -10,12 +10,14 @@ export interface Needs {
   tokenIds: boolean;
   /** It ends with an answer that is to be written on. */
   prefill?: boolean | undefined;
+  /** What it will come to, where that was measured: of a thread the last prompt was. */
+  promptTokens?: number | undefined;
   /** What it comes to, about. It chooses among members; nothing is ever refused because of it. */
   aboutTokens: number;
 }
 
 /** What a member cannot do. */
-export type Unfit = 'operation' | 'tokenIds' | 'tools' | 'vision' | 'prefill';
+export type Unfit = 'operation' | 'tokenIds' | 'tools' | 'vision' | 'prefill' | 'room';
 
 /** What any OpenAI-compatible backend is taken to serve when nobody has said otherwise. */
 const assumed: readonly Operation[] = ['chat', 'completions', 'embeddings'];
@@ -28,6 +30,7 @@ export function unfitFor(can: Capabilities, needs: Needs): Unfit | null {
   if (needs.vision && can.vision === false) return 'vision';
   // Who does not say that it can would begin another answer.
   if (needs.prefill === true && can.prefill !== true) return 'prefill';
+  if ((can.contextLength ?? Infinity) < (needs.promptTokens ?? 0)) return 'room';
   return null;
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { holdSchema, llmTypeSchema, offeredCapabilitiesSchema, taskOperationSchema } from '../llm.ts';
 import { MOST_PERSONA_BYTES } from '../agent/compose.ts';
 import { paramsSchema } from '../agent/default-params.ts';
+import { extrasSchema } from '../agent/extras.ts';
 import { modelSchema, nameSchema, shownInLine, textBlockSchema, textSchema, uuidSchema } from '../names.ts';
 import { wordOr } from '../newer-words.ts';
 import { memberStates } from './member-state.ts';
@@ -83,6 +84,7 @@ export const agentOfferSchema = z
     description: textSchema(2_000).default(''),
     systemPrompt: textBlockSchema(100_000, 0).default(''),
     defaultParams: paramsSchema.default({}),
+    extras: extrasSchema.default({}),
     pinMode: z.enum(['pool', 'only']).default('pool'),
     visibility: z.enum(['shared', 'private']).default('shared'),
     prompts: z.array(promptOfferSchema).max(64).refine(once, 'two prompts have the same name').default([]),

@@ -42,13 +42,15 @@ function whenGone(
   // Who acts as another may do so for as long as that may be, whatever it is that they do.
   const rights = by ? { as: userName, whyNot: whyNot ?? nothing } : whyNot && { whyNot };
   const release = authority.hold({ tokenId, poolKey, rights, end: (why) => gone.abort(why) });
-  res.once('close', () => {
+  const closed = (): void => {
     if (!res.writableFinished) gone.abort();
-  });
+  };
+  res.once('close', closed);
   if (res.destroyed) gone.abort();
   if (leaving.aborted) leave();
   const forget = (): void => {
     leaving.removeEventListener('abort', leave);
+    res.off('close', closed);
     release();
   };
   return { gone: gone.signal, forget };

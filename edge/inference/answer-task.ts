@@ -34,20 +34,23 @@ export interface How extends Omit<Answering, 'deps' | 'wait'>, Wait {
 /**
  * Waits for a task with one caller and answers it to the last byte: whoever made it, one who makes an equal call, or one
  * who reads its stream.
+ * @returns whether its turn goes on behind it: then nothing was answered.
  * @throws McpctlError where the answer could still become an error with a status.
  */
-export async function answerTask(deps: EdgeDeps, how: How): Promise<void> {
+export async function answerTask(deps: EdgeDeps, how: How): Promise<boolean> {
   const { res, row, follower, attachment } = how;
   const wait = new TaskWait(deps, how);
   const saw = sawNothing(how);
   let isWatched = false;
   try {
     const answer = how.streaming ? answerStream : answerWhole;
-    if ((await answer({ ...how, deps, wait }, saw)) === 'left') {
+    const answered = await answer({ ...how, deps, wait }, saw);
+    if (answered === 'left') {
       await sayLeft(deps, how);
       isWatched = watchOn(deps, how, saw);
-    } else dropOnceDelivered(deps, row, res);
+    } else if (answered === 'answered') dropOnceDelivered(deps, row, res);
     if (wait.over) attachment?.over();
+    return answered === 'goes on';
   } finally {
     void attachment?.leave(); // never rejects; says nothing of a task that is over
     if (!isWatched) follower.close();

@@ -100,7 +100,8 @@ function sayTranslated({ res, translation }: Call, from: string | null): void {
 async function answerAgain(deps: EdgeDeps, call: Call, row: TaskRow): Promise<void> {
   call.res.set('idempotency-replayed', 'true');
   if (call.translation !== null) sayTranslated(call, await deps.registry.tasks.translatedFrom(row.id));
-  await (call.wishes.respondAsync ? answerAccepted : answerFrom)(deps, call, row);
+  if (call.wishes.respondAsync) await answerAccepted(deps, call, row);
+  else await answerFrom(deps, call, { row });
 }
 
 /** How long a task goes on without anybody when its caller may come back with a key. */

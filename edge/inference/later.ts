@@ -29,7 +29,8 @@ export async function answerAccepted(deps: EdgeDeps, call: Call, row: TaskRow): 
   report.pool = row.poolName;
   res.set('x-mcpctl-task-id', row.id);
   const now = await heldBack(deps, { res, wishes, row });
-  if (wishes.waitMs !== undefined && isTerminal(now.status)) return await answerFrom(deps, call, now);
+  if (wishes.waitMs !== undefined && isTerminal(now.status))
+    return void (await answerFrom(deps, call, { row: now }));
   res.status(202).location(`/api/v1/tasks/${row.id}`).json(taskView(now, null));
   report.finish(202, null);
 }

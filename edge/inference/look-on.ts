@@ -60,7 +60,13 @@ export async function lookOn(
         keepAlive,
         ...(part && { part }),
       };
-      await answerTask(deps, { ...how, streaming: true, resumed: { seen: after }, ...lookingOn(deps, row) });
+      await answerTask(deps, {
+        ...how,
+        streaming: true,
+        followsTurn: part !== undefined,
+        resumed: { seen: after },
+        ...lookingOn(deps, row),
+      });
     } finally {
       void attachment?.leave(); // never rejects; says nothing of a task that has ended
       follower.close();
@@ -82,6 +88,8 @@ export async function showRow(deps: EdgeDeps, { res, row, part }: Reader): Promi
   dropOnceDelivered(deps, row, res);
   const writer = new EventWriter(res, deliveryOf(deps));
   const form = part?.form ?? (await formFor(row, requestBody));
+  if (error && part && row.turnId !== null && (await deps.registry.threads.goesOnBehind(row.turnId, row.id)))
+    return;
   if (error) return await endWithError(writer, form.error(error));
   await writer.write({ data: form.whole(responseBody ?? '') });
   if (part) return;

@@ -43,13 +43,15 @@ export interface Waiting {
   order: Order;
   submitted: Submitted;
   gone: AbortSignal;
+  /** As `Answering` has it. */
+  followsTurn?: boolean;
 }
 
-/** Answers the caller of a task that was just submitted, to the last byte. */
+/** Answers the caller of a task that was just submitted, to the last byte. @returns as `answerTask`. */
 export async function answerSubmitted(
   deps: EdgeDeps,
-  { call, order, submitted, gone }: Waiting,
-): Promise<void> {
+  { call, order, submitted, gone, followsTurn = false }: Waiting,
+): Promise<boolean> {
   const { res, report, wishes } = call;
   const { target, queueMs } = order;
   const { streaming } = order.request;
@@ -58,8 +60,9 @@ export async function answerSubmitted(
   res.set('x-mcpctl-task-id', row.id).set(limitsOf(deps, actorOf(call.req)));
   const { admissionMs, keepAliveMs, sseKeepAlive } = deps.config;
   const unservedMs = Math.max(wishes.waitMs ?? 0, target.returning ? keptMs : 0);
-  await answerTask(deps, {
+  return await answerTask(deps, {
     ...submitted,
+    followsTurn,
     res,
     report,
     gone,

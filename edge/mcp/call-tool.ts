@@ -120,7 +120,7 @@ async function answer(deps: EdgeDeps, understood: Understood): Promise<void> {
   const twin = equal ?? (await answerNow(deps, call, await orderOf(deps, call)));
   if (!twin) return;
   res.set('idempotency-replayed', 'true');
-  await answerFrom(deps, { ...call, request: { ...request, formAs: toolForm(id) } }, twin);
+  await answerFrom(deps, { ...call, request: { ...request, formAs: toolForm(id) } }, { row: twin });
 }
 
 function requestOf({ id, server, tool, params }: Understood): InferenceRequest {

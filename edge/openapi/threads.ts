@@ -11,6 +11,7 @@ import {
   toolResultsSchema,
   turnAnswerSchema,
   turnDeleteQuerySchema,
+  turnDetailSchema,
   turnRequestSchema,
   turnRetrySchema,
   turnViewSchema,
@@ -23,6 +24,7 @@ import { lastEventId, listOf, type Operation } from './operation.ts';
 
 const Thread = threadViewSchema.meta({ id: 'Thread' });
 const Turn = turnViewSchema.meta({ id: 'Turn' });
+const TurnDetail = turnDetailSchema.meta({ id: 'TurnDetail' });
 const Message = messageViewSchema.meta({ id: 'Message' });
 const TurnWaits = turnWaitsSchema.meta({ id: 'TurnWaits' });
 const TurnAnswer = turnAnswerSchema.meta({ id: 'TurnAnswer' });
@@ -123,9 +125,10 @@ export const threadOperations: readonly Operation[] = [
   {
     call: 'GET /threads/{id}/turns/{n}',
     tag: 'threads',
-    summary: 'Show a turn',
+    summary: 'Show a turn: its answers, of what each request was made, and who had it',
+    about: 'Who may not see the persona is told of no names of prompts.',
     status: 200,
-    answer: Turn,
+    answer: TurnDetail,
     errors: none,
   },
   {

@@ -1,6 +1,6 @@
 import { agentOverlay } from '../shown/agent-overlay.ts';
 import { groupOverlay, rbacOverlay, userOverlay } from '../shown/identity-overlays.ts';
-import { personalityOverlay, promptOverlay } from '../shown/persona-overlays.ts';
+import { personalityOverlay, projectOverlay, promptOverlay } from '../shown/persona-overlays.ts';
 import { secretOverlay } from '../shown/secret-overlay.ts';
 import { serverOverlay } from '../shown/server-overlay.ts';
 import type { Overlay } from './overlay.ts';
@@ -9,6 +9,7 @@ import type { Overlay } from './overlay.ts';
 export const overlays: Readonly<Record<string, Overlay>> = {
   agent: agentOverlay,
   personality: personalityOverlay,
+  project: projectOverlay,
   prompt: promptOverlay,
   server: serverOverlay,
   user: userOverlay,

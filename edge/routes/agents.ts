@@ -13,25 +13,28 @@ import { topLevelMembers } from '../../core/text/json-text.ts';
 import { readRequest } from '../inference/ask/request.ts';
 
 /** Of a turn, and of no chat. */
-const turnsOwn = ['message', 'personality', 'params', 'systemAppend'];
+const turnsOwn = ['message', 'personality', 'params', 'system', 'systemAppend', 'truncation'];
 
 /** Asked with a chat, or with what a turn says. */
-function chatIn(req: Request, name: string): { body: string; personality?: string | undefined } {
+function chatIn(
+  req: Request,
+  name: string,
+): { body: string; personality?: string | undefined; system?: string | undefined } {
   const { text = '' } = req.context;
   const isTurn = (topLevelMembers(text) ?? []).some(({ key }) => turnsOwn.includes(key));
   if (!isTurn) return { body: text };
-  const { personality } = bodyOf(req, turnRequestSchema, { forInference: 'whole' });
-  return { body: chatOf(text, name), personality };
+  const { personality, system } = bodyOf(req, turnRequestSchema, { forInference: 'whole' });
+  return { body: chatOf(text, name), personality, system };
 }
 
 /** What would be sent for a chat, and nothing is. Who may not see the persona is told of what it is made, and how long. */
 async function compose(deps: EdgeDeps, req: Request): Promise<ComposedView> {
   const actor = actorOf(req);
   const row = await deps.registry.resources(agent).get(String(req.params['name']), actor);
-  const { body, personality } = chatIn(req, String(row.values['name']));
+  const { body, personality, system } = chatIn(req, String(row.values['name']));
   const request = await readRequest('chat', body, { owner: actor.userId });
   const composed = await composedFor(deps, actor, {
-    ...{ id: row.id, body: request.body },
+    ...{ id: row.id, body: request.body, system },
     personality: personality === '' ? null : personality,
   });
   const { persona } = composed;
@@ -44,6 +47,7 @@ async function compose(deps: EdgeDeps, req: Request): Promise<ComposedView> {
     pinMode: row.values['pinMode'] === 'only' ? 'only' : 'pool',
     personality: persona.personality?.name ?? null,
     bytes: Buffer.byteLength(composed.body),
+    toolsLeft: composed.toolsLeft,
   } as const;
   const seesPersona = can(actor, 'edit', { resource: agent, target: { ownerId: row.ownerId } });
   if (!seesPersona) return { ...shown, pieces: composed.pieces.map(({ name: _name, ...piece }) => piece) };

@@ -53,7 +53,7 @@ async function retry(deps: EdgeDeps, { req, res }: { req: Request; res: Response
   const thread = await ownThreadOf(deps, req);
   const turn = await turnIn(deps, req, thread);
   const { pin, stream = false } = isEmpty(req) ? {} : bodyOf(req, turnRetrySchema);
-  const { request, personality } = await deps.registry.threads.asked(turn.id);
+  const { request, personality, system, isWhole } = await deps.registry.threads.asked(turn.id);
   if (request === null)
     throw new McpctlError('invalid_request', 'That turn was made elsewhere: say it again.');
   await takeTurn(
@@ -62,7 +62,11 @@ async function retry(deps: EdgeDeps, { req, res }: { req: Request; res: Response
     {
       ...{ source: 'agent', agent: thread.agent, threadId: thread.id, onBusy: 'reject', pin },
       body: spliceMembers(request, { stream: String(stream) }) ?? request,
-      personality: personality ?? undefined,
+      ...{
+        personality: personality ?? undefined,
+        system: system ?? undefined,
+        isWhole: isWhole ?? undefined,
+      },
       supersedes: { id: turn.id, n: turn.n },
     },
   );

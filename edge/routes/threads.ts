@@ -8,6 +8,7 @@ import {
   turnDeleteQuerySchema,
   turnRequestSchema,
   type ThreadView,
+  type TurnDetail,
   type TurnView,
 } from '../../core/agent/thread.ts';
 import { McpctlError } from '../../core/errors.ts';
@@ -23,8 +24,8 @@ import { chatOf, importedMessages } from '../inference/turn/sent.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
 import { untilEnded } from '../inference/follow/until-ended.ts';
 import { listsInTurn } from '../limits/turns.ts';
-import { messageView, threadView, turnView } from '../shown/thread-view.ts';
-import { ownThreadOf, threadOf, turnOf } from '../inference/turn/thread-of.ts';
+import { messageView, threadView, turnDetail, turnView } from '../shown/thread-view.ts';
+import { ownThreadOf, threadOf, turnIn, turnOf } from '../inference/turn/thread-of.ts';
 
 /** What a list's cursor holds: the instant of the last turn, and the id. */
 const keySchema = z.string().regex(/^[\d+:. -]{10,40} [\da-f-]{36}$/);
@@ -45,7 +46,7 @@ async function list(deps: EdgeDeps, req: Request): Promise<{ items: ThreadView[]
 
 async function create(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
-  const { title = '', messages: given = [] } = bodyOf(req, threadCreateSchema, { mostMiB: 4 });
+  const { title = '', messages: given = [], expiresAt } = bodyOf(req, threadCreateSchema, { mostMiB: 4 });
   const of = await deps.registry.resources(agent).get(String(req.params['name']), actor);
   const scope = scopeOf(actor, 'view', 'thread');
   // Before it is made: it would be there, and nobody be told of it.
@@ -55,6 +56,7 @@ async function create(deps: EdgeDeps, req: Request, res: Response): Promise<void
     deps.registry.threads.create({
       ...{ agentId: of.id, ownerId: actor.userId, title, author: actor },
       messages: importedMessages(given),
+      expiresAt: expiresAt === undefined ? null : new Date(expiresAt),
     }),
   );
   const thread = await deps.registry.threads.get(id, scope);
@@ -101,6 +103,28 @@ async function cancelTurn(deps: EdgeDeps, req: Request): Promise<TurnView> {
   return turnView(await deps.registry.threads.turn(turn.threadId, turn.n));
 }
 
+/** A turn in full. Who may not see the persona is told of what it was made, and no names. */
+async function shownTurn(deps: EdgeDeps, req: Request): Promise<TurnDetail> {
+  const thread = await ownThreadOf(deps, req);
+  const turn = await turnIn(deps, req, thread);
+  const { threads, tasks } = deps.registry;
+  const answers = await threads.answersOf(turn.id);
+  const taskIds = answers.flatMap(({ taskId }) => (taskId === null ? [] : [taskId]));
+  const attempts = await Promise.all(
+    taskIds.map(async (taskId) => [taskId, await tasks.attempts(taskId)] as const),
+  );
+  const target = { ownerId: thread.agentOwnerId };
+  return turnDetail(turn, {
+    answers,
+    attempts: new Map(
+      attempts.map(([taskId, all]) => [taskId, all.map(({ llm, reason }) => ({ llm, reason }))]),
+    ),
+    seesPersona: can(actorOf(req), 'edit', { resource: agent, target }),
+    triesAgain: turn.supersedes === null ? null : await threads.numberOf(turn.supersedes),
+    triedAgainBy: await threads.triedAgainBy(turn.id),
+  });
+}
+
 async function messages(deps: EdgeDeps, req: Request) {
   const { after, last, limit } = queryOf(req, messageListQuerySchema);
   const thread = await ownThreadOf(deps, req);
@@ -119,6 +143,8 @@ async function send(deps: EdgeDeps, { req, res }: { req: Request; res: Response 
     onBusy = 'queue',
     onPending,
     personality,
+    system,
+    truncation,
   } = bodyOf(req, turnRequestSchema, { forInference: 'whole' });
   if ((message === undefined) === (listed === undefined))
     throw new McpctlError('invalid_request', undefined, {
@@ -138,7 +164,7 @@ async function send(deps: EdgeDeps, { req, res }: { req: Request; res: Response 
     body,
     onBusy,
     abandons: onPending === 'abandon',
-    personality,
+    ...{ personality, system, isWhole: truncation === 'disabled' },
   } as const;
   await takeTurn(deps, { req, res }, asked);
 }
@@ -158,7 +184,7 @@ export function threadRoutes(deps: EdgeDeps): Router {
   });
   router.get('/threads/:id/messages', listing, async (req, res) => void res.json(await messages(deps, req)));
   router.post('/threads/:id/turns', (req, res) => send(deps, { req, res }));
-  router.get('/threads/:id/turns/:n', async (req, res) => void res.json(turnView(await turnOf(deps, req))));
+  router.get('/threads/:id/turns/:n', async (req, res) => void res.json(await shownTurn(deps, req)));
   router.delete('/threads/:id/turns/:n', async (req, res) => void res.json(await cancelTurn(deps, req)));
   return router;
 }

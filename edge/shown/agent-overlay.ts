@@ -50,10 +50,21 @@ export async function agentStates(
   });
 }
 
-export const agentOverlay: Overlay = (rows, deps) =>
-  agentStates(
-    deps,
-    rows.map(({ id, values, refersTo: { llm: llmId = null } }) => {
-      return { id, llmId, llm: String(values['llm']), pinMode: String(values['pinMode']) };
-    }),
-  );
+export const agentOverlay: Overlay = async (rows, deps, { userId }) => {
+  const [states, uses] = await Promise.all([
+    agentStates(
+      deps,
+      rows.map(({ id, values, refersTo: { llm: llmId = null } }) => {
+        return { id, llmId, llm: String(values['llm']), pinMode: String(values['pinMode']) };
+      }),
+    ),
+    deps.registry.threads.usesOf(
+      userId,
+      rows.map(({ id }) => id),
+    ),
+  ]);
+  return rows.map(({ id }, at) => {
+    const use = uses.get(id);
+    return { ...states[at], threads: use?.threads ?? 0, lastUsedAt: use?.lastAt.toISOString() ?? null };
+  });
+};

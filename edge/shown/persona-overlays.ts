@@ -13,5 +13,19 @@ export const personalityOverlay: Overlay = async (rows, { registry }) => {
 /** A prompt is its agent's publisher's, or it is kept here. */
 export const promptOverlay: Overlay = async (rows, { registry }) => {
   const published = await registry.agents.published.prompts(rows.map(({ id }) => id));
-  return rows.map(({ id }) => ({ isPublished: published.has(id) }));
+  return rows.map(({ id, values: { agent, project, content } }) => ({
+    isPublished: published.has(id),
+    scope: scopeOf({ agent, project }),
+    bytes: Buffer.byteLength(String(content)),
+  }));
+};
+
+function scopeOf({ agent, project }: Readonly<Record<'agent' | 'project', unknown>>): string {
+  if (typeof agent === 'string') return `agent/${agent}`;
+  return typeof project === 'string' ? `project/${project}` : 'global';
+}
+
+export const projectOverlay: Overlay = async (rows, { registry }) => {
+  const counts = await registry.agents.inProjects(rows.map(({ id }) => id));
+  return rows.map(({ id }) => counts.get(id) ?? { agents: 0, prompts: 0 });
 };

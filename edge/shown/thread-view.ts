@@ -1,4 +1,7 @@
-import type { MessageView, ThreadView, TurnView } from '../../core/agent/thread.ts';
+import { wasCut } from '../../core/agent/budget.ts';
+import { hidden } from '../../core/agent/made.ts';
+import type { MessageView, ThreadView, TurnDetail, TurnView } from '../../core/agent/thread.ts';
+import type { TurnAnswerRow } from '../../core/registry/threads/asked-turns.ts';
 import type { MessageRow, ThreadRow, TurnRow } from '../../core/registry/threads/rows.ts';
 
 export function threadView({
@@ -7,6 +10,7 @@ export function threadView({
   openTaskId,
   lastAt: _at,
   agentId: _agent,
+  agentOwnerId: _owner,
   poolKey: _pool,
   ...row
 }: ThreadRow): ThreadView {
@@ -28,6 +32,7 @@ export function messageView({
   toolCallId,
   reasoning,
   reasoningField: _field,
+  expected,
   ...row
 }: MessageRow): MessageView {
   return {
@@ -37,6 +42,7 @@ export function messageView({
     ...(toolCalls && { toolCalls }),
     ...(toolCallId !== null && { toolCallId }),
     ...(reasoning !== null && { reasoning }),
+    ...(row.usage && wasCut(row.usage.promptTokens, expected) && { backendTruncated: true }),
     createdAt: row.createdAt.toISOString(),
   };
 }
@@ -52,3 +58,34 @@ export const turnView = (turn: TurnRow): TurnView => ({
   createdAt: turn.createdAt.toISOString(),
   endedAt: turn.endedAt?.toISOString() ?? null,
 });
+
+/** A turn with its answers. */
+export function turnDetail(
+  turn: TurnRow,
+  {
+    answers,
+    attempts,
+    seesPersona,
+    ...again
+  }: Pick<TurnDetail, 'triesAgain' | 'triedAgainBy'> & {
+    answers: readonly TurnAnswerRow[];
+    /** Of each task, every claim on it. */
+    attempts: ReadonlyMap<string, TurnDetail['answers'][number]['attempts']>;
+    seesPersona: boolean;
+  },
+): TurnDetail {
+  return {
+    ...turnView(turn),
+    ...again,
+    answers: answers.map((answer) => {
+      const { made, taskId, usage } = answer;
+      const isCut = usage !== null && wasCut(usage.promptTokens, made?.expected ?? null);
+      return {
+        ...answer,
+        ...(isCut && { backendTruncated: true }),
+        attempts: (taskId === null ? undefined : attempts.get(taskId)) ?? [],
+        made: made && !seesPersona ? hidden(made) : made,
+      };
+    }),
+  };
+}

@@ -1,9 +1,13 @@
-import { McpctlError } from '../../../core/errors.ts';
+import { paramsOf } from '../../input/params.ts';
+import { readAll, readFileText } from '../../input/stdin.ts';
+import type { Context } from '../../who/context.ts';
 import { toolsOf, type ToolOptions } from './tools.ts';
 import type { Asking } from './turn.ts';
 
 /** How an agent is asked, as the command line says it. */
 export interface AskingOptions extends ToolOptions, Omit<Asking, 'params' | 'tools'> {
+  /** In place of `system`, the file that has it. */
+  systemFile?: string | undefined;
   temperature?: number | undefined;
   topP?: number | undefined;
   topK?: number | undefined;
@@ -14,29 +18,17 @@ export interface AskingOptions extends ToolOptions, Omit<Asking, 'params' | 'too
   param: readonly string[];
 }
 
-/** A value is JSON where it is any, else text. */
-export function valueOf(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return text;
-  }
-}
+const textIn = (ctx: Context, path: string): Promise<string> =>
+  path === '-' ? readAll(ctx) : readFileText(path);
 
 /** @throws McpctlError `usage`. */
-function paramOf(param: string): [string, unknown] {
-  const at = param.indexOf('=');
-  if (at < 1)
-    throw new McpctlError('usage', `--param is written like top_p=0.9, and not ${JSON.stringify(param)}.`);
-  return [param.slice(0, at), valueOf(param.slice(at + 1))];
-}
-
-/** @throws McpctlError `usage`. */
-export async function askingOf(options: AskingOptions): Promise<Asking> {
-  const { agent, personality, systemAppend, onBusy, stream, thinking, pin } = options;
+export async function askingOf(ctx: Context, options: AskingOptions): Promise<Asking> {
+  const { agent, personality, system, systemFile, systemAppend } = options;
+  const { onBusy, truncation, stream, thinking, markdown, pin } = options;
   const { temperature, topP, topK, maxTokens, seed, stop, param } = options;
   return {
-    ...{ agent, personality, systemAppend, onBusy, stream, thinking, pin },
+    ...{ agent, personality, systemAppend, onBusy, truncation, stream, thinking, markdown, pin },
+    system: systemFile === undefined ? system : await textIn(ctx, systemFile),
     params: {
       ...(temperature !== undefined && { temperature }),
       ...(topP !== undefined && { top_p: topP }),
@@ -44,7 +36,7 @@ export async function askingOf(options: AskingOptions): Promise<Asking> {
       ...(maxTokens !== undefined && { max_tokens: maxTokens }),
       ...(seed !== undefined && { seed }),
       ...(stop !== undefined && { stop }),
-      ...Object.fromEntries(param.map(paramOf)),
+      ...paramsOf(param),
     },
     tools: await toolsOf(options),
   };

@@ -21,6 +21,8 @@ The answer goes to stdout; reasoning, the thread and tokens per second to stderr
 const asked = () =>
   new Command('chat')
     .option('--personality <name>', "one of the agent's, for what is said now; none: in spite of its default")
+    .option('--system <text>', "in place of the agent's own system prompt; none: without it")
+    .addOption(new Option('--system-file <path>', 'the file with that text; - is stdin').conflicts('system'))
     .option('--system-append <text>', "a text behind the agent's own, for what is said now")
     .addOption(new Option('--temperature <n>', 'between 0 and 2').argParser(temperatureOf))
     .addOption(new Option('--top-p <n>', 'between 0 and 1').argParser(shareOf))
@@ -65,6 +67,18 @@ export function makeChat(ctx: Context, run?: (options: ChatOptions) => Promise<v
         'interrupt',
       ] as const),
     )
+    .addOption(
+      new Option('--ephemeral', 'delete the thread on leaving; the server does in any case, after a day')
+        .conflicts(['thread', 'continue', 'async'])
+        .default(false),
+    )
+    .addOption(
+      new Option(
+        '--truncation <how>',
+        'where the thread outgrows the model: leave turns out, or refuse',
+      ).choices(['auto', 'disabled'] as const),
+    )
+    .option('--markdown', 'on a terminal, show headings, bold, code and lists as such, line by line', false)
     .option('--no-thinking', 'do not show reasoning')
     .option('--no-stream', 'print the answer in one piece')
     .addOption(new Option('--async', 'print the id of the task and leave').default(false))

@@ -8,7 +8,7 @@ import { converseWith, ruled } from '../../talk/conversation.ts';
 import type { Context } from '../../who/context.ts';
 import { slashes, tell } from './slash.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { answerCalls, composeBody, rejoin, say, type Asking, type Talk } from './turn.ts';
+import { answerCalls, composeBody, forget, rejoin, say, type Asking, type Talk } from './turn.ts';
 
 /** How much of a thread is shown to who comes back: two questions and their answers. */
 const SHOWN = 4;
@@ -28,9 +28,14 @@ async function bannerFor(client: Client, talk: Talk, columns: number): Promise<s
     ...personalityFacts(field('defaultPersonality'), talk.asking.personality),
     ...(await systemFacts(client, talk)),
     ...paramFacts(raw['defaultParams'], talk.asking.params),
-    talk.threadId === null ? 'Thread: a new one; /threads lists older ones' : `Thread: ${talk.threadId}`,
+    threadFact(talk),
   ];
   return ruled(facts, columns);
+}
+
+function threadFact({ threadId, isEphemeral }: Talk): string {
+  if (isEphemeral) return 'Thread: ephemeral; it is deleted when you leave';
+  return threadId === null ? 'Thread: a new one; /threads lists older ones' : `Thread: ${threadId}`;
 }
 
 /** `2 of 3 up, 32768 tokens`; undefined where the llm is not shown to who asks. */
@@ -91,7 +96,8 @@ export async function converse(
     await converseWith(ctx, client, { talk, slashes, exchange, begin });
   } finally {
     ctx.out.note('');
-    if (talk.threadId !== null)
+    if (talk.isEphemeral) await forget(client, talk);
+    else if (talk.threadId !== null)
       ctx.out.note(`resume: mcpctl chat ${talk.asking.agent} --thread ${talk.threadId}`);
   }
 }

@@ -11,7 +11,16 @@ import { converse } from './converse.ts';
 import { ask as askOnce, mayAsk } from '../../input/question.ts';
 import { askingOf, type AskingOptions } from './asking.ts';
 import { resultsOf } from './tools.ts';
-import { answerCalls, followingOf, seeing, turnCallOf, type Talk } from './turn.ts';
+import {
+  answerCalls,
+  followingOf,
+  forget,
+  keepForNow,
+  seeing,
+  turnCallOf,
+  writerFor,
+  type Talk,
+} from './turn.ts';
 import { uuidSchema } from '../../../core/names.ts';
 
 export interface ChatOptions extends AskingOptions {
@@ -20,10 +29,11 @@ export interface ChatOptions extends AskingOptions {
   continue: boolean;
   async: boolean;
   output?: 'json' | undefined;
+  ephemeral: boolean;
 }
 
 export async function runChat(ctx: Context, options: ChatOptions): Promise<void> {
-  const asking = await askingOf(options);
+  const asking = await askingOf(ctx, options);
   const message = await messageSaid(ctx, options);
   if (message !== null && asking.tools.commands.size > 0 && !asking.tools.unasked && !mayAsk(ctx))
     throw new McpctlError(
@@ -34,14 +44,24 @@ export async function runChat(ctx: Context, options: ChatOptions): Promise<void>
   const thread = await threadMeant(client, options);
   if (options.continue && !thread)
     ctx.out.note(`There is no thread with ${options.agent} yet; a new one begins.`);
-  const talk: Talk = { asking, threadId: thread?.id ?? null, usage: noUsage() };
+  const talk: Talk = {
+    asking,
+    threadId: thread?.id ?? null,
+    usage: noUsage(),
+    isEphemeral: options.ephemeral,
+  };
   if (message === null && options.output)
     throw new McpctlError('usage', '-o json is of one message: say it with --message, or send it on stdin.');
   if (message === null) return await converse(ctx, client, { talk, thread });
   if (options.async) return await leave(ctx, client, { talk, message });
-  if (options.output === 'json' || !asking.stream)
-    return await whole(ctx, client, { talk, message, asJson: options.output === 'json' });
-  await streamed(ctx, client, { talk, message });
+  if (options.ephemeral) await keepForNow(ctx, client, talk);
+  try {
+    if (options.output === 'json' || !asking.stream)
+      await whole(ctx, client, { talk, message, asJson: options.output === 'json' });
+    else await streamed(ctx, client, { talk, message });
+  } finally {
+    if (options.ephemeral) await forget(client, talk);
+  }
 }
 
 interface Once {
@@ -86,9 +106,13 @@ async function whole(
     answer = await client.turns.resultsOnce({ place, results, signal: ctx.interrupts.signal });
   }
   if (asJson) ctx.out.data(`${JSON.stringify(answer)}\n`);
-  else ctx.out.data(answer.assistant.endsWith('\n') ? answer.assistant : `${answer.assistant}\n`);
+  else {
+    const writer = writerFor(ctx, once.talk.asking);
+    writer.write(answer.assistant.endsWith('\n') ? answer.assistant : `${answer.assistant}\n`);
+    writer.end();
+  }
   if (!asJson) sayWaiting(ctx, answer);
-  sayThread(ctx, answer.threadId);
+  if (!once.talk.isEphemeral) sayThread(ctx, answer.threadId);
 }
 
 function sayWaiting(ctx: Context, { toolCalls = [], turn }: TurnAnswer): void {
@@ -104,10 +128,13 @@ async function streamed(ctx: Context, client: Client, { talk, message }: Once): 
   const call = { ...turnCallOf(talk, message), signal: ctx.interrupts.signal };
   try {
     const events = seeing(client.turns.stream(call, following), ({ kind }) => (called ||= kind === 'calls'));
-    await showAnswer(ctx, events, { thinking: talk.asking.thinking });
+    await showAnswer(ctx, events, {
+      thinking: talk.asking.thinking,
+      writer: writerFor(ctx, talk.asking),
+    });
     if (called && place) await answerCalls(ctx, client, { talk, place, ask: askerOf(ctx) });
   } finally {
-    if (place) sayThread(ctx, place.threadId);
+    if (place && !talk.isEphemeral) sayThread(ctx, place.threadId);
   }
 }
 

@@ -10,7 +10,7 @@ import { cell } from '../../say/text.ts';
 import { composedLines } from '../../talk/composed-lines.ts';
 import type { Slash } from '../../talk/slash.ts';
 import type { Context } from '../../who/context.ts';
-import { valueOf } from './asking.ts';
+import { valueOf } from '../../input/params.ts';
 import { composeBody, say, type Talk } from './turn.ts';
 
 const shownValue = (value: unknown): string => cell(JSON.stringify(value));
@@ -98,8 +98,9 @@ export const askingSlashes: Readonly<Record<string, Slash<Talk>>> = {
     },
   },
   system: {
-    about: 'of what the system message is made',
-    async run(ctx, client, { talk }) {
+    about: 'of what the system message is made; TEXT or none: in place of the agent’s prompt from now on',
+    async run(ctx, client, { talk, rest }) {
+      if (rest !== '') talk.asking = { ...talk.asking, system: rest };
       const composed = await client.turns.compose(talk.asking.agent, composeBody(talk.asking));
       for (const line of composedLines({ ...composed, body: undefined })) ctx.out.note(line);
     },

@@ -6,7 +6,7 @@ import { usageSlash, type Slash, type Slashes } from '../../talk/slash.ts';
 import type { Place } from '../../net/turns.ts';
 import { writeNew } from '../../talk/write-new.ts';
 import { askingSlashes } from './slash-asking.ts';
-import { again, goOn, type Talk } from './turn.ts';
+import { again, forget, goOn, keepForNow, type Talk } from './turn.ts';
 
 const LISTED = 10;
 const TOLD = 20;
@@ -45,7 +45,8 @@ async function threadMeant(client: Client, agent: string, asked: string): Promis
 const commands: Readonly<Record<string, Slash<Talk>>> = {
   new: {
     about: 'begin another thread; this one stays',
-    async run(ctx, _client, { talk }) {
+    async run(ctx, client, { talk }) {
+      if (talk.isEphemeral) await forget(client, talk);
       talk.threadId = null;
       talk.leftOut = 0;
       talk.abandons = false;
@@ -67,6 +68,11 @@ const commands: Readonly<Record<string, Slash<Talk>>> = {
     about: 'N or ID: go on in that thread',
     async run(ctx, client, { talk, rest }) {
       if (rest === '') throw new McpctlError('usage', 'Which one? Write /resume N; /threads lists them.');
+      if (talk.isEphemeral)
+        throw new McpctlError(
+          'usage',
+          'This conversation is ephemeral: leave it, and chat without --ephemeral.',
+        );
       const { id } = await threadMeant(client, talk.asking.agent, rest);
       talk.threadId = id;
       talk.leftOut = 0;
@@ -110,7 +116,10 @@ const commands: Readonly<Record<string, Slash<Talk>>> = {
     about: 'go on in a copy of this thread; this one stays as it is',
     async run(ctx, client, { talk }) {
       const { threadId } = await lastOf(client, talk);
-      talk.threadId = await client.turns.fork(threadId);
+      const copy = await client.turns.fork(threadId);
+      if (talk.isEphemeral) await forget(client, talk);
+      talk.threadId = copy;
+      if (talk.isEphemeral) await keepForNow(ctx, client, talk);
       ctx.out.note(`thread: ${talk.threadId}`);
     },
   },
@@ -118,7 +127,7 @@ const commands: Readonly<Record<string, Slash<Talk>>> = {
     about: 'TEXT: what this thread is called',
     async run(_ctx, client, { talk, rest }) {
       if (rest === '') throw new McpctlError('usage', 'What is it called? Write /title TEXT.');
-      await client.turns.rename((await lastOf(client, talk)).threadId, rest);
+      await client.turns.change((await lastOf(client, talk)).threadId, { title: rest });
     },
   },
   export: {

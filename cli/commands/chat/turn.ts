@@ -5,6 +5,7 @@ import { Cancelled, failureOf } from '../../exit.ts';
 import type { Client } from '../../net/client.ts';
 import type { InferEvent } from '../../net/infer.ts';
 import type { Following, Place, TurnAnswer, TurnCall } from '../../net/turns.ts';
+import { markdownWriter, rawWriter, type TextWriter } from '../../say/markdown.ts';
 import { cell } from '../../say/text.ts';
 import type { AskPerson } from '../../talk/slash.ts';
 import { counted, type Usage } from '../../talk/usage.ts';
@@ -16,6 +17,8 @@ export interface Asking {
   agent: string;
   /** One of the agent's; `none` = none, in spite of its default. */
   personality?: string | undefined;
+  /** In place of the agent's system prompt; `none` = without it. */
+  system?: string | undefined;
   systemAppend?: string | undefined;
   /** Of the chat, over the agent's defaults; null takes a default away. */
   params: Readonly<Record<string, unknown>>;
@@ -23,8 +26,11 @@ export interface Asking {
   tools: Tools;
   onBusy?: 'queue' | 'reject' | 'interrupt' | undefined;
   stream: boolean;
+  truncation?: 'auto' | 'disabled' | undefined;
   /** Whether reasoning is shown. */
   thinking: boolean;
+  /** Whether an answer is shown as the Markdown that it is, on a terminal. */
+  markdown: boolean;
   pin?: string | undefined;
 }
 
@@ -39,6 +45,8 @@ export interface Talk {
   contextLength?: number | undefined;
   /** Who answered last, where that was said. */
   servedBy?: string | undefined;
+  /** The thread is deleted on leaving. */
+  isEphemeral?: boolean;
   /** The open turn waits for results that nobody here gives: what is said next ends it. */
   abandons?: boolean;
 }
@@ -50,7 +58,7 @@ export function turnCallOf(
   { asking, threadId, abandons }: Pick<Talk, 'asking' | 'threadId' | 'abandons'>,
   message: string,
 ): TurnCall {
-  const { agent, onBusy, tools, pin } = asking;
+  const { agent, onBusy, truncation, tools, pin } = asking;
   const params = { ...asking.params, ...(asking.stream && { stream_options: { include_usage: true } }) };
   const body = {
     message,
@@ -58,6 +66,7 @@ export function turnCallOf(
     ...(Object.keys(params).length > 0 && { params }),
     ...(tools.definitions.length > 0 && { tools: tools.definitions }),
     ...(onBusy !== undefined && { onBusy }),
+    ...(truncation !== undefined && { truncation }),
     ...(abandons === true && { onPending: 'abandon' }),
     ...(asking.stream && { stream: true }),
   };
@@ -71,8 +80,9 @@ export const composeBody = (asking: Asking): Record<string, unknown> => ({
 });
 
 /** As whom the agent answers, where that is said. */
-const personaIn = ({ personality, systemAppend }: Asking): Record<string, string> => ({
+const personaIn = ({ personality, system, systemAppend }: Asking): Record<string, string> => ({
   ...(personality !== undefined && { personality: personality === 'none' ? '' : personality }),
+  ...(system !== undefined && { system: system === 'none' ? '' : system }),
   ...(systemAppend !== undefined && { systemAppend }),
 });
 
@@ -85,12 +95,43 @@ export const followingOf = (
   onPlace,
 });
 
+/** Into a pipe, and where no colours are wanted, an answer goes as it is. */
+export const writerFor = (
+  { out, terminal }: Pick<Context, 'out' | 'terminal'>,
+  { markdown }: Pick<Asking, 'markdown'>,
+): TextWriter =>
+  markdown && terminal.tty.stdout && terminal.colour.stdout ? markdownWriter(out) : rawWriter(out);
+
+const DAY_MS = 86_400_000;
+
+/** One that nobody is to come back to goes in any case, also where this program is killed: a day behind what was said last. */
+export async function keepForNow(
+  { clock }: Pick<Context, 'clock'>,
+  client: Client,
+  talk: Talk,
+): Promise<void> {
+  const expiresAt = new Date(clock.now() + DAY_MS).toISOString();
+  if (talk.threadId === null) talk.threadId = await client.turns.begin(talk.asking.agent, { expiresAt });
+  else await client.turns.change(talk.threadId, { expiresAt });
+}
+
+/** Deletes an ephemeral thread. What cannot be deleted now goes by itself. */
+export async function forget(client: Client, talk: Talk): Promise<void> {
+  const { threadId } = talk;
+  if (threadId === null) return;
+  talk.threadId = null;
+  await client.turns.delete(threadId).catch((thrown: unknown) => {
+    if (!(thrown instanceof McpctlError)) throw thrown;
+  });
+}
+
 /** Says something in the thread of a talk, and shows what is answered, also once tools were called. @returns whether Ctrl-C stopped it. */
 export async function say(
   ctx: Context,
   client: Client,
   { talk, message, ask }: { talk: Talk; message: string; ask: AskPerson },
 ): Promise<boolean> {
+  if (talk.isEphemeral) await keepForNow(ctx, client, talk);
   const call = turnCallOf(talk, message);
   let place: Place | null = null;
   const seen = (now: Place): void => {
@@ -237,6 +278,7 @@ async function shown(
     const events = seeing(open(reading.signal), ({ kind }) => (called ||= kind === 'calls'));
     await showAnswer(ctx, counted(events, talk.usage), {
       thinking: talk.asking.thinking,
+      writer: writerFor(ctx, talk.asking),
       about: () => contextWords(talk),
     });
   } catch (thrown) {

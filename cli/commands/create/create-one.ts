@@ -37,6 +37,7 @@ export function makeCreateOne(
     const file = new Option(`${flag}-file <path>`, `the file with its ${name}; - is stdin`);
     command.addOption(file.conflicts(name));
   }
+  for (const flag of shorthands[entry.word] ?? []) command.addOption(flag());
   if (entry.word === 'project') {
     command.option('--from <project>', 'with the description, servers and prompts of that one');
     command.option('--with-rbac', 'with --from: whoever is granted something on that one is on this, too');
@@ -57,6 +58,26 @@ export function makeCreateOne(
       return runCreateOne(ctx, options);
     });
 }
+
+/** Other ways to say what people say most, each as `fieldsOf` in run-create-one.ts reads it. */
+const shorthands: Readonly<Record<string, readonly (() => Option)[]>> = {
+  agent: [
+    () => new Option('--system <text>', 'as --system-prompt').conflicts(['systemPrompt', 'systemPromptFile']),
+    () =>
+      new Option('--system-file <path>', 'as --system-prompt-file').conflicts([
+        'system',
+        'systemPrompt',
+        'systemPromptFile',
+      ]),
+    () =>
+      new Option('--param <name=value>', 'one of its default params, as JSON or text; again for more')
+        .argParser(collect)
+        .conflicts('defaultParams'),
+    () => new Option('--private', 'as --visibility private').conflicts('visibility'),
+  ],
+  prompt: [() => new Option('--file <path>', 'as --content-file').conflicts(['content', 'contentFile'])],
+  personality: [() => new Option('--default', 'it is what its agent says where a call asks for none')],
+};
 
 /** `mcpctl create prompt tone --priority 700 --content-file tone.md` */
 function exampleOf({ word, fields, example }: CatalogueEntry): string {

@@ -3,6 +3,7 @@ import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import type { Context } from '../../who/context.ts';
 import { makeCreateLlm } from './create-llm.ts';
 import { makeCreateSecret } from './create-secret.ts';
+import { makeCreateThread } from './create-thread.ts';
 import { makeCreateOne } from './create-one.ts';
 
 /** @param entries what the command line is told of: each that can be made has a command here. */
@@ -19,7 +20,8 @@ export function makeCreate(ctx: Context, entries: readonly CatalogueEntry[]) {
   mcpctl create prompt tone --project support --content-file tone.md
 `,
     )
-    .addCommand(makeCreateLlm(ctx));
+    .addCommand(makeCreateLlm(ctx))
+    .addCommand(makeCreateThread(ctx));
   for (const entry of entries) {
     if (!entry.calls.includes('create') || entry.fields.length === 0) continue;
     // What is sealed is no argument.

@@ -1,5 +1,5 @@
 import { McpctlError } from '../../../core/errors.ts';
-import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
+import { catalogueEntry, type CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import { instantsFor } from '../../say/columns.ts';
 import type { Context } from '../../who/context.ts';
 import type { Format } from '../../say/formats.ts';
@@ -7,6 +7,9 @@ import { listingOf, printListings } from '../../say/print.ts';
 import { columnsOf } from '../../resources/shown.ts';
 import { readAll, readFileText } from '../../input/stdin.ts';
 import { calledOf, type Keyed } from '../../keyed.ts';
+import type { Client } from '../../net/client.ts';
+import { agent as agentResource } from '../../../core/resources/talk/agent.ts';
+import { paramsOf } from '../../input/params.ts';
 
 export interface CreateOneOptions {
   entry: CatalogueEntry;
@@ -20,13 +23,34 @@ export async function runCreateOne(
   ctx: Context,
   { entry, name, fields, output }: CreateOneOptions,
 ): Promise<void> {
-  const body = await bodyFor(ctx, { entry, name, fields });
+  const body = await bodyFor(ctx, { entry, name, fields: spelledOut(fields) });
   const client = await ctx.client();
   const made = await client.resources.create(entry, body);
+  if (fields['default'] === true) await makeDefault(client, made);
   await printMade(ctx, { entry, made, output });
   if (entry.word !== 'rbac') return;
   const { sayDoubts } = await import('./rbac-doubts.ts');
   await sayDoubts({ client, out: ctx.out }, entry, made);
+}
+
+/** Fields that were said in another way (create-one.ts) as they are called. @throws McpctlError `usage` */
+function spelledOut(fields: CreateOneOptions['fields']): CreateOneOptions['fields'] {
+  const { system, systemFile, file, param, private: isPrivate, ...others } = fields;
+  return {
+    ...others,
+    ...(system !== undefined && { systemPrompt: system }),
+    ...(systemFile !== undefined && { systemPromptFile: systemFile }),
+    ...(file !== undefined && { contentFile: file }),
+    ...(Array.isArray(param) && { defaultParams: JSON.stringify(paramsOf(param.map(String))) }),
+    ...(isPrivate === true && { visibility: 'private' }),
+  };
+}
+
+/** Of a personality that was just made: its agent says it from now on. It stays where the agent is somebody's who publishes it. */
+async function makeDefault(client: Client, { raw }: Keyed): Promise<void> {
+  await client.resources.change(catalogueEntry(agentResource), String(raw['agent']), {
+    defaultPersonality: raw['name'],
+  });
 }
 
 /** What was said of it. @throws McpctlError `usage` */

@@ -1,9 +1,10 @@
 import { McpctlError } from '../../../core/errors.ts';
+import type { Client } from '../../net/client.ts';
 import { inPlace, placedIn, sentOf } from '../../declared/placed.ts';
 import { eachOf } from '../../each.ts';
 import { hinted } from '../../hint.ts';
 import { confirm } from '../../input/question.ts';
-import { namedRefsOf } from '../../resources/refs.ts';
+import { namedRefsOf, type NamedRef } from '../../resources/refs.ts';
 import { typesFor } from '../../resources/types.ts';
 import type { Context } from '../../who/context.ts';
 
@@ -41,8 +42,11 @@ async function deleteNamed(
   if (transferTo !== undefined && refs.some(({ type }) => type.word !== 'user'))
     throw new McpctlError('usage', '--transfer-to goes with users: only what is theirs is handed over.');
   const named = refs.map(({ type, name }) => `${type.word}/${name}`).join(', ');
-  if (!yes) await confirm(ctx, `Delete ${named}?`);
   const client = await ctx.client({ patienceMs: timeout });
+  if (!yes) {
+    for (const line of await takenLines(client, refs)) ctx.out.note(line);
+    await confirm(ctx, `Delete ${named}?`);
+  }
   await eachOf(ctx, refs, async ({ type: { word, entry }, name }) => {
     if (word === 'task') {
       const task = await client.tasks.cancel(name);
@@ -61,6 +65,24 @@ async function deleteNamed(
     }
     ctx.out.line(`${word}/${name} deleted`);
   });
+}
+
+/** What goes with a project, and what stays without it. Of a server that does not say, nothing. */
+async function takenLines(client: Client, refs: readonly NamedRef[]): Promise<string[]> {
+  const projects = refs.filter(({ type }) => type.word === 'project');
+  const lines = projects.map(async ({ type: { entry }, name }) => {
+    if (!entry) return [];
+    const { raw } = await client.resources.get(entry, name);
+    const [prompts, agents] = [raw['prompts'], raw['agents']];
+    if (typeof prompts !== 'number' || typeof agents !== 'number') return [];
+    const [many, left] = [
+      prompts === 1 ? '1 prompt' : `${prompts} prompts`,
+      agents === 1 ? '1 agent' : `${agents} agents`,
+    ];
+    return [`project/${name}: ${many} with it; ${left} would be in no project.`];
+  });
+  // What is not there is said when it is to be deleted.
+  return (await Promise.allSettled(lines)).flatMap((line) => (line.status === 'fulfilled' ? line.value : []));
 }
 
 const endings: Readonly<Record<string, readonly [done: string, dry: string]>> = {

@@ -14,7 +14,9 @@ import { eventLines } from './events.ts';
 import { llmLines } from './llm-lines.ts';
 import type { Look } from './look.ts';
 import { poolLines } from './pool-lines.ts';
+import { moreLines } from './talk-lines.ts';
 import { taskLines } from './task-lines.ts';
+import { turnLines } from './turn-lines.ts';
 
 export interface DescribeOptions {
   args: string[];
@@ -24,6 +26,8 @@ export interface DescribeOptions {
   personality?: string | undefined;
   /** Of secrets: what they are, which takes the right to reveal them. */
   showValues?: boolean;
+  /** Of a thread: that turn, in full. */
+  turn?: number | undefined;
 }
 
 interface Described {
@@ -44,11 +48,12 @@ export async function runDescribe(ctx: Context, options: DescribeOptions): Promi
     if (n > 0) ctx.out.line(options.output === 'yaml' ? '---' : '');
     const described = await hinted(client, { type: type.word, name }, () => {
       if (options.effective) return effective(client, { type, name, ...options });
+      if (options.turn !== undefined) return turnOf(client, { type, name, n: options.turn }, look);
       const shows = options.showValues === true ? revealed : describe;
       return shows(client, { type, name }, look);
     });
     await printObject(ctx.out, options.output, described);
-    if (options.output !== 'text' || options.effective) continue;
+    if (options.output !== 'text' || options.effective || options.turn !== undefined) continue;
     const about = { resource: type.word, name: described.key };
     for (const line of await eventLines(client, about, look)) ctx.out.line(line);
   }
@@ -64,6 +69,18 @@ async function effective(
   const asked = personality === undefined ? {} : { personality: personality === 'none' ? '' : personality };
   const composed = await client.turns.compose(name, { message: '…', ...asked });
   return { key: name, object: { resource: 'composed', ...composed }, lines: () => composedLines(composed) };
+}
+
+/** @throws McpctlError `usage` of what is no thread. */
+async function turnOf(
+  client: Client,
+  { type, name, n }: { type: Type; name: string; n: number },
+  look: Look,
+): Promise<Described> {
+  if (type.word !== 'thread')
+    throw new McpctlError('usage', `--turn is of a thread, and ${type.word}/${name} is none.`);
+  const turn = await client.turns.detail({ threadId: name, turn: n });
+  return { key: name, object: { resource: 'turn', ...turn }, lines: () => turnLines(turn, look) };
 }
 
 /** Masks with what they stand for. @throws McpctlError `usage` of what is no secret. */
@@ -90,10 +107,11 @@ async function describe(
   const { entry } = type;
   if (!entry) throw new McpctlError('usage', `There is nothing to tell of a ${type.word}.`);
   const item = await client.resources.get(entry, name);
+  const more = (await moreLines[type.word]?.(client, item, look)) ?? [];
   return {
     key: item.key,
     object: objectOf(type.word, item),
-    lines: () => linesFor(entry, item, look.instant),
+    lines: () => [...linesFor(entry, item, look.instant), ...more],
   };
 }
 

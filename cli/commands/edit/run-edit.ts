@@ -74,10 +74,9 @@ async function editUntilTaken(
     }
     try {
       const body = bodyOf(edited.entry, seen, readDocument(typed));
-      const revision = Number(seen.raw['revision']);
-      const now = await edited.client.resources.replace(edited.entry, seen.key, { body, revision });
+      const now = await written(edited, seen, body);
       for (const warning of warningsSchema.parse(now.raw['warnings'])) ctx.out.note(`Warning: ${warning}`);
-      return now.raw['revision'] === seen.raw['revision'] ? 'unchanged' : 'edited';
+      return isSame(edited.entry, now, seen) ? 'unchanged' : 'edited';
     } catch (thrown) {
       if (!(thrown instanceof McpctlError) || !isMendable(thrown)) throw thrown;
       refusal = thrown;
@@ -87,6 +86,18 @@ async function editUntilTaken(
       text = `${commented(`${sentenceOf(thrown)}\n${theirs}`)}\n${withoutRefusal(typed)}`;
     }
   }
+}
+
+/** What has no revision is changed by what is said of it. */
+async function written({ client, entry }: Edited, seen: Keyed, body: Keyed['raw']): Promise<Keyed> {
+  if (!entry.calls.includes('replace')) return await client.resources.change(entry, seen.key, body);
+  const revision = Number(seen.raw['revision']);
+  return await client.resources.replace(entry, seen.key, { body, revision });
+}
+
+function isSame(entry: CatalogueEntry, now: Keyed, seen: Keyed): boolean {
+  if (entry.calls.includes('replace')) return now.raw['revision'] === seen.raw['revision'];
+  return JSON.stringify(writtenOf(entry, now)) === JSON.stringify(writtenOf(entry, seen));
 }
 
 const warningsSchema = z.array(z.string()).catch([]);

@@ -1,6 +1,7 @@
 import { assemble, nothingSaid, type Assembled } from '../../agent/assemble.ts';
 import type { CloseAnswer } from '../../queue/task/closing.ts';
-import type { Ending } from '../../task/outcome.ts';
+import { faultOfRefusal } from '../../judge/fault.ts';
+import type { Ending, Outcome } from '../../task/outcome.ts';
 import type { TaskRow } from '../../task/task.ts';
 import { refOf, type FlowDeps } from '../deps.ts';
 
@@ -31,8 +32,15 @@ export async function answerOfEnd(
 ): Promise<Assembled | null> {
   if (!(await answersTurn(flow, task))) return null;
   if (outcome.kind === 'completed' && outcome.body !== undefined) return assemble(task.id, [outcome.body]);
-  return task.inHand ?? (await flow.dispatch.answerOf(refOf(task), claim));
+  const answer = task.inHand ?? (await flow.dispatch.answerOf(refOf(task), claim));
+  return outcome.kind === 'failed' && isTooLong(outcome) ? { ...answer, tooLong: true } : answer;
 }
+
+/** Its backend says so in its own words. */
+const isTooLong = ({ code, status, body }: Extract<Outcome, { kind: 'failed' }>): boolean =>
+  code === 'backend_rejected' &&
+  body !== undefined &&
+  faultOfRefusal({ status: status ?? 400, body }).tooLong === true;
 
 /**
  * What the thread keeps of an answer that is cut short: what its caller was shown, and nothing of a claim that nobody was

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MOST_PERSONA_BYTES, type Composed, type Persona } from '../../agent/compose.ts';
+import { extrasOf } from '../../agent/extras.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
 import {
@@ -62,7 +63,7 @@ export interface Agents extends Personalities {
  */
 const personaSql = `
   with own as (
-    select id, name, revision, system_prompt, default_params::text as default_params, project_id, owner_id, ${publisherSql} as publisher,
+    select id, name, revision, system_prompt, default_params::text as default_params, extras, project_id, owner_id, ${publisherSql} as publisher,
       case when cast(:isAsked as boolean) then cast(:personality as text) else default_personality end as asked
     from agents a where id = :id
   ), chosen as (
@@ -92,6 +93,7 @@ const personaSchema = z.object({
   revision: z.number(),
   systemPrompt: z.string(),
   defaultParams: z.string(),
+  extras: z.unknown().transform(extrasOf),
   bytes: z.number(),
   asked: z.string().nullable(),
   publisher: publisherSchema.nullable(),

@@ -24,6 +24,8 @@ export type ShownPersonality = z.infer<typeof shownPersonalitySchema>;
 export interface Personalities {
   /** The default personalities of agents, by their ids. */
   defaultsOf(ids: readonly string[]): Promise<ReadonlyMap<string, string>>;
+  /** How many agents and prompts projects have, by their ids. */
+  inProjects(ids: readonly string[]): Promise<ReadonlyMap<string, { agents: number; prompts: number }>>;
   /** What others may know of its personalities. */
   personalities(id: string): Promise<ShownPersonality[]>;
 }
@@ -36,6 +38,14 @@ export function createPersonalities(db: Knex): Personalities {
         .whereNotNull('defaultPersonality')
         .select<{ id: string; defaultPersonality: string }[]>('id', 'defaultPersonality');
       return new Map(rows.map(({ id, defaultPersonality }) => [id, defaultPersonality]));
+    },
+    async inProjects(ids) {
+      const { rows } = await db.raw<{ rows: { id: string; agents: number; prompts: number }[] }>(
+        `select id, (select count(*)::int from agents where project_id = p.id) as agents,
+           (select count(*)::int from prompts where project_id = p.id) as prompts from projects p where id = any(:ids)`,
+        { ids: [...ids] },
+      );
+      return new Map(rows.map(({ id, ...counts }) => [id, counts]));
     },
     async personalities(agentId) {
       const rows: unknown[] = await db('personalities')

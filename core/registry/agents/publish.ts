@@ -39,6 +39,7 @@ const rowSchema = z.object({
   description: z.string(),
   systemPrompt: z.string(),
   defaultParams: z.unknown(),
+  extras: z.unknown(),
   pinMode: z.string(),
   visibility: z.string(),
   isVirtual: z.boolean(),
@@ -70,7 +71,7 @@ export class HeldAgents {
     const names = by.offered.offers.map(({ name }) => name);
     if (names.length === 0 && !by.hasAgents) return new HeldAgents([], by);
     const { rows } = await trx.raw<{ rows: unknown[] }>(
-      `select a.id, a.name, a.owner_id, a.revision, a.llm_id, a.description, a.system_prompt, a.default_params,
+      `select a.id, a.name, a.owner_id, a.revision, a.llm_id, a.description, a.system_prompt, a.default_params, a.extras,
          a.pin_mode, a.visibility, p.agent_id is not null as is_virtual, p.session_id,
          p.unpublished_at is not null as is_unpublished
        from agents a left join agent_publishers p on p.agent_id = a.id
@@ -208,13 +209,14 @@ function checkRow({ name, ownerId, isVirtual, sessionId, isUnpublished }: Row, b
 }
 
 const columnsOf = (
-  { description, systemPrompt, defaultParams, pinMode, visibility }: AgentOffer,
+  { description, systemPrompt, defaultParams, extras, pinMode, visibility }: AgentOffer,
   llmId: string,
 ) => ({
   llmId,
   description,
   systemPrompt,
   defaultParams: JSON.stringify(defaultParams),
+  extras: JSON.stringify(extras),
   pinMode,
   visibility,
 });
@@ -226,7 +228,7 @@ async function change(
   { offer, llmId }: { offer: AgentOffer; llmId: string },
 ): Promise<void> {
   const columns = columnsOf(offer, llmId);
-  const asked = { ...columns, defaultParams: offer.defaultParams };
+  const asked = { ...columns, defaultParams: offer.defaultParams, extras: offer.extras };
   const differing = Object.keys(columns).filter(
     (name) => canonical(asked[name as keyof typeof asked]) !== canonical(row[name as keyof Row]),
   );

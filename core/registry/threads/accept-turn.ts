@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
+import type { Made } from '../../agent/made.ts';
 import { MOST_QUEUED, type OnBusy } from '../../agent/thread.ts';
 import { McpctlError } from '../../errors.ts';
 import { storableJsonText, storableText } from '../../text/storable.ts';
@@ -33,6 +34,10 @@ export interface TurnComposition {
   pin?: string | undefined;
   /** By its name; an empty text = none, undefined = the agent's default. */
   personality?: string | undefined;
+  /** In place of the agent's system prompt. */
+  system?: string | undefined;
+  /** Nothing of the thread may be left out. */
+  isWhole?: boolean | undefined;
   /** The first turn that its request tells of. */
   from: number;
   /** How many turns before that are left out, and the tokens that they would not have had room in. */
@@ -41,6 +46,20 @@ export interface TurnComposition {
   /** Tokens that its request should come to; null: nothing was measured yet. */
   expected: number | null;
 }
+
+/** Of what a turn's request was made. */
+export interface TurnMade {
+  composition: TurnComposition;
+  made: Made;
+  /** Where its backend finds it too long, it can be made of less. */
+  mayShrink: boolean;
+}
+
+/** What its columns say of how a turn that runs was made. */
+export const compositionColumns = ({ composition, mayShrink }: TurnMade) => ({
+  composition: JSON.stringify(composition),
+  shrink: mayShrink ? 'may' : null,
+});
 
 /** A turn about to be accepted, with the task that answers it unless it is to wait. */
 export interface NewTurn {
@@ -59,8 +78,8 @@ export interface NewTurn {
   request: string;
   streaming: boolean;
   messages: readonly NewMessage[];
-  /** How its request was made, and the one member that may answer, where there is one. */
-  composition: TurnComposition;
+  /** How its request was made. */
+  made: TurnMade;
   task: NewTask;
   /** It called for tools: an answer that calls some leaves it open until their results are there. */
   hasTools: boolean;
@@ -106,9 +125,9 @@ export async function acceptTurn(
     ? await startThread(trx, turn, { ...turn.starts, most: limits.maxUserThreads })
     : await lockThread(trx, turn);
   const there = turn.starts ? [] : await openTurns(trx, turn.threadId);
-  const waiting = there.find(({ status }) => status === 'waiting');
+  const waiting = there.find(({ status, isReady }) => status === 'waiting' && (turn.abandons || !isReady));
   if (waiting && !turn.abandons) return { kind: 'pending', n: waiting.n, taskId: waiting.taskId };
-  const open = there.filter(({ status }) => status !== 'waiting');
+  const open = there.filter((each) => each !== waiting);
   const [first] = open;
   if (!first && thread.revision !== turn.seen) return { kind: 'moved' };
   if (first && turn.onBusy === 'reject') return { kind: 'busy', n: first.n, taskId: first.taskId };
@@ -116,7 +135,7 @@ export async function acceptTurn(
   if (open.filter(({ status }) => status === 'queued').length >= MOST_QUEUED)
     throw new McpctlError('turn_queue_full', undefined, { retryAfterS: 5 });
   const { threadId, messages } = turn;
-  const bytes = Buffer.byteLength(turn.request);
+  const bytes = bytesOf(turn);
   const weighed = await needRoom(trx, { threadId, messages: messages.length, bytes, thread, limits });
   // Later turns are told of it, in neutral words for what did not come.
   if (waiting) await endUnasked(trx, { id: waiting.id, status: 'waiting' }, { status: 'completed' });
@@ -126,17 +145,22 @@ export async function acceptTurn(
   await insertMessages(trx, turn, thread.nextMessage);
   const answerIndex = thread.nextMessage + turn.messages.length;
   const isRunning = status === 'running';
-  if (isRunning) await insertPlaceholder(trx, { ...place, taskId: turn.task.id, answerIndex });
+  if (isRunning)
+    await insertPlaceholder(trx, { ...place, taskId: turn.task.id, answerIndex, made: turn.made.made });
   await moveOn(trx, turn.threadId, {
     ...{ turns: 1, messages: turn.messages.length + (isRunning ? 1 : 0) },
     // Nothing is being said: what was said has its final weight.
-    ...(isRunning && { weighed: { to: thread.nextMessage, bytes: weighed }, cut: turn.composition }),
+    ...(isRunning && { weighed: { to: thread.nextMessage, bytes: weighed }, cut: turn.made.composition }),
   });
   if (!isRunning) return { kind: 'queued', place: { ...place, answerIndex: null } };
   const [row] = await insertTasks(trx, [turn.task]);
   if (!row) throw new McpctlError('internal');
   return { kind: 'running', place: { ...place, answerIndex }, row };
 }
+
+/** What it adds to its thread. */
+const bytesOf = ({ request, made }: NewTurn): number =>
+  Buffer.byteLength(request) + Buffer.byteLength(made.composition.system ?? '');
 
 /** @throws McpctlError `invalid_request` where others were said behind it. */
 async function supersede(
@@ -169,31 +193,20 @@ async function freeKey(trx: Knex.Transaction, ownerId: string, key: string): Pro
 
 async function insertTurn(
   trx: Knex.Transaction,
-  {
-    id,
-    threadId,
-    ownerId,
-    tokenId,
-    key,
-    requestHash,
-    request,
-    streaming,
-    composition,
-    task,
-    supersedes,
-    hasTools,
-  }: NewTurn,
+  turn: NewTurn,
   { n, status }: { n: number; status: 'queued' | 'running' },
 ): Promise<void> {
+  const { id, threadId, ownerId, tokenId, requestHash, request, streaming, task, made } = turn;
+  const { pin, personality, system, isWhole } = made.composition;
   const isRunning = status === 'running';
   await trx('chatTurns').insert({
     ...{ id, threadId, ownerId, tokenId, n, status, requestHash, request: storableText(request), streaming },
-    clientKey: key,
-    supersedes: supersedes?.id ?? null,
-    waitsForTools: hasTools,
-    composition: JSON.stringify(
-      isRunning ? composition : { pin: composition.pin, personality: composition.personality },
-    ),
+    clientKey: turn.key,
+    supersedes: turn.supersedes?.id ?? null,
+    waitsForTools: turn.hasTools,
+    ...(isRunning
+      ? compositionColumns(made)
+      : { composition: JSON.stringify({ pin, personality, system, isWhole }) }),
     taskId: isRunning ? task.id : null,
     poolName: isRunning ? task.poolKey : null,
   });
@@ -205,18 +218,15 @@ export const contentColumns = ({ content, parts }: Pick<NewMessage, 'content' | 
   parts: parts === null ? null : storableJsonText(JSON.parse(parts)),
 });
 
-async function insertMessages(
-  trx: Knex.Transaction,
-  { id: turnId, threadId, messages, request }: NewTurn,
-  firstIndex: number,
-): Promise<void> {
+async function insertMessages(trx: Knex.Transaction, turn: NewTurn, firstIndex: number): Promise<void> {
+  const { id: turnId, threadId, messages } = turn;
   const rows = messages.map(({ role, content, parts, toolCallId }, at) => ({
     ...{ id: v7(), threadId, turnId, role, toolCallId },
     turnIndex: firstIndex + at,
     status: 'complete',
     ...contentColumns({ content, parts }),
     // What was sent is kept once more, as it was: the first message weighs for all.
-    bytes: at === 0 ? Buffer.byteLength(request) : 0,
+    bytes: at === 0 ? bytesOf(turn) : 0,
   }));
   await trx('chatMessages').insert(rows);
 }
@@ -229,8 +239,9 @@ export async function insertPlaceholder(
     threadId,
     taskId,
     answerIndex,
-  }: Pick<TurnPlace, 'id' | 'threadId'> & { taskId: string; answerIndex: number },
+    made,
+  }: Pick<TurnPlace, 'id' | 'threadId'> & { taskId: string; answerIndex: number; made: Made },
 ): Promise<void> {
-  const place = { id: v7(), threadId, turnId, taskId, turnIndex: answerIndex };
+  const place = { id: v7(), threadId, turnId, taskId, turnIndex: answerIndex, made: JSON.stringify(made) };
   await trx('chatMessages').insert({ ...place, role: 'assistant', status: 'pending' });
 }

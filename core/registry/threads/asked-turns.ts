@@ -1,4 +1,7 @@
 import { z } from 'zod';
+import { madeSchema } from '../../agent/made.ts';
+import { orNothing, wordOr } from '../../newer-words.ts';
+import { usageSchema } from '../../task/task.ts';
 import type { Connection } from '../database/connect.ts';
 import type { TurnComposition } from './accept-turn.ts';
 
@@ -7,7 +10,26 @@ const compositionSchema = z.object({
   contextLength: z.number().nullable(),
   expected: z.number().nullable().default(null),
 });
-const askedSchema = z.object({ request: z.string().nullable(), personality: z.string().nullable() });
+const askedSchema = z.object({
+  request: z.string().nullable(),
+  personality: z.string().nullable(),
+  system: z.string().nullable(),
+  isWhole: z.boolean().nullable(),
+});
+export type AskedAgain = z.infer<typeof askedSchema>;
+
+/** One answer of a turn: each of its rounds has one, and each further try. */
+const turnAnswerSchema = z.object({
+  taskId: z.string().nullable(),
+  turnIndex: z.number(),
+  status: wordOr(['pending', 'complete', 'error', 'cancelled'], 'error'),
+  servedBy: z.string().nullable(),
+  usage: orNothing(usageSchema),
+  finishReason: z.string().nullable(),
+  /** Null: of a release that did not keep it, or not written as it is now. */
+  made: orNothing(madeSchema),
+});
+export type TurnAnswerRow = z.infer<typeof turnAnswerSchema>;
 
 export interface AskedTurns {
   /** How often a turn was asked, with results of tools, and how its request was made; null: it was not yet. */
@@ -17,8 +39,16 @@ export interface AskedTurns {
   }>;
   /** Tasks of a turn, one for each of its rounds, in order. */
   tasksOfTurn(turnId: string): Promise<string[]>;
-  /** What a turn was asked with, and as which personality; null: it was made elsewhere. */
-  asked(turnId: string): Promise<{ request: string | null; personality: string | null }>;
+  /** What a turn was asked with, and how; a request of null: it was made elsewhere. */
+  asked(turnId: string): Promise<AskedAgain>;
+  /** In order. */
+  answersOf(turnId: string): Promise<TurnAnswerRow[]>;
+  /** The turn that tries this one again, by its number; null: none does. */
+  triedAgainBy(turnId: string): Promise<number | null>;
+  /** A turn's number; null: it is there no more. */
+  numberOf(turnId: string): Promise<number | null>;
+  /** Whether a turn goes on behind that task, which has failed: with less of what was said before it. */
+  goesOnBehind(turnId: string, taskId: string): Promise<boolean>;
 }
 
 /** What a turn was asked with, and how its request was made. */
@@ -44,8 +74,39 @@ export function createAskedReading({ db }: Connection): AskedTurns {
     async asked(turnId) {
       const row: unknown = await db('chatTurns')
         .where({ id: turnId })
-        .first('request', db.raw(`composition ->> 'personality' as personality`));
-      return askedSchema.parse(row ?? { request: null, personality: null });
+        .first(
+          'request',
+          db.raw(`composition ->> 'personality' as personality, composition ->> 'system' as system,
+            (composition ->> 'isWhole')::boolean as is_whole`),
+        );
+      return askedSchema.parse(row ?? { request: null, personality: null, system: null, isWhole: null });
+    },
+    async answersOf(turnId) {
+      const rows: unknown = await db('chatMessages')
+        .where({ turnId, role: 'assistant' })
+        .orderBy('turnIndex')
+        .select('taskId', 'turnIndex', 'status', 'servedBy', 'usage', 'finishReason', 'made');
+      return z.array(turnAnswerSchema).parse(rows);
+    },
+    async triedAgainBy(turnId) {
+      const { rows } = await db.raw<{ rows: { n: number }[] }>(
+        `select again.n from chat_turns turn join chat_turns again on again.thread_id = turn.thread_id
+           and again.n > turn.n and again.supersedes = turn.id where turn.id = ? order by again.n limit 1`,
+        [turnId],
+      );
+      return rows[0]?.n ?? null;
+    },
+    async numberOf(turnId) {
+      const row = await db('chatTurns').where({ id: turnId }).first<{ n: number } | undefined>('n');
+      return row?.n ?? null;
+    },
+    async goesOnBehind(turnId, taskId) {
+      const { rows } = await db.raw<{ rows: unknown[] }>(
+        `select 1 from chat_turns where id = :turnId and shrink in ('must', 'done')
+           and (task_id <> :taskId or (status = 'waiting' and shrink = 'must'))`,
+        { turnId, taskId },
+      );
+      return rows.length > 0;
     },
   };
 }

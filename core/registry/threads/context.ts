@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { toolCallSchema } from '../../agent/assemble.ts';
-import type { Budget } from '../../agent/budget.ts';
+import { CUT_BELOW, type Budget } from '../../agent/budget.ts';
 import type { KeptMessage } from '../../agent/history.ts';
 import { McpctlError } from '../../errors.ts';
 import { orNothing } from '../../newer-words.ts';
@@ -17,6 +17,8 @@ export interface ThreadContext {
   from: number;
   leftOut: number;
   measured: Budget['measured'];
+  /** How many tokens its backend has read of the last prompt, where it has cut it silently. */
+  cutAt: number | null;
 }
 
 /** A message as a request is composed of it, of the turn `n`. */
@@ -60,18 +62,26 @@ const contextSchema = z.object({
   leftOut: z.number(),
   promptTokens: z.coerce.number().nullable(),
   promptBytes: z.coerce.number().nullable(),
+  cutAt: z.coerce.number().nullable(),
 });
 
 /** The last answer whose prompt was measured is among so many messages, or is of long ago. */
 const MEASURED_WITHIN = 64;
 
+/** SQL: the backend has read so much less than it was sent that it must have left some out: that says nothing of how long tokens are. */
+const isCut = `coalesce((usage ->> 'promptTokens')::float8 < ${CUT_BELOW} * (made ->> 'expected')::float8, false)`;
+const answers = `chat_messages where thread_id = t.id and turn_index >= t.next_message - ${MEASURED_WITHIN} and role = 'assistant'
+  and status = 'complete' and (usage ->> 'promptTokens')::float8 > 0`;
+
 const contextSql = `
-  select t.revision, t.context_from as "from", t.left_out, m.usage ->> 'promptTokens' as prompt_tokens, k.request_bytes as prompt_bytes,
+  select t.revision, t.context_from as "from", t.left_out, m.prompt_tokens, k.request_bytes as prompt_bytes, c.cut_at,
     not exists (select 1 from (${unended('t.id', 'status')}) u where status = 'running') as is_settled
-  from chat_threads t left join lateral (select usage, task_id from chat_messages
-    where thread_id = t.id and turn_index >= t.next_message - ${MEASURED_WITHIN} and role = 'assistant' and status = 'complete'
-      and usage is not null
-    order by turn_index desc limit 1) m on true left join tasks k on k.id = m.task_id
+  from chat_threads t
+  left join lateral (select usage ->> 'promptTokens' as prompt_tokens, task_id from ${answers} and not ${isCut}
+    order by turn_index desc limit 1) m on true
+  left join lateral (select case when ${isCut} then usage ->> 'promptTokens' end as cut_at from ${answers}
+    order by turn_index desc limit 1) c on true
+  left join tasks k on k.id = m.task_id
   where t.id = :id and t.owner_id = :ownerId`;
 
 async function contextOf(db: Knex, id: string, ownerId: string): Promise<ThreadContext> {

@@ -3,7 +3,7 @@ import type { TaskRow } from '../../task/task.ts';
 import type { Connection } from '../database/connect.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
-import { insertPlaceholder, type TurnComposition, type TurnPlace } from './accept-turn.ts';
+import { compositionColumns, insertPlaceholder, type TurnMade, type TurnPlace } from './accept-turn.ts';
 import { lockThread, moveOn, needLast, needRoom, openTurns } from './locked-thread.ts';
 import type { TurnRow } from './rows.ts';
 
@@ -14,7 +14,7 @@ interface Continuing {
   /** The revision that its request was composed from; null: a turn was being answered then. */
   seen: number | null;
   task: NewTask;
-  composition: TurnComposition;
+  made: TurnMade;
 }
 
 export type ContinuedTurn =
@@ -30,7 +30,7 @@ export type ContinuedTurn =
  */
 async function continueTurn(
   trx: Knex.Transaction,
-  { turn: { id, threadId, n, taskId }, ownerId, seen, task, composition }: Continuing,
+  { turn: { id, threadId, n, taskId }, ownerId, seen, task, made }: Continuing,
   limits: RegistryLimits,
 ): Promise<ContinuedTurn> {
   const thread = await lockThread(trx, { threadId, ownerId });
@@ -44,13 +44,13 @@ async function continueTurn(
     .whereNotNull('endedAt')
     .update({
       ...{ status: 'running', rounds: trx.raw('rounds + 1'), keepsContext: trx.ref('inContext') },
-      ...{ taskId: task.id, poolName: task.poolKey, composition: JSON.stringify(composition) },
+      ...{ taskId: task.id, poolName: task.poolKey, ...compositionColumns(made) },
       ...{ errorCode: null, errorMessage: null, endedAt: null, bodyDropped: false },
     });
   if (reopened === 0) return { kind: 'moved' };
   const place = { id, threadId, n, answerIndex: thread.nextMessage };
-  await insertPlaceholder(trx, { ...place, taskId: task.id });
-  await moveOn(trx, threadId, { messages: 1, cut: composition });
+  await insertPlaceholder(trx, { ...place, taskId: task.id, made: made.made });
+  await moveOn(trx, threadId, { messages: 1, cut: made.composition });
   const [row] = await insertTasks(trx, [task]);
   return row ? { kind: 'running', place, row } : { kind: 'moved' };
 }

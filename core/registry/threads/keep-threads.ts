@@ -80,10 +80,10 @@ export async function forkThread(
            request_hash, error_code, error_message, composition, created_at, ended_at from source
      ), said as (
        insert into chat_messages (id, thread_id, turn_id, turn_index, role, status, content, parts, tool_calls, tool_call_id,
-           reasoning, reasoning_field, is_whole, bytes, served_by, usage, finish_reason, created_at)
+           reasoning, reasoning_field, is_whole, bytes, served_by, usage, finish_reason, made, created_at)
          select gen_random_uuid(), :threadId, source.copy_id, row_number() over (order by m.turn_index) - 1, m.role, m.status,
            m.content, m.parts, m.tool_calls, m.tool_call_id, m.reasoning, m.reasoning_field, m.is_whole, m.bytes, m.served_by,
-           m.usage, m.finish_reason, m.created_at
+           m.usage, m.finish_reason, m.made, m.created_at
          from chat_messages m join source on source.id = m.turn_id
        returning bytes
      )

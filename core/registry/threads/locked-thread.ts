@@ -45,12 +45,16 @@ export async function lockThread(
   return row;
 }
 
-export async function openTurns(
-  trx: Knex,
-  threadId: string,
-): Promise<Pick<TurnRow, 'id' | 'n' | 'status' | 'taskId'>[]> {
-  const { rows } = await trx.raw<{ rows: Pick<TurnRow, 'id' | 'n' | 'status' | 'taskId'>[] }>(
-    `select * from (${unended(':threadId', 'id, n, status, task_id')}) u order by status = 'queued', n`,
+/** A turn that has not ended. */
+export interface OpenTurn extends Pick<TurnRow, 'id' | 'n' | 'status' | 'taskId'> {
+  /** It waits for no result of a tool any more: it goes on with the next look. */
+  isReady: boolean;
+}
+
+export async function openTurns(trx: Knex, threadId: string): Promise<OpenTurn[]> {
+  const { rows } = await trx.raw<{ rows: OpenTurn[] }>(
+    `select id, n, status, task_id, status = 'waiting' and tool_deadline is null as is_ready
+     from (${unended(':threadId', 'id, n, status, task_id, tool_deadline')}) u order by status = 'queued', n`,
     { threadId },
   );
   return rows;

@@ -9,6 +9,7 @@ const statusSchema = wordOr(turnStatuses, 'running');
 export const threadRowSchema = z.object({
   id: z.string(),
   agentId: z.string(),
+  agentOwnerId: z.string(),
   agent: z.string(),
   /** Of the agent now. */
   poolKey: z.string(),
@@ -45,7 +46,7 @@ export const unended = (threadId: string, columns: string): string => `
 
 /** `one`: with what it weighs. */
 export const threadSql = ({ one }: { one: boolean }): string => `
-  select t.id, t.agent_id, a.name as agent, l.pool_key, t.owner_id, u.name as owner, t.title, t.next_turn - 1 as turns,
+  select t.id, t.agent_id, a.owner_id as agent_owner_id, a.name as agent, l.pool_key, t.owner_id, u.name as owner, t.title, t.next_turn - 1 as turns,
     t.next_message as messages, t.forked_from, t.forked_at, t.pinned, t.expires_at, t.last_turn_at, t.last_turn_at::text as last_at, t.created_at,
     ${one ? `${weight('t')} as bytes,` : ''}
     o.n as open_n, o.status as open_status, o.task_id as open_task_id
@@ -89,11 +90,13 @@ export const messageRowSchema = z.object({
   servedBy: z.string().nullable(),
   usage: orNothing(usageSchema),
   finishReason: z.string().nullable(),
+  /** Tokens that what was asked should have come to. */
+  expected: z.number().nullable(),
   createdAt: instantSchema,
 });
 export type MessageRow = z.infer<typeof messageRowSchema>;
 
 export const messageSql = `
   select m.id, m.turn_id, t.n, m.turn_index, m.role, m.status, m.content, m.parts::text as parts, m.tool_calls, m.tool_call_id,
-    m.reasoning, m.reasoning_field, m.is_whole, t.in_context, m.served_by, m.usage, m.finish_reason, m.created_at
+    m.reasoning, m.reasoning_field, m.is_whole, t.in_context, m.served_by, m.usage, m.finish_reason, (m.made ->> 'expected')::float8 as expected, m.created_at
   from chat_messages m join chat_turns t on t.id = m.turn_id`;

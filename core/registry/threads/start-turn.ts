@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { TaskRow } from '../../task/task.ts';
 import type { Connection } from '../database/connect.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
-import { insertPlaceholder, type TurnComposition, type TurnPlace } from './accept-turn.ts';
+import { compositionColumns, insertPlaceholder, type TurnMade, type TurnPlace } from './accept-turn.ts';
 import { lockThread, moveOn } from './locked-thread.ts';
 import { unended } from './rows.ts';
 
@@ -19,6 +19,14 @@ const nextSchema = z.object({
   request: z.string(),
   pin: z.string().nullable(),
   personality: z.string().nullable(),
+  /** In place of the agent's system prompt. */
+  system: z.string().nullable(),
+  /** Nothing of the thread may be left out. */
+  isWhole: z.boolean().nullable(),
+  /** `must`: its backend found it too long. */
+  shrink: z.enum(['may', 'must', 'done']).nullable(),
+  /** What was sent with the round before. */
+  bytes: z.number().nullable(),
   /** Of the round before. */
   taskId: z.string().nullable(),
   rounds: z.number(),
@@ -59,11 +67,13 @@ async function readyThreads(db: Knex, limit: number): Promise<string[]> {
 /** Each half has an index of its own: there are few such turns, and thousands of others. */
 const nextSql = `
   select q.id, q.thread_id, q.n, q.status, a.name as agent, q.owner_id, q.token_id, q.request,
-    q.composition ->> 'pin' as pin, q.composition ->> 'personality' as personality, q.task_id, q.rounds
+    q.composition ->> 'pin' as pin, q.composition ->> 'personality' as personality, q.composition ->> 'system' as system,
+    (q.composition ->> 'isWhole')::boolean as is_whole, q.shrink, k.request_bytes::float8 as bytes, q.task_id, q.rounds
   from (
     select * from chat_turns q where q.thread_id = :threadId and ${isReady}
     union all select * from chat_turns q where q.thread_id = :threadId and q.status = 'queued' and ${isIdle}
   ) q join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id
+    left join tasks k on k.id = q.task_id
   order by q.n limit 1`;
 
 async function nextTurn(db: Knex, threadId: string): Promise<NextTurn | null> {
@@ -82,11 +92,11 @@ async function startTurn(
     turn,
     seen,
     task,
-    composition,
+    made,
     hasTools,
-  }: { turn: NextTurn; seen: number; task: NewTask; composition: TurnComposition; hasTools: boolean },
+  }: { turn: NextTurn; seen: number; task: NewTask; made: TurnMade; hasTools: boolean },
 ): Promise<{ row: TaskRow; place: TurnPlace } | null> {
-  const { id, threadId, n, ownerId, taskId, status, rounds } = turn;
+  const { id, threadId, n, ownerId, taskId, status, rounds, shrink } = turn;
   const thread = await lockThread(trx, { threadId, ownerId });
   if (thread.revision !== seen) return null;
   const next = await nextTurn(trx, threadId);
@@ -98,11 +108,13 @@ async function startTurn(
       ...(status === 'queued' ? { waitsForTools: hasTools } : { rounds: rounds + 1 }),
       taskId: task.id,
       poolName: task.poolKey,
-      composition: JSON.stringify(composition),
+      ...compositionColumns(made),
+      // Once in a turn, whatever comes of it.
+      ...((shrink === 'must' || shrink === 'done') && { shrink: 'done' }),
     });
   const place = { id, threadId, n, answerIndex: thread.nextMessage };
-  await insertPlaceholder(trx, { ...place, taskId: task.id });
-  await moveOn(trx, threadId, { messages: 1, cut: composition });
+  await insertPlaceholder(trx, { ...place, taskId: task.id, made: made.made });
+  await moveOn(trx, threadId, { messages: 1, cut: made.composition });
   const [row] = await insertTasks(trx, [task]);
   return row ? { row, place } : null;
 }

@@ -27,6 +27,7 @@ import {
 import { endUnasked, type UnaskedTurn } from './end-unasked.ts';
 import { createTurnStarts, type TurnStarts } from './start-turn.ts';
 import { createToolResults, type ToolResults } from './tool-results.ts';
+import { instantSchema } from '../../newer-words.ts';
 import type { TaskRow } from '../../task/task.ts';
 import {
   messageRowSchema,
@@ -42,6 +43,9 @@ import {
 
 const openSchema = z.object({ id: z.string(), taskId: z.string(), poolName: z.string() });
 
+const useSchema = z.object({ agentId: z.string(), threads: z.number(), lastAt: instantSchema });
+type AgentUse = z.infer<typeof useSchema>;
+
 export interface Threads extends AskedTurns, ThreadContexts, TurnStarts, TurnContinuations, ToolResults {
   /** Newest first. @param after the `lastAt` and id of the last one seen. */
   list(query: {
@@ -52,6 +56,8 @@ export interface Threads extends AskedTurns, ThreadContexts, TurnStarts, TurnCon
   }): Promise<ThreadRow[]>;
   /** @throws McpctlError `thread_not_found`, also for one outside the scope. */
   get(id: string, scope: Scope): Promise<ThreadRow>;
+  /** Of a user, how many threads they have with each of these agents, and when they last said something there. */
+  usesOf(ownerId: string, agentIds: readonly string[]): Promise<ReadonlyMap<string, AgentUse>>;
   /** @returns its id. @throws McpctlError `quota_exceeded`. */
   create(thread: {
     agentId: string;
@@ -59,6 +65,8 @@ export interface Threads extends AskedTurns, ThreadContexts, TurnStarts, TurnCon
     title: string;
     author?: Author;
     messages?: readonly ImportedMessage[];
+    /** Deleted then; null: kept. */
+    expiresAt?: Date | null;
   }): Promise<string>;
   /** In the order of `turnIndex`: those after one, or the last ones. */
   messages(
@@ -115,7 +123,7 @@ function within(scope: Scope): { sql: string; bindings: Record<string, unknown> 
   };
 }
 
-type Reading = 'list' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'answer';
+type Reading = 'list' | 'usesOf' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'answer';
 
 function createReading({ db }: Connection): Pick<Threads, Reading> {
   return {
@@ -129,6 +137,14 @@ function createReading({ db }: Connection): Pick<Threads, Reading> {
         { ...bindings, agent: agent ?? null, lastAt: after?.lastAt ?? null, id: after?.id ?? null, limit },
       );
       return rows.map((row) => threadRowSchema.parse(row));
+    },
+    async usesOf(ownerId, agentIds) {
+      const { rows } = await db.raw<{ rows: unknown[] }>(
+        `select agent_id, count(*)::int as threads, max(last_turn_at) as last_at from chat_threads
+         where owner_id = :ownerId and agent_id = any(:agentIds) group by agent_id`,
+        { ownerId, agentIds: [...agentIds] },
+      );
+      return new Map(rows.map((row) => useSchema.parse(row)).map((use) => [use.agentId, use]));
     },
     async get(id, scope) {
       const { sql, bindings } = within(scope);
@@ -203,10 +219,11 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     deleteOutlived: (id, keptMs) => transaction((trx) => deleteOutlived(trx, id, keptMs)),
     withOldBodies: (keptMs, limit) => withOldBodies(db, keptMs, limit),
     dropOldBodies: (turnIds) => dropOldBodies(db, turnIds),
-    create: ({ agentId, ownerId, title, messages = [], author }) =>
+    create: ({ agentId, ownerId, title, messages = [], expiresAt, author }) =>
       transaction(async (trx) => {
         const threadId = v7();
         await startThread(trx, { threadId, ownerId }, { agentId, title, most: limits.maxUserThreads });
+        if (expiresAt) await changeThread(trx, { id: threadId, ownerId }, { expiresAt });
         if (messages.length > 0) await importMessages(trx, { id: threadId, ownerId }, messages);
         await record(trx, author, { verb: 'create', ...about({ id: threadId, ownerId }) });
         return threadId;

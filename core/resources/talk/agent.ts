@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { paramsSchema } from '../../agent/default-params.ts';
+import { extrasSchema } from '../../agent/extras.ts';
 import { nameSchema, textBlockSchema, textSchema } from '../../names.ts';
 import {
   defineResource,
@@ -31,6 +32,8 @@ export const agent = defineResource({
     defaultPersonality: optional(nameSchema.nullable(), null, { afterwards: true }),
     visibility: optional(z.enum(visibilities), 'shared', { audit: 'value' }),
     defaultParams: optional(paramsSchema, {}, { json: true, hidden: true }),
+    /** How it is asked besides. */
+    extras: optional(extrasSchema, {}, { json: true, hidden: true }),
     systemPrompt: optional(textBlockSchema(100_000, 0), '', { long: true, hidden: true }),
   },
   derived: {
@@ -42,6 +45,9 @@ export const agent = defineResource({
     /** Since when its publisher is not there. */
     inactiveSince: z.string().nullable(),
     pool: z.string(),
+    /** Of who asks: threads with it, and when they last said something there. */
+    threads: z.number(),
+    lastUsedAt: z.string().nullable(),
   },
   filters: ['llm', 'project'],
   may: { view: 'shared', edit: 'owner', delete: 'owner', run: 'shared' },
@@ -56,6 +62,9 @@ export const agent = defineResource({
     shown('PROJECT', 'project', { spare: true }),
     shown('PERSONALITY', 'defaultPersonality', { spare: true }),
     shown('OWNER', 'owner', { spare: true }),
+    shown('THREADS', 'threads', { wide: true }),
+    shown('LAST-USED', 'lastUsedAt', { as: 'ago', wide: true }),
+    shown('PARAMS', 'defaultParams', { wide: true }),
     shown('VISIBILITY', 'visibility', { wide: true }),
     shown('UPDATED', 'updatedAt', { as: 'ago', wide: true }),
     shown('DESCRIPTION', 'description', { wide: true }),
@@ -73,7 +82,10 @@ export const agent = defineResource({
     shown('Project', 'project'),
     shown('Personality', 'defaultPersonality'),
     shown('Visibility', 'visibility'),
+    shown('Own threads', 'threads'),
+    shown('Last used', 'lastUsedAt', { as: 'ago' }),
     shown('Default params', 'defaultParams'),
+    shown('Extras', 'extras'),
     ...ownership,
     shown('System prompt', 'systemPrompt', { as: 'block' }),
   ],

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { bindingsSchema } from '../../mcp/bindings.ts';
 import { nameSchema, textSchema } from '../../names.ts';
 import { defineResource, optional, ownership, required, shown } from '../define.ts';
@@ -16,12 +17,19 @@ export const project = defineResource({
       item: { flag: 'mcp-server', parts: ['server', 'alias'] },
     }),
   },
+  derived: {
+    /** How many it has. */
+    agents: z.number(),
+    prompts: z.number(),
+  },
   filters: [],
   may: { view: 'owner', edit: 'owner', delete: 'owner', run: 'owner' },
   quota: { user: 100, all: 5_000 },
   missing: 'project_not_found',
   columns: [
     shown('NAME', 'name'),
+    shown('AGENTS', 'agents'),
+    shown('PROMPTS', 'prompts'),
     shown('DESCRIPTION', 'description', { spare: true }),
     shown('OWNER', 'owner'),
     shown('UPDATED', 'updatedAt', { as: 'ago' }),
@@ -30,6 +38,8 @@ export const project = defineResource({
   describe: [
     shown('Name', 'name'),
     shown('Description', 'description'),
+    shown('Agents', 'agents'),
+    shown('Prompts', 'prompts'),
     shown('Servers', 'servers.server', { as: 'list' }),
     ...ownership,
   ],

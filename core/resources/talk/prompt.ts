@@ -20,6 +20,10 @@ export const prompt = defineResource({
   derived: {
     /** A worker publishes it with its agent. */
     isPublished: z.boolean(),
+    /** `agent/reviewer`, `project/core`, or `global`: of neither. */
+    scope: z.string(),
+    /** Of its content. */
+    bytes: z.number(),
   },
   unique: ['project', 'agent', 'name'],
   filters: ['project', 'agent'],
@@ -28,18 +32,18 @@ export const prompt = defineResource({
   missing: 'prompt_not_found',
   columns: [
     shown('NAME', 'name'),
-    shown('PROJECT', 'project'),
-    shown('AGENT', 'agent'),
+    shown('SCOPE', 'scope'),
     shown('PRIORITY', 'priority'),
+    shown('BYTES', 'bytes'),
     shown('OWNER', 'owner', { spare: true }),
     shown('UPDATED', 'updatedAt', { as: 'ago' }),
     shown('ID', 'id'),
   ],
   describe: [
     shown('Name', 'name'),
-    shown('Project', 'project'),
-    shown('Agent', 'agent'),
+    shown('Scope', 'scope'),
     shown('Priority', 'priority'),
+    shown('Bytes', 'bytes'),
     ...ownership,
     shown('Content', 'content', { as: 'block' }),
   ],

@@ -28,6 +28,8 @@ export interface Answering extends WholeAnswering {
   keepAlive: KeepAlive;
   /** For a reader of the task's stream: the attempt whose events it has seen some of. Everything is a frame then. */
   resumed?: { seen: Attempt | null };
+  /** It is answered as its turn is: where that goes on behind the task, nothing is said of the failure. */
+  followsTurn?: boolean;
   /** Where it is a part of a longer stream: what its ids begin with, so that they are told apart from those of other parts. */
   part?: { ids: string };
 }
@@ -44,8 +46,8 @@ export const sawNothing = ({ row, resumed }: Pick<Answering, 'row' | 'resumed'>)
   inHand: row.turnId === null ? null : new InHand(row.id),
 });
 
-/** `left` when the caller went away first. */
-export type Answered = 'answered' | 'left';
+/** `left` when the caller went away first; `goes on`: the turn that it answers has another task now, and nothing was said yet. */
+export type Answered = 'answered' | 'left' | 'goes on';
 
 /** Waits for the end and answers with the whole body. */
 export async function answerWhole(a: Answering): Promise<Answered> {
@@ -55,6 +57,7 @@ export async function answerWhole(a: Answering): Promise<Answered> {
       case 'left':
         return 'left';
       case 'closed':
+        if (await goesOn(a)) return 'goes on';
         throw errorOf(a.row.id, item.outcome);
       case 'row':
         return await answerFromRow(a, item.row);
@@ -69,6 +72,12 @@ export async function answerWhole(a: Answering): Promise<Answered> {
     }
   }
 }
+
+/** What was asked was too long for its backend: the turn is asked once more, with less of what was said before it. */
+const goesOn = async ({ deps, row, followsTurn }: Answering): Promise<boolean> =>
+  followsTurn === true &&
+  row.turnId !== null &&
+  (await deps.registry.threads.goesOnBehind(row.turnId, row.id));
 
 /** The row says it all: the task was not streamed, or ended without success. @throws McpctlError `gone`. */
 export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<Answered> {
@@ -90,6 +99,7 @@ async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: nu
   const row = await settled(a, ending);
   const fault = row.status === 'completed' ? faultOf(row, { ending, seq, shown: null }) : undefined;
   if (fault) throw fault;
+  if (row.status === 'error' && (await goesOn(a))) return 'goes on';
   sendWhole(a, row, ending.outcome);
   return 'answered';
 }
@@ -125,6 +135,7 @@ export async function answerStream(a: Answering, saw: Saw = sawNothing(a)): Prom
         case 'gap':
           throw new McpctlError('gone', undefined, { taskId: a.row.id });
         case 'closed':
+          if (saw.shown === null && (await goesOn(a))) return 'goes on';
           throw errorOf(a.row.id, item.outcome);
         case 'end':
           return await endStream(a, writer, { ...item, ...saw });
@@ -214,6 +225,7 @@ async function endStream(
 ): Promise<Answered> {
   if (shown !== null && !isSameAttempt(shown, attempt)) throw await otherClaim(a, inHand);
   const row = await settled(a, ending, inHand?.upTo({ ...attempt, seq }));
+  if (row.status === 'error' && shown === null && (await goesOn(a))) return 'goes on';
   const failed = errorOfRow(a.deps, row, ending);
   if (failed && !writer.opened) {
     sendWhole(a, row, ending.outcome);

@@ -1,5 +1,7 @@
 import type { Actor } from '../../../core/access.ts';
 import { composeChat, type Composed, type Persona } from '../../../core/agent/compose.ts';
+import { expectedTokens, type Budget } from '../../../core/agent/budget.ts';
+import { madeOf } from '../../../core/agent/made.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { turnFor } from '../../../core/text/json-shape.ts';
 import { lookAtPublishers } from '../../../core/flow/alive/publishers.ts';
@@ -20,6 +22,8 @@ interface Aiming {
   mayWait: boolean;
   /** By its name; null = none, undefined = what the name says, or the agent's default. */
   personality?: string | null | undefined;
+  /** In place of the agent's system prompt. */
+  system?: string | undefined;
   /** What a thread has besides what the request brings. */
   thread?: ThreadTexts | undefined;
 }
@@ -29,6 +33,8 @@ export interface ThreadTexts {
   texts: readonly string[];
   /** What of it the request does not bring asks of a member. */
   needs: Pick<Needs, 'vision' | 'aboutTokens'>;
+  /** What the last prompt of it came to. */
+  measured: Budget['measured'];
 }
 
 /**
@@ -38,7 +44,7 @@ export interface ThreadTexts {
 export async function aim(
   deps: EdgeDeps,
   actor: Actor,
-  { request, translation, llmName: asked, pin, mayWait, personality, thread }: Aiming,
+  { request, translation, llmName: asked, pin, mayWait, personality, system, thread }: Aiming,
 ): Promise<Pick<Order, 'request' | 'sent' | 'target' | 'agent'>> {
   const wanted = { asked, pin, mayWait, needs: request.needs, translation: translation?.needs ?? null };
   const target = await targetOf(deps, actor, wanted);
@@ -46,22 +52,38 @@ export async function aim(
   if (agent === null)
     return { request, target, sent: target.translated && translation ? translation.sent() : null };
   const called = await composedFor(deps, actor, {
-    ...{ id: agent.id, body: request.body },
+    ...{ id: agent.id, body: request.body, system },
     personality: personality === undefined ? (agent.personality ?? undefined) : personality,
   });
-  const { persona, system, params } = called;
+  const { persona } = called;
   await needPublisher(deps, persona, { mayWait });
   const asks = withThread(await needsOfChat(called.body, actor.userId), thread);
-  const needs = { ...asks, prefill: request.needs.prefill };
-  const { body } = thread ? composeChat(persona, request.body, thread.texts) : called;
+  const composed = thread ? composeChat(persona, request.body, thread.texts) : called;
+  const promptTokens = thread && tokensFor(composed.body, thread.measured, target.contextLength);
+  const needs = { ...asks, promptTokens, prefill: request.needs.prefill };
+  const aimed = await targetOf(deps, actor, { ...wanted, needs });
   return {
     // It is known by what its caller has sent: an equal call is equal whatever was said to the agent meanwhile.
-    request: { ...request, body, needs },
+    request: { ...request, body: composed.body, needs },
     // Asked again with what the agent asks of a member besides: tools, and room for its texts.
-    target: await targetOf(deps, actor, { ...wanted, needs }),
+    target: aimed,
     sent: null,
-    agent: { id: agent.id, composed: { system, params } },
+    agent: {
+      id: agent.id,
+      composed: { system: composed.system, params: composed.params },
+      made: () => madeOf(persona, composed, { llm: aimed.pinned, pool: aimed.poolKey }),
+    },
   };
+}
+
+/** What is measured keeps a request from members that have too little room, while one has more; the roomiest is to say so itself. */
+function tokensFor(
+  body: string,
+  measured: Budget['measured'],
+  contextLength: number | null,
+): number | undefined {
+  const tokens = expectedTokens(Buffer.byteLength(body), measured);
+  return tokens === null ? undefined : Math.min(tokens, contextLength ?? Infinity);
 }
 
 const withThread = (needs: Needs, thread: ThreadTexts | undefined): Needs =>
@@ -77,10 +99,16 @@ const withThread = (needs: Needs, thread: ThreadTexts | undefined): Needs =>
 export async function composedFor(
   deps: Pick<EdgeDeps, 'registry'>,
   actor: Actor,
-  { id, body, personality }: { id: string; body: string; personality?: string | null | undefined },
+  {
+    id,
+    body,
+    personality,
+    system,
+  }: { id: string; body: string; personality?: string | null | undefined; system?: string | undefined },
 ): Promise<Composed & { persona: Persona & { publisher: Publisher | null } }> {
-  const persona = await deps.registry.agents.persona(id, personality);
-  if (!persona) throw new McpctlError('llm_not_found');
+  const own = await deps.registry.agents.persona(id, personality);
+  if (!own) throw new McpctlError('llm_not_found');
+  const persona = { ...own, replaced: system };
   await turnFor(body, actor.userId);
   return { ...composeChat(persona, body), persona };
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
 import type { Actor } from '../../../core/access.ts';
+import type { MadeOfAgent } from '../../../core/agent/made.ts';
 import { goesOn, type Policy } from '../../../core/task/disconnect.ts';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { closeRow } from '../../../core/flow/end/settle.ts';
@@ -22,7 +23,7 @@ export interface Order {
   sent: Sent | null;
   target: Target;
   /** Where an agent was asked: which, and what of the request is its own. */
-  agent?: AskedOfAgent | undefined;
+  agent?: (AskedOfAgent & { made: () => MadeOfAgent }) | undefined;
   /** The name that the caller asked for. */
   llmName: string;
   source: TaskRow['source'];

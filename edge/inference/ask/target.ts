@@ -242,6 +242,8 @@ function sentenceFor(why: Unfit, needs: AskedOf): string {
       return 'it cannot use tools';
     case 'vision':
       return 'it cannot see pictures';
+    case 'room':
+      return `it takes fewer than the ${needs.promptTokens ?? 0} tokens that this comes to`;
     case 'prefill':
       return 'it does not write on from where an answer was cut: retry the turn instead';
   }

@@ -18,6 +18,10 @@ export interface AskedTurn {
   abandons?: boolean;
   /** As `Composing` has it. */
   personality?: string | undefined;
+  /** In place of the agent's system prompt. */
+  system?: string | undefined;
+  /** Nothing of the thread may be left out. */
+  isWhole?: boolean | undefined;
   /** The last turn, which this one is tried again for. */
   supersedes?: { id: string; n: number };
   /** In place of what the header says. */

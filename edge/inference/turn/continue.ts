@@ -3,6 +3,7 @@ import { v7 } from 'uuid';
 import type { Actor } from '../../../core/access.ts';
 import { MOST_ROUNDS } from '../../../core/agent/thread.ts';
 import { McpctlError } from '../../../core/errors.ts';
+import type { AskedAgain } from '../../../core/registry/threads/asked-turns.ts';
 import type { ContinuedTurn } from '../../../core/registry/threads/continue-turn.ts';
 import type { MessageRow, ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
 import { goesOn } from '../../../core/task/disconnect.ts';
@@ -49,7 +50,8 @@ export async function continueAnswer(
     const applied = appliedOf(wishes);
     if (applied !== '') res.set('preference-applied', applied);
     if (turn.endedAt === null) throw busy(res, thread.id, turn);
-    const { request: asked, personality } = await deps.registry.threads.asked(turn.id);
+    const again = await deps.registry.threads.asked(turn.id);
+    const { request: asked } = again;
     needUnfinished(turn, await deps.registry.threads.answer(turn.id), asked);
     const body = spliceMembers(asked ?? '{}', { stream: String(stream), ...WRITES_ON }) ?? '{}';
     const read = await readRequest('chat', body, { owner: actorOf(req).userId });
@@ -59,7 +61,7 @@ export async function continueAnswer(
       { asked: { source: 'agent' }, agent: thread.agent, request, wishes, place },
       { req, res, report },
     );
-    await answerContinued(deps, call, { continuing, request, personality, place });
+    await answerContinued(deps, call, { continuing, request, again, place });
   } catch (thrown) {
     report.failed(thrown);
     throw thrown;
@@ -102,7 +104,7 @@ const refused = (message: string): McpctlError => new McpctlError('invalid_reque
 interface Making {
   continuing: Continuing;
   request: InferenceRequest;
-  personality: string | null;
+  again: AskedAgain;
   place: KnownPlace;
 }
 
@@ -120,7 +122,10 @@ async function answerContinued(deps: EdgeDeps, call: Call, making: Making): Prom
   sayPlace(res, place);
   making.place.current = place;
   making.place.round = round;
-  await answerRunning(deps, call, { order, row, threadId: thread.id, keeps: false });
+  await answerRunning(deps, call, {
+    ...{ order, row, threadId: thread.id, keeps: false },
+    place: making.place,
+  });
 }
 
 async function made(
@@ -135,11 +140,12 @@ async function made(
   const { queueSyncMs: queueMs } = deps.config;
   for (let tried = 1; ; tried++) {
     const context = await threads.context(thread.id, thread.ownerId);
-    const { composed, composition } = await composeTurn(deps, actor, {
+    const { composed, made: of } = await composeTurn(deps, actor, {
       ...{ agent: thread.agent, request: making.request, context, threadId: thread.id, open: turn.n, pin },
       // Of this turn the thread has what was sent.
       sent: { ...sentTurn(making.request.body), added: [], messages: [] },
-      personality: making.personality ?? undefined,
+      personality: making.again.personality ?? undefined,
+      ...{ system: making.again.system ?? undefined, isWhole: making.again.isWhole ?? undefined },
       mayWait: call.wishes.respondAsync || (call.wishes.waitMs ?? 0) > 0,
     });
     needNoShape(composed.request.body);
@@ -154,7 +160,7 @@ async function made(
     const to = { poolKey: task.poolKey, bytes: Buffer.byteLength(task.requestBody) };
     const seen = context.isSettled ? context.revision : null;
     const continued = await deps.caps.admit(actor, to, () =>
-      threads.goOn({ turn, ownerId: thread.ownerId, seen, task, composition }),
+      threads.goOn({ turn, ownerId: thread.ownerId, seen, task, made: of }),
     );
     if (continued.kind !== 'moved' || tried === MOST_TRIES) return { order, continued, round: rounds + 1 };
   }

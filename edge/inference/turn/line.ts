@@ -46,12 +46,14 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
   const request = await readRequest('chat', turn.request, { owner: turn.ownerId });
   const context = await registry.threads.context(turn.threadId, turn.ownerId);
   const sent = sentTurn(turn.request);
-  const { composed, composition } = await composeTurn(deps, actor, {
+  const { composed, made } = await composeTurn(deps, actor, {
     ...{ agent: turn.agent, request, context, threadId: turn.threadId },
     // Of a round the thread has what was sent.
     ...(isRound ? { sent: { ...sent, added: [], messages: [] }, open: turn.n } : { sent }),
     pin: turn.pin ?? undefined,
     personality: turn.personality ?? undefined,
+    ...{ system: turn.system ?? undefined, isWhole: turn.isWhole ?? undefined },
+    refused: turn.shrink === 'must' ? turn.bytes : null,
     mayWait: true,
   });
   const order: Order = {
@@ -66,7 +68,7 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
   const to = { poolKey: task.poolKey, bytes: Buffer.byteLength(task.requestBody) };
   const started = await caps.admit(actor, to, () =>
     registry.threads.start({
-      ...{ turn, seen: context.revision, task, composition },
+      ...{ turn, seen: context.revision, task, made },
       hasTools: order.request.needs.tools,
     }),
   );

@@ -1,8 +1,8 @@
 import type { Actor } from '../../../core/access.ts';
-import { cutOf, expectedTokens, roomBytes } from '../../../core/agent/budget.ts';
+import { aboutTokens, cutOf, expectedTokens, roomBytes, roomLeft } from '../../../core/agent/budget.ts';
 import { historyTexts } from '../../../core/agent/history.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import type { TurnComposition } from '../../../core/registry/threads/accept-turn.ts';
+import type { TurnComposition, TurnMade } from '../../../core/registry/threads/accept-turn.ts';
 import type { ContextMessage, History, ThreadContext } from '../../../core/registry/threads/context.ts';
 import { topLevelMembers } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
@@ -30,6 +30,14 @@ interface Composing {
   open?: number;
   /** A turn that it makes up for: it is told of no more. */
   without?: string | undefined;
+  /** In place of the agent's system prompt. */
+  system?: string | undefined;
+  /** Nothing of the thread may be left out. */
+  isWhole?: boolean | undefined;
+  /** Bytes of what was sent of it before, and was too long for its backend. */
+  refused?: number | null;
+  /** Tokens that there are no more of than that, whatever members say: a backend has read so many, and cut the rest. */
+  within?: number | null;
 }
 
 type Composed = Omit<Order, 'source' | 'priority' | 'queueMs' | 'policy'>;
@@ -37,76 +45,122 @@ type Composed = Omit<Order, 'source' | 'priority' | 'queueMs' | 'policy'>;
 /** Members come and go meanwhile, and may have more room than those for whom the thread was read. */
 const MOST_READS = 3;
 
+/** A turn as it is sent, and of what that was made. */
+interface ComposedTurn {
+  composed: Composed;
+  made: TurnMade;
+}
+
 /**
  * The order that a turn becomes with all that was said before it, as far as there is room for it; how long it may wait, and
  * who for, its caller says.
- * @throws McpctlError `agent_not_found`, and as `aim`: the right to run is asked anew each time.
+ * @throws McpctlError `agent_not_found`, `context_length_exceeded` where nothing may be left out, and as `aim`: the right to run is
+ *   asked anew each time.
  */
-export async function composeTurn(
-  deps: EdgeDeps,
-  actor: Actor,
-  composing: Composing,
-): Promise<{ composed: Composed; composition: TurnComposition }> {
-  const { agent, pin, mayWait, request } = composing;
+export async function composeTurn(deps: EdgeDeps, actor: Actor, asked: Composing): Promise<ComposedTurn> {
+  const { agent, pin, mayWait, request, isWhole, within = null } = asked;
+  const composing = isWhole ? { ...asked, context: { ...asked.context, from: 1, leftOut: 0 } } : asked;
   const wanted = { asked: agent, pin, mayWait, needs: request.needs, translation: null };
-  let { contextLength } = await targetOf(deps, actor, wanted);
+  let contextLength = limitOf((await targetOf(deps, actor, wanted)).contextLength, within);
   for (let reads = 1; ; reads++) {
     const history = await historyFor(deps, composing, contextLength);
-    const made = await composeWith(deps, actor, { composing, history });
-    const room = made.composed.target.contextLength;
+    const turn = await composeWith(deps, actor, { composing, history });
+    const room = limitOf(turn.composed.target.contextLength, within);
     const readsAll = history.isAll || (room !== null && contextLength !== null && room <= contextLength);
-    if (readsAll || reads === MOST_READS) return made;
+    if (readsAll || reads === MOST_READS) return turn;
     contextLength = room;
   }
+}
+
+/** The smaller of what members say and of what was seen of them; null: neither is known. */
+function limitOf(contextLength: number | null, within: number | null): number | null {
+  const least = Math.min(contextLength ?? Infinity, within ?? Infinity);
+  return least === Infinity ? null : least;
 }
 
 /** No more of a thread than its members have room for; what is being said now is not there yet. */
 async function historyFor(
   deps: EdgeDeps,
-  { threadId, context, open, without }: Composing,
+  { threadId, context, open, without, refused = null }: Composing,
   contextLength: number | null,
 ): Promise<History> {
   if (threadId === null || !context.isSettled) return { messages: [], isAll: true };
   const { from, measured } = context;
   const room = contextLength === null ? null : roomBytes({ contextLength, answerTokens: 0, measured });
-  return await deps.registry.threads.history({ threadId, from, open, without, room });
+  const left = roomLeft(room, refused);
+  return await deps.registry.threads.history({ threadId, from, open, without, room: left });
 }
 
 async function composeWith(
   deps: EdgeDeps,
   actor: Actor,
   { composing, history: { messages } }: { composing: Composing; history: History },
-): Promise<{ composed: Composed; composition: TurnComposition }> {
-  const { context, pin, personality, threadId } = composing;
+): Promise<ComposedTurn> {
+  const { context, threadId, isWhole, within = null, refused = null } = composing;
   const composed = await composedOf(deps, actor, { composing, messages });
-  const { contextLength } = composed.target;
-  const of = ({ request }: Composed): Pick<TurnComposition, 'expected'> => ({
-    expected: expectedTokens(Buffer.byteLength(request.body), context.measured),
+  const contextLength = limitOf(composed.target.contextLength, within);
+  const { measured } = context;
+  const from = cutIn(composed.request.body, {
+    messages,
+    measured,
+    open: composing.open,
+    contextLength,
+    refused,
   });
-  const facts = { pin, personality, contextLength, from: context.from, leftOut: context.leftOut };
-  const cut = { messages, measured: context.measured, open: composing.open };
-  const from = contextLength === null ? null : cutIn(composed.request.body, cut, contextLength);
-  if (from === null || threadId === null) return { composed, composition: { ...facts, ...of(composed) } };
+  if (from === null || threadId === null)
+    return turnOf(
+      { composing, composed, messages },
+      { contextLength, from: context.from, leftOut: context.leftOut },
+    );
+  if (isWhole) throw tooLong(aboutTokens(Buffer.byteLength(composed.request.body), measured), contextLength);
   const kept = messages.filter(({ n }) => n >= from);
   const shorter = await composedOf(deps, actor, { composing, messages: kept });
   const leftOut = await deps.registry.threads.toldBefore(threadId, from);
-  return { composed: shorter, composition: { ...facts, from, leftOut, ...of(shorter) } };
+  return turnOf({ composing, composed: shorter, messages: kept }, { contextLength, from, leftOut });
+}
+
+const tooLong = (tokens: number, contextLength: number | null): McpctlError =>
+  new McpctlError(
+    'context_length_exceeded',
+    `With all of the thread this comes to about ${tokens} tokens, and ${contextLength ?? 0} is the most that its members take. Leave out truncation: disabled, and the oldest turns are left out.`,
+  );
+
+function turnOf(
+  {
+    composing,
+    composed,
+    messages,
+  }: { composing: Composing; composed: Composed; messages: readonly ContextMessage[] },
+  cut: Pick<TurnComposition, 'contextLength' | 'from' | 'leftOut'>,
+): ComposedTurn {
+  const { pin, personality, system, isWhole, context, open = Infinity, refused = null } = composing;
+  const { agent, request } = composed;
+  if (!agent) throw new McpctlError('agent_not_found');
+  const expected = expectedTokens(Buffer.byteLength(request.body), context.measured);
+  const turns = new Set(messages.filter(({ n }) => n < open).map(({ n }) => n)).size;
+  const composition = { pin, personality, system, isWhole, ...cut, expected };
+  const { from: _from, ...facts } = cut;
+  const made = { ...agent.made(), ...facts, turns, expected, isShorter: refused !== null };
+  return { composed, made: { composition, made, mayShrink: turns > 0 && isWhole !== true } };
 }
 
 interface Cutting extends Pick<ThreadContext, 'measured'> {
   messages: readonly ContextMessage[];
   open: number | undefined;
+  contextLength: number | null;
+  refused: number | null;
 }
 
 /** An estimate leaves out; what is still too long the backend says. */
 function cutIn(
   body: string,
-  { messages, measured, open = Infinity }: Cutting,
-  contextLength: number,
+  { messages, measured, open = Infinity, contextLength, refused }: Cutting,
 ): number | null {
   const bytes = Buffer.byteLength(body);
-  const room = roomBytes({ contextLength, answerTokens: answerTokensIn(body), measured });
-  if (bytes <= room) return null; // as most are: nothing needs to be weighed
+  const answerTokens = answerTokensIn(body);
+  const all = contextLength === null ? null : roomBytes({ contextLength, answerTokens, measured });
+  const room = roomLeft(all, refused);
+  if (room === null || bytes <= room) return null; // as most are: nothing needs to be weighed
   const turns = new Map<number, ContextMessage[]>();
   for (const message of messages)
     if (message.n < open) turns.set(message.n, [...(turns.get(message.n) ?? []), message]);
@@ -140,7 +194,7 @@ async function composedOf(
   actor: Actor,
   { composing, messages }: { composing: Composing; messages: readonly ContextMessage[] },
 ): Promise<Composed> {
-  const { agent, request, sent, pin, personality, mayWait, open } = composing;
+  const { agent, request, sent, pin, personality, system, mayWait, open, context } = composing;
   const aimed = await aim(deps, actor, {
     request,
     translation: null,
@@ -148,7 +202,12 @@ async function composedOf(
     pin,
     mayWait,
     personality: personality === '' ? null : personality,
-    thread: { texts: historyTexts(messages, sent.added), needs: needsOfThread(messages, open) },
+    system,
+    thread: {
+      texts: historyTexts(messages, sent.added),
+      needs: needsOfThread(messages, open),
+      measured: context.measured,
+    },
   });
   if (!aimed.agent) throw new McpctlError('agent_not_found');
   return {

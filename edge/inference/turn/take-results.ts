@@ -58,22 +58,26 @@ interface Running {
   threadId: string;
   /** Its caller comes back with a key. */
   keeps: boolean;
+  place: KnownPlace;
 }
 
 /** Answers one that was just accepted, to the last byte, or says that it was; then the thread's line goes on. */
 export async function answerRunning(
   deps: EdgeDeps,
   call: Call,
-  { order, row, threadId, keeps }: Running,
+  { order, row, threadId, keeps, place }: Running,
 ): Promise<void> {
   if (call.wishes.respondAsync) {
     await leaveAccepted(deps, order, row);
     return await answerAcceptedTurn(deps, call, row.id);
   }
-  await whileThere(deps, { res: call.res, poolKey: order.target.poolKey }, async (gone) => {
+  const goesOn = await whileThere(deps, { res: call.res, poolKey: order.target.poolKey }, async (gone) => {
     const submitted = await followAccepted(deps, { order, row, keeps });
-    await answerSubmitted(deps, { call, order, submitted, gone });
+    return await answerSubmitted(deps, { call, order, submitted, gone, followsTurn: true });
   }).finally(() => startNextSoon(deps, threadId));
+  if (!goesOn) return;
+  place.after = row.id;
+  await answerInLine(deps, call, place);
 }
 
 /** What was asked, and in whose words it is answered. */

@@ -4,7 +4,7 @@ import { v7 } from 'uuid';
 import { scopeOf, type Actor } from '../../../core/access.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { cancelled, closeTask } from '../../../core/flow/end/cancel.ts';
-import type { AcceptedTurn, TurnComposition } from '../../../core/registry/threads/accept-turn.ts';
+import type { AcceptedTurn, TurnMade } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/context.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
 import { goesOn } from '../../../core/task/disconnect.ts';
@@ -110,6 +110,8 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
     request.hash,
     ...(personality === undefined ? [] : [personality]),
     ...(asked.supersedes ? [asked.supersedes] : []),
+    ...(asked.system === undefined ? [] : [{ system: asked.system }]),
+    ...(asked.isWhole ? ['whole'] : []),
   ]);
   return {
     ...{ asked, agent, thread, request, wishes, personality },
@@ -139,7 +141,7 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
   const { respondAsync } = asking.wishes;
   const holds = streaming && !respondAsync;
   untilClosed(res, holds ? deps.caps.hold(actor, { bytes: 0, streaming }) : () => undefined);
-  const { order, composition, accepted } = await made(deps, call, asking);
+  const { order, made: of, accepted } = await made(deps, call, asking);
   if (accepted.kind === 'known') return await answerKnown(deps, call, { asking, turn: accepted.turn });
   if (accepted.kind === 'moved') throw new McpctlError('thread_busy');
   if (accepted.kind === 'pending') throw pending(res, asking.thread?.id ?? '', accepted);
@@ -147,6 +149,7 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
   sayPlace(res, accepted.place);
   asking.place.current = accepted.place;
   if (accepted.kind === 'running') {
+    const { composition } = of;
     asking.place.composition = composition;
     if (composition.leftOut > 0) res.set('x-mcpctl-left-out', String(composition.leftOut));
   }
@@ -155,7 +158,8 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
     return await (respondAsync ? answerAcceptedTurn(deps, call, '') : answerInLine(deps, call, asking.place));
   }
   const keeps = asking.wishes.idempotencyKey !== undefined;
-  await answerRunning(deps, call, { order, row: accepted.row, threadId: accepted.place.threadId, keeps });
+  const { threadId } = accepted.place;
+  await answerRunning(deps, call, { order, row: accepted.row, threadId, keeps, place: asking.place });
 }
 
 function pending(res: Response, threadId: string, { n }: { n: number }): McpctlError {
@@ -192,7 +196,13 @@ async function answerKnown(
   };
   if (asking.wishes.respondAsync) return await answerAcceptedTurn(deps, call, turn.taskId ?? '');
   if (turn.taskId === null) return await answerInLine(deps, call, asking.place);
-  await answerFrom(deps, call, await keptTask(deps, turn.taskId));
+  const goesOn = await answerFrom(deps, call, {
+    row: await keptTask(deps, turn.taskId),
+    followsTurn: true,
+  });
+  if (!goesOn) return;
+  asking.place.after = turn.taskId;
+  await answerInLine(deps, call, asking.place);
 }
 
 /** Composes the turn from what its thread holds, and accepts it if the thread is still that. */
@@ -200,18 +210,20 @@ async function made(
   deps: EdgeDeps,
   call: Call,
   asking: Asking,
-): Promise<{ order: Order; composition: TurnComposition; accepted: AcceptedTurn }> {
+): Promise<{ order: Order; made: TurnMade; accepted: AcceptedTurn }> {
   const actor = actorOf(call.req);
   for (let tried = 1; ; tried++) {
     const context = await contextOf(deps, actor, asking);
-    const { order, composition } = await orderOf(deps, call, { asking, context });
+    const { order, made: of } = await orderOf(deps, call, { asking, context });
     call.report.to(order.target);
-    const accepted = await accept(deps, actor, { asking, context, order, composition });
-    if (accepted.kind !== 'moved' || tried === MOST_TRIES) return { order, composition, accepted };
+    const accepted = await accept(deps, actor, { asking, context, order, made: of });
+    if (accepted.kind !== 'moved' || tried === MOST_TRIES) return { order, made: of, accepted };
   }
 }
 
-const empty: ThreadContext = { revision: 1, isSettled: true, from: 1, leftOut: 0, measured: null };
+const empty: ThreadContext = {
+  ...{ revision: 1, isSettled: true, from: 1, leftOut: 0, measured: null, cutAt: null },
+};
 
 const contextOf = async (deps: EdgeDeps, actor: Actor, { thread }: Asking): Promise<ThreadContext> =>
   thread ? await deps.registry.threads.context(thread.id, actor.userId) : empty;
@@ -221,12 +233,15 @@ async function orderOf(
   deps: EdgeDeps,
   { req, request: asked }: Call,
   { asking, context }: { asking: Asking; context: ThreadContext },
-): Promise<{ order: Order; composition: TurnComposition }> {
+): Promise<{ order: Order; made: TurnMade }> {
   const actor = actorOf(req);
   const { agent, sent, wishes, personality, asked: turn } = asking;
   const { respondAsync, waitMs = 0, pin } = wishes;
-  const { composed, composition } = await composeTurn(deps, actor, {
-    ...{ agent, request: asked, sent, context, pin, personality },
+  const { system, isWhole, supersedes } = turn;
+  const { composed, made: of } = await composeTurn(deps, actor, {
+    ...{ agent, request: asked, sent, context, pin, personality, system, isWhole },
+    // What a backend has cut silently is tried again with what it has read.
+    within: supersedes && isWhole !== true ? context.cutAt : null,
     ...{ threadId: asking.thread?.id ?? null, without: turn.supersedes?.id },
     mayWait: respondAsync || waitMs > 0,
   });
@@ -237,7 +252,7 @@ async function orderOf(
     queueMs,
     policy: wishes.policy ?? goesOn,
   } as const;
-  return { order: { ...composed, ...(respondAsync ? asyncTask(deps) : waits) }, composition };
+  return { order: { ...composed, ...(respondAsync ? asyncTask(deps) : waits) }, made: of };
 }
 
 async function accept(
@@ -247,8 +262,8 @@ async function accept(
     asking,
     context,
     order,
-    composition,
-  }: { asking: Asking; context: ThreadContext; order: Order; composition: TurnComposition },
+    made: of,
+  }: { asking: Asking; context: ThreadContext; order: Order; made: TurnMade },
 ): Promise<AcceptedTurn> {
   const { asked, thread, sent, requestHash, wishes, request } = asking;
   const [id, threadId] = [v7(), thread?.id ?? v7()];
@@ -263,7 +278,7 @@ async function accept(
         ...{ id, threadId, ownerId: actor.userId, tokenId: actor.tokenId, starts, key, requestHash, task },
         seen: context.isSettled ? context.revision : null,
         onBusy: asked.onBusy === 'reject' ? 'reject' : 'queue',
-        composition,
+        made: of,
         hasTools: order.request.needs.tools,
         abandons: abandonsWaiting(asking),
         request: asked.body,

@@ -33,8 +33,11 @@ export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace
   const about = { id: place.current?.id ?? '', createdAt: new Date(deps.clock.now()) };
   const news = new LineNews(deps, call, { isV1, form: () => formOf({ ...about, ...row }, call.request) });
   try {
-    const task = await taskOf(deps, call, { place, news });
-    if (task) await answerFrom(deps, call, task);
+    for (;;) {
+      const task = await taskOf(deps, call, { place, news });
+      if (!task || !(await answerFrom(deps, call, { row: task, followsTurn: true }))) return;
+      place.after = task.id;
+    }
   } catch (thrown) {
     if (!call.request.streaming || !call.res.headersSent || !(thrown instanceof McpctlError)) throw thrown;
     call.report.failed(thrown);

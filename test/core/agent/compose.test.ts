@@ -5,6 +5,7 @@ import { callersOwn } from '../../../core/agent/uncover.ts';
 
 const persona = (more: Partial<Persona> = {}): Persona => ({
   ...{ id: 'a', name: 'reviewer', revision: 3, systemPrompt: '', defaultParams: '{}', prompts: [] },
+  extras: { allowedTools: null, refusesSystem: false },
   ...{ personality: null, outOfReach: [] },
   ...more,
 });
