@@ -1,6 +1,5 @@
 import { McpctlError } from '../../core/errors.ts';
-import { catalogueEntry, ownCatalogue, type CatalogueEntry } from '../../core/resources/catalogue.ts';
-import { thread } from '../../core/resources/talk/thread.ts';
+import { ownCatalogue, type CatalogueEntry } from '../../core/resources/catalogue.ts';
 import { llmReplaceSchema } from '../../core/llm.ts';
 import type { Context } from '../who/context.ts';
 
@@ -42,11 +41,12 @@ function editableLlm(): CatalogueEntry {
 }
 
 /** What its owner says of a thread; what was said in it is no document. */
-function editableThread(): CatalogueEntry {
+function editableThreads(): CatalogueEntry[] {
   const fields = ['title', 'pinned', 'expiresAt'].map((name) => ({
     ...{ name, kind: 'json', required: false, long: false },
   }));
-  return { ...catalogueEntry(thread), calls: ['get', 'change'], fields };
+  const threads = ownCatalogue().filter(({ word }) => word === 'thread');
+  return threads.map((entry) => ({ ...entry, calls: ['get', 'change'], fields }));
 }
 
 function bears(doing: Doing, { entry }: Type): boolean {
@@ -60,7 +60,7 @@ const everyOwn = (): Type[] => [...special, ...ownCatalogue().map(typeOf)];
 /** Those that this release knows. */
 export function ownTypes(doing: Doing): Type[] {
   const types = everyOwn().filter((type) => bears(doing, type));
-  return doing === 'edit' ? [typeOf(editableLlm()), ...types, typeOf(editableThread())] : types;
+  return doing === 'edit' ? [typeOf(editableLlm()), ...types, ...editableThreads().map(typeOf)] : types;
 }
 
 export const isCalled = ({ word, plural, short }: Type, name: string): boolean =>

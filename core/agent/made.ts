@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Composed, Persona } from './compose.ts';
 
@@ -49,12 +48,12 @@ export type MadeOfAgent = Pick<
 export function madeOf(
   { revision, personality }: Pick<Persona, 'revision' | 'personality'>,
   { body, pieces, params, toolsLeft }: Composed,
-  { llm, pool }: Pick<Made, 'llm' | 'pool'>,
+  { llm, pool, sha256 }: Pick<Made, 'llm' | 'pool' | 'sha256'>,
 ): MadeOfAgent {
   return {
     ...{ revision, llm, pool, personality, pieces, params, toolsLeft: toolsLeft.slice(0, MOST_NAMES) },
     bytes: Buffer.byteLength(body),
-    sha256: createHash('sha256').update(body).digest('hex'),
+    ...(sha256 !== undefined && { sha256 }),
   };
 }
 

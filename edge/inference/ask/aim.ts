@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Actor } from '../../../core/access.ts';
 import { composeChat, type Composed, type Persona } from '../../../core/agent/compose.ts';
 import { expectedTokens, type Budget } from '../../../core/agent/budget.ts';
@@ -71,7 +72,11 @@ export async function aim(
     agent: {
       id: agent.id,
       composed: { system: composed.system, params: composed.params },
-      made: () => madeOf(persona, composed, { llm: aimed.pinned, pool: aimed.poolKey }),
+      made: () =>
+        madeOf(persona, composed, {
+          ...{ llm: aimed.pinned, pool: aimed.poolKey },
+          sha256: createHash('sha256').update(composed.body).digest('hex'),
+        }),
     },
   };
 }
