@@ -149,22 +149,27 @@ export class ChunkForm implements Form {
 
   /** A chunk of our own. */
   #chunk(choices: string, more = ''): string {
-    this.#id ??= JSON.stringify(`${this.#kind.prefix}-${this.#options.taskId}`);
-    this.#created ??= String(this.#options.createdS);
-    const head = `"id":${this.#id},"object":${this.#object},"created":${this.#created},"model":${this.#model}`;
+    const { id, created } = this.#headOf(undefined, undefined);
+    const head = `"id":${id},"object":${this.#object},"created":${created},"model":${this.#model}`;
     return `{${head},"choices":${choices}${more === '' ? '' : `,${more}`}}`;
   }
 
+  /** Of a chunk that says these itself, as JSON: the first one's, but where nothing is a beginning (`#begins`). */
+  #headOf(ownId: string | undefined, ownCreated: string | undefined): { id: string; created: string } {
+    const { taskId, createdS, resumable } = this.#options;
+    const id = this.#id ?? (isSaid(ownId) ? ownId : JSON.stringify(`${this.#kind.prefix}-${taskId}`));
+    const isTime = ownCreated !== undefined && /^[1-9]\d*$/.test(ownCreated);
+    const created = this.#created ?? (isTime ? ownCreated : String(createdS));
+    if (!resumable) [this.#id, this.#created] = [id, created];
+    return { id, created };
+  }
+
   #head(edits: Edits, chunk: TextObject): void {
-    const { taskId, createdS } = this.#options;
-    const id = edits.value(chunk, 'id');
-    this.#id ??= isSaid(id) ? id : JSON.stringify(`${this.#kind.prefix}-${taskId}`);
-    const created = edits.value(chunk, 'created');
-    this.#created ??= created !== undefined && /^[1-9]\d*$/.test(created) ? created : String(createdS);
+    const { id, created } = this.#headOf(edits.value(chunk, 'id'), edits.value(chunk, 'created'));
     edits.put(chunk, 'model', this.#model);
     edits.put(chunk, 'object', this.#object);
-    edits.put(chunk, 'created', this.#created);
-    edits.put(chunk, 'id', this.#id);
+    edits.put(chunk, 'created', created);
+    edits.put(chunk, 'id', id);
   }
 
   /** @returns `usage` when the chunk brings usage alone. */
@@ -195,7 +200,7 @@ export class ChunkForm implements Form {
     const reason = edits.value(choice, 'finish_reason');
     // Some say that they have none in so many letters.
     const finish = isSaid(reason) && reason !== '"null"' && !this.#finished.has(index) ? reason : null;
-    if (finish !== null) this.#finished.add(index);
+    if (finish !== null && !this.#options.resumable) this.#finished.add(index);
     let split = false;
     if (this.#kind.piece === 'delta') split = this.#delta(edits, choice, { index, finish });
     else if (!edits.value(choice, 'text')?.startsWith('"')) edits.put(choice, 'text', '""');

@@ -14,6 +14,7 @@ import {
  * OpenAI's Responses: named events, numbered without a gap. Who waits before the backend has begun gets a response
  * that is `queued`, then `in_progress`; the backend's own goes on under its id and numbers. Later, none: OpenAI's SDKs throw
  * at a type that they do not know, and one that carries a response would replace what clients have put together so far.
+ * A reader that may begin after any event (`resumable`) gets none either: they would number what comes for that reader alone.
  */
 export class ResponsesForm implements NamedForm {
   readonly #options: FormOptions;
@@ -40,10 +41,11 @@ export class ResponsesForm implements NamedForm {
     const event = edits.whole();
     if (!event) return [{ data }];
     const numberText = edits.value(event, 'sequence_number');
-    const number =
-      numberText !== undefined && /^\d+$/.test(numberText) ? Number(numberText) + this.#ours : this.#next;
+    const isNumber = numberText !== undefined && /^\d+$/.test(numberText);
+    const number = isNumber ? Number(numberText) + this.#ours : this.#next;
     this.#next = number + 1;
-    if (numberText !== String(number)) edits.put(event, 'sequence_number', String(number));
+    const isKnown = isNumber || !this.#options.resumable;
+    if (isKnown && numberText !== String(number)) edits.put(event, 'sequence_number', String(number));
     const response = edits.objectIn(event, 'response');
     let type = edits.value(event, 'type');
     this.#failed = type === '"response.failed"';
@@ -65,7 +67,7 @@ export class ResponsesForm implements NamedForm {
   }
 
   keepAlive(wait: WaitState): Frame | null {
-    if (this.#begun) return null;
+    if (this.#begun || this.#options.resumable) return null;
     const type = this.#typeFor(wait);
     this.#waited = true;
     const sequence_number = this.#next++;
