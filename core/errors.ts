@@ -85,15 +85,13 @@ export const catalogue = {
   group_not_found: { ...missing, message: 'There is no group of that name.' },
   rbac_not_found: { ...missing, message: 'There is no rbac document of that name.' },
   secret_not_found: { ...missing, message: 'There is no secret of that name.' },
+  join_code_unknown: { ...missing, message: 'There is no such join code; ask for another.' },
   worker_not_found: { ...missing, message: 'No such worker that you may see; see mcpctl get worker.' },
   session_not_found: { ...missing, message: 'The provider session is not known here; register again.' },
   // 409: the thing is in the wrong state
   name_taken: { status: 409, v1Status: 400, ...invalid, message: 'That name is taken.' },
   name_reserved: { ...conflict, message: 'A well-known model is called so; an admin says who may use it.' },
-  llm_published: {
-    ...conflict,
-    message: 'A virtual llm belongs to the worker that publishes it; change it there.',
-  },
+  llm_published: { ...conflict, message: 'A worker publishes that llm; change it there.' },
   agent_published: { ...conflict, message: 'A worker publishes that agent; change it there.' },
   llm_in_use: { ...conflict, message: 'Agents are pinned to that llm; change or delete those first.' },
   thread_busy: {
@@ -127,6 +125,8 @@ export const catalogue = {
   task_cancelled: { status: 409, v1Status: 503, ...lasting, message: 'The task was cancelled.' },
   gone: { status: 410, ...invalid, message: 'That position is no longer kept; get the task instead.' },
   device_code_expired: { status: 410, ...invalid, message: 'The code was used, or is over ten minutes old.' },
+  join_code_used: { status: 410, ...invalid, message: 'The join code was used; ask for another.' },
+  join_code_expired: { status: 410, ...invalid, message: 'The join code has expired; ask for another.' },
   stale_revision: {
     status: 412,
     ...invalid,
@@ -137,11 +137,7 @@ export const catalogue = {
     ...tooLarge,
     message: 'The thread holds as much as one may; begin another, or delete this one.',
   },
-  unsupported_media_type: {
-    status: 415,
-    ...invalid,
-    message: 'Send the body as application/json, in UTF-8.',
-  },
+  unsupported_media_type: { status: 415, ...invalid, message: 'Send application/json, in UTF-8.' },
   tool_rounds_exceeded: { ...unlike, message: 'The turn has called tools sixteen times.' },
   tools_expired: { ...unlike, message: 'No results of its tools came within a day.' },
   idempotency_mismatch: { ...unlike, message: 'This key was used for another request; use a new one.' },

@@ -24,3 +24,23 @@ export type Used = z.infer<typeof usedSchema>;
 
 /** Answer of `GET /api/v1/usage`: of tasks that ended in these hours, the most tokens first, at most 500. */
 export const usageViewSchema = z.object({ items: z.array(usedSchema) });
+
+/** Query of `GET /api/v1/sessions/:id/usage`. */
+export const sessionUsageQuerySchema = z.strictObject({
+  hours: z.coerce.number().int().min(1).max(168).default(24),
+});
+
+/** Whose tasks ended on a worker in these hours, the most minutes first, at most 500; no prompts. */
+export const sessionUsageSchema = z.object({
+  items: z.array(
+    z.object({
+      user: z.string(),
+      tasks: z.number(),
+      /** Both ways. */
+      tokens: z.number(),
+      /** From where it was taken to where it ended. */
+      minutes: z.number(),
+    }),
+  ),
+});
+export type SessionUsage = z.infer<typeof sessionUsageSchema>;

@@ -21,6 +21,7 @@ import { backupRoutes } from './routes/backup.ts';
 import { eventRoutes } from './routes/events.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { explainRoutes } from './routes/explain.ts';
+import { joiningRoutes, joinRoutes } from './routes/joining.ts';
 import { checkOrigin, mcpRoutes } from './mcp/routes.ts';
 import { groupRoutes } from './routes/groups.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -61,6 +62,7 @@ export const apiRoutes = [
   poolRoutes,
   sessionRoutes,
   tokenRoutes,
+  joiningRoutes,
   groupRoutes,
   secretRoutes,
   accessRoutes,
@@ -81,7 +83,7 @@ const v1Routes = [openAiRoutes];
  * Of `/api/v1`, for who has no token.
  * @internal the OpenAPI document is compared with these
  */
-export const strangerRoutes = [deviceRoutes];
+export const strangerRoutes = [deviceRoutes, joinRoutes];
 
 /**
  * What workers say goes on while this edge stops: it is how work in flight ends well.

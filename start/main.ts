@@ -10,7 +10,7 @@ import { systemClock as clock } from '../core/runtime/clock.ts';
 import { readConfig } from '../core/runtime/settings/config.ts';
 import { homeAt, type Home } from '../core/runtime/files/home.ts';
 import { refuseForeign } from '../core/runtime/files/private-file.mjs';
-import { findBackend } from './discover/backend.ts';
+import { findBackend } from './backend.ts';
 import { firstChat, untilPublished } from './say/first-chat.ts';
 import { takeLock } from './lock.mjs';
 import { nextSteps } from './say/next-steps.ts';

@@ -4,7 +4,7 @@ import type { Clock } from '../core/runtime/clock.ts';
 import { redisUrlsOf } from '../core/runtime/settings/redis.ts';
 import type { Home } from '../core/runtime/files/home.ts';
 import { writePrivately } from '../core/runtime/files/private-file.mjs';
-import type { Backend } from './discover/backend.ts';
+import type { Backend } from './backend.ts';
 import { ensureCredentials, writeJson, type Credentials } from './credentials.ts';
 import { createEdgeClient, type EdgeClient } from './edge-client.ts';
 import { commandOf, createLaunch, firstStart, type Procfile } from './keep/launch.ts';

@@ -91,6 +91,8 @@ class Published implements PublishedWorker {
   readonly #stopping = new AbortController();
   #leave: () => void = () => undefined;
   #draining = false;
+  /** One that ends by itself. */
+  #pause: { until: string; timer: NodeJS.Timeout } | undefined;
   #publishing: Promise<unknown> | undefined;
   /** Breaks off the attempts to serve what an earlier registration said. */
   #superseded = new AbortController();
@@ -138,7 +140,7 @@ class Published implements PublishedWorker {
     const local = createLocalServer({
       path: deps.socketPath,
       status: () => this.#status(),
-      act: (action) => this.#act(action),
+      act: (action, ms) => this.#act(action, ms),
       printedBy: (server) => deps.mcp?.servers.printedBy(server) ?? null,
       log,
     });
@@ -164,6 +166,7 @@ class Published implements PublishedWorker {
   }
 
   async stop(): Promise<void> {
+    clearTimeout(this.#pause?.timer);
     this.#stopping.abort();
     this.#superseded.abort();
     // What is being published may wait for what serving is to be broken off.
@@ -203,9 +206,12 @@ class Published implements PublishedWorker {
     this.#serving.reopen();
   }
 
-  async #act(action: LocalAction): Promise<void> {
+  async #act(action: LocalAction, ms?: number): Promise<void> {
     const { opened, log } = this.#deps;
-    log.info({ action }, 'told by the owner of this machine');
+    log.info({ action, ms }, 'told by the owner of this machine');
+    clearTimeout(this.#pause?.timer);
+    this.#pause = undefined;
+    if (action === 'pause' && ms !== undefined) this.#resumeIn(ms);
     switch (action) {
       case 'pause':
         for (const { gate } of opened) gate.pause();
@@ -221,6 +227,15 @@ class Published implements PublishedWorker {
     }
   }
 
+  #resumeIn(ms: number): void {
+    const { clock, log } = this.#deps;
+    const resume = (): void =>
+      void this.#act('resume').catch((thrown: unknown) =>
+        log.warn({ why: messageOf(thrown) }, 'a pause that is over could not be told'),
+      );
+    this.#pause = { until: new Date(clock.now() + ms).toISOString(), timer: setTimeout(resume, ms) };
+  }
+
   #status(): LocalStatus {
     const { opened, credentials } = this.#deps;
     const transport = this.#serving.transport;
@@ -232,6 +247,7 @@ class Published implements PublishedWorker {
       transport: transport?.kind ?? null,
       connected: transport?.isConnected() ?? false,
       state: this.#state(),
+      ...(this.#pause === undefined ? {} : { pausedUntil: this.#pause.until }),
       ...(this.#registrar.refusal === undefined ? {} : { refused: this.#registrar.refusal }),
       llms: opened.map(({ configured: { name, model }, gate, slots }) => ({
         name,

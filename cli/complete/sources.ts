@@ -60,6 +60,7 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   'pool allow': [names('pool'), names(user)],
   'pool deny': [names('pool'), names(user)],
   'pool owner': [names('pool'), names(user)],
+  'worker approve': [nothing],
   'worker pause': [names(worker)],
   'worker resume': [names(worker)],
   'worker drain': [names(worker)],

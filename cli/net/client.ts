@@ -21,6 +21,7 @@ import { readEntry, readKeyed } from '../resources/calls.ts';
 import { secretCalls, type SecretCalls } from './secrets.ts';
 import { openEvents, type ServerEvent } from './sse.ts';
 import { turnCalls, type TurnCalls } from './turns.ts';
+import { workerCalls, type WorkerCalls } from './workers.ts';
 import {
   readExplain,
   readLlm,
@@ -32,22 +33,17 @@ import {
   readToken,
   readApplied,
   readWhoami,
-  readWorker,
   type AppliedSeen,
   type SeenLlm,
   type SeenPool,
   type SeenTask,
   type SeenToken,
   type SeenWhoami,
-  type WorkerSeen,
 } from './views.ts';
 
 /** Bodies as they are sent. */
 export type ApplyAsked = z.input<typeof applySchema>;
 export type ApplyDeleteAsked = z.input<typeof applyDeleteSchema>;
-
-/** What is done to a worker from here. */
-export type WorkerCall = 'pause' | 'resume' | 'drain' | 'revoke';
 
 type Filters = Readonly<Record<string, string | undefined>>;
 
@@ -72,10 +68,7 @@ export interface Client {
     /** Makes the user its owner. */
     give(key: string, user: string): Promise<void>;
   };
-  workers: {
-    /** By the name of its machine, or its id. @returns how it is then; nothing of one that is revoked. */
-    call(name: string, call: WorkerCall): Promise<WorkerSeen>;
-  };
+  workers: WorkerCalls;
   /** Who would take a call of that name, or has that task, and why not the others. */
   explain(kind: 'llm' | 'task', name: string): Promise<ExplainView>;
   access: {
@@ -263,17 +256,6 @@ const identityCalls = (http: Http): Pick<Client, 'access' | 'groups'> => ({
   },
 });
 
-const workerCalls = (http: Http): Pick<Client, 'workers'> => ({
-  workers: {
-    call: async (name, call) => {
-      if (call !== 'revoke')
-        return readWorker(await http.json({ method: 'POST', path: path('sessions', name, call), body: {} }));
-      await http.json({ method: 'DELETE', path: path('sessions', name) });
-      return {};
-    },
-  },
-});
-
 /** Under a key, so that it may be sent again where its answer was lost. */
 const once = (http: Http, at: string, body: unknown): Promise<unknown> =>
   http.json({ method: 'POST', path: at, body, headers: { 'idempotency-key': randomUUID() } });
@@ -320,7 +302,7 @@ export function createClient(http: Http): Client {
     },
     explain: async (kind, name) => readExplain(await get(path(`${kind}s`, name, 'explain'))),
     ...identityCalls(http),
-    ...workerCalls(http),
+    workers: workerCalls(http),
     tasks: taskCalls(http, pages),
     resources: resourceCalls(http, pages),
     tokens: {

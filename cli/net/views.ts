@@ -147,8 +147,3 @@ export function readPage<T>(
   const { items, next = null } = readAnswer(pageSchema, answer, otherwise);
   return { items: items.map(read), next };
 }
-
-/** Of a newer server there may be states that are not known here. */
-const worker = z.object({ state: z.string().optional(), running: z.number().optional() });
-export type WorkerSeen = z.infer<typeof worker>;
-export const readWorker = (answer: unknown): WorkerSeen => readAnswer(worker, answer);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { presets } from './filter.ts';
 import { textSchema } from '../names.ts';
+import { joinPoolsSchema } from './join-code.ts';
 
 /** `mcpctl login --web`: a program without a token shows a code, and whoever types it on the page gives it one of their own. */
 
@@ -44,6 +45,8 @@ export const deviceBeginSchema = z.strictObject({
   machine: textSchema(64).min(1),
   preset: z.enum(presets).optional(),
   expiresInDays: z.int().min(1).max(90).optional(),
+  /** A worker asks: its own credential is bound to these, publishes and serves in them, and ends with its session. */
+  pools: joinPoolsSchema.optional(),
 });
 
 export const deviceBegunSchema = z.object({
@@ -69,5 +72,7 @@ export const deviceTokenSchema = z.object({
   user: z.string(),
   name: z.string(),
   preset: z.string(),
+  /** What it is bound to; null: every pool. */
+  pools: z.array(z.string()).nullable(),
   expiresAt: z.string().nullable(),
 });

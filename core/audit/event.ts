@@ -38,7 +38,7 @@ export interface Happened {
 }
 
 /** What looks like a token of ours, wherever in a text. */
-const token = /mcpctl_[A-Za-z0-9_-]{16,}/;
+const token = /mcp(?:ctl|w)_[A-Za-z0-9_-]{16,}/;
 const LONGEST = 256;
 
 /** A text as it may stand in the audit; null: it may not, for a secret may be in it, or it is no name of anything. */

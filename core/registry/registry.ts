@@ -8,6 +8,8 @@ import { createDeviceLogins, type DeviceLogins } from './people/device-logins.ts
 import { createDenials, type Denials } from './people/denials.ts';
 import { createMcpServerRows, type McpServerRows } from './mcp/servers.ts';
 import { projectHooks } from './mcp/project-hooks.ts';
+import { createJoinCodes, type JoinCodes } from './joining/join-codes.ts';
+import { createWorkerCredentials, type WorkerCredentials } from './joining/leave.ts';
 import { createForms, type Forms } from './database/forms.ts';
 import { createDeclared, type Declared } from './declared/declared.ts';
 import { createKeepers } from './declared/keepers.ts';
@@ -56,6 +58,8 @@ export interface Registry {
   goneQueues: GoneQueues;
   adminSessions: AdminSessions;
   deviceLogins: DeviceLogins;
+  joinCodes: JoinCodes;
+  workerCredentials: WorkerCredentials;
   audits: Audits;
   redisGenerations: RedisGenerations;
   redisUsers: RedisUserRows;
@@ -101,6 +105,8 @@ export function createRegistry(
     goneQueues: createGoneQueues(connection),
     adminSessions: createAdminSessions(connection),
     deviceLogins: createDeviceLogins(connection, tokens),
+    joinCodes: createJoinCodes(connection, tokens),
+    workerCredentials: createWorkerCredentials(connection),
     audits: createAudits(connection),
     redisUsers: createRedisUserRows(connection),
     mcp: createMcpServerRows(connection),

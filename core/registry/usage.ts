@@ -1,10 +1,12 @@
 import type { Scope } from '../access.ts';
-import type { Used, UsageQuery } from '../usage.ts';
+import { sessionUsageSchema, type SessionUsage, type Used, type UsageQuery } from '../usage.ts';
 import type { Connection } from './database/connect.ts';
 
 export interface Usages {
   /** Of tasks that ended in the last hours. */
   of(query: UsageQuery & { scope: Scope }): Promise<Used[]>;
+  /** By user, of what one worker ran last of each task. */
+  ofSession(query: { sessionId: string; hours: number }): Promise<SessionUsage['items']>;
 }
 
 const MOST = 500;
@@ -56,6 +58,18 @@ export function createUsages({ db }: Connection): Usages {
         tokensIn: Number(counts.tokensIn),
         tokensOut: Number(counts.tokensOut),
       }));
+    },
+    async ofSession({ sessionId, hours }) {
+      const { rows } = await db.raw<{ rows: unknown[] }>(
+        `select u.name as user, count(*)::int as tasks,
+           coalesce(sum((t.usage->>'totalTokens')::bigint), 0)::float8 as tokens,
+           coalesce(sum(extract(epoch from greatest(t.completed_at - t.claimed_at, interval '0'))), 0)::float8 / 60 as minutes
+         from tasks t join users u on u.id = t.owner_id
+         where t.claimed_by = :sessionId and t.completed_at > now() - :hours * interval '1 hour'
+         group by u.name order by minutes desc, u.name limit ${MOST}`,
+        { sessionId, hours },
+      );
+      return sessionUsageSchema.shape.items.parse(rows);
     },
   };
 }

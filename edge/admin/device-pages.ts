@@ -21,14 +21,14 @@ ${alert}
 <input id="code" name="code" autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="64" required autofocus>
 <button>Go on</button>
 </form>
-<p>Type it only if you yourself have just run <code>mcpctl login --web</code>. Whoever asks you to type a code of theirs wants to act as you.</p>`,
+<p>Type it only if you yourself have just run <code>mcpctl login --web</code> or <code>mcplocal join</code>. Whoever asks you to type a code of theirs wants to act as you.</p>`,
   );
 }
 
 /** Who asks, and for what: nothing is given yet. */
 export function waitingPage({
   code,
-  waiting: { machine, address, days, filter },
+  waiting: { machine, address, days, pools, filter },
   user,
 }: {
   code: string;
@@ -42,7 +42,13 @@ export function waitingPage({
     'Acts as': user,
     Preset: `${filter.preset}: may ${lets[filter.preset] ?? 'do what the preset lets through'}`,
     ...(bound === '' ? {} : { 'No more than': bound }),
-    'Good for': `${String(days)} days, and no longer than the token that you signed in with`,
+    ...(pools === null
+      ? { 'Good for': `${String(days)} days, and no longer than the token that you signed in with` }
+      : {
+          'As a worker in': pools.join(', '),
+          'Who reads what': 'whoever runs that machine reads the prompts that are sent to it',
+          'Good until': 'it leaves, and no longer than the token that you signed in with',
+        }),
   };
   const rows = Object.entries(facts).map(
     ([name, value]) => `<tr><th scope="row">${name}</th><td>${escaped(value)}</td></tr>`,

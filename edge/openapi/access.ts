@@ -5,6 +5,15 @@ import {
   deviceTokenSchema,
   deviceWaitingSchema,
 } from '../../core/access/device-login.ts';
+import {
+  joinCodeSchema,
+  joinCodeViewSchema,
+  joinedSchema,
+  joinRequestSchema,
+  joinRequestViewSchema,
+  joinSchema,
+  leftSchema,
+} from '../../core/access/join-code.ts';
 import { auditQuerySchema, auditViewSchema } from '../../core/audit/query.ts';
 import {
   keyringViewSchema,
@@ -160,5 +169,59 @@ export const deviceOperations: readonly Operation[] = [
       'device_code_expired',
       'slow_down',
     ],
+  },
+];
+
+/** How a machine gets a credential of its own that publishes and serves, and how that ends. */
+export const joinOperations: readonly Operation[] = [
+  {
+    call: 'POST /join-codes',
+    tag: 'worker',
+    summary: 'Make a code that a machine joins some pools with',
+    about:
+      'Good once, for ten minutes, and shown this once; twenty of a user at one time. The credential that comes of it is made with the token that makes the code, and ends with that.',
+    body: joinCodeSchema,
+    status: 201,
+    answer: joinCodeViewSchema.meta({ id: 'JoinCode' }),
+    errors: ['invalid_request', 'escalation', 'pool_not_yours', 'quota_exceeded'],
+  },
+  {
+    ...forStrangers,
+    tag: 'worker',
+    call: 'POST /join',
+    summary: 'Exchange a join code for a credential',
+    about:
+      'It may publish and serve in the pools of the code, and call nothing. Of several who come with one code, one gets it.',
+    body: joinSchema,
+    status: 201,
+    answer: joinedSchema,
+    errors: [
+      'invalid_request',
+      'escalation',
+      'join_code_unknown',
+      'join_code_used',
+      'join_code_expired',
+      'name_taken',
+      'quota_exceeded',
+    ],
+  },
+  {
+    call: 'POST /join-requests',
+    tag: 'worker',
+    summary: 'See which machine waits behind a code that it shows, and let it in or not',
+    about: 'Begun by the machine with `POST /login/device` and `pools`. Without `answer` nothing is decided.',
+    body: joinRequestSchema,
+    status: 200,
+    answer: joinRequestViewSchema,
+    errors: ['invalid_request', 'escalation', 'device_code_expired', 'too_many_requests'],
+  },
+  {
+    call: 'POST /leave',
+    tag: 'worker',
+    summary: 'End the worker’s credential that it is asked with',
+    about: 'What it publishes ends with it, and the rows of its llms are deleted.',
+    status: 200,
+    answer: leftSchema,
+    errors: [],
   },
 ];

@@ -32,6 +32,7 @@ import {
   auditOperations,
   deviceOperations,
   groupOperations,
+  joinOperations,
   secretOperations,
 } from './access.ts';
 import { agentOperations } from './agents.ts';
@@ -295,5 +296,6 @@ export const apiOperations: readonly Operation[] = [
   ...tasks,
   ...tokens,
   ...deviceOperations,
+  ...joinOperations,
   ...ollamaOperations([...notMade, ...notAnswered]),
 ];

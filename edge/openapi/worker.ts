@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { sessionListQuerySchema, sessionViewSchema } from '../../core/member/session.ts';
+import { sessionUsageQuerySchema, sessionUsageSchema } from '../../core/usage.ts';
 import { toolsReportSchema } from '../../core/mcp/tools.ts';
 import {
   heartbeatSchema,
@@ -169,6 +170,17 @@ export const sessionOperations: readonly Operation[] = [
     'As pause; its state is `draining`, and `drained` once nothing of it runs: then its machine may be switched off.',
   ),
   holding('resume', 'End a pause, or a drain', 'It takes tasks again at once.'),
+  {
+    call: 'GET /sessions/{id}/usage',
+    tag: 'sessions',
+    summary: 'Whose tasks a worker ran, and how much that was',
+    about:
+      'By user, for who may view the worker: its owner, and admins. No prompts. `mcplocal usage` shows it at the machine.',
+    query: sessionUsageQuerySchema,
+    status: 200,
+    answer: sessionUsageSchema.meta({ id: 'SessionUsage' }),
+    errors: ['invalid_request', 'worker_not_found'],
+  },
   {
     call: 'DELETE /sessions/{id}',
     tag: 'sessions',

@@ -32,9 +32,10 @@ export function deviceRoutes(deps: EdgeDeps): Router {
       machine,
       preset = DEVICE.preset,
       expiresInDays: days = DEVICE.days,
+      pools = null,
     } = check(req.body, deviceBeginSchema);
     const address = { address: req.ip ?? 'unknown', addressKey: addressKey(req.ip) };
-    const begun = await deviceLogins.begin({ machine, preset, days, ...address });
+    const begun = await deviceLogins.begin({ machine, preset, days, pools, ...address });
     res.set('cache-control', 'no-store').status(201);
     res.json({
       deviceCode: begun.deviceCode,
@@ -64,6 +65,7 @@ export function deviceRoutes(deps: EdgeDeps): Router {
       user,
       name: row.name,
       preset: row.filter.preset,
+      pools: row.pools,
       expiresAt: row.expiresAt?.toISOString() ?? null,
     } satisfies z.infer<typeof deviceTokenSchema>);
   });

@@ -55,15 +55,24 @@ function checkMay(actor: Actor, body: RegisterBody): void {
   const may = (as: Actor, offer: Offer): boolean =>
     can(as, 'create', { resource: 'session', target: { poolKey: poolKeyOf(offer) } });
   const outside = body.providers.find((offer) => !may(actor, offer));
-  if (outside) throw new McpctlError('forbidden', whyNot(actor, outside, may));
+  if (outside) throw whyNot(actor, outside, may);
 }
 
-function whyNot(actor: Actor, offer: Offer, may: (as: Actor, offer: Offer) => boolean): string {
+function whyNot(actor: Actor, offer: Offer, may: (as: Actor, offer: Offer) => boolean): McpctlError {
+  const forbidden = (why: string): McpctlError => new McpctlError('forbidden', why);
   if (!may({ ...actor, filter: null, pools: null }, offer))
-    return 'You may not publish here: create:session is not among what you are granted.';
+    return forbidden('You may not publish here: create:session is not among what you are granted.');
   if (!may({ ...actor, pools: null }, offer))
-    return `Your token '${actor.tokenName}' is not for publishing: make one with mcpctl token create NAME --preset publish.`;
-  return `Your token may not publish '${offer.name}': it is not bound to the pool '${poolKeyOf(offer)}'.`;
+    return forbidden(
+      `Your token '${actor.tokenName}' is not for publishing: make one with mcpctl token create NAME --preset publish.`,
+    );
+  const outside = `Your token may not publish '${offer.name}': it is not bound to the pool '${poolKeyOf(offer)}'.`;
+  if (actor.filter?.words.preset !== 'publish') return forbidden(outside);
+  // A worker's: it was let into some pools, and this is none of them.
+  return new McpctlError(
+    'pool_not_yours',
+    `${outside} It may in ${(actor.pools ?? []).join(', ')}: set that as "poolName", or ask for another join code.`,
+  );
 }
 
 /**

@@ -6,6 +6,7 @@ import { holdSession } from '../../core/flow/hold.ts';
 import type { Hold } from '../../core/llm.ts';
 import { MOST_SESSIONS, sessionListQuerySchema, type SessionView } from '../../core/member/session.ts';
 import { storedIdSchema } from '../../core/names.ts';
+import { sessionUsageQuerySchema } from '../../core/usage.ts';
 import type { WorkerRow } from '../../core/registry/people/workers.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -71,7 +72,11 @@ async function revoke(deps: EdgeDeps, req: Request): Promise<void> {
     workers.revoke(id, actor),
   );
   if (!isThere) throw new McpctlError('worker_not_found');
+  // A worker's own credential has ended with it, and whatever else publishes with that.
+  deps.authenticator.forget();
+  await deps.authority.ask();
   await deps.putOut.session({ sessionId: id, boot: row.instanceId ?? id });
+  await deps.putOut.unentitled();
 }
 
 /** `/api/v1/sessions`: workers, for whose they are and for who may govern them. */
@@ -93,6 +98,11 @@ export function sessionRoutes(deps: EdgeDeps): Router {
     '/sessions/:id',
     async (req, res) => void res.json(await one(deps, actorOf(req), await rowOf(deps, req))),
   );
+  router.get('/sessions/:id/usage', listsInTurn(deps), async (req, res) => {
+    const { hours } = queryOf(req, sessionUsageQuerySchema);
+    const { id: sessionId } = await rowOf(deps, req);
+    res.json({ items: await deps.registry.usages.ofSession({ sessionId, hours }) });
+  });
   router.post('/sessions/:id/pause', async (req, res) => void res.json(await setHold(deps, req, 'paused')));
   router.post('/sessions/:id/drain', async (req, res) => void res.json(await setHold(deps, req, 'draining')));
   router.post('/sessions/:id/resume', async (req, res) => void res.json(await setHold(deps, req, null)));

@@ -6,11 +6,12 @@ const TOGETHER = 250;
 /** What is older waits for the next turn: nobody is in a hurry for it. */
 const BUDGET_MS = 20_000;
 
-type Kind = 'task' | 'body' | 'idempotency key' | 'browser session' | 'device login';
+type Kind = 'task' | 'body' | 'idempotency key' | 'browser session' | 'device login' | 'join code';
 
 /**
  * Deletes tasks that ended longer ago than they are kept, and drops the bodies of those that asked for it once
- * nobody can come for the answer any more. Deletes browser sessions and logins of programs that are over.
+ * nobody can come for the answer any more. Deletes browser sessions, logins of programs and join codes that
+ * are over.
  */
 export function createPruneDuty(deps: DutyDeps): Duty {
   const { config, registry, flow, clock, log } = deps;
@@ -54,6 +55,7 @@ export function createPruneDuty(deps: DutyDeps): Duty {
       await untilFew('idempotency key', () => registry.tasks.pruneKeys(AT_ONCE));
       await untilFew('browser session', () => registry.adminSessions.sweep());
       await untilFew('device login', () => registry.deviceLogins.sweep());
+      await untilFew('join code', () => registry.joinCodes.sweep());
       return announced(deps, 'prune', total);
     },
   };

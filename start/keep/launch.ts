@@ -1,6 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
-import type { Backend } from '../discover/backend.ts';
+import type { Backend } from '../backend.ts';
 import { keepRunning, keepServer, type Kept } from './keep.ts';
 import type { Found } from '../server.ts';
 import { stopMs, type Running, type Stage } from './stages.ts';

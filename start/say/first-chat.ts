@@ -1,5 +1,5 @@
 import { pause, type Clock } from '../../core/runtime/clock.ts';
-import type { Backend } from '../discover/backend.ts';
+import type { Backend } from '../backend.ts';
 import type { Answered, EdgeClient } from '../edge-client.ts';
 import type { Terminal } from './terminal.ts';
 

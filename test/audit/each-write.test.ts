@@ -51,6 +51,9 @@ const none: Readonly<Record<string, string>> = {
   'POST /api/embeddings': 'own inference',
   'POST /login/device': 'asked by nobody that is known; who approves is told of (test/edge/device-login)',
   'POST /login/device/token': 'likewise',
+  'POST /join': 'likewise; the token that it makes is told of (test/edge/join-codes)',
+  'POST /join-requests': 'approved or denied it is a device login (test/edge/join-codes)',
+  'POST /leave': 'ends a token and sessions, which are told of (test/edge/join-codes)',
   'POST /llms/_provider-heartbeat': 'a sign of life',
   'POST /llms/_provider-tools': 'what a published server says that it can do: a sign of life',
   'POST /llms/_provider-task/{id}/deliver': 'others’ call: the task tells of it',
@@ -224,6 +227,10 @@ const ofOthers: Readonly<Record<string, Write>> = {
     },
     call: (t) => t.ask(`DELETE /tasks/${t.made.id ?? ''}`),
     says: 'delete task *',
+  },
+  'POST /join-codes': {
+    call: (t) => t.ask('POST /join-codes', { pools: ['gpu'], name: 'desk' }),
+    says: 'create join-code desk',
   },
   'POST /tokens': { call: (t) => t.ask('POST /tokens', { name: 'ci' }), says: 'create token ci' },
   'DELETE /tokens/{id}': {

@@ -79,9 +79,21 @@ describe('what the OpenAPI document says of answers', function () {
     const at = `/sessions/${(json as { providerSessionId: string }).providerSessionId}`;
     await fits('GET /sessions', '/sessions');
     await fits('GET /sessions/{id}', at);
+    await fits('GET /sessions/{id}/usage', `${at}/usage`);
     for (const call of ['pause', 'drain', 'resume'])
       await fits(`POST /sessions/{id}/${call}`, `${at}/${call}`);
     await fits('DELETE /sessions/{id}', at);
+  };
+  /** A worker from its code to its end, and one that waits. */
+  const joiningFits = async (): Promise<void> => {
+    const invited = await fits('POST /join-codes', '/join-codes', { body: { pools: ['gpu'] } });
+    const { code } = invited.json as { code: string };
+    const joined = await fits('POST /join', '/join', { token: null, body: { code, machine: 'desk' } });
+    await fits('POST /leave', '/leave', { token: (joined.json as { token: string }).token });
+    const body = { machine: 'desk', pools: ['gpu'] };
+    const begun = await fits('POST /login/device', '/login/device', { token: null, body });
+    const waiting = { body: { code: (begun.json as { userCode: string }).userCode } };
+    await fits('POST /join-requests', '/join-requests', waiting);
   };
   const personalitiesFit = async (): Promise<void> => {
     const all = '/agents/reviewer/personalities';
@@ -179,6 +191,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('POST /llms/_provider-goodbye', '/llms/_provider-goodbye', session);
     await workersFit(offer);
     await fits('POST /login/device', '/login/device', { body: { machine: 'm' } });
+    await joiningFits();
     // Those that are left are streams, or speak for a claim: test/relay, test/backup and test/edge/task-stream.test.ts.
     const ours = operations.filter(({ servedAt }) => servedAt === undefined); // Ollama's: test/contract/ollama.ts
     const rest = ours.map(({ call }) => call).filter((call) => !seen.has(call));

@@ -72,6 +72,7 @@ const itsWorker = (role: Role, where: Where): Verdict => (isOwner(role) && reach
 
 const ofWorkers = [
   ...['GET', 'DELETE'].map((method) => `${method} /sessions/{id}`),
+  'GET /sessions/{id}/usage',
   ...['pause', 'drain', 'resume'].map((call) => `POST /sessions/{id}/${call}`),
 ];
 

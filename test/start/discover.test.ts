@@ -2,8 +2,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { nameSchema } from '../../core/names.ts';
-import { suggestProviders } from '../../start/discover/suggest.ts';
-import { discoverBackends, usualPorts } from '../../start/discover/discover.ts';
+import { suggestProviders } from '../../core/discover/suggest.ts';
+import { discoverBackends, usualPorts } from '../../core/discover/discover.ts';
 import { providerTypes } from '../../worker/providers/index.ts';
 import { startKnown } from '../support/known-backends.ts';
 
@@ -26,6 +26,9 @@ async function fake(answers: Answers, otherwise?: unknown): Promise<Server> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return server;
 }
+
+const providersOf = (...asked: Parameters<typeof suggestProviders>) =>
+  suggestProviders(...asked).map(({ provider }) => provider);
 
 const list = (...models: object[]) => ({ object: 'list', data: models });
 
@@ -110,7 +113,7 @@ describe('the search for backends', () => {
         type: 'ollama',
         at: 1,
         models: [
-          { id: 'qwen3:30b', contextLength: 262144, chat: true },
+          { id: 'qwen3:30b', contextLength: 262144, chat: true, tools: true },
           { id: 'nomic-embed-text:latest', chat: false },
           { id: 'llama3.2:latest', chat: true },
         ],
@@ -142,7 +145,7 @@ describe('the search for backends', () => {
       types.map((type, n) => [type, backends[n]?.url]),
     );
     expect(discovered.at(-1)?.models[0]).to.include({ contextLength: 2048 });
-    for (const { type, url, model } of suggestProviders(discovered, 'h')) {
+    for (const { type, url, model } of providersOf(discovered, 'h')) {
       const provider = providerTypes[type].create({ name: 'x', url });
       const signal = new AbortController().signal;
       expect(await provider.isAvailable(signal), type).to.equal(true);
@@ -216,7 +219,7 @@ describe('the suggested providers', () => {
   ];
 
   it('are named for the model and the host, in the pool of the model', () => {
-    expect(suggestProviders(backendWith('Qwen/Qwen3-8B'), 'Anna-MacBook.local')).to.deep.equal([
+    expect(providersOf(backendWith('Qwen/Qwen3-8B'), 'Anna-MacBook.local')).to.deep.equal([
       {
         name: 'qwen3-8b-anna-macbook',
         type: 'lmstudio',
@@ -226,7 +229,7 @@ describe('the suggested providers', () => {
         publish: true,
       },
     ]);
-    const pools = suggestProviders(backendWith('/models/x.Q4.gguf', 'llama3.2:latest', 'qwen3:30b'), 'h');
+    const pools = providersOf(backendWith('/models/x.Q4.gguf', 'llama3.2:latest', 'qwen3:30b'), 'h');
     expect(pools.map((provider) => provider.poolName)).to.deep.equal(['x.q4', 'llama3.2', 'qwen3-30b']);
   });
 
@@ -236,19 +239,19 @@ describe('the suggested providers', () => {
       { id: 'embed', chat: false },
       { id: 'warm', chat: true, loaded: true },
     ];
-    const suggested = suggestProviders([{ type: 'lmstudio', url: 'http://127.0.0.1:1', models }], 'h');
+    const suggested = providersOf([{ type: 'lmstudio', url: 'http://127.0.0.1:1', models }], 'h');
     expect(suggested.map((provider) => provider.model)).to.deep.equal(['warm', 'cold']);
   });
 
   it('always have names that may be published, each once', () => {
     const ids = ['_x_', '界', 'a'.repeat(90), 'a'.repeat(91), '-', '//', 'x', 'X', 'y/x'];
-    const suggested = suggestProviders(backendWith(...ids), `${'h'.repeat(80)}.example`);
+    const suggested = providersOf(backendWith(...ids), `${'h'.repeat(80)}.example`);
     const names = suggested.map((provider) => provider.name);
     for (const { name, poolName } of suggested) {
       expect(nameSchema.safeParse(name).success, name).to.equal(true);
       expect(nameSchema.safeParse(poolName).success, poolName).to.equal(true);
     }
     expect(new Set(names).size).to.equal(ids.length);
-    expect(suggestProviders(backendWith('x'), '???')[0]?.name).to.equal('x-host');
+    expect(providersOf(backendWith('x'), '???')[0]?.name).to.equal('x-host');
   });
 });

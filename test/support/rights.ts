@@ -80,6 +80,15 @@ export function resourceRules(): Record<string, ResourceRule> {
       body: () => ({ deviceCode: 'x'.repeat(43) }),
       isPublic: true,
     },
+    // Likewise; test/edge/join-codes.test.ts has who lets in whom.
+    'POST /join': { of: () => 404, body: () => ({ code: '0000-0000-0000', machine: 'm' }), isPublic: true },
+    'POST /join-codes': { of: (role) => (isBound(role) ? 403 : 'ok'), body: () => ({ pools: ['new'] }) },
+    'POST /join-requests': {
+      of: (role) => (isBound(role) ? 403 : 'ok'),
+      body: () => ({ code: 'BCDF-GHJK' }),
+    },
+    // None of these is a worker's own credential.
+    'POST /leave': { of: () => 403 },
     'POST /agents/{name}/compose': compose,
     'POST /apply': apply,
     'POST /apply/delete': applyDelete,

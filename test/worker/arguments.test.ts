@@ -12,9 +12,32 @@ describe('the command line of mcplocal', () => {
   });
 
   it('answers in JSON when it is asked to, and in nothing else', () => {
-    expect(readArguments(['status', '-o', 'json'])).to.deep.equal({ command: 'status', json: true });
+    expect(readArguments(['status', '-o', 'json'])).to.include({ command: 'status', json: true });
     expect(readArguments(['status']).json).to.equal(false);
     expect(() => readArguments(['status', '-o', 'yaml'])).to.throw(/json/);
+  });
+
+  it('takes of each command what that has', () => {
+    const asked = readArguments([
+      'join',
+      'https://h',
+      '--code',
+      'C',
+      '--pool',
+      'a',
+      '--pool',
+      'b',
+      '--no-input',
+    ]);
+    expect(asked).to.deep.include({
+      command: 'join',
+      words: ['https://h'],
+      code: 'C',
+      pools: ['a', 'b'],
+      input: false,
+    });
+    expect(() => readArguments(['status', '--code', 'C'])).to.throw(/status has no --code/);
+    expect(() => readArguments(['join', 'a', 'b'])).to.throw(/too much/);
   });
 
   it('names the nearest command, and refuses what it does not know', () => {

@@ -6,9 +6,13 @@ import { localLogsSchema, localStatusSchema, type LocalAction, type LocalStatus 
 const WITHIN_MS = 5_000;
 const MOST_BYTES = 4 * 1024 * 1024;
 
-/** Asks the worker of this home. @throws McpctlError `server_unreachable` when none runs, `bad_answer`. */
-export async function askWorker(path: string, what: 'status' | LocalAction): Promise<LocalStatus> {
-  const { status, text } = await call(path, what);
+/** Asks the worker of this home. @param ms for how long, of a pause. @throws McpctlError `server_unreachable` when none runs, `bad_answer`. */
+export async function askWorker(
+  path: string,
+  what: 'status' | LocalAction,
+  ms?: number,
+): Promise<LocalStatus> {
+  const { status, text } = await call(path, what, ms === undefined ? '' : `?ms=${String(ms)}`);
   if (status !== 200)
     throw new McpctlError('bad_answer', `The worker answered ${String(status)}: ${text.trim()}`);
   try {
@@ -28,10 +32,10 @@ export async function askLogs(path: string, server: string): Promise<string> {
   throw new McpctlError('bad_answer', 'The worker that runs here is of another version; restart it.');
 }
 
-function call(path: string, what: string): Promise<{ status: number; text: string }> {
+function call(path: string, what: string, query = ''): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const method = what === 'status' || what.startsWith('logs/') ? 'GET' : 'POST';
-    const req = request({ socketPath: path, path: `/${what}`, method, timeout: WITHIN_MS }, (res) => {
+    const req = request({ socketPath: path, path: `/${what}${query}`, method, timeout: WITHIN_MS }, (res) => {
       let text = '';
       res.setEncoding('utf8');
       res.on('data', (piece: string) => {

@@ -8,6 +8,8 @@ export interface LocalCommandOptions {
   /** The socket of the worker. */
   path: string;
   json: boolean;
+  /** For how long, of a pause; until it is resumed unless told. */
+  ms?: number;
   print: (text: string) => void;
 }
 
@@ -16,9 +18,9 @@ const LOOK_MS = 500;
 /** `mcplocal status | pause | resume | drain`. @throws McpctlError `server_unreachable` when no worker runs. */
 export async function runLocalCommand(
   what: 'status' | LocalAction,
-  { path, json, print }: LocalCommandOptions,
+  { path, json, ms, print }: LocalCommandOptions,
 ): Promise<void> {
-  const status = await askWorker(path, what);
+  const status = await askWorker(path, what, ms);
   if (json) print(`${JSON.stringify(status, null, 2)}\n`);
   else print(what === 'status' ? statusText(status) : `${sentenceOf(what, status)}\n`);
   if (what !== 'drain') return;
@@ -44,7 +46,7 @@ function sentenceOf(what: LocalAction, status: LocalStatus): string {
   const tasks = running === 1 ? '1 task' : `${String(running)} tasks`;
   switch (what) {
     case 'pause':
-      return `Paused: the worker takes no more tasks until "mcplocal resume"; ${tasks} still run to their end.`;
+      return `Paused: the worker takes no more tasks until ${endOf(status)}; ${tasks} still run to their end.`;
     case 'resume':
       return 'Resumed: the worker takes tasks again.';
     case 'drain':
@@ -52,10 +54,19 @@ function sentenceOf(what: LocalAction, status: LocalStatus): string {
   }
 }
 
+/** As clocks here show it. */
+function endOf({ pausedUntil }: LocalStatus): string {
+  if (pausedUntil === undefined) return '"mcplocal resume"';
+  const at = new Date(pausedUntil);
+  const time = at.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', hour12: false });
+  const isToday = at.toDateString() === new Date().toDateString();
+  return `${isToday ? '' : `${at.toLocaleDateString()} `}${time}, or "mcplocal resume"`;
+}
+
 function statusText(status: LocalStatus): string {
   const { session, edge, transport, connected, state, pid, version, llms, refused } = status;
   const lines = [
-    `Worker:     ${state} (process ${String(pid)}, version ${version})`,
+    `Worker:     ${state}${status.pausedUntil === undefined ? '' : ` until ${endOf(status)}`} (process ${String(pid)}, version ${version})`,
     `Session:    ${session ?? 'none yet'}`,
     `Edge:       ${oneLine(edge)}`,
     `Transport:  ${transport ?? 'not decided yet'}, ${connected ? 'connected' : 'not connected'}`,

@@ -4,6 +4,7 @@ import { gateStates } from '../../core/member/member-state.ts';
 /**
  * What `mcplocal status | pause | resume | drain` and the worker of the same home say to each other, over a socket
  * in that home: HTTP, `GET /status` and `POST /pause | /resume | /drain`, each answered with the status, and `GET /logs/<server>`.
+ * `POST /pause?ms=7200000` ends by itself.
  */
 export const localActions = ['pause', 'resume', 'drain'] as const;
 export type LocalAction = (typeof localActions)[number];
@@ -21,6 +22,8 @@ export const localStatusSchema = z.object({
   /** Why the edge will not have this worker. */
   refused: z.string().optional(),
   state: z.enum(['starting', 'serving', 'paused', 'draining', 'idle']),
+  /** When a pause ends by itself. */
+  pausedUntil: z.string().optional(),
   llms: z.array(
     z.object({
       name: z.string(),

@@ -4,12 +4,14 @@ import { connect } from 'node:net';
 import { messageOf } from '../../core/errors.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
+import { MOST_PAUSE_MS } from './how-long.ts';
 import { localActions, type LocalAction, type LocalStatus } from './protocol.ts';
 
 export interface LocalServerDeps {
   path: string;
   status: () => LocalStatus;
-  act: (action: LocalAction) => Promise<void> | void;
+  /** @param ms for how long, of a pause. */
+  act: (action: LocalAction, ms?: number) => Promise<void> | void;
   /** What an MCP server printed last; null: none of that name is run. */
   printedBy: (server: string) => string | null;
   log: Log;
@@ -29,13 +31,15 @@ export function createLocalServer({ path, status, act, printedBy, log }: LocalSe
   };
   const handle = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     req.resume(); // no call has a body
-    if (req.method === 'GET' && req.url === '/status') return answer(res, 200, status());
-    const server = /^\/logs\/([a-z0-9-]+)$/.exec(req.method === 'GET' ? (req.url ?? '') : '')?.[1];
+    const { pathname, searchParams } = new URL(req.url ?? '/', 'http://worker');
+    if (req.method === 'GET' && pathname === '/status') return answer(res, 200, status());
+    const server = /^\/logs\/([a-z0-9-]+)$/.exec(req.method === 'GET' ? pathname : '')?.[1];
     const printed = server === undefined ? null : printedBy(server);
     if (printed !== null) return answer(res, 200, { printed });
-    const action = localActions.find((name) => req.method === 'POST' && req.url === `/${name}`);
+    const action = localActions.find((name) => req.method === 'POST' && pathname === `/${name}`);
     if (!action) return answer(res, 404, { error: 'There is nothing at this path.' });
-    await act(action);
+    const ms = Number(searchParams.get('ms'));
+    await act(action, ms > 0 && ms <= MOST_PAUSE_MS ? ms : undefined);
     answer(res, 200, status());
   };
   const server = createServer((req, res) => {

@@ -56,7 +56,6 @@ export interface WorkerConfig {
  * @param text what is in config.json.
  * @param home the folder that a relative `apiKeyFile` is in.
  * @throws McpctlError `invalid_config` with every fault and its path in one message.
- * @internal
  */
 export function parseWorkerConfig(text: string, home: string): WorkerConfig {
   const json = jsonFile(text, 'config.json');

@@ -2,16 +2,20 @@ import { Command } from '@commander-js/extra-typings';
 import { plain } from '../../../core/runtime/plain.ts';
 import type { Context } from '../../who/context.ts';
 import { eachOf } from '../../each.ts';
-import type { WorkerCall } from '../../net/client.ts';
+import { makeWorkerApprove } from './approve.ts';
+import { makeWorkerInvite } from './invite.ts';
+import type { WorkerCall } from '../../net/workers.ts';
 
 export function makeWorker(ctx: Context) {
   return new Command('worker')
-    .summary('say whether workers are given tasks')
-    .description('Say whether workers are given tasks. (To see workers: mcpctl get worker.)')
+    .summary('let workers in, and say whether they are given tasks')
+    .description('Let workers in, and say whether they are given tasks. (To see workers: mcpctl get worker.)')
     .addHelpText(
       'before',
-      'Examples:\n  mcpctl worker pause ada-desk\n  mcpctl worker resume ada-desk\n  mcpctl worker revoke 019a6f3e\n',
+      'Examples:\n  mcpctl worker invite --pool gpu\n  mcpctl worker pause ada-desk\n  mcpctl worker resume ada-desk\n  mcpctl worker revoke 019a6f3e\n',
     )
+    .addCommand(makeWorkerInvite(ctx))
+    .addCommand(makeWorkerApprove(ctx))
     .addCommand(makeWorkerCall(ctx, 'pause'))
     .addCommand(makeWorkerCall(ctx, 'resume'))
     .addCommand(makeWorkerCall(ctx, 'drain'))
@@ -25,7 +29,7 @@ const abouts: Readonly<Record<WorkerCall, string>> = {
   drain:
     'Give workers nothing new until nothing of theirs runs: their state is "draining", then "drained", and the machine may be switched off. "mcpctl worker resume" ends it.',
   revoke:
-    'Put workers out at once, as a revoked token does. What nobody has seen of their tasks starts over elsewhere. They may not come back as they were; a token of theirs is revoked by "mcpctl token revoke".',
+    'Put workers out at once, as a revoked token does. What nobody has seen of their tasks starts over elsewhere. They may not come back as they were. What they joined with ends with them; another token of theirs is revoked by "mcpctl token revoke".',
 };
 
 /** @internal tests parse its arguments alone */
@@ -52,6 +56,8 @@ async function runWorkerCall(
     const runs = call === 'drain' && running !== undefined && running > 0 ? `; ${running} still run` : '';
     ctx.out.line(`worker/${worker} ${call === 'revoke' ? 'revoked' : plain(state ?? 'told')}${runs}`);
     if (call === 'revoke')
-      ctx.out.note('Its token may still publish as another worker: mcpctl token revoke, if it is not to.');
+      ctx.out.note(
+        'What it joined with is over. A token that was made for it otherwise stays: mcpctl token revoke, if it is not to.',
+      );
   });
 }

@@ -35,6 +35,7 @@ import * as agentPublishers from '../migrations/0040-agent-publishers.ts';
 import * as declared from '../migrations/0041-declared.ts';
 import * as longThreads from '../migrations/0042-long-threads.ts';
 import * as sessionHolds from '../migrations/0043-session-holds.ts';
+import * as joinCodes from '../migrations/0044-join-codes.ts';
 import * as turnsMadeOf from '../migrations/0049-turns-made-of.ts';
 
 export interface Named extends Knex.Migration {
@@ -86,6 +87,7 @@ const migrations: readonly Named[] = [
   named('0041-declared', declared),
   named('0042-long-threads', longThreads),
   named('0043-session-holds', sessionHolds),
+  named('0044-join-codes', joinCodes),
   named('0049-turns-made-of', turnsMadeOf),
 ];
 

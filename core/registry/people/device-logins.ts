@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import type { Actor } from '../../access.ts';
+import { can, type Actor } from '../../access.ts';
 import { withinFilter } from '../../access/covers.ts';
+import { workerFilter } from '../../access/join-code.ts';
 import { DEVICE, userCodeFrom } from '../../access/device-login.ts';
 import { presets, type FilterWords, type Preset } from '../../access/filter.ts';
 import type { Origin } from '../../audit/event.ts';
@@ -10,7 +11,7 @@ import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { checkMint, needMayMint } from './mint.ts';
-import type { TokenRow, Tokens } from './tokens.ts';
+import { tokenNameOf, type TokenRow, type Tokens } from './tokens.ts';
 
 interface Begin {
   machine: string;
@@ -20,14 +21,20 @@ interface Begin {
   addressKey: string;
   preset: Preset;
   days: number;
+  /** A worker's own credential, bound to these; null: a person's token. */
+  pools: readonly string[] | null;
 }
+
+/** What a release without join codes does not read: it would give a token that is bound to no pool. */
+const WORKER = 'worker';
 
 const waitingSchema = z.object({
   hash: z.string(),
   machine: z.string(),
   address: z.string(),
-  preset: z.enum(presets),
+  preset: z.enum([...presets, WORKER]),
   days: z.number(),
+  pools: z.array(z.string()).nullable(),
 });
 
 type Waiting = z.infer<typeof waitingSchema>;
@@ -38,6 +45,8 @@ export interface WaitingDevice {
   machine: string;
   address: string;
   days: number;
+  /** Of a worker, which is to publish in them; null: somebody logs in. */
+  pools: readonly string[] | null;
   /** What the token would let through: no more than the one that approves it. */
   filter: FilterWords;
 }
@@ -92,13 +101,6 @@ function newUserCode(): string {
   }
 }
 
-/** A name of a token that says where it is, and is no other's. */
-function tokenNameOf(machine: string, hash: string): string {
-  const word = machine.toLowerCase().replace(/[^a-z0-9._-]+/g, '-');
-  const name = /^[a-z0-9][a-z0-9._-]*/.exec(word.replace(/^[^a-z0-9]+/, ''))?.[0] ?? 'device';
-  return `${name.slice(0, 48)}-${hash.slice(0, 8)}`;
-}
-
 /** Of one user, whatever browser they sit at: whoever could begin new sessions could else try as many as they like. */
 async function countTry(db: Knex, userId: string): Promise<void> {
   const { rows } = await db.raw<{ rows: { tries: number }[] }>(
@@ -132,15 +134,17 @@ async function tryBegin(
 ): Promise<{ deviceCode: string; userCode: string } | undefined> {
   const deviceCode = randomBytes(32).toString('base64url');
   const userCode = newUserCode();
-  const values = { ...asked, hash: hashOf(deviceCode), userCode, lifeMs: DEVICE.lifeMs };
+  const preset = asked.pools === null ? asked.preset : WORKER;
+  const pools = asked.pools === null ? null : [...asked.pools];
+  const values = { ...asked, preset, pools, hash: hashOf(deviceCode), userCode, lifeMs: DEVICE.lifeMs };
   // Two that come at once may both find room: so many more there are at most as an edge has connections.
   const { rows } = await db.raw<{ rows: { isFull: boolean; made: boolean }[] }>(
     `with full_up as (
        select count(*) >= :most or count(*) filter (where address_key = :addressKey) >= :mostOfAddress as is_full
          from device_logins where expires_at > now()
      ), made as (
-       insert into device_logins (hash, user_code, machine, address, address_key, preset, days, interval_s, expires_at)
-         select :hash, :userCode, :machine, :address, :addressKey, :preset, :days, :intervalS,
+       insert into device_logins (hash, user_code, machine, address, address_key, preset, days, pools, interval_s, expires_at)
+         select :hash, :userCode, :machine, :address, :addressKey, :preset, :days, :pools, :intervalS,
            now() + :lifeMs * interval '1 millisecond'
          from full_up where not is_full
        on conflict (user_code) do nothing returning hash
@@ -161,17 +165,30 @@ async function find(db: Knex, { userCode, actor }: Typed): Promise<Waiting> {
   return waitingSchema.parse(row);
 }
 
-const shownTo = (actor: Actor, { machine, address, days, preset }: Waiting): WaitingDevice => ({
-  ...{ machine, address, days },
-  filter: withinFilter(actor.filter, preset),
+const filterFor = (actor: Actor, preset: Waiting['preset']): FilterWords =>
+  withinFilter(actor.filter, preset === WORKER ? workerFilter.preset : preset);
+
+const shownTo = (actor: Actor, { machine, address, days, pools, preset }: Waiting): WaitingDevice => ({
+  ...{ machine, address, days, pools },
+  filter: filterFor(actor, preset),
 });
+
+/** @throws McpctlError `forbidden`: who may not publish there lets no worker do so. */
+function needMayPublish(actor: Actor, { pools }: Pick<Waiting, 'pools'>): void {
+  for (const poolKey of pools ?? [])
+    if (!can(actor, 'create', { resource: 'session', target: { poolKey } }))
+      throw new McpctlError('forbidden', `You may not publish in the pool '${poolKey}'.`);
+}
 
 async function decide(
   trx: Knex.Transaction,
   row: Waiting,
   { actor, approve, filter }: { actor: Actor; approve: boolean; filter: FilterWords },
 ): Promise<void> {
-  if (approve) await needMayMint(trx, actor, { user: undefined, binding: undefined, filter });
+  if (approve) {
+    needMayPublish(actor, row);
+    await needMayMint(trx, actor, { user: undefined, binding: undefined, filter });
+  }
   const now = approve ? { approvedBy: actor.tokenId } : { denied: true };
   const decided = await trx('deviceLogins').where({ hash: row.hash }).whereRaw(isWaiting).update(now);
   if (decided === 0) throw expired();
@@ -182,7 +199,7 @@ async function decide(
 /** Made with the approver's token, as it is now. */
 async function mintFor(
   tokens: Tokens,
-  { hash, approvedBy, machine, preset, days }: Approved,
+  { hash, approvedBy, machine, preset, days, pools }: Approved,
   origin: Origin,
 ): Promise<{ row: TokenRow; text: string; user: string }> {
   const approving = await tokens.actorOfId(approvedBy);
@@ -193,9 +210,10 @@ async function mintFor(
     );
   const made = await tokens.mint({
     name: tokenNameOf(machine, hash),
-    pools: approving.pools,
-    filter: withinFilter(approving.filter, preset),
-    expiresInDays: days,
+    pools: pools ?? approving.pools,
+    filter: filterFor(approving, preset),
+    ofWorker: preset === WORKER,
+    expiresInDays: preset === WORKER ? null : days,
     holder: { user: undefined, binding: undefined },
     createdBy: approving,
     author: { ...approving, origin },
@@ -249,7 +267,7 @@ async function askedBy(db: Knex, hash: string): Promise<{ waitS: number } | Appr
        from (select hash, coalesce(polled_at > now() - (interval_s - cast(:early as float8)) * interval '1 second', false) as too_soon
          from device_logins where hash = :hash and expires_at > now() for update) was
        where d.hash = was.hash
-       returning d.hash, d.machine, d.address, d.preset, d.days, d.denied, d.approved_by as "approvedBy",
+       returning d.hash, d.machine, d.address, d.preset, d.days, d.pools, d.denied, d.approved_by as "approvedBy",
          d.interval_s as "intervalS", was.too_soon as "tooSoon"`,
     { hash, step: DEVICE.intervalS, most: DEVICE.mostIntervalS, early: EARLY_S },
   );

@@ -1,4 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { z } from 'zod';
@@ -47,6 +48,8 @@ interface Wanted {
   /** Everything, unless told. */
   filter?: FilterWords;
   expiresInDays: number | null;
+  /** A worker's own credential: it ends with the session that it publishes as. */
+  ofWorker?: boolean;
 }
 
 interface NewToken extends Wanted {
@@ -97,6 +100,19 @@ export function hashToken(text: string): string {
   return hash('sha256', text);
 }
 
+/** A name of a token that says where it is, and is no other's. @param hash of what it was asked for with */
+export function tokenNameOf(machine: string, hash: string): string {
+  const word = machine.toLowerCase().replace(/[^a-z0-9._-]+/g, '-');
+  const name = /^[a-z0-9][a-z0-9._-]*/.exec(word.replace(/^[^a-z0-9]+/, ''))?.[0] ?? 'device';
+  return `${name.slice(0, 48)}-${hash.slice(0, 8)}`;
+}
+
+/** A worker's ends with a checksum, so that who looks for leaks knows one from a word. */
+function newText(ofWorker: boolean): string {
+  const random = randomBytes(32).toString('base64url');
+  return ofWorker ? `mcpw_${random}${crc32(random).toString(36).padStart(7, '0')}` : `mcpctl_${random}`;
+}
+
 const columns = [
   'tokens.id',
   'tokens.name',
@@ -128,7 +144,7 @@ export async function revokeAllOf(trx: Knex.Transaction, userId: string): Promis
 }
 
 /** Until none is found: one that was being made meanwhile is seen by the next look. @returns how many. */
-async function revokeFamily(trx: Knex.Transaction, id: string): Promise<number> {
+export async function revokeFamily(trx: Knex.Transaction, id: string): Promise<number> {
   let all = 0;
   for (let revoked = -1; revoked !== 0; all += revoked) {
     const { rowCount } = await trx.raw<{ rowCount: number }>(revokeSql, { id });
@@ -161,9 +177,9 @@ const revokeSql = `
 async function insert(db: Connection['db'], token: NewToken, text: string): Promise<string | undefined> {
   const { preset, bindings: of, operations } = token.filter ?? full;
   const { rows: made } = await db.raw<{ rows: { id: string }[] }>(
-    `insert into tokens (id, user_id, name, hash, pools, preset, bindings, operations, created_by, expires_at, parent_id)
+    `insert into tokens (id, user_id, name, hash, pools, preset, bindings, operations, created_by, expires_at, parent_id, of_worker)
      select :id, :userId, :name, :hash, :pools, :preset, cast(:bindings as jsonb), cast(:operations as jsonb), :createdBy, least(
-       now() + cast(:days as int) * interval '1 day', parent.expires_at), parent.id
+       now() + cast(:days as int) * interval '1 day', parent.expires_at), parent.id, :ofWorker
      from (select 1) one left join tokens parent on parent.id = :parent
      on conflict (hash) do nothing returning id`,
     {
@@ -180,6 +196,7 @@ async function insert(db: Connection['db'], token: NewToken, text: string): Prom
       createdBy: token.createdBy?.userId ?? null,
       days: token.expiresInDays,
       parent: token.createdBy?.tokenId ?? null,
+      ofWorker: token.ofWorker ?? false,
     },
   );
   return made[0]?.id;
@@ -207,7 +224,7 @@ function makerOf(
     token: Omit<NewToken, 'userId'>,
     holderIn: (trx: Knex.Transaction) => Promise<string>,
   ): Promise<{ row: TokenRow; text: string }> => {
-    const text = `mcpctl_${randomBytes(32).toString('base64url')}`;
+    const text = newText(token.ofWorker ?? false);
     try {
       const id = await transaction(async (trx) => {
         const made = { ...token, userId: await holderIn(trx) };

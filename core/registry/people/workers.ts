@@ -5,6 +5,7 @@ import type { Author } from '../../audit/event.ts';
 import { holdSchema, type Hold } from '../../llm.ts';
 import { storedIdSchema } from '../../names.ts';
 import { record } from '../audit/record.ts';
+import { endOwnCredential } from '../joining/leave.ts';
 import type { Connection } from '../database/connect.ts';
 import { denyLlms } from './denials.ts';
 import { lockRows } from './sessions.ts';
@@ -55,7 +56,9 @@ export interface Workers {
   hold(id: string, hold: Hold | null, author: Author): Promise<boolean>;
   /** Members of all sessions that are held and have not left, by pool. */
   heldMembers(): Promise<HeldMember[]>;
-  /** Ends it for good: it registers no more under this id. Its llms are put out as by `Denials`. @returns false: it has left. */
+  /**
+   * Ends it for good: it registers no more under this id, and a worker's own credential ends with it. Its llms are put out as
+   * by `Denials`. @returns false: it has left. */
   revoke(id: string, author: Author): Promise<boolean>;
 }
 
@@ -124,12 +127,15 @@ async function hold(
 }
 
 async function revoke(trx: Knex.Transaction, id: string, author: Author): Promise<boolean> {
+  // Before any other lock, as every write of identity takes it.
+  await trx.raw('select revision from identity_epoch for update');
   const [row] = await trx('sessions')
     .where({ id })
     .whereNull('leftAt')
     .update({ revokedAt: trx.fn.now(), leftAt: trx.fn.now() })
-    .returning<{ ownerId: string }[]>('ownerId');
+    .returning<{ ownerId: string; tokenId: string | null }[]>(['ownerId', 'tokenId']);
   if (!row) return false;
+  await endOwnCredential(trx, { tokenId: row.tokenId, author });
   await denyLlms(trx, await lockRows(trx, [id], 'wait'));
   await trx.raw(
     `delete from sessions s where id in (select id from sessions

@@ -22,12 +22,14 @@ export interface Discover {
  *   const found = await discoverBackends({ ollamaHost: env.OLLAMA_HOST });
  *   const providers = suggestProviders(found, hostname());  // entries of config.json
  */
-export async function discoverBackends({ ollamaHost, ports }: Discover = {}): Promise<FoundBackend[]> {
-  const all = new Set(ports ?? usualPorts);
-  const ollamaPort = portOf(ollamaHost);
-  if (ollamaPort !== undefined) all.add(ollamaPort);
-  const backends = await Promise.all([...all].map(backendAt));
+export async function discoverBackends(where: Discover = {}): Promise<FoundBackend[]> {
+  const backends = await Promise.all(portsLookedAt(where).map(backendAt));
   return backends.filter((backend) => backend !== undefined);
+}
+
+export function portsLookedAt({ ollamaHost, ports = usualPorts }: Discover): number[] {
+  const ollamaPort = portOf(ollamaHost);
+  return [...new Set([...ports, ...(ollamaPort === undefined ? [] : [ollamaPort])])];
 }
 
 /** All fingerprints are taken at once; the first in their order that fits decides. */

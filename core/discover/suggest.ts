@@ -12,24 +12,42 @@ export interface SuggestedProvider {
 
 const longest = 63;
 
+interface Suggested {
+  provider: SuggestedProvider;
+  model: FoundBackend['models'][number];
+}
+
+interface Suggesting {
+  /** Names that are somebody's already. */
+  taken?: Iterable<string>;
+  /** Models that cannot chat, too, behind the others. */
+  others?: boolean;
+}
+
 /**
  * Entries for what was found: named `<model>-<host>` in the pool `<model>`, so that a second teammate with the
- * same model joins it instead of colliding. Models that cannot chat are left out; those in memory come first.
+ * same model joins it instead of colliding. Those in memory come first.
  */
-export function suggestProviders(backends: readonly FoundBackend[], host: string): SuggestedProvider[] {
-  const taken = new Set<string>();
+export function suggestProviders(
+  backends: readonly FoundBackend[],
+  host: string,
+  { taken: before = [], others = false }: Suggesting = {},
+): Suggested[] {
+  const taken = new Set(before);
   return backends.flatMap(({ type, url, models }) =>
     models
-      .filter((model) => model.chat)
-      .sort((a, b) => Number(b.loaded ?? false) - Number(a.loaded ?? false))
-      .map(({ id }) => {
-        const poolName = asName(shortName(id), longest) || 'model';
+      .filter(({ chat }) => chat || others)
+      .sort((a, b) => rankOf(b) - rankOf(a))
+      .map((model) => {
+        const poolName = asName(shortName(model.id), longest) || 'model';
         const name = freeName(`${asName(poolName, 40)}-${asName(shortHost(host), 22) || 'host'}`, taken);
         taken.add(name);
-        return { name, type, url, model: id, poolName, publish: true };
+        return { model, provider: { name, type, url, model: model.id, poolName, publish: true } };
       }),
   );
 }
+
+const rankOf = ({ chat, loaded = false }: Suggested['model']): number => Number(chat) * 2 + Number(loaded);
 
 /** `Qwen/Qwen3-8B` and `/models/qwen3-8b.gguf` are the same model to people. */
 function shortName(model: string): string {

@@ -1,14 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { McpctlError, messageOf } from '../../core/errors.ts';
-import type { Home } from '../../core/runtime/files/home.ts';
-import { writeJson } from '../credentials.ts';
-import { demoEngine, type DemoEngine } from '../demo/demo-engine.ts';
-import { demoModelId } from '../demo/model.ts';
-import { discoverBackends } from './discover.ts';
-import { suggestProviders } from './suggest.ts';
-import { freePort, isFree } from '../port.ts';
-import type { Say } from '../server.ts';
+import { McpctlError, messageOf } from '../core/errors.ts';
+import type { Home } from '../core/runtime/files/home.ts';
+import { writeJson } from './credentials.ts';
+import { demoEngine, type DemoEngine } from './demo/demo-engine.ts';
+import { demoModelId } from './demo/model.ts';
+import { discoverBackends } from '../core/discover/discover.ts';
+import { suggestProviders } from '../core/discover/suggest.ts';
+import { freePort, isFree } from './port.ts';
+import type { Say } from './server.ts';
 
 /** What answers on this machine. */
 export interface Backend {
@@ -58,7 +58,8 @@ export async function findBackend(deps: FindBackendDeps): Promise<Backend> {
 
 async function decide({ home, host, env, say }: FindBackendDeps): Promise<Config> {
   say('Looking for LM Studio, Ollama, vLLM, llama.cpp and others on this machine.');
-  const suggestions = suggestProviders(await discoverBackends({ ollamaHost: env.OLLAMA_HOST }), host);
+  const discovered = await discoverBackends({ ollamaHost: env.OLLAMA_HOST });
+  const suggestions = suggestProviders(discovered, host).map(({ provider }) => provider);
   if (suggestions.length === 0) {
     say('None runs here, so a demo model is served: tiny-chat, a toy of 0.5 MB.');
     say(`To publish a real one: start its server, delete ${home.config}, and run npm start again.`);

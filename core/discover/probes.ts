@@ -8,12 +8,12 @@ import {
   versionOf,
   type ListedModel,
   type ModelFacts,
-} from '../../core/member/backends.ts';
+} from '../member/backends.ts';
 import type { Peek } from './peek.ts';
 
 export type BackendType = 'lmstudio' | 'ollama' | 'vllm' | 'llamacpp' | 'openai';
 
-type FoundModel = Pick<ModelFacts, 'id' | 'contextLength' | 'chat' | 'loaded'>;
+type FoundModel = Pick<ModelFacts, 'id' | 'contextLength' | 'chat' | 'loaded' | 'tools' | 'vision'>;
 
 export interface FoundBackend {
   type: BackendType;
@@ -86,10 +86,13 @@ async function openAi({ url, at }: Peek): Promise<FoundBackend | undefined> {
   return undefined;
 }
 
-function plain({ id, contextLength, chat, loaded }: ModelFacts | ListedModel): FoundModel {
+function plain({ id, contextLength, chat, loaded, ...can }: ModelFacts | ListedModel): FoundModel {
+  const { tools, vision } = { tools: undefined, vision: undefined, ...can };
   return {
     id,
     chat,
+    ...(tools === true && { tools }),
+    ...(vision === true && { vision }),
     ...(contextLength === undefined ? {} : { contextLength }),
     ...(loaded === undefined ? {} : { loaded }),
   };

@@ -1,4 +1,4 @@
-import { GrowingBytes } from '../../core/text/growing-bytes.ts';
+import { GrowingBytes } from '../text/growing-bytes.ts';
 import { request } from 'node:http';
 
 const answerMs = 500;

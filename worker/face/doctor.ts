@@ -1,0 +1,280 @@
+import { lookup } from 'node:dns/promises';
+import { connect as connectPlain } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { statfs } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { whoamiSchema, type Whoami } from '../../core/access.ts';
+import { McpctlError, messageOf } from '../../core/errors.ts';
+import { poolKeyOf } from '../../core/names.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
+import { ownPackage } from '../../core/runtime/files/own-package.ts';
+import { askWorker } from '../local/client.ts';
+import { providerTypes } from '../providers/index.ts';
+import { serviceState } from '../service/service.ts';
+import { readWorkerConfig, type ConfiguredProvider } from '../sources/config.ts';
+import { readOwnCredentials, type Credentials } from '../sources/credentials.ts';
+import type { Face } from './face.ts';
+import { callServer } from './server-calls.ts';
+
+/** What one look came to. */
+export interface Check {
+  level: 'PASS' | 'WARN' | 'FAIL';
+  /** What it was about, in a word that stays. */
+  name: string;
+  says: string;
+  /** What to do about it; only where there is something. */
+  fix?: string;
+}
+
+const pass = (name: string, says: string): Check => ({ level: 'PASS', name, says });
+const warn = (name: string, says: string, fix: string): Check => ({ level: 'WARN', name, says, fix });
+const fail = (name: string, says: string, fix: string): Check => ({ level: 'FAIL', name, says, fix });
+
+const WITHIN_MS = 10_000;
+const BACKEND_MS = 5_000;
+const MOST_SKEW_S = 60;
+const FEW_BYTES = 100 * 1024 * 1024;
+/** Whose certificates end sooner are named. */
+const SOON_MS = 14 * 86_400_000;
+
+/** A sentence ends once. */
+const plainly = (thrown: unknown): string => messageOf(thrown).replace(/\.$/, '');
+
+async function checkConfig({ home }: Face): Promise<{ checks: Check[]; published: ConfiguredProvider[] }> {
+  try {
+    const { providers, published, warnings, mcpServers } = await readWorkerConfig(home.config, home.root);
+    const many = `${String(published.length)} of ${String(providers.length)} models shared`;
+    const warned = warnings.map((text) => warn('config', text.replace(/\.$/, ''), `mend ${home.config}`));
+    if (published.length + mcpServers.length === 0)
+      return {
+        checks: [...warned, fail('config', 'nothing is shared', 'mcplocal init')],
+        published: [],
+      };
+    return { checks: [...warned, pass('config', `config.json is understood; ${many}`)], published };
+  } catch (thrown) {
+    const check = fail('config', plainly(thrown), `mend ${home.config}, and look again`);
+    return { checks: [check], published: [] };
+  }
+}
+
+async function checkFiles({ home }: Face): Promise<{ checks: Check[]; credentials?: Credentials }> {
+  const { credentials, warnings } = await readOwnCredentials(home);
+  if (!credentials) {
+    const says = (warnings[0] ?? 'there are no credentials').replace(/: nothing is published.*$/, '');
+    return { checks: [fail('credentials', says, 'mcplocal join https://mcpctl.example')] };
+  }
+  const checks = warnings.map((text) => warn('credentials', text, 'see there'));
+  const { bavail, bsize } = await statfs(home.root).catch(() => ({ bavail: Infinity, bsize: 1 }));
+  if (bavail * bsize < FEW_BYTES)
+    checks.push(
+      warn(
+        'disk',
+        `${home.root} has less than 100 MB left`,
+        'make room: logs and credentials are written there',
+      ),
+    );
+  return { checks, credentials };
+}
+
+interface Reached {
+  /** Milliseconds. */
+  dnsMs: number;
+  tcpMs: number;
+  tls: { until: Date; by: string } | null;
+}
+
+/** The way to the server, step by step, as nothing else tells which of them is slow. @throws what breaks it. */
+async function reach(url: URL): Promise<Reached> {
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  const port = Number(url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : url.port);
+  const began = performance.now();
+  await lookup(host);
+  const dnsMs = performance.now() - began;
+  const socket = connectPlain({ host, port });
+  socket.setTimeout(WITHIN_MS, () =>
+    socket.destroy(new McpctlError('server_unreachable', 'it does not answer')),
+  );
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', resolve);
+      socket.once('error', reject);
+    });
+    const tcpMs = performance.now() - began - dnsMs;
+    if (url.protocol !== 'https:') return { dnsMs, tcpMs, tls: null };
+    // Whether it is trusted is told by the call that follows, with the authorities of the settings.
+    const secured = connectTls({ socket, servername: host, rejectUnauthorized: false });
+    const tls = await new Promise<Reached['tls']>((resolve, reject) => {
+      secured.once('error', reject);
+      secured.once('secureConnect', () => {
+        const { valid_to: until, issuer } = secured.getPeerCertificate();
+        const by = [issuer.O ?? issuer.CN ?? ''].flat().join(', ');
+        resolve({ until: new Date(until), by });
+      });
+    });
+    return { dnsMs, tcpMs, tls };
+  } finally {
+    socket.destroy();
+  }
+}
+
+const ms = (value: number): string => `${String(Math.round(value))} ms`;
+
+async function checkServer(face: Face, { mcpdUrl }: Credentials): Promise<Check[]> {
+  const network = face.network();
+  const server = mcpdUrl.replace(/\/+$/, '');
+  const url = new URL(server);
+  const checks: Check[] = [];
+  const facts: string[] = [];
+  if (network.direct(url)) {
+    // What breaks it is said by the call below, in a sentence.
+    const { dnsMs, tcpMs, tls } = await reach(url).catch((): Partial<Reached> => ({}));
+    if (dnsMs !== undefined && tcpMs !== undefined) facts.push(`DNS ${ms(dnsMs)}`, `TCP ${ms(tcpMs)}`);
+    if (tls) {
+      facts.push(`certificate of ${tls.by} until ${tls.until.toDateString()}`);
+      if (tls.until.getTime() - systemClock.now() < SOON_MS)
+        checks.push(
+          warn('certificate', `it ends on ${tls.until.toDateString()}`, 'have it renewed at the server'),
+        );
+    }
+  } else facts.push('through a proxy');
+  try {
+    const { date } = await callServer(network, server, { method: 'GET', path: '/livez' });
+    const skewS = date === undefined ? 0 : Math.abs(systemClock.now() - Date.parse(date)) / 1_000;
+    facts.push(`clocks ${skewS.toFixed(1)} s apart`);
+    checks.push(pass('server', `${server}: ${facts.join(', ')}`));
+    if (skewS > MOST_SKEW_S)
+      checks.push(
+        warn('clock', `clocks are ${String(Math.round(skewS))} s apart`, 'set the clock of this machine'),
+      );
+  } catch (thrown) {
+    const fix = 'check the address in the credentials, the network, and HTTPS_PROXY where you are behind one';
+    checks.push(fail('server', plainly(thrown), fix));
+  }
+  return checks;
+}
+
+async function whoamiOf(face: Face, { mcpdUrl, token }: Credentials): Promise<Whoami> {
+  const server = mcpdUrl.replace(/\/+$/, '');
+  const { json } = await callServer(face.network(), server, { method: 'GET', path: '/api/v1/whoami', token });
+  return whoamiSchema.parse(json);
+}
+
+async function checkCredential(
+  face: Face,
+  credentials: Credentials,
+  published: readonly ConfiguredProvider[],
+): Promise<Check[]> {
+  try {
+    const { token, user, pools, may, version } = await whoamiOf(face, credentials);
+    const checks = [pass('credential', `of '${token}' of ${user}, not revoked`)];
+    if (!may.create.includes('session') && pools === null)
+      checks.push(
+        fail('credential', `'${token}' may not publish`, 'mcplocal join, or a token of the preset publish'),
+      );
+    const outside = published.filter((provider) => pools?.includes(poolKeyOf(provider)) === false);
+    for (const provider of outside)
+      checks.push(
+        fail(
+          'pool',
+          `${provider.name} is shared in ${poolKeyOf(provider)}, and the credential is for ${(pools ?? []).join(', ')}`,
+          `set its "poolName" in ${face.home.config}`,
+        ),
+      );
+    const own = ownPackage().version;
+    checks.push(
+      version === own
+        ? pass('version', `${own}, as the server`)
+        : warn(
+            'version',
+            `here ${own}, at the server ${version}`,
+            'mcplocal update says how to get the same',
+          ),
+    );
+    return checks;
+  } catch (thrown) {
+    if (!(thrown instanceof McpctlError)) throw thrown;
+    if (thrown.code === 'server_unreachable') return [];
+    const fix = 'mcplocal join again, with a new code';
+    return [fail('credential', `the server refuses it: ${plainly(thrown)}`, fix)];
+  }
+}
+
+async function checkBackend({ type, name, url, model, readKey, params }: ConfiguredProvider): Promise<Check> {
+  const provider = providerTypes[type].create({ name, url, readKey, model, params });
+  try {
+    const models = await provider.listModels(AbortSignal.timeout(BACKEND_MS));
+    const isThere = models.some(({ id }) => id === model || id === `${model}:latest`);
+    if (isThere) return pass('backend', `${name}: ${type} answers and has ${model}`);
+    const pull = type === 'ollama' ? `ollama pull ${model}, or ` : '';
+    return fail('backend', `${name}: ${type} answers, but ${model} is not there`, `${pull}mcplocal init`);
+  } catch (thrown) {
+    return fail('backend', `${name}: ${plainly(thrown)}`, `start ${type} at ${url}, or correct its entry`);
+  }
+}
+
+async function checkWorker({ home }: Face): Promise<Check> {
+  try {
+    const { state, connected, refused, pid } = await askWorker(home.socket, 'status');
+    if (refused !== undefined)
+      return fail('worker', `refused: ${refused.replace(/\.$/, '')}`, 'mcplocal join again');
+    if (state === 'paused') return warn('worker', 'it is paused', 'mcplocal resume');
+    return connected
+      ? pass('worker', `it runs (process ${String(pid)}) and is connected`)
+      : warn(
+          'worker',
+          `it runs (process ${String(pid)}) and is not connected`,
+          'mcplocal status; its log says why',
+        );
+  } catch (thrown) {
+    return warn('worker', plainly(thrown), 'mcplocal run, or mcplocal service install');
+  }
+}
+
+function checkService(face: Face): Check[] {
+  try {
+    const { installed, enabled, lingers } = serviceState(face, { system: false, platform: process.platform });
+    if (!installed) return [];
+    if (!enabled)
+      return [warn('service', 'it is installed, and does not begin by itself', 'mcplocal service install')];
+    return lingers === false
+      ? [warn('service', 'it stops when you log out', `sudo loginctl enable-linger ${userInfo().username}`)]
+      : [pass('service', 'it is installed and begins by itself')];
+  } catch {
+    return []; // a system whose services are not known here has none of ours
+  }
+}
+
+/** Node 20 has had no fixes since April 2026. */
+const OLDEST_NODE = 22;
+
+function checkNode(version: string): Check {
+  const major = Number(version.split('.')[0]);
+  if (major >= OLDEST_NODE) return pass('node', `Node ${version}`);
+  return warn(
+    'node',
+    `Node ${version} gets no fixes any more`,
+    `install Node ${String(OLDEST_NODE)} or newer`,
+  );
+}
+
+/** Everything that could be wrong, in the order in which one thing needs the other. Changes nothing. @returns false: something is. */
+export async function doctor(face: Face): Promise<boolean> {
+  const [config, files] = [await checkConfig(face), await checkFiles(face)];
+  const { credentials } = files;
+  const atServer = credentials
+    ? [
+        ...(await checkServer(face, credentials)),
+        ...(await checkCredential(face, credentials, config.published)),
+      ]
+    : [];
+  const backends = await Promise.all(config.published.map(checkBackend));
+  const rest = [await checkWorker(face), ...checkService(face), checkNode(process.versions.node)];
+  const checks = [...config.checks, ...files.checks, ...atServer, ...backends, ...rest];
+  for (const { level, says, fix } of checks)
+    face.say(`${level} ${says}${fix === undefined ? '' : ` → ${fix}`}`);
+  const count = (level: Check['level']): number => checks.filter((check) => check.level === level).length;
+  const [failed, warned] = [count('FAIL'), count('WARN')];
+  face.say(failed + warned === 0 ? 'Everything is well.' : `${String(failed)} FAIL, ${String(warned)} WARN.`);
+  face.answer({ checks, failed, warned });
+  return failed === 0;
+}

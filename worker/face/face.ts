@@ -1,0 +1,133 @@
+import { createInterface } from 'node:readline/promises';
+import { McpctlError } from '../../core/errors.ts';
+import { homeAt, type Home } from '../../core/runtime/files/home.ts';
+import { openNetwork, type Network } from '../../core/runtime/network/network.ts';
+import { plain } from '../../core/runtime/plain.ts';
+import { readConfig } from '../../core/runtime/settings/config.ts';
+import { withProxies } from '../../core/runtime/settings/network.ts';
+
+/** What a command of this machine's owner has: their home, the way to the server, and themselves, where they can be asked. */
+export interface Face {
+  home: Home;
+  env: NodeJS.ProcessEnv;
+  /** The way to the server; opened when it is first asked for. */
+  network: () => Network;
+  /** The answer is one JSON text on stdout, and what people read goes to stderr. */
+  json: boolean;
+  /** Everything that would be asked is agreed to. */
+  yes: boolean;
+  /** Whether somebody is there who may be asked. */
+  asks: boolean;
+  stdin: NodeJS.ReadStream;
+  /** Where dialogues are shown. */
+  screen: NodeJS.WriteStream;
+  /** A line of the answer, or, beside an answer in JSON, of what is said besides. */
+  say: (line: string) => void;
+  /** What programs read; only with `json`. */
+  answer: (object: Readonly<Record<string, unknown>>) => void;
+}
+
+export interface FaceOptions {
+  json: boolean;
+  yes: boolean;
+  /** False: nothing is asked, whoever is there. */
+  input: boolean;
+}
+
+export function openFace(
+  env: NodeJS.ProcessEnv,
+  { json, yes, input }: FaceOptions,
+  { stdin, stdout, stderr }: Pick<NodeJS.Process, 'stdin' | 'stdout' | 'stderr'> = process,
+): Face {
+  const names = ['home', 'httpProxy', 'httpsProxy', 'noProxy', 'caFile', 'nodeCaFile'] as const;
+  const config = readConfig(withProxies(env), names);
+  const screen = json ? stderr : stdout;
+  let network: Network | undefined;
+  return {
+    ...{ env, json, yes, stdin, screen },
+    home: homeAt(config.home),
+    network: () => (network ??= openNetwork(config)),
+    asks: input && !yes && stdin.isTTY && screen.isTTY,
+    say: (line) => void screen.write(`${plain(line)}\n`),
+    answer: (object) => void (json && stdout.write(`${JSON.stringify(object, undefined, 2)}\n`)),
+  };
+}
+
+const givenUp = (): McpctlError => new McpctlError('usage', 'Given up.');
+
+/**
+ * One line from the person. @throws McpctlError `usage` on Ctrl-C and Ctrl-D, and where nobody can be asked.
+ * @param instead what to give instead of an answer, for the sentence.
+ */
+async function ask({ asks, stdin, screen }: Face, prompt: string, instead = '--yes'): Promise<string> {
+  if (!asks) throw new McpctlError('usage', `${prompt.trim()} Nobody can be asked here: say ${instead}.`);
+  const lines = createInterface({ input: stdin, output: screen, terminal: true, historySize: 0 });
+  const stopped = new AbortController();
+  lines.on('SIGINT', () => stopped.abort());
+  lines.on('close', () => stopped.abort());
+  try {
+    return (await lines.question(plain(prompt), { signal: stopped.signal })).trim();
+  } catch (thrown) {
+    if (stopped.signal.aborted) throw givenUp();
+    throw thrown;
+  } finally {
+    lines.close();
+  }
+}
+
+/** @param otherwise what Enter alone means; with `yes` everything is agreed to. @throws McpctlError `usage`, as `ask`. */
+export async function agree(face: Face, question: string, otherwise: boolean): Promise<boolean> {
+  if (face.yes) return true;
+  const answer = await ask(face, `${question} ${otherwise ? '[Y/n]' : '[y/N]'} `);
+  return answer === '' ? otherwise : /^y(es)?$/i.test(answer);
+}
+
+/**
+ * Several of some lines: Space marks, the arrows move, Enter goes on.
+ * @param marked which are marked to begin with. @returns which are in the end. @throws McpctlError `usage` on Ctrl-C.
+ */
+export async function choose(
+  { stdin, screen }: Face,
+  lines: readonly string[],
+  marked: readonly boolean[],
+): Promise<boolean[]> {
+  const { emitKeypressEvents } = await import('node:readline');
+  const marks = lines.map((_, n) => marked[n] ?? false);
+  let at = 0;
+  const width = Math.max(20, screen.columns || 80);
+  const draw = (again: boolean): void => {
+    if (again) screen.write(`\u001b[${String(lines.length)}A`);
+    for (const [n, line] of lines.entries()) {
+      const text = `${n === at ? '>' : ' '} [${marks[n] ? 'x' : ' '}] ${plain(line)}`;
+      screen.write(`\r\u001b[2K${[...text].slice(0, width - 1).join('')}\n`);
+    }
+  };
+  emitKeypressEvents(stdin);
+  const before = stdin.isRaw;
+  stdin.setRawMode(true);
+  stdin.resume();
+  draw(false);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const end = (): void => reject(givenUp());
+      stdin.once('end', end);
+      const press = (_text: string | undefined, key: { name?: string; ctrl?: boolean }): void => {
+        const isOver = key.name === 'return' || key.name === 'enter';
+        const isEnd = key.ctrl === true && (key.name === 'c' || key.name === 'd');
+        if (key.name === 'space') marks[at] = !marks[at];
+        if (key.name === 'up') at = Math.max(0, at - 1);
+        if (key.name === 'down') at = Math.min(lines.length - 1, at + 1);
+        if (!isOver && !isEnd) return draw(true);
+        stdin.off('keypress', press);
+        stdin.off('end', end);
+        if (isEnd) reject(givenUp());
+        else resolve();
+      };
+      stdin.on('keypress', press);
+    });
+  } finally {
+    stdin.setRawMode(before);
+    stdin.pause();
+  }
+  return marks;
+}

@@ -1,0 +1,122 @@
+import { existsSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { z } from 'zod';
+import { suggestProviders, type SuggestedProvider } from '../../core/discover/suggest.ts';
+import type { FoundBackend } from '../../core/discover/probes.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
+import { writePrivately } from '../../core/runtime/files/private-file.mjs';
+import { parseWorkerConfig } from '../sources/config.ts';
+import { jsonFile } from '../sources/json-file.ts';
+import { abilitiesOf, lengthText, look } from './detect.ts';
+import { choose, type Face } from './face.ts';
+
+const entrySchema = z.looseObject({
+  name: z.string().optional(),
+  url: z.string().optional(),
+  model: z.string().optional(),
+});
+const fileSchema = z.looseObject({ providers: z.array(entrySchema).default([]) });
+/** config.json as somebody has written it: what is not understood here stays as it is. */
+type ConfigFile = z.infer<typeof fileSchema>;
+
+function readFile({ home }: Face): ConfigFile {
+  if (!existsSync(home.config)) return { providers: [], agents: [] };
+  const text = readPlainFile(home.config);
+  parseWorkerConfig(text, home.root); // what is wrong is said before anything is asked
+  return fileSchema.parse(jsonFile(text, 'config.json'));
+}
+
+/** @throws McpctlError `invalid_config` where it would not be read: nothing is written then. */
+function writeFile({ home }: Face, file: ConfigFile): void {
+  const text = `${JSON.stringify(file, undefined, 2)}\n`;
+  parseWorkerConfig(text, home.root);
+  writePrivately(home.config, text);
+}
+
+interface Offered extends SuggestedProvider {
+  model: string;
+  chat: boolean;
+  line: string;
+}
+
+/** What of a machine may be shared and is not in the file yet, whoever else has a name there. */
+function offeredBy(
+  backends: readonly FoundBackend[],
+  { providers }: ConfigFile,
+  pools: readonly string[] | undefined,
+): Offered[] {
+  const isThere = ({ url, model }: SuggestedProvider): boolean =>
+    providers.some((entry) => entry.model === model && (entry.url === undefined || entry.url === url));
+  const taken = providers.flatMap(({ name }) => name ?? []);
+  const suggested = suggestProviders(backends, hostname(), { taken, others: true });
+  return suggested
+    .filter(({ provider }) => !isThere(provider))
+    .map(({ provider, model }) => {
+      const poolName =
+        pools === undefined || pools.includes(provider.poolName) ? provider.poolName : pools[0];
+      const of = { ...provider, poolName: poolName ?? provider.poolName };
+      const facts = [lengthText(model.contextLength).padStart(5), abilitiesOf(model).padEnd(13)].join('  ');
+      const line = `${of.model.padEnd(24)} ${of.type.padEnd(9)}${facts} pool ${of.poolName}  as ${of.name}`;
+      return { ...of, chat: model.chat, line };
+    });
+}
+
+async function chosen(face: Face, offered: readonly Offered[]): Promise<Offered[]> {
+  const usual = offered.map(({ chat }) => chat);
+  if (face.yes) return offered.filter((_, n) => usual[n]);
+  if (!face.asks)
+    throw new McpctlError(
+      'usage',
+      'Nobody can be asked here which models to share: say --yes for every one that can chat.',
+    );
+  face.say('Which do you want to share?  Space marks, Enter goes on. Nothing is shared until you do.');
+  const marks = await choose(
+    face,
+    offered.map(({ line }) => line),
+    usual,
+  );
+  return offered.filter((_, n) => marks[n]);
+}
+
+export interface Shared {
+  file: string;
+  added: SuggestedProvider[];
+}
+
+/**
+ * Looks for models on this machine and writes those that its owner shares into config.json, beside what is there. Sends nothing.
+ * @param pools those that this machine may publish in; undefined: it has not joined yet.
+ * @throws McpctlError `setup_failed` where no model runs here, `usage` where nobody can be asked, `invalid_config`.
+ */
+export async function init(face: Face, pools?: readonly string[]): Promise<Shared> {
+  const file = readFile(face);
+  const backends = await look(face);
+  if (backends.every(({ models }) => models.length === 0))
+    throw new McpctlError(
+      'setup_failed',
+      'No model server answers on this machine. Start one, such as Ollama or LM Studio, and run "mcplocal init" again; one elsewhere is written into config.json by hand (docs/providers.md).',
+    );
+  const offered = offeredBy(backends, file, pools);
+  const picked = offered.length === 0 ? [] : await chosen(face, offered);
+  const added = picked.map(({ chat: _chat, line: _line, ...entry }) => entry);
+  if (added.length > 0) writeFile(face, { ...file, providers: [...file.providers, ...added] });
+  if (offered.length === 0) face.say('Every model that was found is in config.json already.');
+  for (const { name, poolName } of added) face.say(`Shared as ${name}, in the pool ${poolName}.`);
+  if (added.length > 0)
+    face.say(
+      "Others' prompts will be sent to this machine, and you can read them. Your key and address stay here.",
+    );
+  const did = added.length > 0 ? 'Wrote' : 'Nothing was written into';
+  face.say(`${did} ${face.home.config}.`);
+  return { file: face.home.config, added };
+}
+
+/** What is shared already goes into another pool. @param names entries of config.json. */
+export function moveTo(face: Face, pool: string, names: readonly string[]): void {
+  const file = readFile(face);
+  const providers = file.providers.map((entry) =>
+    names.includes(entry.name ?? '') ? { ...entry, poolName: pool } : entry,
+  );
+  writeFile(face, { ...file, providers });
+}

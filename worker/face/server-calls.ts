@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import { apiErrorSchema } from '../../core/api-error.ts';
+import { isErrorCode, McpctlError } from '../../core/errors.ts';
+import type { Network } from '../../core/runtime/network/network.ts';
+import { textWithin } from '../../core/text/growing-bytes.ts';
+
+const WITHIN_MS = 15_000;
+const MOST_BYTES = 4 * 1024 * 1024;
+
+interface ServerCall {
+  method: 'GET' | 'POST' | 'DELETE';
+  /** Under the server's URL. */
+  path: string;
+  token?: string;
+  body?: unknown;
+  /** 15 s unless told. */
+  withinMs?: number;
+}
+
+export interface ServerAnswer {
+  status: number;
+  json: unknown;
+  /** `date` as the server says it. */
+  date: string | undefined;
+}
+
+/** `https://mcpctl.example`: what somebody typed, without what follows the path. @throws McpctlError `usage` */
+export function serverUrl(text: string): string {
+  const whole = text.includes('://') ? text : `https://${text}`;
+  const url = URL.canParse(whole) ? new URL(whole) : undefined;
+  const isWeb = url?.protocol === 'http:' || url?.protocol === 'https:';
+  if (!url || !isWeb || url.username !== '' || url.password !== '')
+    throw new McpctlError('usage', `'${text}' is no server's address; write it like https://mcpctl.example.`);
+  return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+}
+
+/** One call to the server. @throws McpctlError `server_unreachable`, and what the server refuses with, with its sentence. */
+export async function callServer(
+  network: Network,
+  server: string,
+  { method, path, token, body, withinMs = WITHIN_MS }: ServerCall,
+): Promise<ServerAnswer> {
+  const url = new URL(server + path);
+  let status: number;
+  let text: string | undefined;
+  let date: string | undefined;
+  try {
+    const answer = await network.dispatcher.request({
+      ...{ origin: url.origin, path: url.pathname + url.search, method },
+      headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: AbortSignal.timeout(withinMs),
+    });
+    status = answer.statusCode;
+    date = [answer.headers['date']].flat()[0];
+    text = await textWithin(answer.body as AsyncIterable<Uint8Array>, MOST_BYTES);
+  } catch (thrown) {
+    if (thrown instanceof DOMException && thrown.name === 'TimeoutError')
+      throw new McpctlError('server_unreachable', `${url.origin} does not answer.`);
+    throw new McpctlError('server_unreachable', network.trouble(url, thrown), { cause: thrown });
+  }
+  const json = jsonOf(text);
+  if (status < 400) return { status, json, date };
+  const refused = apiErrorSchema.safeParse(json).data ?? ofV1Schema.safeParse(json).data;
+  if (refused && isErrorCode(refused.code)) throw new McpctlError(refused.code, refused.error);
+  throw new McpctlError(
+    'bad_answer',
+    `${url.origin} answered ${String(status)} and no more: is it an mcpctl server, of this release?`,
+  );
+}
+
+/** As `/v1` answers. */
+const ofV1Schema = z
+  .looseObject({ error: z.looseObject({ message: z.string(), code: z.string().nullish() }) })
+  .transform(({ error }) => ({
+    error: error.message,
+    code: isErrorCode(error.code ?? '') ? (error.code ?? '') : 'backend_error',
+  }));
+
+function jsonOf(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : (JSON.parse(text) as unknown);
+  } catch {
+    return undefined; // a proxy's page; the status is what counts
+  }
+}
