@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { writePrivately } from '../../core/runtime/files/private-file.mjs';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import type { Client } from '../net/client.ts';
@@ -42,7 +42,7 @@ export async function liveNames(
   }
   const target = authenticated(await ctx.target(flags));
   const path = await pathOf(ctx, target, typeof live === 'string' ? live : live.word);
-  const kept = await readKept(path, ctx);
+  const kept = readKept(path, ctx);
   if (kept) return kept;
   const client = await ctx.clientFor(target, AbortSignal.timeout(LIMIT_MS));
   const names = await (typeof live === 'string' ? askers[live] : ofResource(live))(client);
@@ -110,9 +110,9 @@ async function pathOf(ctx: Context, { server, token }: Target, live: string): Pr
   return join((await ctx.home()).cache, `names-${mark}.json`);
 }
 
-async function readKept(path: string, { clock }: Context): Promise<Candidate[] | null> {
+function readKept(path: string, { clock }: Context): Candidate[] | null {
   try {
-    const { at, names } = keptSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    const { at, names } = keptSchema.parse(JSON.parse(readPlainFile(path)));
     const age = clock.now() - at;
     return age >= 0 && age < KEPT_MS ? names : null;
   } catch {

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { writePrivately } from '../../core/runtime/files/private-file.mjs';
 import { Cancelled } from '../exit.ts';
+import type { Context } from '../who/context.ts';
 import { readFileText } from './stdin.ts';
 
 /** A file that a person edits, readable by them alone. What they typed stays until it is removed. */
@@ -22,7 +23,10 @@ export interface Draft {
 }
 
 /** @param editor a program and its arguments, as in `code --wait`; no shell reads it. */
-export async function openDraft(name: string, editor: string): Promise<Draft> {
+export async function openDraft(
+  { interrupts }: Pick<Context, 'interrupts'>,
+  { name, editor }: { name: string; editor: string },
+): Promise<Draft> {
   const path = join(await mendable(() => mkdtemp(join(tmpdir(), 'mcpctl-edit-'))), name);
   const [program = '', ...args] = editor.trim().split(/\s+/);
   const remove = (): Promise<void> => rm(dirname(path), { recursive: true, force: true });
@@ -34,7 +38,7 @@ export async function openDraft(name: string, editor: string): Promise<Draft> {
       // Beside it and then in its place: a full disk takes nothing of what was typed before.
       await mendable(() => writePrivately(path, text));
       await ended(program, [...args, path]);
-      return await readFileText(path, 'What the editor left');
+      return await readFileText(interrupts, path, { called: 'What the editor left' });
     },
     remove,
     async keepTyped() {

@@ -53,7 +53,7 @@ export async function readValues(ctx: Context, sources: ValueSources): Promise<R
   };
   for (const each of sources.fromFile ?? []) {
     const [key, path] = parted(each, 'from-file');
-    add(key, path === '-' ? await fromStdin(ctx, key) : await readFileText(path));
+    add(key, path === '-' ? await fromStdin(ctx, key) : await readFileText(ctx.interrupts, path));
   }
   for (const each of sources.fromEnv ?? []) {
     const [key, name] = parted(each, 'from-env');

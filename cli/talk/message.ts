@@ -37,7 +37,7 @@ export async function messageSaid(
     if (async) throw new McpctlError('usage', '--async needs a message: say --message, or pipe one in.');
     return null;
   }
-  const text = message ?? (await readAll(ctx, (bytes) => bytes.toString())).replace(/\r?\n$/, '');
+  const text = message ?? (await readAll(ctx, { decode: (bytes) => bytes.toString() })).replace(/\r?\n$/, '');
   if (text.trim() === '')
     throw new McpctlError('usage', 'The message is empty: say --message, or pipe one in.');
   return text;

@@ -1,8 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import type { Home } from '../../core/runtime/files/home.ts';
+import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
 import { refuseForeign, writePrivately } from '../../core/runtime/files/private-file.mjs';
 
@@ -20,7 +21,7 @@ export type Credentials = z.infer<typeof credentialsSchema>;
 
 /** @returns no contexts when the file is not there. @throws McpctlError `invalid_config`. */
 export async function readContexts(home: Home): Promise<Contexts> {
-  return (await readJson(home.cli, contextsSchema)) ?? { current: null, contexts: {} };
+  return readJson(home.cli, contextsSchema) ?? { current: null, contexts: {} };
 }
 
 /** @throws McpctlError `usage`, with the nearest one, or those that are there. */
@@ -92,10 +93,10 @@ export async function writeFirstCredentials(
   }
 }
 
-async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
+function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = readPlainFile(path);
   } catch (thrown) {
     if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return null;
     throw new McpctlError('invalid_config', `${path} cannot be read: ${messageOf(thrown)}`);

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 
 /**
  * What others may say about which server to use: a project, for who works in its folder, and the machine's
@@ -18,25 +18,25 @@ const projectSchema = z.strictObject({ context: z.string() });
 const systemSchema = z.strictObject({ server: z.string() });
 
 /** The nearest `.mcpctl.json`, in `cwd` or above it. @throws McpctlError `invalid_config`. */
-export async function readProjectFile(cwd: string): Promise<{ context: string; path: string } | null> {
+export function readProjectFile(cwd: string): { context: string; path: string } | null {
   for (let folder = cwd; ; folder = dirname(folder)) {
     const path = join(folder, PROJECT_FILE);
-    const text = await textOf(path);
+    const text = textOf(path);
     if (text !== null) return { ...parsed(path, text, projectSchema), path };
     if (dirname(folder) === folder) return null;
   }
 }
 
 /** The server that is used where nothing else names one. @throws McpctlError `invalid_config`. */
-export async function readSystemFile(path: string): Promise<{ server: string } | null> {
-  const text = await textOf(path);
+export function readSystemFile(path: string): { server: string } | null {
+  const text = textOf(path);
   return text === null ? null : parsed(path, text, systemSchema);
 }
 
 /** A file that is not there, or not for us to read, says nothing. */
-async function textOf(path: string): Promise<string | null> {
+function textOf(path: string): string | null {
   try {
-    return await readFile(path, 'utf8');
+    return readPlainFile(path);
   } catch (thrown) {
     const code = thrown instanceof Error && 'code' in thrown ? thrown.code : '';
     if (code === 'ENOENT' || code === 'EACCES' || code === 'ENOTDIR') return null;

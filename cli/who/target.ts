@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import { readNamed } from '../../core/runtime/files/named-file.ts';
 import type { Home } from '../../core/runtime/files/home.ts';
 import { contextNamed, readContexts, readCredentials, type Contexts } from './contexts-file.ts';
 import { readProjectFile, readSystemFile } from './defaults-file.ts';
@@ -92,11 +92,11 @@ async function otherwise(
   { cwd, systemFile }: TargetSources,
   { pairOf, stored }: { pairOf: (name: string, where: string) => Pair; stored: readonly Pair[] },
 ): Promise<Pair | { server: string; from: string }> {
-  const project = await readProjectFile(cwd);
+  const project = readProjectFile(cwd);
   if (project) return pairOf(project.context, `, ${project.path}`);
   const own = stored.find((pair) => pair.byDefault);
   if (own) return own;
-  const system = await readSystemFile(systemFile);
+  const system = readSystemFile(systemFile);
   if (system) return { server: system.server, from: systemFile };
   throw new McpctlError(
     'unauthenticated',
@@ -130,10 +130,13 @@ function normal(text: string): string | null {
   return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
 }
 
+/** More than fits into a header. */
+const MOST_TOKEN_BYTES = 64 * 1024;
+
 /** @param path a file that holds a token and nothing else. */
 export async function tokenIn(path: string): Promise<string> {
   try {
-    return tokenText(await readFile(path, 'utf8'));
+    return tokenText((await readNamed(path, { most: MOST_TOKEN_BYTES })).toString());
   } catch (thrown) {
     if (thrown instanceof McpctlError) throw thrown;
     throw new McpctlError('usage', `--token-file: ${path} cannot be read: ${messageOf(thrown)}`);

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { inspectRedis } from '../../core/queue/link/inspect.ts';
 import { connect } from '../../core/registry/database/connect.ts';
@@ -67,15 +66,20 @@ export async function release(env: Readonly<NodeJS.ProcessEnv>, admin: string | 
   }
 }
 
-async function inspectTokenFile({
+function inspectTokenFile({
   bootstrapTokenFile: path,
 }: {
   bootstrapTokenFile?: string | undefined;
 }): Promise<Inspection> {
-  if (path === undefined) return { faults: [] };
-  const fault = await readFile(path, 'utf8').then(
-    faultOfToken,
-    (thrown: unknown) => `it cannot be read: ${messageOf(thrown)}`,
-  );
-  return { faults: fault === undefined ? [] : [{ path: 'MCPCTL_BOOTSTRAP_TOKEN_FILE', message: fault }] };
+  const fault = path === undefined ? undefined : faultOfFile(path);
+  const faults = fault === undefined ? [] : [{ path: 'MCPCTL_BOOTSTRAP_TOKEN_FILE', message: fault }];
+  return Promise.resolve({ faults });
+}
+
+function faultOfFile(path: string): string | undefined {
+  try {
+    return faultOfToken(readPlainFile(path));
+  } catch (thrown) {
+    return `it cannot be read: ${messageOf(thrown)}`;
+  }
 }

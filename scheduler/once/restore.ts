@@ -72,7 +72,7 @@ function askedIn(args: readonly string[]): Asked {
  */
 export async function restore(env: Readonly<NodeJS.ProcessEnv>, args: readonly string[]): Promise<boolean> {
   const { file, dryRun, enableUsers, ...opening } = askedIn(args);
-  const { lines, identities } = await openBackupFile(file, openWith(opening));
+  const { lines, identities } = await openBackupFile(file, await openWith(opening));
   const config = await readAndInspect(env, restoreSettings, [inspectDatabase, inspectSecretKeys]);
   const log = createLog({
     process: 'restore',

@@ -51,6 +51,13 @@ describe('cli: the most that it takes', function () {
     expect(peer.requests).to.deep.equal([]);
   });
 
+  it('is, of stdin that does not end, some minutes', async () => {
+    s.stdin.write('a');
+    const late = await readAll(s, { endsWithinMs: 20 }).catch((why: unknown) => why);
+    expect(late).to.have.property('code', 'usage');
+    expect(String(late)).to.include('What comes on stdin has not ended within 0 s');
+  });
+
   it('is, of time, silence: what is sent over a slow line takes as long as that takes it', async () => {
     const wire = await wireToUrl(peer.url);
     wire.rate(4 * MIB);

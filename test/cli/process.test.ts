@@ -103,6 +103,27 @@ describe('cli: the process', () => {
     expect(loaded.join('')).to.not.match(/node_modules\/(undici|zod|yaml|string-width)\//);
   });
 
+  it('reads what a shell gives for a file, and does not wait for what is empty', async () => {
+    const shell = async (script: string): Promise<string> => {
+      const child = spawn('bash', ['-c', script, process.execPath, '--import', 'tsx', main], {
+        env: { PATH: process.env['PATH'] ?? '', MCPCTL_HOME: home },
+      });
+      children.push(child);
+      let text = '';
+      for (const stream of [child.stdout, child.stderr])
+        stream.on('data', (piece: Buffer) => (text += piece.toString()));
+      const [code] = (await within(once(child, 'close'), 'the end')) as [number];
+      return `${code} ${text}`;
+    };
+    const apply = '"$0" "$@" apply --dry-run=client -f';
+    const [full, empty] = await Promise.all([
+      shell(`${apply} <(sleep 0; echo 'resource: project'; echo 'name: a')`),
+      shell(`${apply} <(true)`),
+    ]);
+    expect(full).to.match(/^0 project in \/dev\/fd\/\d+:1 can be read\n$/);
+    expect(empty).to.match(/^2 Error: There is no document in what was named/);
+  });
+
   it('is quiet when the reader of its pipe leaves', async () => {
     peer.on('GET /api/v1/llms', page(Array.from({ length: 5000 }, (_, n) => ({ ...llm, name: `llm-${n}` }))));
     const run = start(['get', 'llm']);

@@ -1,5 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { readDocuments } from '../../cli/yaml.ts';
 import { startSession, type Session } from './session.ts';
@@ -83,5 +85,49 @@ describe('cli: YAML is read strictly, and never repeated', () => {
     expect([listed?.lineOf([]), listed?.lineOf(['name'])]).to.deep.equal([2, 3]);
     const [aliased] = readDocuments('resource: x\na: &a { y: 1 }\nb: *a\n');
     expect(aliased?.fields).to.deep.include({ b: { y: 1 } });
+  });
+});
+
+describe('cli: what folders hold is read or refused, and none of it passed over', () => {
+  let s: Session;
+  beforeEach(async () => {
+    s = await startSession(null);
+    await mkdir(join(s.home, 'infra', 'more'), { recursive: true });
+    await writeFile(join(s.home, 'infra', 'more', 'a.yaml'), 'resource: project\nname: a\n');
+  });
+  afterEach(() => s.close());
+  const at = (...path: string[]): string => join(s.home, 'infra', ...path);
+  const apply = (...args: string[]): Promise<number> => s.run('apply', '--dry-run=client', ...args);
+
+  it('links to files and folders, also one that leads back', async () => {
+    await symlink(at('more', 'a.yaml'), at('b.yaml'));
+    await symlink(s.home, at('more', 'round'));
+    await symlink('nowhere', at('notes'));
+    expect(await apply('-R', '-f', at()), s.err()).to.equal(0);
+    expect(s.out().split('\n')).to.deep.equal([
+      `project in ${at('b.yaml')}:1 can be read`,
+      `project in ${at('more', 'a.yaml')}:1 can be read`,
+      '',
+    ]);
+  });
+
+  it('a pipe among files, and a link to nothing', async () => {
+    await promisify(execFile)('mkfifo', [at('pipe.yaml')]);
+    expect(await apply('-f', at())).to.equal(2);
+    expect(s.err()).to.include(`${at('pipe.yaml')} is no file; name it by itself with -f.`);
+    await symlink('nowhere', at('a.yaml'));
+    expect(await apply('-f', at())).to.equal(2);
+    expect(s.err()).to.include(`${at('a.yaml')} cannot be read`);
+  });
+
+  it('a pipe that is named is waited for, until Ctrl-C', async () => {
+    await promisify(execFile)('mkfifo', [at('pipe.yaml')]);
+    const applied = apply('-f', at('pipe.yaml'));
+    s.interrupts.fire();
+    expect(await applied).to.equal(2);
+    expect(s.err()).to.equal('Cancelled.\n');
+    const passphrase = ['--passphrase-file', at('pipe.yaml')];
+    expect(await s.run('restore', at('more', 'a.yaml'), ...passphrase)).to.equal(2);
+    expect(s.err()).to.equal('Cancelled.\nCancelled.\n');
   });
 });

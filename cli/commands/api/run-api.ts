@@ -78,7 +78,7 @@ async function bodyOf(
   }
   if (!data?.startsWith('@')) return data;
   const path = data.slice(1);
-  return await readFileText(path, `--data: ${path}`);
+  return await readFileText(ctx.interrupts, path, { called: `--data: ${path}` });
 }
 
 /** Byte for byte in a pipe; on a terminal without control characters, and with a newline at the end. */

@@ -1,6 +1,7 @@
 import { MOST_RESTORED_MIB, type BackupHeader, type BackupTrailer } from '../../../core/backup/format.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { openBackupFile, openWith, portableKey } from '../../../core/runtime/backup/read-file.ts';
+import { Cancelled } from '../../exit.ts';
 import type { Context } from '../../who/context.ts';
 import type { Opening } from './options.ts';
 import { startProgress } from './progress.ts';
@@ -23,13 +24,17 @@ export async function readWhole(
   path: string,
   { keep, ...opening }: Opening & { keep: boolean },
 ): Promise<ReadBackup> {
-  const { lines, reader, identities } = await openBackupFile(path, openWith(opening));
+  const { signal } = ctx.interrupts;
+  const by = await openWith(opening, signal).catch((thrown: unknown) => {
+    throw signal.aborted ? new Cancelled() : thrown;
+  });
+  const { lines, reader, identities } = await openBackupFile(path, by);
   const kept: string[] = [];
   const progress = startProgress(ctx, 'read');
   let bytes = 0;
   try {
     for await (const line of lines) {
-      ctx.interrupts.signal.throwIfAborted();
+      if (signal.aborted) throw new Cancelled();
       bytes += line.length + 1;
       progress.tell(bytes, reader.documents);
       if (!keep) continue;

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { newIdentity, type SealFor } from '../../../core/runtime/backup/age.ts';
 import { readSecretLines } from '../../../core/runtime/backup/read-file.ts';
@@ -12,11 +13,14 @@ import { amounts, startProgress } from './progress.ts';
 const BEGINS_WITHIN_MS = 2 * 60_000;
 
 /** Whom the file is for; null: it has nothing in it that somebody must not see. */
-function sealOf({ to, passphraseFile, secrets, withTokens }: BackupOptions): SealFor | null {
+async function sealOf(
+  { to, passphraseFile, secrets, withTokens }: BackupOptions,
+  signal: AbortSignal,
+): Promise<SealFor | null> {
   if (to.length > 0 && passphraseFile !== undefined)
     throw new McpctlError('usage', 'Say --to or --passphrase-file: age has one or the other.');
   if (passphraseFile !== undefined) {
-    const [passphrase] = readSecretLines(passphraseFile, 'passphrase');
+    const [passphrase] = await readSecretLines(passphraseFile, 'passphrase', signal);
     return { recipients: [], passphrase };
   }
   if (to.length > 0) return { recipients: to };
@@ -29,11 +33,15 @@ function sealOf({ to, passphraseFile, secrets, withTokens }: BackupOptions): Sea
 
 export async function runBackup(ctx: Context, options: BackupOptions): Promise<void> {
   const { secrets, withTokens } = options;
-  const seal = sealOf(options);
+  const { signal } = ctx.interrupts;
+  const seal = await sealOf(options, signal).catch((thrown: unknown) => {
+    throw signal.aborted ? new Cancelled() : thrown;
+  });
   // A passphrase stays here: portable secrets are for a pair of this file's own, which goes into it.
   const own = secrets === 'portable' && seal?.passphrase !== undefined ? await newIdentity() : undefined;
   const recipients = secrets === 'portable' ? (own ? [own.recipient] : options.to) : [];
   const path = options.output ?? nameOf(ctx.clock.now(), seal !== null);
+  await needFileAt(path);
   const http = await ctx.http({ patienceMs: options.timeout });
   const { body } = await http.open({
     method: 'POST',
@@ -46,7 +54,7 @@ export async function runBackup(ctx: Context, options: BackupOptions): Promise<v
   const progress = startProgress(ctx, 'backup');
   try {
     const { trailer } = await writeBackupFile({
-      ...{ path, bytes: body, seal, identity: own?.identity, signal: ctx.interrupts.signal },
+      ...{ path, bytes: body, seal, identity: own?.identity, signal },
       progress: progress.tell,
     });
     progress.done();
@@ -54,13 +62,23 @@ export async function runBackup(ctx: Context, options: BackupOptions): Promise<v
     if (seal === null) ctx.out.note('It is not encrypted: there is no secret in it, and all else is.');
   } catch (thrown) {
     progress.done();
-    if (ctx.interrupts.signal.aborted) throw new Cancelled();
+    if (signal.aborted) throw new Cancelled();
     throw explained(thrown, { path, http });
   }
 }
 
 const nameOf = (now: number, isSealed: boolean): string =>
   `mcpctl-${new Date(now).toISOString().slice(0, 19).replaceAll(':', '')}Z.ndjson.gz${isSealed ? '.age' : ''}`;
+
+/** What is there is replaced, and a pipe or a device is nothing that a file takes the place of. @throws McpctlError `usage` */
+async function needFileAt(path: string): Promise<void> {
+  const there = await stat(path).catch(() => undefined);
+  if (there === undefined || there.isFile()) return;
+  throw new McpctlError(
+    'usage',
+    `${path} is not a file, and no backup takes its place; name another with -o.`,
+  );
+}
 
 /** Nothing of the file is left; it says why. */
 function explained(thrown: unknown, { path, http }: { path: string; http: Pick<Http, 'explain'> }): Error {

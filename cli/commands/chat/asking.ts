@@ -19,7 +19,7 @@ export interface AskingOptions extends ToolOptions, Omit<Asking, 'params' | 'too
 }
 
 const textIn = (ctx: Context, path: string): Promise<string> =>
-  path === '-' ? readAll(ctx) : readFileText(path);
+  path === '-' ? readAll(ctx) : readFileText(ctx.interrupts, path);
 
 /** @throws McpctlError `usage`. */
 export async function askingOf(ctx: Context, options: AskingOptions): Promise<Asking> {
@@ -38,6 +38,6 @@ export async function askingOf(ctx: Context, options: AskingOptions): Promise<As
       ...(stop !== undefined && { stop }),
       ...paramsOf(param),
     },
-    tools: await toolsOf(options),
+    tools: await toolsOf(ctx, options),
   };
 }

@@ -66,7 +66,7 @@ function barOf(part: number, whole: number): string {
 }
 
 async function writeInEditor(ctx: Context): Promise<string> {
-  const draft = await openDraft('message.md', await ctx.editor());
+  const draft = await openDraft(ctx, { name: 'message.md', editor: await ctx.editor() });
   const text = await draft.edit('');
   await draft.remove();
   return text.trim();

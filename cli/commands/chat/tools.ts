@@ -40,8 +40,11 @@ const undescribed = (name: string): unknown => ({
   function: { name, parameters: { type: 'object', properties: {}, additionalProperties: true } },
 });
 
-async function definitionsIn(file: string): Promise<z.infer<typeof definitionsSchema>> {
-  const text = await readFileText(file);
+async function definitionsIn(
+  { interrupts }: Pick<Context, 'interrupts'>,
+  file: string,
+): Promise<z.infer<typeof definitionsSchema>> {
+  const text = await readFileText(interrupts, file);
   try {
     return definitionsSchema.parse(JSON.parse(text));
   } catch (thrown) {
@@ -52,7 +55,10 @@ async function definitionsIn(file: string): Promise<z.infer<typeof definitionsSc
 }
 
 /** @throws McpctlError `usage`. */
-export async function toolsOf({ tools, tool, yesTools }: ToolOptions): Promise<Tools> {
+export async function toolsOf(
+  ctx: Pick<Context, 'interrupts'>,
+  { tools, tool, yesTools }: ToolOptions,
+): Promise<Tools> {
   const commands = new Map<string, string>();
   for (const each of tool) {
     const at = each.indexOf('=');
@@ -64,7 +70,7 @@ export async function toolsOf({ tools, tool, yesTools }: ToolOptions): Promise<T
       );
     commands.set(name, command);
   }
-  const described = tools === undefined ? [] : await definitionsIn(tools);
+  const described = tools === undefined ? [] : await definitionsIn(ctx, tools);
   const names = new Set(described.map(({ function: { name } }) => name));
   const others = [...commands.keys()].filter((name) => !names.has(name)).map(undescribed);
   return { definitions: [...described, ...others], commands, unasked: yesTools };

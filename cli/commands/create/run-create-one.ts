@@ -63,7 +63,7 @@ export async function bodyFor(
     const file = fields[`${field.name}File`];
     const value =
       typeof file === 'string'
-        ? await (file === '-' ? readAll(ctx) : readFileText(file))
+        ? await (file === '-' ? readAll(ctx) : readFileText(ctx.interrupts, file))
         : field.item
           ? itemsOf(field.item, fields[camel(field.item.flag)])
           : valueOf(field, fields[field.name]);

@@ -43,7 +43,7 @@ export async function runEdit(ctx: Context, { args, showValues = false }: EditOp
   const client = await ctx.client({ patienceMs: PATIENCE_MS });
   const seen = await hinted(client, { type: entry.word, name }, () => client.resources.get(entry, name));
   const first = pageOf(entry, showValues ? await withValues(client, seen) : seen);
-  const draft = await openDraft(`${entry.word}.yaml`, await ctx.editor());
+  const draft = await openDraft(ctx, { name: `${entry.word}.yaml`, editor: await ctx.editor() });
   try {
     const changed = await editUntilTaken(ctx, { client, entry, seen, first }, draft);
     await draft.remove();

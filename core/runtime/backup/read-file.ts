@@ -6,13 +6,16 @@ import { z } from 'zod';
 import { MOST_LINE_BYTES, type BackupHeader } from '../../backup/format.ts';
 import { McpctlError, messageOf } from '../../errors.ts';
 import { ByteLines } from '../../text/byte-lines.ts';
-import { READ_AT_ONCE, readPlainFile } from '../files/plain-file.ts';
+import { readNamed } from '../files/named-file.ts';
+import { READ_AT_ONCE } from '../files/plain-file.ts';
 import { openKey, openStream, type OpenWith } from './age.ts';
 import { BackupReader } from './lines.ts';
 
 /** An age file says within so much whom it is for. */
 const HEAD_BYTES = 64 * 1024;
 const AGE = 'age-encryption.org/v1';
+/** More than any passphrase or identities of a person. */
+const MOST_SECRET_BYTES = 64 * 1024;
 /** Of what it unpacks to: no installation has more, and who packs nothing into little is stopped. */
 const MOST_UNPACKED_BYTES = 4 * 1024 ** 3;
 
@@ -54,7 +57,8 @@ async function headOf(path: string): Promise<Buffer> {
   try {
     const file = await open(path, READ_AT_ONCE);
     try {
-      if (!(await file.stat()).isFile()) throw new McpctlError('usage', `${path} is not a file.`);
+      if (!(await file.stat()).isFile())
+        throw new McpctlError('usage', `${path} is not a file; write the backup into one first.`);
       const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
       return buffer.subarray(0, bytesRead);
     } finally {
@@ -119,23 +123,24 @@ export async function portableKey(
 }
 
 /** What opens a backup, from the files that a person names. @throws McpctlError `usage` */
-export function openWith({
-  passphraseFile,
-  identity,
-}: {
-  passphraseFile?: string | undefined;
-  identity: readonly string[];
-}): OpenWith {
-  const [passphrase] = passphraseFile === undefined ? [] : readSecretLines(passphraseFile, 'passphrase');
-  return { passphrase, identities: identity.flatMap((path) => readSecretLines(path, 'identity')) };
+export async function openWith(
+  { passphraseFile, identity }: { passphraseFile?: string | undefined; identity: readonly string[] },
+  signal?: AbortSignal,
+): Promise<OpenWith> {
+  const identities: string[] = [];
+  for (const path of identity) identities.push(...(await readSecretLines(path, 'identity', signal)));
+  if (passphraseFile === undefined) return { identities };
+  const [passphrase] = await readSecretLines(passphraseFile, 'passphrase', signal);
+  return { passphrase, identities };
 }
 
-/** @throws McpctlError `usage` for what cannot be read, or is empty. */
-export function readSecretLines(path: string, what: string): string[] {
+/** Also from what stands for a file, as `<(command)` does. @throws McpctlError `usage` for what cannot be read, or is empty. */
+export async function readSecretLines(path: string, what: string, signal?: AbortSignal): Promise<string[]> {
   let text: string;
   try {
-    text = readPlainFile(path, 64 * 1024);
+    text = (await readNamed(path, { most: MOST_SECRET_BYTES, signal })).toString();
   } catch (thrown) {
+    if (thrown instanceof McpctlError || signal?.aborted) throw thrown;
     throw new McpctlError('usage', `${path} cannot be read: ${messageOf(thrown)}`);
   }
   const lines = text.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#'));

@@ -1,8 +1,10 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync, spawn } from 'node:child_process';
+import { constants } from 'node:fs';
+import { mkdtemp, open, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { readNamed } from '../../../core/runtime/files/named-file.ts';
 import { readPlainFile } from '../../../core/runtime/files/plain-file.ts';
 import { keyReader } from '../../../worker/hosted/keys.ts';
 import { parseWorkerConfig, readWorkerConfig } from '../../../worker/sources/config.ts';
@@ -40,5 +42,39 @@ describe('a file that a configuration names', () => {
       const config = await readWorkerConfig(at(none), folder).then(String, (thrown: unknown) => thrown);
       expect(config).to.have.property('code', 'invalid_config');
     }
+  });
+
+  describe('what a person names in a command', () => {
+    const read = (name: string, how: object = {}): Promise<string> =>
+      readNamed(name, { most: 1024, ...how }).then(String, (thrown: unknown) =>
+        thrown instanceof Error ? thrown.message : 'nothing',
+      );
+
+    it('is read of a pipe too, whoever comes first, to its end', async () => {
+      const first = read(at('fifo'));
+      const late = spawn('sh', ['-c', 'exec >"$0"; printf one; read _; printf " two"', at('fifo')]);
+      // It has opened the pipe, written, and waits: there is more to come.
+      late.stdin.end('\n');
+      expect(await first).to.equal('one two');
+      expect(await read('/dev/null')).to.equal('');
+    });
+
+    it('is given up where nobody writes, it has no end, or is no file, each with a sentence', async () => {
+      expect(await read(at('fifo'), { beginsWithinMs: 30 })).to.match(/nobody has written to it for 0 s/);
+      const holds = await open(at('fifo'), constants.O_RDWR);
+      try {
+        expect(await read(at('fifo'), { endsWithinMs: 30 })).to.match(/has not ended within 0 s/);
+        const leaves = new AbortController();
+        const left = read(at('fifo'), { signal: leaves.signal });
+        leaves.abort(new Error('left'));
+        expect(await left).to.equal('left');
+      } finally {
+        await holds.close();
+      }
+      expect(await read('/dev/zero')).to.equal('There is more than 1 KiB in /dev/zero.');
+      expect(await read(at('large'))).to.include('There is more than 1 KiB in ');
+      expect(await read(folder)).to.equal(`${folder} is a folder, and not a file.`);
+      expect(await read(at('absent'))).to.include('ENOENT');
+    });
   });
 });
