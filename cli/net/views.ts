@@ -63,6 +63,7 @@ const applied = z.object({
       resource: word,
       id: word.catch(''),
       name: word,
+      of: word.optional().catch(undefined),
       outcome: word,
       changed: z.array(word).catch([]),
     }),

@@ -25,6 +25,8 @@ export const backupSchema = z
   });
 export type BackupAsked = z.infer<typeof backupSchema>;
 
+const nameSchema = z.string().min(1).max(128);
+
 /** Body of `POST /api/v1/restore`. */
 export const restoreSchema = z.strictObject({
   /** All lines of a backup, its last one too, each with its line feed. */
@@ -38,8 +40,8 @@ export const restoreSchema = z.strictObject({
   onConflict: z.enum(onConflict).default('fail'),
   /** These resources alone, by their words. */
   only: z.array(z.string().max(64)).min(1).max(64).optional(),
-  /** Those of this name alone. */
-  name: z.string().min(1).max(128).optional(),
+  /** Those of this name, or of these, alone. */
+  name: z.union([nameSchema, z.array(nameSchema).min(1).max(100)]).optional(),
   /** Everything is done, and undone. */
   dryRun: z.boolean().default(false),
   /** Users that are made are enabled, if they were. */
@@ -61,6 +63,8 @@ export const restoredSchema = z.object({
     z.object({
       resource: z.string(),
       name: z.string(),
+      /** Where its name alone does not say which it is, what it is of: `project review`, `user ada`. */
+      of: z.string().optional(),
       outcome: z.enum(restoreOutcomes),
       /** The names of the fields that are not as they were. */
       changed: z.array(z.string()),

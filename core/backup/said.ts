@@ -1,3 +1,4 @@
+import { labelOf } from '../declared/kinds.ts';
 import type { Restored } from './calls.ts';
 
 const outcomeWords = {
@@ -16,14 +17,15 @@ export function restoredSaid({ items, dryRun, genuine }: Restored): {
 } {
   const lines: string[] = [];
   let named = 0;
-  for (const { resource, name, outcome, changed, why } of items) {
+  for (const item of items) {
+    const { outcome, changed, why } = item;
     if (outcome === 'named') {
       named += 1;
       continue;
     }
     const fields = outcome === 'changed' ? `: ${changed.join(', ')}` : '';
     const becomes = outcomeWords[outcome][dryRun ? 1 : 0];
-    lines.push(`${resource}/${name} ${becomes}${why === undefined ? fields : `: ${why}`}`);
+    lines.push(`${labelOf(item)} ${becomes}${why === undefined ? fields : `: ${why}`}`);
   }
   const notes: string[] = [];
   if (named > 0)

@@ -58,6 +58,8 @@ const itemSchema = z.object({
   resource: z.string(),
   id: z.string(),
   name: z.string(),
+  /** Where its name alone does not say which it is, what it is of: `project review`. */
+  of: z.string().optional(),
   outcome: z.enum(outcomes),
   /** The names of the fields that are not as they were. */
   changed: z.array(z.string()),

@@ -63,6 +63,30 @@ export const namesOf = ({ key, unique = [] }: Pick<Kind, 'key' | 'unique'>): str
   ...new Set([key === 'id' ? 'name' : key, ...unique]),
 ];
 
+/** What one is of, where its name alone does not say which it is, as `project review`; undefined where it does. */
+export function holderOf(
+  { key, fields, unique = [] }: Pick<Kind, 'key' | 'fields' | 'unique'>,
+  values: Readonly<Record<string, unknown>>,
+): string | undefined {
+  if (key !== 'id') return undefined;
+  const holders = unique.flatMap((name) => {
+    const [word, value] = [fields[name]?.reference?.to.word, values[name]];
+    return word !== undefined && typeof value === 'string' ? [`${word} ${value}`] : [];
+  });
+  return holders.length > 0 ? holders.join(' and ') : undefined;
+}
+
+/** What people are told one is: `project/review`, `prompt/tone of project review`. */
+export const labelOf = ({ resource, name, of }: Labelled): string =>
+  of === undefined ? `${resource}/${name}` : `${resource}/${name} of ${of}`;
+
+interface Labelled {
+  resource: string;
+  name: string;
+  /** `holderOf` it. */
+  of?: string | undefined;
+}
+
 /** What the server writes of each, and passes over where it is read back. */
 export function ofServer({ schemas }: Kind): string[] {
   const own = Object.keys(schemas.create.shape);

@@ -25,7 +25,7 @@ export function backupCalls(t: () => EdgeFixture) {
     } = json as {
       code?: string;
       error?: string;
-      items?: { resource: string; name: string; outcome: string; why?: string }[];
+      items?: { resource: string; name: string; of?: string; outcome: string; why?: string }[];
       details?: { path: string; message: string }[];
     };
     const outcomes = items.map(({ resource, name, outcome }) => `${resource}/${name} ${outcome}`);

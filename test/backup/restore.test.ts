@@ -150,6 +150,23 @@ describe('restore', function () {
     ]);
     expect((await to.api('GET /users/grace')).status).to.equal(404);
     expect((await to.restore(file, { only: ['nothing'] })).code).to.equal('invalid_request');
+    const said = async (how: object): Promise<string[]> => {
+      const { status, details } = await to.restore(file, how);
+      expect(status).to.equal(400);
+      return details.map(({ path, message }) => `${path}: ${message}`);
+    };
+    expect(await said({ name: 'revue' })).to.deep.equal([
+      `name: nothing of that is called 'revue' in the backup; did you mean review?`,
+    ]);
+    expect(await said({ only: ['server', 'user'], name: ['grace', 'nobody', 'critic'] })).to.deep.equal([
+      'only: there is no server in the backup',
+      ...['nobody', 'critic'].map((name) => `name: nothing of that is called '${name}' in the backup`),
+    ]);
+    const both = await to.restore(file, { name: ['grace', 'tone'], dryRun: true, onConflict: 'skip' });
+    expect(both.items.map(({ resource, name, of = '' }) => `${resource}/${name} ${of}`)).to.deep.equal([
+      'user/grace ',
+      'prompt/tone project review',
+    ]);
   });
 
   it('has all members of a group of more than a document may name, and puts back who is missing', async () => {

@@ -38,10 +38,10 @@ describe('cli: apply and diff, with a real edge', () => {
     expect(await s.run('apply', '-f', infra, '-R')).to.equal(0);
     expect(await s.run('diff', '-f', infra, '-R')).to.equal(0);
     expect(s.out().split('\n')).to.deep.equal([
-      ...['prompt/tone is not there', 'project/review is not there'],
-      ...['prompt/tone would be created', 'project/review would be created'],
-      ...['prompt/tone created', 'project/review created'],
-      ...['prompt/tone unchanged', 'project/review unchanged', ''],
+      ...['prompt/tone of project review is not there', 'project/review is not there'],
+      ...['prompt/tone of project review would be created', 'project/review would be created'],
+      ...['prompt/tone of project review created', 'project/review created'],
+      ...['prompt/tone of project review unchanged', 'project/review unchanged', ''],
     ]);
     const body = { description: 'Somebody was here.' };
     expect((await edge.call('PATCH /api/v1/projects/review', { body })).status).to.equal(200);

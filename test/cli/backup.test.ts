@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { newIdentity } from '../../core/runtime/backup/age.ts';
 import { backupCalls, fill } from '../backup/installation.ts';
@@ -97,6 +99,20 @@ describe('cli: backup, verify and restore, with real edges', function () {
     const plain = join(home, 'plain.gz');
     expect((await run(here, 'backup', '-o', plain, '--secrets', 'none')).code).to.equal(0);
     expect((await run(there, 'restore', plain, '--only', 'project', '--dry-run')).code).to.equal(1);
+    const nobody = await run(there, 'restore', plain, '--name', 'nobody', '--name', 'no-one');
+    expect([nobody.code, nobody.out()]).to.deep.equal([1, '']);
+    expect(nobody.err()).to.include(`'nobody'`).and.to.include(`'no-one'`);
+    await promisify(execFile)('mkfifo', [join(home, 'pipe')]);
+    for (const none of [join(home, 'pipe'), '/dev/null', home]) {
+      const instead = await run(here, 'backup', '-o', none, '--secrets', 'none');
+      expect([instead.code, instead.err()]).to.deep.equal([
+        2,
+        `Error: ${none} is not a file, and no backup takes its place; name another with -o. (usage)\n`,
+      ]);
+      expect((await run(there, 'restore', none)).err()).to.include(
+        'is not a file; write the backup into one',
+      );
+    }
     expect((await readdir(home)).filter((name) => name.endsWith('.part'))).to.deep.equal([]);
   });
 });

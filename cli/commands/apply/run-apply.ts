@@ -1,5 +1,5 @@
 import { MOST_DOCUMENTS } from '../../../core/declared/apply.ts';
-import { kindsOf } from '../../../core/declared/kinds.ts';
+import { kindsOf, labelOf } from '../../../core/declared/kinds.ts';
 import { inOrder } from '../../../core/declared/order.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { stored } from '../../../core/resources/index.ts';
@@ -171,7 +171,7 @@ async function askToPrune(
   const { items } = await sent(ctx, client, { body: { ...body, dryRun: true }, placed });
   const going = items.filter(({ outcome }) => outcome === 'pruned');
   if (going.length === 0) return;
-  for (const { resource, name } of going) ctx.out.note(`${resource}/${name} would be pruned`);
+  for (const item of going) ctx.out.note(`${labelOf(item)} would be pruned`);
   if (options.yes || options.yesPrune !== undefined) return;
   await confirm(ctx, `Delete ${going.length === 1 ? 'that' : `these ${going.length}`}?`);
 }
@@ -184,8 +184,8 @@ async function say(
 ): Promise<number> {
   let differing = 0;
   for (const [at, item] of done.items.entries()) {
-    const { resource, name, outcome, changed } = item;
-    const label = `${resource}/${name}`;
+    const { outcome, changed } = item;
+    const label = labelOf(item);
     if (outcome === 'unchanged') {
       if (how !== 'diff') ctx.out.line(`${label} unchanged`);
       continue;

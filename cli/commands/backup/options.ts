@@ -25,7 +25,7 @@ export interface RestoreOptions extends Opening {
   file: string;
   onConflict: RestoreBody['onConflict'];
   only?: string[] | undefined;
-  name?: string | undefined;
+  name?: string[] | undefined;
   dryRun: boolean;
   enableUsers: boolean;
   timeout: number;

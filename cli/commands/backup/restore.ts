@@ -1,5 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import { onConflict } from '../../../core/backup/choices.ts';
+import { collect } from '../../input/arguments.ts';
 import { timeoutOption } from '../../input/timeout.ts';
 import type { Context } from '../../who/context.ts';
 import { identityOption, passphraseOption } from './opening.ts';
@@ -22,7 +23,7 @@ export function makeRestore(ctx: Context, run?: (options: RestoreOptions) => Pro
         .default('fail' as const),
     )
     .option('--only <resources>', 'these alone, like secret,llm', words)
-    .option('--name <name>', 'those of this name alone')
+    .addOption(new Option('--name <name>', 'those of this name alone; may be repeated').argParser(collect))
     .option('--dry-run', 'the server does it, and undoes it: what would change is said', false)
     .option('--enable-users', 'users that are made are enabled, if they were', false)
     .addOption(timeoutOption())

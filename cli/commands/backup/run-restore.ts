@@ -7,9 +7,12 @@ import { sayRestored, sendRestore } from './send-restore.ts';
 
 export async function runRestore(
   ctx: Context,
-  { file, passphraseFile, identity, ...how }: RestoreOptions,
+  { file, passphraseFile, identity, name: names, ...asked }: RestoreOptions,
 ): Promise<void> {
   const read = await readWhole(ctx, file, { passphraseFile, identity, keep: true });
+  // One by itself is what older servers take.
+  const name = names?.length === 1 ? names[0] : names;
+  const how = { ...asked, ...(name !== undefined && { name }) };
   const restored = await sendRestore(ctx, read, how).catch((thrown: unknown) => {
     if (mayBeDone(thrown) && !how.dryRun)
       ctx.out.note(

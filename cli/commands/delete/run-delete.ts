@@ -1,3 +1,4 @@
+import { labelOf } from '../../../core/declared/kinds.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { Client } from '../../net/client.ts';
 import { inPlace, placedIn, sentOf } from '../../declared/placed.ts';
@@ -105,6 +106,6 @@ async function deleteFiles(ctx: Context, options: DeleteOptions): Promise<void> 
     .catch((thrown: unknown) => {
       throw thrown instanceof McpctlError ? inPlace(thrown, placed) : thrown;
     });
-  for (const { resource, name, outcome } of items)
-    ctx.out.line(`${resource}/${name} ${endings[outcome]?.[dryRun ? 1 : 0] ?? outcome}`);
+  for (const item of items)
+    ctx.out.line(`${labelOf(item)} ${endings[item.outcome]?.[dryRun ? 1 : 0] ?? item.outcome}`);
 }

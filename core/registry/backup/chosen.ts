@@ -7,13 +7,14 @@ import {
   type BackupHeader,
   type BackupTrailer,
 } from '../../backup/format.ts';
-import { ofServer, type Kind } from '../../declared/kinds.ts';
+import { holderOf, labelOf, ofServer, type Kind } from '../../declared/kinds.ts';
 import { withoutRetired } from '../../declared/retired.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import { MOST_MEMBERS, userNameSchema } from '../../resources/people/identity.ts';
 import { BackupReader, isGenuine } from '../../runtime/backup/lines.ts';
 import { openAll } from '../../runtime/keyring/envelope.ts';
 import { keyringOf, type Keyring } from '../../runtime/keyring/keyring.ts';
+import { nearest } from '../../runtime/nearest.ts';
 import { loopTurn } from '../../text/loop-turns.ts';
 import type { Values } from '../resources/rows.ts';
 import { sealedVersionSchema } from '../secrets/versions.ts';
@@ -35,10 +36,18 @@ const nameOf = ({ name, poolKey }: BackupDocument): string | undefined =>
   [name, poolKey].find((each) => typeof each === 'string');
 
 /** What people call it. */
-export const calledOf = (document: BackupDocument): string => nameOf(document) ?? String(document.id);
+const calledOf = (document: BackupDocument): string => nameOf(document) ?? String(document.id);
 
-/** What is told of one: `user/ada`. */
-export const labelOf = (document: BackupDocument): string => `${document.resource}/${calledOf(document)}`;
+/** How one is told of; of several users' own of one name, with whose it is. */
+export function aboutOf(
+  kind: Kind,
+  document: BackupDocument,
+): { resource: string; name: string; of?: string } {
+  const { owner } = document;
+  const isOwned = kind.key === 'id' && typeof owner === 'string';
+  const of = holderOf(kind, document) ?? (isOwned ? `user ${owner}` : undefined);
+  return { resource: kind.word, name: calledOf(document), ...(of !== undefined && { of }) };
+}
 
 export interface WholeBackup {
   header: BackupHeader;
@@ -57,6 +66,47 @@ export interface BackupSource extends Pick<RestoreBody, 'only' | 'name'> {
   most: number;
 }
 
+const near = (name: string, names: ReadonlySet<string>): string => {
+  const [other] = nearest(name, names, 1);
+  return other === undefined ? '' : `; did you mean ${other}?`;
+};
+
+/** What of a backup is asked for, and whether it was there: what is not there is said, not left out in silence. */
+class Wanted {
+  readonly #only: ReadonlySet<string> | undefined;
+  readonly #names: ReadonlySet<string> | undefined;
+  readonly #words = new Set<string>();
+  readonly #called = new Set<string>();
+
+  constructor({ only, name }: Pick<BackupSource, 'only' | 'name'>) {
+    if (only) this.#only = new Set(only);
+    if (name !== undefined) this.#names = new Set([name].flat());
+  }
+
+  has(document: BackupDocument): boolean {
+    if (this.#only?.has(document.resource) === false) return false;
+    this.#words.add(document.resource);
+    if (!this.#names) return true;
+    const called = nameOf(document);
+    if (called !== undefined) this.#called.add(called);
+    return called !== undefined && this.#names.has(called);
+  }
+
+  /** @throws McpctlError `invalid_request` with each that was not. */
+  needAll(): void {
+    const words = [...(this.#only ?? [])].filter((word) => !this.#words.has(word));
+    const names = [...(this.#names ?? [])].filter((name) => !this.#called.has(name));
+    const faults = [
+      ...words.map((word) => ({ path: 'only', message: `there is no ${word} in the backup` })),
+      ...names.map((name) => ({
+        path: 'name',
+        message: `nothing of that is called '${name}' in the backup${names.length === 1 ? near(name, this.#called) : ''}`,
+      })),
+    ];
+    if (faults.length > 0) throw invalid(faults);
+  }
+}
+
 /**
  * All of a backup, once it was seen to be whole, and this release to know all of it; what is not asked for is left out.
  * @throws McpctlError `backup_damaged`, `backup_newer`, `body_too_large`, `invalid_request`
@@ -69,6 +119,7 @@ export async function readWhole(
   const strange = only?.find((word) => !words.has(word));
   if (strange !== undefined)
     throw invalid([{ path: 'only', message: `must be of ${[...words].join(', ')}` }]);
+  const wanted = new Wanted({ only, name });
   const reader = new BackupReader();
   const [documents, tokens]: [BackupDocument[], BackupDocument[]] = [[], []];
   let [count, size] = [0, 0];
@@ -89,11 +140,12 @@ export async function readWhole(
         'body_too_large',
         `A restore takes at most ${most} documents, whatever of it is chosen; on the machine itself "mcpd restore" takes more.`,
       );
-    if (only && !only.includes(resource)) continue;
-    if (name !== undefined && nameOf(document) !== name) continue;
+    if (!wanted.has(document)) continue;
     (resource === 'token' ? tokens : documents).push(document);
   }
-  return { ...reader.end(), documents, tokens, size };
+  const whole = reader.end();
+  wanted.needAll();
+  return { ...whole, documents, tokens, size };
 }
 
 const invalid = (details: readonly Fault[]): McpctlError =>
@@ -130,7 +182,10 @@ export async function choose(
       if (success) chosen.push({ kind, document, values: data, ...(many && { many }) });
       else
         for (const { path, message } of error.issues)
-          faults.push({ path: `${labelOf(document)} ${path.map(String).join('.')}`.trim(), message });
+          faults.push({
+            path: `${labelOf(aboutOf(kind, document))} ${path.map(String).join('.')}`.trim(),
+            message,
+          });
     }
   }
   if (faults.length > 0) throw invalid(faults);

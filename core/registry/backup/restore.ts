@@ -3,6 +3,7 @@ import { canDo, type Actor } from '../../access.ts';
 import type { Restored, RestoreBody } from '../../backup/calls.ts';
 import type { BackupHeader } from '../../backup/format.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
+import { labelOf } from '../../declared/kinds.ts';
 import type { Definition } from '../../resources/define.ts';
 import { isGenuine } from '../../runtime/backup/lines.ts';
 import type { KeyringSource } from '../../runtime/keyring/keyring.ts';
@@ -15,15 +16,7 @@ import { inTransaction } from '../database/in-transaction.ts';
 import { enterIdentity } from '../identity/actors.ts';
 import { inBackup } from './documents.ts';
 import { needEmpty } from './first.ts';
-import {
-  calledOf,
-  choose,
-  labelOf,
-  openSecrets,
-  readWhole,
-  type BackupSource,
-  type Chosen,
-} from './chosen.ts';
+import { aboutOf, choose, openSecrets, readWhole, type BackupSource, type Chosen } from './chosen.ts';
 import { Clash, Kept, restoreOne, Skip, type Restoring } from './restore-one.ts';
 import { lackForTokens, restoreTokens } from './restore-tokens.ts';
 
@@ -111,7 +104,8 @@ async function restoreIn(
   const restoring: Restoring = { ...wanted, by, left: new Set(), users: new Map() };
   for (const each of chosen) {
     const { kind, document } = each;
-    const [what, item] = [labelOf(document), { resource: kind.word, name: calledOf(document) }];
+    const item = aboutOf(kind, document);
+    const what = labelOf(item);
     try {
       // What one has written that is refused is undone, and the others are looked at all the same.
       const put = await trx.transaction((inner) => restoreOne(inner, keepers(kind), { ...each, restoring }));

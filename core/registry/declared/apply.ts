@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import type { Actor } from '../../access.ts';
-import type { Kind } from '../../declared/kinds.ts';
+import { holderOf, type Kind } from '../../declared/kinds.ts';
 import { inOrder } from '../../declared/order.ts';
 import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
@@ -102,8 +102,8 @@ export function applyAll(deps: ApplyDeps, asked: Applying): Promise<Done> {
     if (set) await enterSet(trx, set.name, actor);
     const putOne = async ({ kind, values }: Document, ifMatch: number | null): Promise<Applied> => {
       const put = await deps.keepers(kind).put(trx, values, { actor, ifMatch });
-      const { id, name, changed } = put;
-      return { resource: kind.word, id, name, outcome: outcomeOf(put), changed };
+      const { created: _, ...about } = put;
+      return { resource: kind.word, ...about, outcome: outcomeOf(put) };
     };
     const order = inOrder(documents, deps.kinds);
     const items = await eachOf(documents, order, {
@@ -161,13 +161,20 @@ export function deleteAll(deps: ApplyDeps, asked: Deleting): Promise<Done> {
       ...(refused && { refused }),
       work: async ({ kind, values }) => {
         try {
-          const { id, name } = await deps.keepers(kind).drop(trx, { values }, actor);
-          return { resource: kind.word, id, name, outcome: 'deleted', changed: [] };
+          const dropped = await deps.keepers(kind).drop(trx, { values }, actor);
+          return { resource: kind.word, ...dropped, outcome: 'deleted', changed: [] };
         } catch (thrown) {
           if (!ignoreNotFound || !(thrown instanceof McpctlError) || !thrown.code.endsWith('_not_found'))
             throw thrown;
           const name = String(values[kind.key === 'id' ? 'name' : kind.key]);
-          return { resource: kind.word, id: '', name, outcome: 'absent', changed: [] };
+          return {
+            resource: kind.word,
+            id: '',
+            name,
+            of: holderOf(kind, values),
+            outcome: 'absent',
+            changed: [],
+          };
         }
       },
     });

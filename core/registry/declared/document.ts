@@ -18,6 +18,8 @@ export interface Applied {
   resource: string;
   id: string;
   name: string;
+  /** `holderOf` it. */
+  of?: string | undefined;
   outcome: Outcome;
   /** The names of the fields that are not as they were. */
   changed: readonly string[];

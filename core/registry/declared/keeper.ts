@@ -1,12 +1,16 @@
 import type { Knex } from 'knex';
 import type { Actor } from '../../access.ts';
-import type { Values } from '../resources/rows.ts';
+import { holderOf } from '../../declared/kinds.ts';
+import type { Definition } from '../../resources/define.ts';
+import type { ResourceRow, Values } from '../resources/rows.ts';
 import { labelOf, type By, type ResourceStore } from '../resources/store.ts';
 
 /** What became of one thing. */
 export interface Put {
   id: string;
   name: string;
+  /** `holderOf` it. */
+  of?: string | undefined;
   created: boolean;
   /** The names of the fields that are not as they were; none: nothing was written. */
   changed: readonly string[];
@@ -26,21 +30,26 @@ export interface Keeper {
     trx: Knex.Transaction,
     which: { values: Values } | { id: string },
     actor: Actor,
-  ): Promise<Pick<Put, 'id' | 'name'>>;
+  ): Promise<Pick<Put, 'id' | 'name' | 'of'>>;
   /** After the last write: refuses what must be true of all that was written. */
   leave(trx: Knex.Transaction): Promise<void>;
 }
 
+function calledOf(definition: Definition, row: ResourceRow): Pick<Put, 'id' | 'name' | 'of'> {
+  const of = holderOf(definition, row.values);
+  return { id: row.id, name: labelOf(row), ...(of !== undefined && { of }) };
+}
+
 /** What the generic store keeps. */
-export const resourceKeeper = (store: ResourceStore): Keeper => ({
+export const resourceKeeper = (definition: Definition, store: ResourceStore): Keeper => ({
   enter: (trx, actor) => store.enter(trx, actor),
   leave: (trx) => store.leave(trx),
   async put(trx, values, by) {
     const { row, created, changed } = await store.put(trx, values, by);
-    return { id: row.id, name: labelOf(row), created, changed };
+    return { ...calledOf(definition, row), created, changed };
   },
   async drop(trx, which, actor) {
     const row = await store.drop(trx, which, actor);
-    return { id: row.id, name: labelOf(row) };
+    return calledOf(definition, row);
   },
 });

@@ -24,7 +24,7 @@ export function createKeepers({
     [poolKind.word, poolKeeper],
     ...definitions.map((definition): [string, Keeper] => [
       definition.word,
-      resourceKeeper(resources(definition)),
+      resourceKeeper(definition, resources(definition)),
     ]),
   ]);
   return ({ word }) => {

@@ -55,8 +55,8 @@ export async function pruned(trx: Knex.Transaction, deps: ApplyDeps, about: Aske
     if (!thing) continue;
     const { kind, resource, id, name } = thing;
     try {
-      await keepers(kind).drop(trx, { id }, about.actor);
-      items.push({ resource, id, name, outcome: 'pruned', changed: [] });
+      const { of } = await keepers(kind).drop(trx, { id }, about.actor);
+      items.push({ resource, id, name, of, outcome: 'pruned', changed: [] });
     } catch (thrown) {
       if (!(thrown instanceof McpctlError)) throw thrown;
       refusals.push({ place: `prune.${resource}/${name}`, error: thrown, about: null });
