@@ -13,7 +13,7 @@ import {
   type TakenView,
 } from '../../core/resources/define.ts';
 import { listed } from '../../core/resources/index.ts';
-import { labelOf, type Written } from '../../core/registry/resources/store.ts';
+import { labelOf, type Written } from '../../core/registry/resources/writing.ts';
 import { targetOf, type ResourceRow, type Values } from '../../core/registry/resources/rows.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';

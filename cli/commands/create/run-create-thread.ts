@@ -22,7 +22,7 @@ const spokenSchema = z.union([
 
 /** @throws McpctlError `usage`. */
 async function spokenIn(ctx: Context, from: string): Promise<z.infer<typeof spokenSchema>> {
-  const text = await (from === '-' ? readAll(ctx) : readFileText(from));
+  const text = await (from === '-' ? readAll(ctx) : readFileText(ctx.interrupts, from));
   try {
     return spokenSchema.parse(JSON.parse(text));
   } catch (thrown) {

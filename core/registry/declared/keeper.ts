@@ -3,7 +3,8 @@ import type { Actor } from '../../access.ts';
 import { holderOf } from '../../declared/kinds.ts';
 import type { Definition } from '../../resources/define.ts';
 import type { ResourceRow, Values } from '../resources/rows.ts';
-import { labelOf, type By, type ResourceStore } from '../resources/store.ts';
+import type { ResourceStore } from '../resources/store.ts';
+import { labelOf, type By } from '../resources/writing.ts';
 
 /** What became of one thing. */
 export interface Put {

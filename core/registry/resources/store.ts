@@ -1,49 +1,38 @@
 import type { Knex } from 'knex';
-import { v7 } from 'uuid';
-import { can, type Actor } from '../../access.ts';
+import type { Actor } from '../../access.ts';
 import { changesOf } from '../../audit/changes.ts';
 import { McpctlError } from '../../errors.ts';
-import { keySchema, type Definition, type Verb } from '../../resources/define.ts';
+import { keySchema, type Definition } from '../../resources/define.ts';
 import { didYouMean, nearest } from '../../runtime/nearest.ts';
 import { record } from '../audit/record.ts';
 import { canonical } from '../canonical.ts';
-import type { Connection } from '../database/connect.ts';
 import { inTransaction } from '../database/in-transaction.ts';
-import { lockUser } from '../names/quotas.ts';
-import type { Hooks } from './hooks.ts';
+import { insert } from './insert.ts';
 import { checkUnique } from './unique.ts';
-import { checkQuota } from './quota.ts';
 import { checkUnused, referredTo } from './references.ts';
 import { takenWith, type Taken } from './taken.ts';
 import {
-  columnOf,
+  about,
+  byId,
+  columnsOf,
+  need,
+  wholeOf,
+  type By,
+  type StoreDeps,
+  type Writing,
+  type Written,
+} from './writing.ts';
+import {
   findAlike,
   findRow,
   listRows,
   namesAround,
   parseRow,
   selectRows,
-  targetOf,
   type Asked,
-  type Made,
   type ResourceRow,
   type Values,
 } from './rows.ts';
-
-/** Who writes, and the revision they have seen (`If-Match`); null = any. */
-export interface By {
-  actor: Actor;
-  ifMatch: number | null;
-  /** Of what comes from elsewhere, where it is made: who may make another's is asked. */
-  as?: Made;
-}
-
-export interface Written {
-  row: ResourceRow;
-  created: boolean;
-  /** The names of the fields that are not as they were; none: nothing was written. */
-  changed: readonly string[];
-}
 
 /**
  * The rows of one resource. Each call asks for the actor's rights itself, a write inside its own transaction: what may
@@ -77,14 +66,6 @@ export interface ResourceStore {
   drop(trx: Knex.Transaction, which: { values: Values } | { id: string }, actor: Actor): Promise<ResourceRow>;
   /** After the last `put` of a transaction: refuses what must be true of all that was written. @throws McpctlError */
   leave(trx: Knex.Transaction): Promise<void>;
-}
-
-export interface StoreDeps {
-  connection: Connection;
-  /** Those whose rows may refer to these. */
-  all: readonly Definition[];
-  quota: Definition['quota'];
-  hooks: Hooks;
 }
 
 export function createResourceStore(definition: Definition, deps: StoreDeps): ResourceStore {
@@ -167,8 +148,6 @@ async function drop(
   return row;
 }
 
-type Writing = StoreDeps & { definition: Definition };
-
 /** What stays for what refers to it is called what nobody can be. */
 async function remove(
   trx: Knex.Transaction,
@@ -203,47 +182,8 @@ async function locked(
   return row ?? (await refuseMissing(trx, definition, wanted));
 }
 
-/** @throws McpctlError `forbidden`. @param row null: one that is to be made. */
-function need(
-  definition: Definition,
-  {
-    actor,
-    verb,
-    row,
-    name,
-    ownerId,
-  }: { actor: Actor; verb: Verb; row: ResourceRow | null; name?: unknown; ownerId?: string | undefined },
-): void {
-  const made = { ...(typeof name === 'string' && { name }), ...(ownerId !== undefined && { ownerId }) };
-  const target = row ? targetOf(row) : made;
-  if (can(actor, verb, { resource: definition, target })) return;
-  const which = row ? `the ${definition.word} '${labelOf(row)}'` : definition.plural;
-  throw new McpctlError('forbidden', `Your token may not ${verb} ${which}.`);
-}
-
-/** What people call it. */
-export const labelOf = ({ id, values }: ResourceRow): string =>
-  typeof values['name'] === 'string' ? values['name'] : id;
-
-/** What the audit calls one. */
-const about = ({ word }: Definition, row: ResourceRow) => ({
-  resource: word,
-  id: row.id,
-  name: labelOf(row),
-  ownerId: row.ownerId === '' ? null : row.ownerId,
-});
-
 function checkRevision({ revision }: ResourceRow, ifMatch: number | null): void {
   if (ifMatch !== null && revision !== ifMatch) throw new McpctlError('stale_revision');
-}
-
-/** With what is absent as its fallback. A name that is a key is not written again. */
-function wholeOf({ fields, key }: Definition, values: Values): Values {
-  const whole = Object.entries(fields).map(([name, { fallback }]) => [
-    name,
-    values[name] ?? fallback ?? null,
-  ]);
-  return Object.fromEntries(whole.filter(([name]) => !(key === 'name' && name === 'name'))) as Values;
 }
 
 /** The same without what is kept where it is absent. */
@@ -253,27 +193,6 @@ function replacing(definition: Definition, values: Values): Values {
     return (secret || kept) && values[name] === undefined;
   };
   return Object.fromEntries(Object.entries(wholeOf(definition, values)).filter(([name]) => !isKept(name)));
-}
-
-/** Values as columns; references among them are the ids of what they lead to. */
-function columnsOf(
-  { fields }: Definition,
-  values: Values,
-  ids: Readonly<Record<string, string | null>>,
-): Record<string, unknown> {
-  const written = Object.entries(values).filter(([name]) => !fields[name]?.apart && !fields[name]?.sealed);
-  const columns = written.map(([name, value]) => {
-    const field = fields[name];
-    if (!field) return [name, value];
-    const stored = field.reference ? (ids[name] ?? null) : value;
-    return [columnOf(name, field), field.json ? JSON.stringify(stored) : stored];
-  });
-  return Object.fromEntries(columns) as Record<string, unknown>;
-}
-
-async function byId(trx: Knex.Transaction, definition: Definition, id: string): Promise<ResourceRow> {
-  const [row] = (await selectRows(trx, definition).where(`${definition.plural}.id`, id)) as unknown[];
-  return parseRow(definition, row);
 }
 
 async function lockedOf(
@@ -291,33 +210,6 @@ async function lockedOf(
     if (row !== undefined) return parseRow(definition, row);
   }
   throw new McpctlError(definition.missing);
-}
-
-async function insert(
-  trx: Knex.Transaction,
-  { definition, hooks, quota }: Writing,
-  { values, actor, as = {} }: { values: Values; actor: Actor; as?: Made },
-): Promise<Written> {
-  const wanted = { actor, row: null, name: values['name'], ownerId: as.ownerId };
-  need(definition, { ...wanted, verb: 'create' });
-  // To make another's is to change what they have.
-  if (as.ownerId !== undefined && as.ownerId !== actor.userId) need(definition, { ...wanted, verb: 'edit' });
-  const user = await lockUser(trx, actor.userId);
-  const whole = { ...values, ...wholeOf(definition, values) };
-  const id = as.id ?? v7();
-  const ownerId = as.isItsOwn === true ? id : (as.ownerId ?? actor.userId);
-  const more = await hooks.admit?.(trx, { id, row: null, asked: whole, actor });
-  const ids = await referredTo(trx, definition, { values: whole, actor });
-  const columns = { ...columnsOf(definition, whole, ids), ...more };
-  await checkUnique(trx, definition, { columns, id, ownerId });
-  await trx(definition.plural).insert({ id, ownerId, ...columns });
-  await checkQuota(trx, definition, { user, quota });
-  const row = await byId(trx, definition, id);
-  await hooks.after?.(trx, { before: null, row, asked: whole, actor });
-  const names = Object.keys(values);
-  const changes = changesOf(definition, { names, before: null, after: row.values });
-  await record(trx, actor, { verb: 'create', ...about(definition, row), changes });
-  return { row, created: true, changed: names };
 }
 
 async function update(

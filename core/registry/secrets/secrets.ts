@@ -7,7 +7,8 @@ import type { Keyring, KeyringSource } from '../../runtime/keyring/keyring.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { findRow, type ResourceRow } from '../resources/rows.ts';
-import { labelOf, type ResourceStore, type Written } from '../resources/store.ts';
+import type { ResourceStore } from '../resources/store.ts';
+import { labelOf, type Written } from '../resources/writing.ts';
 import { referrersOf, type Referrer } from './referrers.ts';
 import {
   bearerOf,
