@@ -30,6 +30,8 @@ const restoreSettings = [
 export const restoreUsage =
   'restore FILE [--passphrase-file PATH] [--identity PATH]… [--enable-users] [--dry-run]';
 
+const DRAWN_EVERY_MS = 500;
+
 interface Asked {
   file: string;
   passphraseFile: string | undefined;
@@ -65,6 +67,16 @@ function askedIn(args: readonly string[]): Asked {
   }
 }
 
+/** Where a person is: how far it is. */
+function progressOn(stream: NodeJS.WriteStream): (done: number, all: number) => void {
+  let drawn = systemClock.elapsed();
+  return (done, all) => {
+    if (!stream.isTTY || (done < all && systemClock.elapsed() - drawn < DRAWN_EVERY_MS)) return;
+    drawn = systemClock.elapsed();
+    stream.write(done < all ? `\r\x1b[Krestored: ${done} of ${all} documents` : '\r\x1b[K');
+  };
+}
+
 /**
  * Makes everything as a backup says, in an installation that is empty, without a server or a token: for who is at the machine.
  * The file is read as it comes, and all of it is written or nothing, whenever this is killed.
@@ -88,6 +100,7 @@ export async function restore(env: Readonly<NodeJS.ProcessEnv>, args: readonly s
     const restored = await backups.restoreFirst({
       ...{ lines, most: MOST_RESTORED_FIRST, dryRun, enableUsers, app: ownPackage().version },
       keyOf: (header) => portableKey(header, identities()),
+      progress: progressOn(process.stderr),
     });
     const { lines: outcomes, notes, hasSkipped } = restoredSaid(restored);
     for (const line of outcomes) process.stdout.write(plain(`${line}\n`));

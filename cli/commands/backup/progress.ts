@@ -11,6 +11,22 @@ export const amounts = (counts: Readonly<Record<string, number>>): string =>
 
 const mib = (bytes: number): string => `${(bytes / 1_048_576).toFixed(1)} MiB`;
 
+/** On stderr, where a person is: for how long a server has been at something. @returns the way to end it. */
+export function startWaiting(
+  { terminal, clock }: Pick<Context, 'terminal' | 'clock'>,
+  what: string,
+): () => void {
+  if (!terminal.tty.stderr || !terminal.cursor) return () => undefined;
+  const from = clock.elapsed();
+  const draw = (): void =>
+    void terminal.stderr.write(`\r\x1b[K${what}: ${Math.round((clock.elapsed() - from) / 1_000)} s`);
+  const timer = setInterval(draw, EVERY_MS);
+  return () => {
+    clearInterval(timer);
+    terminal.stderr.write('\r\x1b[K');
+  };
+}
+
 /** On stderr, where a person is: what has moved so far. */
 export function startProgress({ terminal, clock }: Pick<Context, 'terminal' | 'clock'>, what: string) {
   const isSeen = terminal.tty.stderr && terminal.cursor;

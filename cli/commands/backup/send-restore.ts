@@ -2,6 +2,7 @@ import { restoredSaid } from '../../../core/backup/said.ts';
 import { restoredSchema, type Restored, type RestoreBody } from '../../../core/backup/calls.ts';
 import { readAnswer } from '../../net/views.ts';
 import type { Context } from '../../who/context.ts';
+import { startWaiting } from './progress.ts';
 import type { ReadBackup } from './read-whole.ts';
 
 /** One transaction over all of it: it takes as long as that takes, and no longer than anybody would wait. */
@@ -18,13 +19,15 @@ export async function sendRestore(
 ): Promise<Restored> {
   const http = await ctx.http({ patienceMs: timeout });
   const body = { ...how, backup: text, ...(key !== undefined && { key }) };
-  const answer = await http.json({
+  const waited = startWaiting(ctx, 'the server restores');
+  const call = {
     method: 'POST',
     path: '/api/v1/restore',
     body,
     limitMs: WITHIN_MS,
     isSameTwice: true,
-  });
+  } as const;
+  const answer = await http.json(call).finally(waited);
   return readAnswer(restoredSchema, answer, 'The server answers with something else than what it restored.');
 }
 

@@ -29,20 +29,35 @@ export const agentHooks = (limits: RegistryLimits): Hooks => ({
       // For what its personalities are called by: the name itself is kept as every name is.
       await retireName(trx, { resource: 'agent', name, formerOwnerId: gone.ownerId });
     }
-    if (!made) return;
-    const name = String(made.values['name']);
-    const entry = { name, as: 'agent', poolKey: '' } as const;
-    const user = await lockUser(trx, actor.userId); // as it is since the row is made: users come before names
-    await enterNames(trx, [entry], { by: joinerOf(actor, null), ownerId: made.ownerId });
-    await takeNames(trx, [{ name, resource: 'agent', id: made.id }]);
-    await checkNames(trx, user, limits);
+    if (made) await enter(trx, { rows: [made], actor, limits });
   },
+  afterNew: (trx, rows, actor) => enter(trx, { rows, actor, limits }),
   async declare(trx, { id, values }) {
     const publisher: unknown = await trx('agentPublishers').where({ agentId: id }).first('agentId');
     if (publisher !== undefined) refusePublished(String(values['name']));
   },
   leave: needOwnDefaults,
 });
+
+/** The names of agents that were made. */
+async function enter(
+  trx: Knex.Transaction,
+  { rows, actor, limits }: { rows: readonly ResourceRow[]; actor: Actor; limits: RegistryLimits },
+): Promise<void> {
+  const user = await lockUser(trx, actor.userId); // as it is since the rows are made: users come before names
+  for (const ownerId of new Set(rows.map((row) => row.ownerId))) {
+    const own = rows.filter((row) => row.ownerId === ownerId);
+    const entries = own.map(
+      ({ values }) => ({ name: String(values['name']), as: 'agent', poolKey: '' }) as const,
+    );
+    await enterNames(trx, entries, { by: joinerOf(actor, null), ownerId });
+  }
+  const taken = rows.map(
+    ({ id, values }) => ({ name: String(values['name']), resource: 'agent', id }) as const,
+  );
+  await takeNames(trx, taken);
+  await checkNames(trx, user, limits);
+}
 
 /** @throws McpctlError `agent_published` */
 function refusePublished(name: string): never {

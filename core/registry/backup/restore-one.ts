@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { NOBODY, type Actor } from '../../access.ts';
 import { builtIn } from '../../access/built-in.ts';
 import { needCover } from '../../access/covers.ts';
+import type { BackupDocument } from '../../backup/format.ts';
 import type { RestoreBody } from '../../backup/calls.ts';
 import { McpctlError } from '../../errors.ts';
 import { storedIdSchema } from '../../names.ts';
@@ -44,6 +45,12 @@ interface One extends Chosen {
 
 /** What the group of that id is called, as long as there is one. */
 const ADMINS = 'admins';
+
+interface MayBeHere {
+  /** False where it is known that nothing of its name is. */
+  isHere?: boolean;
+}
+
 /** Migration 0027 makes it, and anybody who may changes it. */
 const EVERYONE_DOCUMENT = '00000000-0000-7000-8000-000000000003';
 /** What a release makes by itself. */
@@ -96,7 +103,7 @@ async function withMany(trx: Knex.Transaction, { kind, many, restoring }: One, w
 }
 
 /** Whose names are kept back for a while. */
-const retiring: readonly string[] = ['user', 'group', 'secret', 'agent'];
+export const retiring: readonly string[] = ['user', 'group', 'secret', 'agent'];
 
 /** Whoever was taken away here stays so: nobody takes up what is said of them. @throws Skip */
 async function needNotRetiredHere(trx: Knex.Transaction, { kind, document, restoring }: One): Promise<void> {
@@ -115,13 +122,14 @@ const namesSchema = z.array(z.string()).catch([]);
 const subjectsSchema = z.array(z.looseObject({ kind: z.string(), name: z.string() })).catch([]);
 
 /** As they are to be here: who is disabled stays so, who is new is, and who was deleted is nowhere. */
-async function valuesHere(
+export async function valuesHere(
   trx: Knex.Transaction,
-  { kind, document, values, restoring }: One,
+  { kind, document, values, restoring, isHere = true }: One & MayBeHere,
 ): Promise<Values> {
   const { left, enableUsers } = restoring;
   if (kind.word === 'user') {
-    const here = await userCalled(trx, document['name']).first<{ enabled: boolean } | undefined>('enabled');
+    const user = userCalled(trx, document['name']);
+    const here = isHere ? await user.first<{ enabled: boolean } | undefined>('enabled') : undefined;
     const may = here ? here.enabled : enableUsers;
     return { ...values, enabled: values['enabled'] !== false && may };
   }
@@ -162,9 +170,9 @@ async function isKeptHere(trx: Knex.Transaction, { kind, document, restoring }: 
 }
 
 /** Whose it was, where they are here by their name; else it is whose who restores. */
-async function whoseOf(
+export async function whoseOf(
   trx: Knex.Transaction,
-  { document, kind, restoring }: One,
+  { document, kind, restoring }: Pick<One, 'document' | 'kind' | 'restoring'>,
 ): Promise<Pick<Made, 'ownerId' | 'isItsOwn'>> {
   const { owner, name } = document as { owner?: unknown; name?: unknown };
   if (typeof owner !== 'string' || owner === '') return {};
@@ -188,14 +196,14 @@ async function freeId(
 }
 
 /** Asked before whether one may write it at all, so that it is said what they lack. @throws McpctlError `escalation` */
-async function needCovered(
+export async function needCovered(
   trx: Knex.Transaction,
   by: Actor,
-  { kind, document, values }: Chosen,
+  { kind, document, values, isHere = true }: Chosen & MayBeHere,
 ): Promise<void> {
   if (kind.word === 'rbac')
     needCover(by, rightsIn([{ bindings: values['bindings'], operations: values['operations'] }]));
-  if (kind.word !== 'group') return;
+  if (kind.word !== 'group' || !isHere) return;
   const group = await trx('groups').where({ name: document['name'] }).first<{ id: string } | undefined>('id');
   if (group) needCover(by, await rightsOfGroup(trx, group.id));
 }
@@ -225,6 +233,10 @@ const isTaken = ({ code }: McpctlError): boolean =>
 /** Behind what it was here, and there. */
 async function jumpAhead(trx: Knex.Transaction, { document, kind }: One, id: string): Promise<void> {
   if (kind.word === poolKind.word) return; // it has none
-  const there = z.int().min(0).max(MOST_REVISION).catch(0).parse(document['revision']);
-  await trx.raw('update ?? set revision = greatest(revision, ? + 1) where id = ?', [kind.plural, there, id]);
+  const least = revisionBehind(document);
+  await trx.raw('update ?? set revision = greatest(revision, ?) where id = ?', [kind.plural, least, id]);
 }
+
+/** The least that follows what it was there. */
+export const revisionBehind = ({ revision }: BackupDocument): number =>
+  1 + z.int().min(0).max(MOST_REVISION).catch(0).parse(revision);

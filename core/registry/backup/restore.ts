@@ -9,7 +9,7 @@ import { isGenuine } from '../../runtime/backup/lines.ts';
 import type { KeyringSource } from '../../runtime/keyring/keyring.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
-import { outcomeOf } from '../declared/keeper.ts';
+import { outcomeOf, type Put } from '../declared/keeper.ts';
 import type { Keepers } from '../declared/keepers.ts';
 import { behindTurns } from '../declared/together.ts';
 import { inTransaction } from '../database/in-transaction.ts';
@@ -17,6 +17,7 @@ import { enterIdentity } from '../identity/actors.ts';
 import { inBackup } from './documents.ts';
 import { needEmpty } from './first.ts';
 import { aboutOf, choose, openSecrets, readWhole, type BackupSource, type Chosen } from './chosen.ts';
+import { inBatches, restoreNew } from './restore-many.ts';
 import { Clash, Kept, restoreOne, Skip, type Restoring } from './restore-one.ts';
 import { lackForTokens, restoreTokens } from './restore-tokens.ts';
 
@@ -26,6 +27,8 @@ export interface RestoreWanted extends Omit<RestoreBody, 'backup' | 'key'>, Back
   keyOf: (header: BackupHeader) => Promise<string | undefined>;
   /** This release. */
   app: string;
+  /** Is told how many documents are done, and of how many. */
+  progress?: (done: number, all: number) => void;
   /** It is refused where anybody has made anything here. */
   isFirst?: boolean;
 }
@@ -102,21 +105,31 @@ async function restoreIn(
   const items: Restored['items'] = [];
   const [refusals, clashes]: [Refusal[], Refusal[]] = [[], []];
   const restoring: Restoring = { ...wanted, by, left: new Set(), users: new Map() };
-  for (const each of chosen) {
-    const { kind, document } = each;
-    const item = aboutOf(kind, document);
-    const what = labelOf(item);
-    try {
-      // What one has written that is refused is undone, and the others are looked at all the same.
-      const put = await trx.transaction((inner) => restoreOne(inner, keepers(kind), { ...each, restoring }));
-      items.push({ ...item, outcome: outcomeOf(put), changed: [...put.changed] });
-    } catch (thrown) {
-      if (thrown instanceof Kept) items.push({ ...item, outcome: 'kept', changed: [] });
-      else if (thrown instanceof Skip)
-        items.push({ ...item, outcome: 'skipped', changed: [], why: thrown.message });
-      else if (thrown instanceof Clash) clashes.push({ what, error: thrown.error });
-      else if (thrown instanceof McpctlError) refusals.push({ what, error: thrown });
-      else throw thrown;
+  let done = 0;
+  for (const batch of inBatches(chosen)) {
+    const [first] = batch;
+    const made = first
+      ? await restoreNew(trx, keepers(first.kind), { batch, restoring })
+      : new Map<Chosen, Put>();
+    for (const each of batch) {
+      const { kind, document } = each;
+      const item = aboutOf(kind, document);
+      const what = labelOf(item);
+      try {
+        // What one has written that is refused is undone, and the others are looked at all the same.
+        const put =
+          made.get(each) ??
+          (await trx.transaction((inner) => restoreOne(inner, keepers(kind), { ...each, restoring })));
+        items.push({ ...item, outcome: outcomeOf(put), changed: [...put.changed] });
+      } catch (thrown) {
+        if (thrown instanceof Kept) items.push({ ...item, outcome: 'kept', changed: [] });
+        else if (thrown instanceof Skip)
+          items.push({ ...item, outcome: 'skipped', changed: [], why: thrown.message });
+        else if (thrown instanceof Clash) clashes.push({ what, error: thrown.error });
+        else if (thrown instanceof McpctlError) refusals.push({ what, error: thrown });
+        else throw thrown;
+      }
+      wanted.progress?.((done += 1), chosen.length);
     }
   }
   if (refusals.length + clashes.length > 0) throw refusalOf(refusals, clashes);

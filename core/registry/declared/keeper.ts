@@ -3,6 +3,7 @@ import type { Actor } from '../../access.ts';
 import { holderOf } from '../../declared/kinds.ts';
 import type { Definition } from '../../resources/define.ts';
 import type { ResourceRow, Values } from '../resources/rows.ts';
+import type { New } from '../resources/insert.ts';
 import type { ResourceStore } from '../resources/store.ts';
 import { labelOf, type By } from '../resources/writing.ts';
 
@@ -26,6 +27,8 @@ export interface Keeper {
   enter(trx: Knex.Transaction, actor: Actor): Promise<Actor>;
   /** Makes one, or makes the one that is there so. The values are the whole truth. */
   put(trx: Knex.Transaction, values: Values, by: By): Promise<Put>;
+  /** Many that are not there, where a kind has a cheaper way; to be undone where it throws, and put one by one. */
+  putNew?(trx: Knex.Transaction, news: readonly New[], actor: Actor): Promise<Put[]>;
   /** @throws McpctlError what is missing, where it is not there. */
   drop(
     trx: Knex.Transaction,
@@ -48,6 +51,10 @@ export const resourceKeeper = (definition: Definition, store: ResourceStore): Ke
   async put(trx, values, by) {
     const { row, created, changed } = await store.put(trx, values, by);
     return { ...calledOf(definition, row), created, changed };
+  },
+  async putNew(trx, news, actor) {
+    const written = await store.putNew(trx, news, actor);
+    return written.map(({ row, created, changed }) => ({ ...calledOf(definition, row), created, changed }));
   },
   async drop(trx, which, actor) {
     const row = await store.drop(trx, which, actor);

@@ -34,6 +34,8 @@ export interface Hooks {
       transferTo?: string | undefined;
     },
   ): Promise<void>;
+  /** In place of `after` for many that were made at once. */
+  afterNew?(trx: Knex.Transaction, rows: readonly ResourceRow[], actor: Actor): Promise<void>;
   /** Before a document is made true of a row: refuses where something else says what the row is. */
   declare?(trx: Knex.Transaction, row: ResourceRow): Promise<void>;
   /** When all is written that is written together: refuses what must be true of it then. */

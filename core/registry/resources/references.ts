@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import { can, type Actor } from '../../access.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
-import { findRow, referencesOf, targetOf, type ResourceRow, type Values } from './rows.ts';
+import { findRow, referencesOf, targetOf, type Find, type ResourceRow, type Values } from './rows.ts';
 
 /**
  * The ids of what values refer to, by the names of the fields.
@@ -11,7 +11,15 @@ import { findRow, referencesOf, targetOf, type ResourceRow, type Values } from '
 export async function referredTo(
   trx: Knex.Transaction,
   definition: Definition,
-  { values, actor }: { values: Values; actor: Actor },
+  {
+    values,
+    actor,
+    find,
+  }: {
+    values: Values;
+    actor: Actor;
+    /** How others are found, where many are asked for at once. */ find?: Find;
+  },
 ): Promise<Record<string, string | null>> {
   const ids: Record<string, string | null> = {};
   const faults: Fault[] = [];
@@ -20,7 +28,7 @@ export async function referredTo(
     if (asked === undefined) continue;
     ids[name] = null;
     if (typeof asked !== 'string') continue;
-    const other = await findRow(trx, to, { actor, asked, hold: 'to refer' });
+    const other = await (find ? find(to, asked) : findRow(trx, to, { actor, asked, hold: 'to refer' }));
     if (!other) faults.push({ path: name, message: `there is no ${to.word} named '${asked}'` });
     else if (!can(actor, needs, { resource: to, target: targetOf(other) }))
       throw new McpctlError('forbidden', `Your token may not ${needs} the ${to.word} '${asked}'.`);

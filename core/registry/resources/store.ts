@@ -7,7 +7,7 @@ import { didYouMean, nearest } from '../../runtime/nearest.ts';
 import { record } from '../audit/record.ts';
 import { canonical } from '../canonical.ts';
 import { inTransaction } from '../database/in-transaction.ts';
-import { insert } from './insert.ts';
+import { insert, insertMany, type New } from './insert.ts';
 import { checkUnique } from './unique.ts';
 import { checkUnused, referredTo } from './references.ts';
 import { takenWith, type Taken } from './taken.ts';
@@ -59,6 +59,8 @@ export interface ResourceStore {
    * The values are the whole truth. @throws as `create` and `replace`.
    */
   put(trx: Knex.Transaction, values: Values, by: By): Promise<Written>;
+  /** The same of many that are not there: to be undone where it throws, and put one by one. @throws as `insertMany` */
+  putNew(trx: Knex.Transaction, news: readonly New[], actor: Actor): Promise<Written[]>;
   /**
    * Within somebody's transaction: deletes the one that `put` of the same values would change, or the one of that id.
    * @throws McpctlError as `delete`.
@@ -116,6 +118,7 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
     enter: entered,
     leave,
     put: (trx, values, by) => put(trx, write, { values, ...by }),
+    putNew: (trx, news, actor) => insertMany(trx, write, { news, actor }),
     drop: async (trx, which, actor) =>
       drop(trx, write, { row: await lockedOf(trx, definition, { which, actor }), actor }),
   };
