@@ -105,8 +105,9 @@ describe('cli: the process', () => {
 
   it('reads what a shell gives for a file, and does not wait for what is empty', async () => {
     const shell = async (script: string): Promise<string> => {
-      const child = spawn('bash', ['-c', script, process.execPath, '--import', 'tsx', main], {
+      const child = spawn('bash', ['--norc', '-c', script, process.execPath, '--import', 'tsx', main], {
         env: { PATH: process.env['PATH'] ?? '', MCPCTL_HOME: home },
+        stdio: ['ignore', 'pipe', 'pipe'],
       });
       children.push(child);
       let text = '';
