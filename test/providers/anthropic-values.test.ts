@@ -33,6 +33,16 @@ describe('a chat for Anthropic', () => {
     expect(body).to.contain('"stop_sequences":["END"]').and.not.contain('"text":" "');
   });
 
+  it('is not asked for what it could only answer otherwise than asked', () => {
+    const [messages, given] = [[{ role: 'user', content: 'x' }], { maxTokens: 9, streaming: false }];
+    for (const more of [{ functions: [{}] }, { modalities: ['audio'] }]) {
+      const made = toMessages(JSON.stringify({ messages, ...more }), given);
+      expect('fault' in made && made.fault).to.match(
+        /^functions: .* before tools|^modalities.0: must be text/,
+      );
+    }
+  });
+
   it('is told names of tools that it takes, one to one, and what it calls is called as it was', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'grapheme', maxLength: 90 })), (all) => {

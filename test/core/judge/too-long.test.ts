@@ -10,6 +10,18 @@ describe('a refusal of a backend', () => {
       { message: 'The decoder prompt (length 9001) is longer than the maximum model length of 4096.' },
     ],
     [
+      'vLLM, of the room for an answer',
+      400,
+      {
+        object: 'error',
+        message:
+          "'max_tokens' or 'max_completion_tokens' is too large: 50000. This model's maximum context length is 4096 tokens and your request has 20 input tokens (50000 > 4096 - 20).",
+        type: 'BadRequestError',
+        param: null,
+        code: 400,
+      },
+    ],
+    [
       'TGI',
       422,
       { error: 'Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 9' },

@@ -77,6 +77,13 @@ export const chatRequestSchema = z.looseObject({
     .nullish(),
   // What would change the form of the answer cannot be passed over.
   n: z.literal(1, { error: 'must be 1: Anthropic gives one answer' }).nullish(),
+  functions: z
+    .array(z.unknown())
+    .max(0, { error: 'are of the form before tools, which Anthropic has no words for: send tools' })
+    .nullish(),
+  modalities: z
+    .array(z.literal('text', { error: 'must be text: Anthropic answers with nothing else' }))
+    .nullish(),
   logprobs: z.literal(false, { error: 'must be false: Anthropic does not tell them' }).nullish(),
 });
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
