@@ -114,6 +114,26 @@ describe('who is who, and what they are granted', function () {
     for (const plural of ['users', 'groups', 'rbac'])
       expect(await answerOf(`GET /${plural}`, undefined, t.tokens.ada), plural).to.equal('403 forbidden');
     expect(await answerOf('POST /users', { name: 'eve' }, t.tokens.ada)).to.equal('403 forbidden');
+    expect(await answerOf('GET /secrets', undefined, t.tokens.ada)).to.equal('403 forbidden');
+    expect(await answerOf('POST /secrets', { name: 's', data: { K: 'v' } }, t.tokens.ada)).to.equal(
+      '403 forbidden',
+    );
+    const tokens = (await api('GET /tokens', undefined, t.tokens.ada)).json.items as unknown as {
+      user: string;
+    }[];
+    expect([...new Set(tokens.map(({ user }) => user))], 'tokens of others').to.deep.equal(['ada']);
+    const events = (await api('GET /audit', undefined, t.tokens.ada)).json.items as unknown as {
+      actor: string;
+      name: string;
+    }[];
+    expect(events.filter(({ actor, name }) => actor !== 'ada' && name !== 'ada')).to.deep.equal([]);
+    for (const [resource, verb] of ['user', 'group', 'rbac', 'secret', 'token', 'audit', 'quota'].flatMap(
+      (each) => ['view', 'create', 'edit', 'delete', 'run'].map((role) => [each, role] as const),
+    ))
+      if (!(resource === 'token' || (resource === 'audit' && verb === 'view')))
+        expect(
+          (await api('POST /access/review', { resource, verb, name: 'of-another' }, t.tokens.ada)).json,
+        ).to.include({ allowed: false });
     expect(await answerOf('GET /metrics', undefined, t.tokens.ada)).to.equal('404 route_not_found');
   });
 
@@ -206,6 +226,11 @@ describe('who is who, and what they are granted', function () {
     try {
       const may = 'auth can-i run llm/alpha --as ada';
       expect(await run(may)).to.deep.equal([3, 'no']);
+      const away = await startSession(null, {
+        env: { MCPCTL_SERVER: 'http://127.0.0.1:9', MCPCTL_TOKEN: 'none' },
+      });
+      expect(await away.run(...may.split(' ')), 'nobody is there to say no').to.equal(1);
+      await away.close();
       expect(await run('create user eve --kind service')).to.deep.equal([0, 'user/eve created']);
       expect((await run('create group gpu'))[0]).to.equal(0);
       expect((await run('group add gpu ada eve'))[0]).to.equal(0);

@@ -90,5 +90,44 @@ describe('who may do what, generated: resource × role × way × call', function
         }
       expect(granted).to.deep.equal(wanted);
     });
+
+    it(`${word}: is made by who is granted that, or where everybody may, under that name if it is of one`, async () => {
+      const answered: string[] = [];
+      const wanted: string[] = [];
+      for (const way of ways.filter((each) => each !== 'owner')) {
+        const name = `made-${ways.indexOf(way)}`;
+        const bindings = [
+          {
+            ...{ role: 'create', resource: word },
+            ...(way === 'named' && { name }),
+            ...(way === 'named otherwise' && { name: 'another' }),
+          },
+        ];
+        if (way !== 'none')
+          expect(
+            await answerOf('POST /rbac', {
+              name: 'now',
+              ...(way === 'group' ? forGroup('gpu') : ada),
+              bindings,
+            }),
+          ).to.equal('201');
+        const filter = {
+          name: `${word}-making`,
+          preset: 'full',
+          bindings: [{ role: 'view', resource: word }],
+        };
+        const token =
+          way === 'filtered token'
+            ? ((await api('POST /tokens', filter, t.tokens.ada)).json.token ?? '')
+            : t.tokens.ada;
+        const { status } = await api(`POST /${plural}`, { ...definition.example, name }, token);
+        const isGranted = way === 'named' || way === 'unnamed' || way === 'group';
+        const may = way !== 'filtered token' && (isGranted || definition.may.create !== undefined);
+        answered.push(`${way}: ${status}`);
+        wanted.push(`${way}: ${may ? 201 : 403}`);
+        if (way !== 'none') await answerOf('DELETE /rbac/now');
+      }
+      expect(answered).to.deep.equal(wanted);
+    });
   }
 });

@@ -4,6 +4,7 @@ import { stored } from '../../core/resources/index.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 import { ada, identityCalls, may } from '../support/identity.ts';
 import { keyOfTests, keyringWith } from '../support/keyring.ts';
+import { until } from '../support/system.ts';
 
 interface Body {
   code?: string;
@@ -161,6 +162,41 @@ describe('secrets', function () {
       events.map(({ verb, name, actor, outcome }) => [verb, name, actor, outcome].join(' ')),
     ).to.deep.equal(['reveal openai root ok', 'reveal openai ada forbidden', 'edit openai root ok']);
     expect(JSON.stringify(events)).to.not.match(/canary/);
+  });
+
+  it('are on record as revealed before anything of them is sent, though nobody is there any more to read it', async () => {
+    await make();
+    const { db } = t.connection;
+    const reveals = async (): Promise<number> =>
+      Number(
+        (await db('audit').where({ verb: 'reveal', outcome: 'ok' }).count<{ count: string }[]>())[0]?.count,
+      );
+    const before = await reveals();
+    const held = await db.transaction();
+    await held.raw('lock table audit in share mode');
+    const { rows } = await held.raw<{ rows: [{ pid: number }] }>('select pg_backend_pid() as pid');
+    const left = new AbortController();
+    const answered = fetch(`${t.url}/api/v1/secrets/openai/reveal`, {
+      ...{ method: 'POST', body: '{}', signal: left.signal },
+      headers: { authorization: `Bearer ${t.tokens.root}`, 'content-type': 'application/json' },
+    }).then(
+      () => 'answered',
+      () => 'left',
+    );
+    await until(
+      async () =>
+        (
+          await db.raw<{ rows: unknown[] }>(
+            'select 1 from pg_stat_activity where ? = any(pg_blocking_pids(pid))',
+            [rows[0].pid],
+          )
+        ).rows.length,
+      (blocked) => blocked > 0,
+    );
+    left.abort();
+    expect(await answered, 'nothing was sent before it was on record').to.equal('left');
+    await held.commit();
+    expect(await until(reveals, (count) => count > before)).to.equal(before + 1);
   });
 
   it('refuse what is no value, what is too much, and keys that cannot be; nothing is written, and no value repeated', async () => {
