@@ -172,9 +172,9 @@ describe('secrets', function () {
         (await db('audit').where({ verb: 'reveal', outcome: 'ok' }).count<{ count: string }[]>())[0]?.count,
       );
     const before = await reveals();
-    const held = await db.transaction();
-    await held.raw('lock table audit in share mode');
-    const { rows } = await held.raw<{ rows: [{ pid: number }] }>('select pg_backend_pid() as pid');
+    const locking = await db.transaction();
+    await locking.raw('lock table audit in share mode');
+    const { rows } = await locking.raw<{ rows: [{ pid: number }] }>('select pg_backend_pid() as pid');
     const left = new AbortController();
     const answered = fetch(`${t.url}/api/v1/secrets/openai/reveal`, {
       ...{ method: 'POST', body: '{}', signal: left.signal },
@@ -195,7 +195,7 @@ describe('secrets', function () {
     );
     left.abort();
     expect(await answered, 'nothing was sent before it was on record').to.equal('left');
-    await held.commit();
+    await locking.commit();
     expect(await until(reveals, (count) => count > before)).to.equal(before + 1);
   });
 
