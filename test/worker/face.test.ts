@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,10 +6,11 @@ import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { readArguments } from '../../worker/arguments.ts';
 import { runFace, type FaceCommand } from '../../worker/face/commands.ts';
-import type { Backend } from '../support/backend.ts';
+import { chats, type Backend } from '../support/backend.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { startKnown } from '../support/known-backends.ts';
 import { programOf } from '../support/program.ts';
+import { submitTask } from '../support/tasks.ts';
 import { atTerminal, hasPseudoTerminal, type Line } from '../support/pseudo-terminal.ts';
 
 interface Config {
@@ -150,6 +152,91 @@ describe('mcplocal and the owner of its machine', function () {
     expect(answer).to.include({ told: false });
     expect(shown).to.include('mcpctl worker revoke');
     expect(await stat(file).catch(() => null)).to.equal(null);
+  });
+
+  it('says what is wrong with each thing, and what to do about it', async () => {
+    const checks = async (): Promise<{ next: string; lines: string[] }> => {
+      const { next, shown } = await mcplocal('doctor');
+      return { next, lines: shown.split('\n') };
+    };
+    const nothing = await checks();
+    expect(nothing.next).to.equal('failed');
+    expect(nothing.lines.join('\n')).to.match(/FAIL nothing is shared → mcplocal init/);
+    expect(nothing.lines.join('\n')).to.match(/FAIL There are no credentials .* → mcplocal join/);
+    await mcplocal('join', t.url, '--code', await invite(), '--yes');
+    const { providers } = await config();
+    const [one] = providers;
+    const odd = [
+      { ...one, name: 'gone', model: 'not-there' },
+      { ...one, name: 'elsewhere', poolName: 'cpu' },
+      { name: 'away', type: 'openai', url: 'http://127.0.0.1:1', model: 'x', poolName: 'gpu', publish: true },
+    ];
+    await writeFile(join(home, 'config.json'), JSON.stringify({ providers: [one, ...odd] }));
+    const { next, lines } = await checks();
+    const has = (start: RegExp): void =>
+      void expect(
+        lines.some((line) => start.test(line)),
+        `${start}\n${lines.join('\n')}`,
+      ).to.equal(true);
+    expect(next).to.equal('failed');
+    has(/^PASS config.json is understood; 4 of 4 models shared/);
+    has(/^PASS http:.*DNS \d+ ms, TCP \d+ ms, clocks \d+\.\d s apart/);
+    has(/^PASS of '.*' of ada, not revoked/);
+    has(new RegExp(`^PASS ${one?.name ?? ''}: ollama answers and has`));
+    has(/^FAIL gone: ollama answers, but not-there is not there → ollama pull not-there, or mcplocal init/);
+    has(/^FAIL elsewhere is shared in cpu, and the credential is for gpu → set its "poolName"/);
+    has(/^FAIL away: .* → start openai at http:\/\/127\.0\.0\.1:1/);
+    has(/^WARN No worker runs with this home .* → mcplocal run/);
+    has(/FAIL, \d+ WARN\.$/);
+    const { token } = JSON.parse(await readFile(join(home, 'credentials'), 'utf8')) as { token: string };
+    await t.call('POST /api/v1/leave', { token });
+    const revoked = await checks();
+    expect(revoked.lines.join('\n')).to.match(/FAIL the server refuses it: .* → mcplocal join again/);
+    await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl: 'http://127.0.0.1:1', token }));
+    expect((await checks()).lines.join('\n')).to.match(
+      /FAIL The edge at .* cannot be reached.* → check the address/,
+    );
+  });
+
+  it('tries each backend, says what it may not try, and who has used it, and what is newer', async () => {
+    expect(await codeOf('test')).to.match(/^usage: Nothing is shared/);
+    expect(await codeOf('usage')).to.match(/^usage: .*served nothing/);
+    expect(await codeOf('update')).to.match(/^usage: /);
+    await mcplocal('join', t.url, '--code', await invite(), '--yes');
+    const [one] = (await config()).providers;
+    ollama.once(chats(['OK']));
+    const tried = await mcplocal('test', one?.name ?? '');
+    expect(tried.next, tried.shown).to.equal('end');
+    expect(tried.shown)
+      .to.match(/PASS .* at the backend, \d+ ms: OK/)
+      .and.include('calls nothing');
+    expect(await codeOf('test', 'nobody')).to.match(/^usage: Nothing is shared as 'nobody'/);
+    const update = await mcplocal('update', '-o', 'json');
+    expect(update.answer).to.deep.include({ server: '0.0.0-test', newer: false });
+    const { token } = JSON.parse(await readFile(join(home, 'credentials'), 'utf8')) as { token: string };
+    const session = randomUUID();
+    const providers = [{ name: 'used', type: 'openai', model: 'm', poolName: 'gpu' }];
+    const body = { providerSessionId: session, instanceId: session, transports: ['sse'], providers };
+    await t.call('POST /api/v1/llms/_provider-register', { token, body });
+    await writeFile(join(home, 'provider-session'), session);
+    const task = await submitTask(t, { poolKey: 'gpu', llmName: 'used', ownerId: t.bob.id });
+    await t.connection
+      .db('tasks')
+      .where({ id: task.id })
+      .update({
+        ...{ status: 'completed', claimedBy: session, usage: JSON.stringify({ totalTokens: 42 }) },
+        completedAt: t.connection.db.fn.now(),
+        claimedAt: t.connection.db.raw(`now() - interval '3 minutes'`),
+      });
+    const used = await mcplocal('usage', '--hours', '2', '-o', 'json');
+    expect(used.answer).to.deep.equal({
+      hours: 2,
+      items: [{ user: 'bob', tasks: 1, tokens: 42, minutes: 3 }],
+    });
+    expect((await mcplocal('usage')).shown).to.match(/USER +TASKS +TOKENS +MINUTES\nbob +1 +42 +3\.0/);
+    const others = await t.call(`GET /api/v1/sessions/${session}/usage`, { token: t.tokens.bob });
+    expect(others.status, 'of others').to.equal(404);
+    expect(await codeOf('usage', '--hours', '0')).to.match(/^usage: /);
   });
 
   it('asks at a terminal which models to share: Space marks, Enter goes on, Ctrl-C changes nothing', async function () {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { stat } from 'node:fs/promises';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
@@ -8,6 +9,7 @@ import { createKeys } from '../../core/queue/keys.ts';
 import { hangs, chats } from '../support/backend.ts';
 import { programOf } from '../support/program.ts';
 import { startSystem, until, type System, type TransportKind } from '../support/system.ts';
+import { askWorker } from '../../worker/local/client.ts';
 import type { LocalStatus } from '../../worker/local/protocol.ts';
 
 const ask = { messages: [{ role: 'user', content: 'hi' }] };
@@ -191,6 +193,75 @@ describe('mcplocal without a worker', function () {
     expect((await statusOf(first.home)).pid).to.equal(second.child.pid);
     await second.kill('SIGTERM');
     expect((await mcplocal(first.home, 'status')).err).to.include('No worker runs');
+  });
+
+  it('joins with a code, tries itself, pauses for a while, and is out as its credential is revoked', async () => {
+    const home = await mkdtemp(join(tmpdir(), 'joins-'));
+    try {
+      await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl: t.url, token: t.token }), {
+        mode: 0o600,
+      });
+      const made = await t.call('POST', '/api/v1/join-codes', {
+        body: { pools: ['desk'], name: 'ada-desk' },
+      });
+      const { code } = (await made.json()) as { code: string };
+      const joined = await mcplocal(home, 'join', t.url, '--code', code, '--no-input');
+      expect(joined.code, joined.err).to.equal(0);
+      const worker = await t.startWorker([{ name: 'joined', backend: t.backend, poolName: 'desk' }], {
+        home,
+      });
+      const sessions = (await (await t.call('GET', '/api/v1/sessions')).json()) as {
+        items: { token: string; llms: { name: string }[] }[];
+      };
+      expect(sessions.items.find(({ llms }) => llms[0]?.name === 'joined')?.token).to.equal('ada-desk');
+      for (let n = 0; n < 2; n++) t.backend.once(chats(['OK']));
+      const tried = await mcplocal(home, 'test');
+      expect(tried.code, tried.out).to.equal(0);
+      expect(tried.out).to.match(/PASS joined at the backend.*OK\nPASS joined at the server.*OK\n/);
+      const used = await until(
+        async () =>
+          JSON.parse((await mcplocal(home, 'usage', '-o', 'json')).out) as { items: { tasks: number }[] },
+        ({ items }) => items.length > 0,
+      );
+      expect(used.items).to.have.length(1);
+      expect(used.items[0]).to.include({ tasks: 1 });
+      const looked = JSON.parse((await mcplocal(home, 'doctor', '-o', 'json')).out) as {
+        failed: number;
+        checks: { name: string; level: string }[];
+      };
+      expect(looked.checks.filter(({ level }) => level === 'FAIL')).to.deep.equal([]);
+      const passed = looked.checks.filter(({ level }) => level === 'PASS').map(({ name }) => name);
+      expect(passed).to.include.members(['config', 'server', 'credential', 'version', 'backend', 'worker']);
+      expect((await mcplocal(home, 'pause', '1h')).out).to.match(/until \d\d:\d\d, or "mcplocal resume"/);
+      const { pausedUntil = '', state } = await statusOf(home);
+      expect(state).to.equal('paused');
+      expect(Date.parse(pausedUntil) - Date.now()).to.be.within(3_000_000, 3_600_000);
+      expect((await mcplocal(home, 'pause')).out).to.include('until "mcplocal resume"');
+      await askWorker(join(home, 'worker.sock'), 'pause', 200);
+      await until(
+        () => askWorker(join(home, 'worker.sock'), 'status'),
+        (status) => status.state === 'serving' && status.pausedUntil === undefined,
+      );
+      const { items } = (await (await t.call('GET', '/api/v1/tokens')).json()) as {
+        items: { id: string; name: string }[];
+      };
+      const own = items.find(({ name }) => name === 'ada-desk') ?? expect.fail('no credential');
+      await t.call('DELETE', `/api/v1/tokens/${own.id}`);
+      await until(
+        () => askWorker(join(home, 'worker.sock'), 'status'),
+        ({ refused }) => refused !== undefined,
+        20_000,
+      );
+      await until(
+        () => t.registry.llms.byName('joined'),
+        (row) => row?.inactiveReason === 'denied',
+      );
+      const left = await mcplocal(home, 'leave');
+      expect(left.out).to.include('knew this machine no more').and.include('The worker that runs here ends');
+      expect(await worker.exited).to.equal(0);
+    } finally {
+      await rm(home, { recursive: true, force: true });
+    }
   });
 
   it('hears nothing but its four words', async () => {
