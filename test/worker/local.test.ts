@@ -214,6 +214,7 @@ describe('mcplocal without a worker', function () {
         items: { token: string; llms: { name: string }[] }[];
       };
       expect(sessions.items.find(({ llms }) => llms[0]?.name === 'joined')?.token).to.equal('ada-desk');
+      t.backend.models = ['tiny'];
       for (let n = 0; n < 2; n++) t.backend.once(chats(['OK']));
       const tried = await mcplocal(home, 'test');
       expect(tried.code, tried.out).to.equal(0);
