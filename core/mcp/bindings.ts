@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { serverNameSchema } from './names.ts';
+import { hasParts } from './parts.ts';
 
 const MOST_BINDINGS = 32;
 const globs = z.array(z.string().min(1).max(256)).max(64);
@@ -23,24 +24,13 @@ export const bindingsSchema = z
     message: 'two servers have the same alias; give one of them another',
   });
 
+/** `never`: a project's one server has its names as they are. */
+export const prefixSchema = z.enum(['always', 'never']);
+export type Prefix = z.infer<typeof prefixSchema>;
+
 /** Whether a project has that tool of a server. Compared as it is written, capitals and all. */
 export function hasTool({ tools = {} }: Binding, name: string): boolean {
   const { allow = [], deny = [] } = tools;
-  if (deny.some((glob) => matches(glob, name))) return false;
-  return allow.length === 0 || allow.some((glob) => matches(glob, name));
-}
-
-/** Without a regular expression: a glob is somebody's, and shall cost no more than its length. */
-function matches(glob: string, name: string): boolean {
-  const [first = '', ...rest] = glob.split('*');
-  if (rest.length === 0) return glob === name;
-  if (!name.startsWith(first)) return false;
-  const last = rest.pop() ?? '';
-  let from = first.length;
-  for (const part of rest) {
-    const at = name.indexOf(part, from);
-    if (at < 0) return false;
-    from = at + part.length;
-  }
-  return name.length - last.length >= from && name.endsWith(last);
+  if (deny.some((glob) => hasParts(name, glob.split('*')))) return false;
+  return allow.length === 0 || allow.some((glob) => hasParts(name, glob.split('*')));
 }

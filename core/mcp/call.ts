@@ -1,17 +1,59 @@
 import { z } from 'zod';
 
-/** What goes to a worker for one call: the body of its task. Written by an edge, read by the server's worker. */
-export const mcpCallSchema = z.object({
-  method: z.literal('tools/call'),
-  params: z.object({
-    /** As its server calls it. */
-    name: z.string().min(1).max(256),
-    arguments: z.record(z.string(), z.unknown()).optional(),
-  }),
+const nameSchema = z.string().min(1).max(256);
+const uriSchema = z.string().min(1).max(2_048);
+/** Of prompts and templates of resources: texts by name. */
+const textsSchema = z.record(z.string().max(256), z.string());
+const journaled = {
   /** The journal of the machine that served it when the call was accepted; null: none was known. */
   journal: z.string().nullable(),
-});
+};
+
+/**
+ * What goes to a worker for one call: the body of its task. Written by an edge, read by the server's worker. Names and URIs are
+ * the server's own; nothing beside these fields reaches it.
+ */
+export const mcpCallSchema = z.discriminatedUnion('method', [
+  z.object({
+    method: z.literal('tools/call'),
+    params: z.object({ name: nameSchema, arguments: z.record(z.string(), z.unknown()).optional() }),
+    /** Its caller wants to hear of its progress. */
+    progress: z.boolean().optional(),
+    ...journaled,
+  }),
+  z.object({
+    method: z.literal('prompts/get'),
+    params: z.object({ name: nameSchema, arguments: textsSchema.optional() }),
+    ...journaled,
+  }),
+  z.object({ method: z.literal('resources/read'), params: z.object({ uri: uriSchema }), ...journaled }),
+  z.object({
+    method: z.literal('completion/complete'),
+    params: z.object({
+      ref: z.discriminatedUnion('type', [
+        z.object({ type: z.literal('ref/prompt'), name: nameSchema }),
+        z.object({ type: z.literal('ref/resource'), uri: uriSchema }),
+      ]),
+      argument: z.object({ name: nameSchema, value: z.string() }),
+      context: z.object({ arguments: textsSchema.optional() }).optional(),
+    }),
+    ...journaled,
+  }),
+]);
 export type McpCall = z.infer<typeof mcpCallSchema>;
+
+/** What a server tells while it runs a call: an event of the task. */
+export const mcpProgressSchema = z.object({
+  progress: z.object({
+    progress: z.number(),
+    total: z.number().optional().catch(undefined),
+    message: z
+      .string()
+      .transform((text) => text.slice(0, 1_000).toWellFormed())
+      .optional()
+      .catch(undefined),
+  }),
+});
 
 /** What a call came to, as its worker ends the task with it. */
 export const mcpAnswerSchema = z.union([

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { cleaned } from './clean.ts';
+import { offersSchema } from './offers.ts';
 
 /** What one server may offer; a project shows fewer. */
 export const MOST_TOOLS = 256;
@@ -42,35 +44,28 @@ export const toolsReportSchema = z.object({
   journal: z.uuid(),
   info: z.object({ name: z.string().max(256), version: z.string().max(128) }),
   tools: z.array(serverToolSchema).max(MOST_TOOLS),
+  ...offersSchema.shape,
 });
 export type ToolsReport = z.infer<typeof toolsReportSchema>;
-
-/** C0 but ends of lines and tabs, C1, what turns the order of writing, what shows nothing. */
-const unseen =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/gu;
-const MOST_SHOWN = 2_048;
-
-const clean = (text: string): string =>
-  text.replace(unseen, '').toWellFormed().slice(0, MOST_SHOWN).toWellFormed();
 
 /** A tool as clients are told of it: nothing in its texts that a person would not see. */
 export function shownTool(tool: ServerTool, name: string): object {
   const { title, description, inputSchema, outputSchema, annotations } = tool;
   return {
     name,
-    ...(title === undefined ? {} : { title: clean(title) }),
-    ...(description === undefined ? {} : { description: clean(description) }),
+    ...(title === undefined ? {} : { title: cleaned(title) }),
+    ...(description === undefined ? {} : { description: cleaned(description) }),
     inputSchema: cleanDeep(inputSchema),
     ...(outputSchema === undefined ? {} : { outputSchema: cleanDeep(outputSchema) }),
     ...(annotations === undefined
       ? {}
-      : { annotations: { ...annotations, ...(annotations.title && { title: clean(annotations.title) }) } }),
+      : { annotations: { ...annotations, ...(annotations.title && { title: cleaned(annotations.title) }) } }),
   };
 }
 
 /** The keys stay: they are what a call is written with. */
 function cleanDeep(value: unknown): unknown {
-  if (typeof value === 'string') return clean(value);
+  if (typeof value === 'string') return cleaned(value);
   if (Array.isArray(value)) return value.map(cleanDeep);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, cleanDeep(inner)]));

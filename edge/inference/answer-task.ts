@@ -12,6 +12,7 @@ import {
   answerWhole,
   endWithError,
   sawNothing,
+  type Answerer,
   type Answering,
   type Saw,
 } from './answer/answer.ts';
@@ -29,6 +30,8 @@ export interface How extends Omit<Answering, 'deps' | 'wait'>, Wait {
   attachment: Attachment | null;
   /** Each event as it comes, or the whole at the end. */
   streaming: boolean;
+  /** In place of both. */
+  answerer?: Answerer | undefined;
 }
 
 /**
@@ -43,7 +46,7 @@ export async function answerTask(deps: EdgeDeps, how: How): Promise<boolean> {
   const saw = sawNothing(how);
   let isWatched = false;
   try {
-    const answer = how.streaming ? answerStream : answerWhole;
+    const answer = how.answerer ?? (how.streaming ? answerStream : answerWhole);
     const answered = await answer({ ...how, deps, wait }, saw);
     if (answered === 'left') {
       await sayLeft(deps, how);

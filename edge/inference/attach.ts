@@ -43,8 +43,10 @@ export async function answerFrom(
         return false;
       }
       const { keepAlive = deps.config.sseKeepAlive } = call.wishes;
+      const { quiet, duties } = lookingOn(deps, row);
       const how = { res, row, follower, attachment, gone, report, form, keepAlive, streaming, followsTurn };
-      return await answerTask(deps, { ...how, ...lookingOn(deps, row) });
+      const { answerer, ...own } = call.own ?? { quiet, answerer: undefined };
+      return await answerTask(deps, { ...how, duties, ...own, answerer });
     } finally {
       void attachment?.leave(); // never rejects; says nothing of a task that has ended
     }

@@ -16,6 +16,7 @@ import { endWithError } from './answer/answer.ts';
 import { unreported } from './answer/report.ts';
 import { dropOnceDelivered } from './answer/retention.ts';
 import { formOf, type Form } from './form/index.ts';
+import type { Call } from './ask/call.ts';
 import { readRequest } from './ask/request.ts';
 import { lookingOn } from './follow/duties.ts';
 import { answerGone, isForgotten } from './follow/row-end.ts';
@@ -28,6 +29,8 @@ export interface Reader {
   after: Position | null;
   /** Where its stream goes on behind the task: the caller of this ends it, unless the task has failed. */
   part?: { ids: string; form: Form };
+  /** Of a door whose answers are no inference's: how they look and go out. */
+  own?: NonNullable<Call['own']> & { form: Form };
 }
 
 /**
@@ -37,7 +40,7 @@ export interface Reader {
  */
 export async function lookOn(
   deps: EdgeDeps,
-  { res, row, after, part }: Reader,
+  { res, row, after, part, own }: Reader,
   follower: Follower,
 ): Promise<void> {
   const { poolName: poolKey } = row;
@@ -47,7 +50,9 @@ export async function lookOn(
       if (!isTerminal(row.status)) attachment = await deps.waiters.attach(row);
       const asked = { res, taskId: row.id };
       const form =
-        part?.form ?? (await lookAtBodies(deps, asked, ({ requestBody }) => formFor(row, requestBody)));
+        own?.form ??
+        part?.form ??
+        (await lookAtBodies(deps, asked, ({ requestBody }) => formFor(row, requestBody)));
       const { sseKeepAlive: keepAlive } = deps.config;
       const how = {
         res,
@@ -60,12 +65,15 @@ export async function lookOn(
         keepAlive,
         ...(part && { part }),
       };
+      const { quiet, duties } = lookingOn(deps, row);
       await answerTask(deps, {
         ...how,
         streaming: true,
         followsTurn: part !== undefined,
         resumed: { seen: after },
-        ...lookingOn(deps, row),
+        duties,
+        quiet: own?.quiet ?? quiet,
+        answerer: own?.answerer,
       });
     } finally {
       void attachment?.leave(); // never rejects; says nothing of a task that has ended

@@ -71,7 +71,8 @@ export async function answerSubmitted(
     members: target.members,
     keepAlive: wishes.keepAlive ?? sseKeepAlive,
     // Until the status is committed a stream may still become a real 503; afterwards silence is what to avoid.
-    quiet: { afterMs: () => (streaming && !res.headersSent ? admissionMs : keepAliveMs) },
+    quiet: call.own?.quiet ?? { afterMs: () => (streaming && !res.headersSent ? admissionMs : keepAliveMs) },
+    answerer: call.own?.answerer,
     duties: new MakersDuties(deps, { row, target, queueMs, unservedMs }),
   });
 }

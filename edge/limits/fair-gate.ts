@@ -7,6 +7,8 @@ export interface GateLimits {
   inAll: number;
   /** How long one may wait to be let in. */
   withinMs: number;
+  /** How many of one owner may wait; any number unless told. */
+  mostWaiting?: number;
   /** How long an owner's place stays taken for that owner, others may have it, after so long inside; at once if not told. */
   restMs?: (insideMs: number) => number;
   /** What the metric of refusals calls it, and what somebody who waited for too long is told. */
@@ -86,6 +88,10 @@ export class FairGate {
   #wait(owner: string, gone: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const ofOwner = this.#waiting.get(owner) ?? new Set();
+      if (ofOwner.size >= (this.#limits.mostWaiting ?? Infinity)) {
+        this.#metrics.refused(this.#limits.cap);
+        return void reject(this.#refusal());
+      }
       this.#waiting.set(owner, ofOwner);
       const end = (): void => {
         clearTimeout(timer);

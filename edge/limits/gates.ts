@@ -14,9 +14,13 @@ export interface Gates {
   lists: FairGate;
   /** Changes of the registry: those of one row wait for each other, each with a connection to Postgres in its hand. */
   writes: FairGate;
+  /** Calls of MCP servers, of each token: a model that calls many at once, or in a loop, waits for itself. */
+  mcpCalls: FairGate;
 }
 
 const WITHIN_MS = 30_000;
+/** As long as a call may take to be run, by its server's default. */
+const MCP_WITHIN_MS = 120_000;
 /** A reader may be slow, and that is no work of ours. */
 const MOST_REST_MS = 300;
 
@@ -66,7 +70,16 @@ export function createGates(
     cap: 'writes',
     message: 'Changes of yours are being made already, two at a time. Send fewer at once.',
   };
+  const mcpCalls = {
+    ofOne: 32,
+    inAll: Infinity,
+    withinMs: MCP_WITHIN_MS,
+    mostWaiting: 256,
+    cap: 'mcp_calls',
+    message: 'This token has 32 MCP calls open here, and as many wait as may. Let some end.',
+  };
   return {
+    mcpCalls: new FairGate(mcpCalls, metrics),
     lists: new FairGate(lists, metrics),
     writes: new FairGate(writes, metrics),
     registers: new FairGate(registers, metrics),

@@ -69,6 +69,17 @@ describe('a gate', () => {
     expect(late).to.have.property('code', 'too_many_requests');
   });
 
+  it('has no more wait than may', async () => {
+    const gate = new FairGate({ ...limits, mostWaiting: 1 }, metrics);
+    const leave = await gate.enter('ada');
+    const waits = gate.enter('ada');
+    const failure = await gate.enter('ada').then(String, (thrown: unknown) => thrown);
+    expect(failure).to.have.property('code', 'too_many_requests');
+    (await gate.enter('bob'))();
+    leave();
+    (await waits)();
+  });
+
   it('tells who waits for too long so', async () => {
     const gate = new FairGate({ ...limits, withinMs: 1 }, metrics);
     await gate.enter('ada');

@@ -4,8 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import {
+  Client as NewerClient,
+  StreamableHTTPClientTransport as NewerTransport,
+} from '@modelcontextprotocol/client';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { expect } from 'chai';
+import { createParser } from 'eventsource-parser';
 import { onEachTransport, onceIn } from '../support/each-transport.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
@@ -17,6 +22,46 @@ interface Told {
   _meta?: Record<string, unknown>;
 }
 
+/** What a request that stands alone says of itself. */
+const alone = {
+  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+  'io.modelcontextprotocol/clientCapabilities': {},
+};
+
+interface Message {
+  method?: string;
+  params?: unknown;
+}
+interface StreamEvent {
+  id: string | undefined;
+  data: Message | null;
+}
+
+const isProgressOf = ({ method }: Message): boolean => method === 'notifications/progress';
+const isProgress = ({ data }: StreamEvent): boolean => data !== null && isProgressOf(data);
+
+/** Reads a stream of events to its end, or until there is enough of it. */
+async function eventsIn(
+  response: Response,
+  isEnough: (events: StreamEvent[]) => boolean,
+  leaving?: AbortController,
+): Promise<StreamEvent[]> {
+  expect(response.headers.get('content-type')).to.include('text/event-stream');
+  const events: StreamEvent[] = [];
+  const parser = createParser({
+    onEvent: ({ id, data }) => events.push({ id, data: data === '' ? null : (JSON.parse(data) as Message) }),
+  });
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  const decoder = new TextDecoder();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (value) parser.feed(decoder.decode(value, { stream: true }));
+    if (!done && !isEnough(events)) continue;
+    leaving?.abort();
+    return events;
+  }
+}
+
 onEachTransport('a project is one MCP endpoint', function (transport) {
   this.timeout(60_000);
   const once = onceIn(transport);
@@ -24,7 +69,7 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
   let worker: WorkerProcess;
   let folder: string;
   let counter: string;
-  const clients: Client[] = [];
+  const clients: Pick<Client, 'close'>[] = [];
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'mcp-'));
     counter = join(folder, 'counter');
@@ -67,6 +112,22 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
       .filter((line) => line === label).length;
   const raw = (body: unknown, headers: Record<string, string> = {}, token?: string) =>
     t.call('POST', '/mcp/projects/demo', { body, headers, ...(token === undefined ? {} : { token }) });
+  const hello = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'x', version: '1' } };
+  const streams = { accept: 'application/json, text/event-stream' };
+  const modern = (
+    method: string,
+    params: object = {},
+    {
+      meta = {},
+      leaving,
+      headers = {},
+    }: { meta?: object; leaving?: AbortController; headers?: Record<string, string> } = {},
+  ) =>
+    t.call('POST', '/mcp/projects/demo', {
+      body: { jsonrpc: '2.0', id: 1, method, params: { ...params, _meta: { ...alone, ...meta } } },
+      headers: { 'mcp-protocol-version': '2026-07-28', 'mcp-method': method, ...headers },
+      ...(leaving && { signal: leaving.signal }),
+    });
   const open = () =>
     until(
       () => t.openTasks('mcp.desk'),
@@ -77,7 +138,7 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     const client = await connect();
     const { tools } = await client.listTools();
     expect(tools.map(({ name }) => name)).to.deep.equal(
-      ['a_b_c', 'count', 'echo', 'exit', 'stderr', 'wrong'].map((name) => `desk__${name}`),
+      ['a_b_c', 'count', 'echo', 'exit', 'region', 'stderr', 'steps', 'wrong'].map((name) => `desk__${name}`),
     );
     expect(tools.find(({ name }) => name === 'desk__echo')?.description).to.equal('Says it again');
     expect(await call(client, 'echo', { message: 'hello' })).to.deep.equal({
@@ -90,12 +151,31 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
 
   once('at every edge, and no answer reaches another client', async () => {
     const other = await t.startEdge();
-    const pair = await Promise.all([connect(t.url), connect(other.url)]);
-    const texts = Array.from({ length: 60 }, (_, n) => String(n));
+    const modes = ['auto', 'legacy', { pin: '2026-07-28' }] as const;
+    const at = [t.url, other.url];
+    const callers = await Promise.all([
+      ...at.map(async (url) => {
+        const client = await connect(url);
+        return (message: string) => call(client, 'echo', { message });
+      }),
+      ...modes.map(async (mode, n) => {
+        const client = new NewerClient({ name: 'test', version: '2' }, { versionNegotiation: { mode } });
+        const headers = { authorization: `Bearer ${t.token}` };
+        const url = new URL(`${String(at[n % 2])}/mcp/projects/demo`);
+        await client.connect(new NewerTransport(url, { requestInit: { headers } }));
+        clients.push(client);
+        expect(client.getNegotiatedProtocolVersion(), JSON.stringify(mode)).to.equal(
+          mode === 'legacy' ? '2025-11-25' : '2026-07-28',
+        );
+        return async (message: string) =>
+          (await client.callTool({ name: 'desk__echo', arguments: { message } })) as Told;
+      }),
+    ]);
+    const texts = Array.from({ length: 200 }, (_, n) => String(n));
     const answers = await Promise.all(
-      texts.map((message, n) => call(pair[n % 2] as Client, 'echo', { message })),
+      texts.map(async (message, n) => callers[n % callers.length]?.(message)),
     );
-    expect(answers.map(({ content }) => content[0]?.text)).to.deep.equal(texts);
+    expect(answers.map((answer) => answer?.content[0]?.text)).to.deep.equal(texts);
   });
 
   it('where what is filtered, or is not there, is an unknown tool', async () => {
@@ -155,11 +235,7 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     expect((await raw('{')).status).to.equal(400);
     expect((await raw({ jsonrpc: '2.0', method: 'notifications/initialized' })).status).to.equal(202);
     expect((await t.call('GET', '/mcp/projects/demo')).status).to.equal(405);
-    const params = {
-      protocolVersion: '2025-06-18',
-      capabilities: {},
-      clientInfo: { name: 'x', version: '1' },
-    };
+    const params = { ...hello, protocolVersion: '2025-06-18' };
     const begun = await raw({ jsonrpc: '2.0', id: 0, method: 'initialize', params });
     expect(await begun.json()).to.have.nested.property('result.protocolVersion', '2025-06-18');
     const id = begun.headers.get('mcp-session-id') ?? '';
@@ -169,6 +245,75 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     const stranger = await t.tokenFor('mallory');
     expect((await raw(ping, { 'mcp-session-id': id }, stranger)).status, 'no project of theirs').to.equal(
       404,
+    );
+  });
+
+  it('tells how far a call is, as its server does', async () => {
+    const client = await connect();
+    const steps: number[] = [];
+    const result = await client.callTool(
+      { name: 'desk__steps', arguments: { n: 5, ms: 20, label: 'told' } },
+      undefined,
+      { onprogress: ({ progress, total }) => steps.push(progress * 100 + (total ?? 0)) },
+    );
+    expect(result.content).to.deep.equal([{ type: 'text', text: 'done' }]);
+    expect(steps).to.deep.equal([105, 205, 305, 405, 505]);
+  });
+
+  once('speaks the revision whose requests stand alone', async () => {
+    const result = await (await modern('server/discover')).json();
+    expect(result).to.deep.include({ id: 1, jsonrpc: '2.0' });
+    expect(result).to.have.nested.property('result.supportedVersions').that.deep.equals(['2026-07-28']);
+    const listed = await (await modern('tools/list')).json();
+    expect(listed).to.deep.nested.include({
+      'result.resultType': 'complete',
+      'result.ttlMs': 60_000,
+      'result.cacheScope': 'private',
+    });
+    const named = (name: string, more: Record<string, string> = {}) => ({
+      headers: { 'mcp-name': name, ...more },
+    });
+    const echo = { name: 'desk__echo', arguments: { message: 'hi' } };
+    const answer = await modern('tools/call', echo, named('desk__echo'));
+    expect(await answer.json()).to.deep.nested.include({
+      'result.resultType': 'complete',
+      'result.content': [{ type: 'text', text: 'hi' }],
+    });
+    const encoded = named(`=?base64?${Buffer.from('desk__echo').toString('base64')}?=`);
+    expect((await modern('tools/call', echo, encoded)).status).to.equal(200);
+    const codeOf = async (response: Response) => [
+      response.status,
+      ((await response.json()) as { error?: { code: number } }).error?.code,
+    ];
+    expect(await codeOf(await modern('tools/call', echo, named('desk__other')))).to.deep.equal([400, -32020]);
+    expect(await codeOf(await modern('tools/call', echo))).to.deep.equal([400, -32020]);
+    expect(await codeOf(await modern('nothing/here'))).to.deep.equal([404, -32601]);
+    expect(await codeOf(await modern('ping'))).to.deep.equal([404, -32601]);
+    const region = { name: 'desk__region', arguments: { region: 'north' } };
+    const inHeader = named('desk__region', { 'mcp-param-region': 'north' });
+    expect((await modern('tools/call', region, inHeader)).status).to.equal(200);
+    expect(await codeOf(await modern('tools/call', region, named('desk__region')))).to.deep.equal([
+      400, -32020,
+    ]);
+  });
+
+  it('cancels a call whose stream is closed, where closing it is the cancel', async () => {
+    const leaving = new AbortController();
+    const params = { name: 'desk__steps', arguments: { n: 1_000, ms: 100, label: 'closed' } };
+    const meta = { progressToken: 1 };
+    const answer = await modern('tools/call', params, {
+      headers: { 'mcp-name': 'desk__steps', ...streams },
+      meta,
+      leaving,
+    });
+    const events = await eventsIn(answer, (events) => events.some(isProgress), leaving);
+    expect(
+      events.every(({ id }) => id === undefined),
+      'nothing to go on after',
+    ).to.equal(true);
+    await until(
+      () => t.openTasks('mcp.desk'),
+      (n) => n === 0,
     );
   });
 
@@ -205,5 +350,50 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     worker = await start(worker.home);
     expect((await calling).content[0]?.text).to.equal('counted');
     expect(ran('waits')).to.equal(1);
+  });
+
+  once('goes on with a stream at another edge when its own was killed, and runs nothing twice', async () => {
+    const first = t.url;
+    const lost = await t.startEdge();
+    const begun = await raw({ jsonrpc: '2.0', id: 0, method: 'initialize', params: hello });
+    const session = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
+    const params = {
+      name: 'desk__steps',
+      arguments: { n: 10, ms: 150, label: 'resumed' },
+      _meta: { progressToken: 'how-far' },
+    };
+    const answer = await raw(
+      { jsonrpc: '2.0', id: 'long', method: 'tools/call', params },
+      { ...session, ...streams },
+    );
+    const before = await eventsIn(answer, (events) => events.filter(isProgress).length === 3);
+    await lost.kill('SIGKILL');
+    const last = before.at(-1)?.id ?? '';
+    const at = { url: first };
+    const get = (headers: Record<string, string>) =>
+      t.call('GET', '/mcp/projects/demo', { at, headers: { accept: 'text/event-stream', ...headers } });
+    const after = await eventsIn(await get({ ...session, 'last-event-id': last }), () => false);
+    const messages = [...before, ...after].map(({ data }) => data).filter((data) => data !== null);
+    expect(messages.filter(isProgressOf).map(({ params: step }) => step)).to.deep.equal(
+      Array.from({ length: 10 }, (_, n) => ({
+        progressToken: 'how-far',
+        progress: n + 1,
+        total: 10,
+        message: `step ${String(n + 1)}`,
+      })),
+    );
+    expect(messages.at(-1)).to.deep.equal({
+      jsonrpc: '2.0',
+      id: 'long',
+      result: { content: [{ type: 'text', text: 'done' }] },
+    });
+    expect(ran('resumed')).to.equal(1);
+    const again = await eventsIn(await get({ ...session, 'last-event-id': last }), () => false);
+    expect(again.at(-1)?.data, 'once it has ended').to.deep.equal(messages.at(-1));
+    // Ids that were never given out, or to another session, go on with nothing.
+    const bent = last.replace(/.$/, (end) => (end === '0' ? '1' : '0'));
+    expect((await get({ ...session, 'last-event-id': 'x' })).status).to.equal(400);
+    expect((await get({ ...session, 'last-event-id': `9${bent}` })).status).to.equal(400);
+    expect((await get({ 'last-event-id': last })).status, 'without its session').to.equal(400);
   });
 });

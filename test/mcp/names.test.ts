@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { hasTool } from '../../core/mcp/bindings.ts';
-import { exposedName } from '../../edge/mcp/tools.ts';
+import { exposedName } from '../../edge/mcp/names.ts';
 import { readSessionId, signSession } from '../../edge/mcp/session-id.ts';
 
 const alias = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/);
@@ -15,15 +15,15 @@ describe('names of MCP tools', () => {
         alias,
         fc.string({ minLength: 1, maxLength: 256, unit: 'binary' }),
         (p, a, tool) => {
-          const name = exposedName({ project: p, alias: a, tool });
+          const name = exposedName({ project: p, alias: a, name: tool });
           expect(`mcp__${p}__${name}`).to.match(/^[A-Za-z0-9_-]{1,64}$/);
-          expect(exposedName({ project: p, alias: a, tool })).to.equal(name);
+          expect(exposedName({ project: p, alias: a, name: tool })).to.equal(name);
         },
       ),
     );
-    const long = { project: 'demo', alias: 'grafana', tool: 'x'.repeat(70) };
-    expect(exposedName(long)).to.not.equal(exposedName({ ...long, tool: 'x'.repeat(71) }));
-    expect(exposedName({ project: 'demo', alias: 'grafana', tool: 'search' })).to.equal('grafana__search');
+    const long = { project: 'demo', alias: 'grafana', name: 'x'.repeat(70) };
+    expect(exposedName(long)).to.not.equal(exposedName({ ...long, name: 'x'.repeat(71) }));
+    expect(exposedName({ project: 'demo', alias: 'grafana', name: 'search' })).to.equal('grafana__search');
   });
 
   it('are filtered as a naive reading of the same globs says', () => {

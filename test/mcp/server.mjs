@@ -34,6 +34,12 @@ const object = (properties = {}) => ({ type: 'object', properties });
 const tools = [
   { name: 'echo', description: 'Says it again\u200b', inputSchema: object({ message: { type: 'string' } }) },
   { name: 'count', description: 'Counts one more', inputSchema: object({ ms: { type: 'number' } }) },
+  { name: 'steps', description: 'Tells how far it is', inputSchema: object({ n: { type: 'number' } }) },
+  {
+    name: 'region',
+    description: 'Wants its argument in a header',
+    inputSchema: object({ region: { type: 'string', 'x-mcp-header': 'Region' } }),
+  },
   { name: 'env', description: 'Its environment', inputSchema: object() },
   { name: 'stderr', description: 'Prints a line', inputSchema: object() },
   { name: 'big', description: 'More than anybody takes', inputSchema: object() },
@@ -50,9 +56,25 @@ const calls = {
   stderr: () => (process.stderr.write(`token is ${process.env.TOKEN}\n`), text('printed')),
   wrong: () => ({ ...text('It failed.'), isError: true }),
   'a.b/c': () => text('odd'),
+  region: ({ region }) => text(region),
 };
 
-function call(id, { name, arguments: given = {} }) {
+/** A step each `ms`, and a line of the counter when it begins. */
+function steps(id, { n, ms, label }, token) {
+  if (counter) appendFileSync(counter, `${label}\n`);
+  let step = 0;
+  const next = () => {
+    if (step === n) return say({ id, result: text('done') });
+    step += 1;
+    const params = { progressToken: token, progress: step, total: n, message: `step ${step}` };
+    if (token !== undefined) say({ method: 'notifications/progress', params });
+    waiting.set(id, setTimeout(next, ms));
+  };
+  next();
+}
+
+function call(id, { name, arguments: given = {}, _meta: meta = {} }) {
+  if (name === 'steps') return steps(id, given, meta.progressToken);
   if (name === 'exit') return process.exit(3);
   if (name === 'big') return process.stdout.write('x'.repeat(200 * 1024 * 1024));
   if (name === 'count') {

@@ -20,7 +20,7 @@ const start = (): Child =>
   new Child({
     ...{ command, args, cwd: undefined, env: {}, secrets: new Map(), guard },
     onExit: (why) => say(`exit ${why}`),
-    onToolsChanged: () => undefined,
+    onListChanged: () => undefined,
   });
 
 const full: number[] = [];

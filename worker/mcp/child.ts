@@ -34,8 +34,8 @@ export interface ChildOptions {
   secrets: ReadonlyMap<string, string>;
   guard: Pick<GroupGuard, 'watch' | 'forget'>;
   onExit: (why: string) => void;
-  /** Its tools have changed, it says. */
-  onToolsChanged: () => void;
+  /** It has other tools, prompts or resources now, it says. */
+  onListChanged: () => void;
 }
 
 const MOST_LINE_BYTES = 10 * 1024 * 1024;
@@ -50,6 +50,10 @@ const messageSchema = z.looseObject({
   jsonrpc: z.literal('2.0'),
   id: z.union([z.number(), z.string(), z.null()]).optional(),
   method: z.string().optional(),
+  params: z
+    .looseObject({ progressToken: z.number().optional().catch(undefined) })
+    .optional()
+    .catch(undefined),
   result: z.unknown().optional(),
   error: z.looseObject({ code: z.number(), message: z.string(), data: z.unknown().optional() }).optional(),
 });
@@ -57,6 +61,14 @@ const messageSchema = z.looseObject({
 interface Waiting {
   resolve: (answer: Answered) => void;
   reject: (failure: ChildFailure) => void;
+  onProgress: ((params: object) => void) | undefined;
+}
+
+export interface RequestOptions {
+  withinMs: number;
+  signal: AbortSignal;
+  /** Told what the server says of its progress; it is asked for none where nobody wants to hear. */
+  onProgress?: ((params: object) => void) | undefined;
 }
 
 /**
@@ -137,7 +149,7 @@ export class Child {
   request(
     method: string,
     params: object,
-    { withinMs, signal }: { withinMs: number; signal: AbortSignal },
+    { withinMs, signal, onProgress }: RequestOptions,
   ): Promise<Answered> {
     if (signal.aborted) return Promise.reject(new ChildFailure('aborted', 'Nobody waits for it.', false));
     if (this.isGone || this.#waiting.size >= MOST_OPEN)
@@ -169,8 +181,10 @@ export class Child {
           over();
           reject(failure);
         },
+        onProgress,
       });
-      this.#write({ jsonrpc: '2.0', id, method, params });
+      const meta = onProgress ? { _meta: { progressToken: id } } : {};
+      this.#write({ jsonrpc: '2.0', id, method, params: { ...params, ...meta } });
     });
   }
 
@@ -205,7 +219,11 @@ export class Child {
     }
     const parsed = messageSchema.safeParse(json);
     if (!parsed.success) return;
-    const { id, method, result, error } = parsed.data;
+    const { id, method, params, result, error } = parsed.data;
+    if (method === 'notifications/progress') {
+      if (params?.progressToken !== undefined) this.#waiting.get(params.progressToken)?.onProgress?.(params);
+      return;
+    }
     if (method !== undefined) return this.#asked(method, id);
     const waiting = typeof id === 'number' ? this.#waiting.get(id) : undefined;
     if (!waiting) return;
@@ -214,7 +232,8 @@ export class Child {
 
   /** It may ask nothing of us: it was told of no capabilities. */
   #asked(method: string, id: number | string | null | undefined): void {
-    if (method === 'notifications/tools/list_changed') return this.#options.onToolsChanged();
+    if (/^notifications\/(tools|prompts|resources)\/list_changed$/.test(method))
+      return this.#options.onListChanged();
     if (id === undefined || id === null) return;
     const answer =
       method === 'ping' ? { result: {} } : { error: { code: -32601, message: 'Method not found' } };

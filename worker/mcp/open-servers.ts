@@ -63,7 +63,13 @@ export function openServers(entries: readonly McpServerEntry[], deps: McpServers
     report(server) {
       const introduced = named(server)?.introduced;
       if (!introduced) return null;
-      return { server, journal: journal.id, info: introduced.info, tools: [...introduced.tools] };
+      return {
+        server,
+        journal: journal.id,
+        info: introduced.info,
+        tools: [...introduced.tools],
+        ...introduced.offers,
+      };
     },
     printedBy: (server) => named(server)?.printed ?? null,
     async stop() {

@@ -4,8 +4,9 @@ import { shownInLine } from '../../core/names.ts';
 import { storableSentence } from '../../core/text/storable.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Last, LlmProvider, MemberCall, ProviderFailure, Reply } from '../providers/provider.ts';
-import { ChildFailure, type Child } from './child.ts';
+import { ChildFailure, type Child, type RequestOptions } from './child.ts';
 import type { Journal } from './journal.ts';
+import { Progress } from './progress.ts';
 import type { Supervised } from './supervised.ts';
 import { jsonValue } from '../../core/text/json-text.ts';
 
@@ -52,12 +53,16 @@ export class McpProvider implements LlmProvider {
   }
 
   async *run(call: MemberCall): AsyncIterable<Reply> {
-    const reply = await this.#reply(call);
+    const progress = new Progress(() => this.#deps.clock.elapsed());
+    const replying = this.#reply(call, progress).finally(() => progress.end());
+    replying.catch(() => undefined); // thrown below, once what was told is said
+    for await (const data of progress) yield { kind: 'event', data };
+    const reply = await replying;
     // Nothing, where the claim was lost: somebody else decides.
     if (reply !== null) yield reply;
   }
 
-  async #reply(call: MemberCall): Promise<Last | null> {
+  async #reply(call: MemberCall, progress: Progress): Promise<Last | null> {
     const { taskId, deliver, signal } = call;
     const parsed = mcpCallSchema.safeParse(jsonValue(call.body));
     if (call.operation !== 'mcp' || !parsed.success)
@@ -65,31 +70,47 @@ export class McpProvider implements LlmProvider {
         code: 'invalid_request',
         message: 'This is an MCP server; call its tools through a project.',
       });
-    const { journal, supervised, clock } = this.#deps;
+    const { journal, clock } = this.#deps;
+    const asked = parsed.data;
+    // What only reads may run again, wherever it got to.
+    if (asked.method !== 'tools/call') {
+      const child = await this.#ready(signal);
+      return 'kind' in child ? child : await this.#call(child, { asked, signal });
+    }
     const earlier = journal.look(taskId);
     if (earlier === 'delivered') return unknown('its worker was stopped while it ran');
     if (earlier !== null) return endOf(earlier.outcome);
-    if (parsed.data.journal !== null && parsed.data.journal !== journal.id)
+    if (asked.journal !== null && asked.journal !== journal.id)
       return unknown('another machine served this server when it was made');
-    let child: Child;
-    try {
-      child = await supervised.ready(signal);
-    } catch (thrown) {
-      const why = storableSentence(shownInLine(messageOf(thrown)), 500);
-      return failed({
-        code: 'mcp_server_down',
-        message: `The MCP server '${this.#server}' does not run: ${why}.`,
-      });
-    }
+    const child = await this.#ready(signal);
+    if ('kind' in child) return child;
     if (!(await deliver())) return null;
     if (!journal.deliver(taskId, clock.now()))
       return failed({
         code: 'mcp_server_down',
         message: `The MCP server '${this.#server}' was not called: its machine cannot write its journal. Make room on its disk.`,
       });
-    const last = await this.#call(child, { params: parsed.data.params, signal });
+    const onProgress = asked.progress
+      ? (params: object) => progress.tell(params, (text) => child.blank(text))
+      : undefined;
+    const last = await this.#call(child, { asked, signal, onProgress });
     if (last.kind === 'end') journal.end(taskId, { at: clock.now(), outcome: last.body ?? '' });
     return last;
+  }
+
+  async #ready(signal: AbortSignal): Promise<Child | Last> {
+    try {
+      return await this.#deps.supervised.ready(signal);
+    } catch (thrown) {
+      return this.#down(storableSentence(shownInLine(messageOf(thrown)), 500));
+    }
+  }
+
+  #down(why: string): Last {
+    return failed({
+      code: 'mcp_server_down',
+      message: `The MCP server '${this.#server}' does not run: ${why}.`,
+    });
   }
 
   get #server(): string {
@@ -98,10 +119,10 @@ export class McpProvider implements LlmProvider {
 
   async #call(
     child: Child,
-    { params, signal }: { params: McpCall['params']; signal: AbortSignal },
+    { asked: { method, params }, ...how }: { asked: McpCall } & Omit<RequestOptions, 'withinMs'>,
   ): Promise<Last> {
     try {
-      const answer = await this.#deps.supervised.call(child, { method: 'tools/call', params, signal });
+      const answer = await this.#deps.supervised.call(child, { method, params, ...how });
       const body = child.blank(JSON.stringify(answer));
       if (mcpAnswerSchema.safeParse(jsonValue(body)).success) return endOf(body);
       return failed({
@@ -109,22 +130,20 @@ export class McpProvider implements LlmProvider {
         message: `The MCP server '${this.#server}' answered in no form that is known; the tool has run.`,
       });
     } catch (thrown) {
-      return failureOf(thrown, this.#server);
+      return this.#failureOf(thrown, method);
     }
+  }
+
+  #failureOf(thrown: unknown, method: McpCall['method']): Last {
+    const why = storableSentence(shownInLine(messageOf(thrown)), 500);
+    if (thrown instanceof ChildFailure && thrown.code === 'too_large')
+      return failed({
+        code: 'result_too_large',
+        message: `The MCP server '${this.#server}' answered with more than 10 MiB; the tool has run.`,
+      });
+    if (method !== 'tools/call' || (thrown instanceof ChildFailure && !thrown.sent)) return this.#down(why);
+    return unknown(thrown instanceof ChildFailure ? `the MCP server '${this.#server}' failed, ${why}` : why);
   }
 }
 
 const endOf = (body: string): Last => ({ kind: 'end', status: 200, body });
-
-function failureOf(thrown: unknown, server: string): Last {
-  const why = storableSentence(shownInLine(messageOf(thrown)), 500);
-  if (!(thrown instanceof ChildFailure)) return unknown(why);
-  if (thrown.code === 'too_large')
-    return failed({
-      code: 'result_too_large',
-      message: `The MCP server '${server}' answered with more than 10 MiB; the tool has run.`,
-    });
-  if (!thrown.sent)
-    return failed({ code: 'mcp_server_down', message: `The MCP server '${server}' does not run: ${why}.` });
-  return unknown(`the MCP server '${server}' failed, ${why}`);
-}

@@ -1,15 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import type { Offers } from '../../core/mcp/offers.ts';
 import type { ServerTool } from '../../core/mcp/tools.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import { ownPackage } from '../../core/runtime/files/own-package.ts';
 import type { McpServerEntry } from '../sources/config-schema.ts';
-import { Child, ChildFailure, type Answered } from './child.ts';
+import { Child, ChildFailure, type Answered, type RequestOptions } from './child.ts';
 import { childEnvironment } from './environment.ts';
 import type { GroupGuard } from './guard.ts';
-import { listTools } from './tool-list.ts';
+import { listOffers, listTools } from './listed.ts';
 
 export interface SupervisedDeps {
   entry: McpServerEntry;
@@ -34,6 +35,10 @@ export type ServerState = 'asleep' | 'starting' | 'ready' | 'failed' | 'stopped'
 export interface Introduced {
   info: { name: string; version: string };
   tools: readonly ServerTool[];
+  /** What it has beside them. */
+  offers: Offers;
+  /** What it says that it can do. */
+  capabilities: object;
 }
 
 const PROTOCOL = '2025-11-25';
@@ -133,10 +138,10 @@ export class Supervised {
   /** One request of a caller. @throws ChildFailure */
   async call(
     child: Child,
-    { method, params, signal }: { method: string; params: object; signal: AbortSignal },
+    { method, params, ...how }: { method: string; params: object } & Omit<RequestOptions, 'withinMs'>,
   ): Promise<Answered> {
     try {
-      return await child.request(method, params, { withinMs: this.#deps.entry.callSeconds * 1_000, signal });
+      return await child.request(method, params, { withinMs: this.#deps.entry.callSeconds * 1_000, ...how });
     } finally {
       this.#usedAt = this.#now;
     }
@@ -192,7 +197,7 @@ export class Supervised {
       secrets,
       guard,
       onExit: (why) => this.#exited(child, why),
-      onToolsChanged: () => void this.#relist(child),
+      onListChanged: () => void this.#relist(child),
     });
     return child;
   }
@@ -258,11 +263,14 @@ export class Supervised {
     const introduced = this.#introduced;
     if (child !== this.#child || !introduced) return;
     try {
-      const tools = await listTools(child, { withinMs: LIST_WITHIN_MS, signal: this.#over.signal });
-      this.#introduced = { ...introduced, tools };
+      const how = { withinMs: LIST_WITHIN_MS, signal: this.#over.signal };
+      this.#introduced = { ...introduced, ...(await listedBy(child, introduced.capabilities, how)) };
       this.#deps.onTools();
     } catch (thrown) {
-      this.#deps.log.warn({ server: this.name, why: messageOf(thrown) }, 'changed tools could not be listed');
+      this.#deps.log.warn(
+        { server: this.name, why: messageOf(thrown) },
+        'what an MCP server has now could not be listed',
+      );
     }
   }
 
@@ -296,7 +304,17 @@ async function introduce(child: Child, how: { withinMs: number; signal: AbortSig
   const { capabilities, serverInfo } = initializedSchema.parse(answer.result);
   child.notify('notifications/initialized', {});
   const info = { name: serverInfo.name.slice(0, 256), version: serverInfo.version.slice(0, 128) };
-  return { info, tools: 'tools' in capabilities ? await listTools(child, how) : [] };
+  return { info, capabilities, ...(await listedBy(child, capabilities, how)) };
+}
+
+/** All that it has. @throws ChildFailure, McpctlError. */
+async function listedBy(
+  child: Child,
+  capabilities: object,
+  how: { withinMs: number; signal: AbortSignal },
+): Promise<Pick<Introduced, 'tools' | 'offers'>> {
+  const tools = 'tools' in capabilities ? await listTools(child, how) : [];
+  return { tools, offers: await listOffers(child, capabilities, how) };
 }
 
 /** More of them no server starts on purpose. */

@@ -3,12 +3,14 @@ import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { z } from 'zod';
 import { McpctlError } from '../../errors.ts';
-import { bindingsSchema, type Binding } from '../../mcp/bindings.ts';
+import { bindingsSchema, prefixSchema, type Binding, type Prefix } from '../../mcp/bindings.ts';
 import { MCP_TYPE, poolOfServer } from '../../mcp/names.ts';
+import type { OfferKind } from '../../mcp/offers.ts';
 import { serverToolSchema, type ServerTool, type ToolsReport } from '../../mcp/tools.ts';
 import { storableJson } from '../../text/storable.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
+import { keepOffers, listOffers } from './offers.ts';
 
 /** A project as its MCP endpoint needs it. */
 export interface McpProject {
@@ -16,6 +18,8 @@ export interface McpProject {
   name: string;
   description: string;
   ownerId: string;
+  /** Whether the alias of a server is before the names of what it has. */
+  prefix: Prefix;
   /** In the order in which they were bound; those that are there. */
   servers: readonly BoundServer[];
 }
@@ -43,6 +47,13 @@ export interface McpServerRows {
   project(name: string): Promise<McpProject | undefined>;
   toolNames(serverIds: readonly string[]): Promise<ToolOf[]>;
   tools(serverIds: readonly string[]): Promise<(ToolOf & { tool: ServerTool })[]>;
+  /** Of one, as its server has told it; undefined where it is gone. */
+  tool(serverId: string, name: string): Promise<ServerTool | undefined>;
+  /** What servers have beside tools, of one kind. */
+  offers<Kind extends OfferKind>(
+    serverIds: readonly string[],
+    kind: Kind,
+  ): ReturnType<typeof listOffers<Kind>>;
   /** What session ids are signed with. */
   sessionKey(): Promise<string>;
 }
@@ -52,6 +63,7 @@ const projectSchema = z.object({
   name: z.string(),
   description: z.string(),
   ownerId: z.string(),
+  prefix: prefixSchema.catch('always'),
   servers: bindingsSchema.catch([]),
 });
 const serverSchema = z.object({
@@ -104,22 +116,35 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
         .array(toolSchema)
         .parse(await listed(serverIds).select('serverId', 'name', 'definition'));
       return rows.flatMap(({ definition, ...of }) => {
-        // One that another release kept in another form is not shown.
-        const tool = serverToolSchema.safeParse(JSON.parse(definition));
-        return tool.success ? [{ ...of, tool: tool.data }] : [];
+        const tool = toolIn(definition);
+        return tool ? [{ ...of, tool }] : [];
       });
     },
-    async sessionKey() {
-      const read = () => db('mcpSessionKeys').first<{ key: string } | undefined>('key');
-      const row = await read();
-      if (row) return row.key;
-      await db.raw('insert into mcp_session_keys default values on conflict do nothing');
-      const made = await read();
-      if (!made) throw new McpctlError('internal');
-      return made.key;
+    async tool(serverId, name) {
+      const row: unknown = await db('serverTools')
+        .where({ serverId, name, gone: false })
+        .first('serverId', 'name', 'definition');
+      return row === undefined ? undefined : toolIn(toolSchema.parse(row).definition);
     },
+    offers: (serverIds, kind) => listOffers(db, serverIds, kind),
+    sessionKey: () => sessionKey(db),
   };
 }
+
+/** Made with the first session. */
+async function sessionKey(db: Knex): Promise<string> {
+  const read = () => db('mcpSessionKeys').first<{ key: string } | undefined>('key');
+  const row = await read();
+  if (row) return row.key;
+  await db.raw('insert into mcp_session_keys default values on conflict do nothing');
+  const made = await read();
+  if (!made) throw new McpctlError('internal');
+  return made.key;
+}
+
+/** One that another release kept in another form is not shown. */
+const toolIn = (definition: string): ServerTool | undefined =>
+  serverToolSchema.safeParse(JSON.parse(definition)).data;
 
 /** Tells one definition from another; of what the server said, and not of what is shown of it. */
 const hashOfTool = (tool: ServerTool): string => createHash('sha256').update(canonical(tool)).digest('hex');
@@ -144,6 +169,7 @@ async function report(trx: Knex.Transaction, ownerId: string, toolsReport: Tools
   if (!row)
     throw new McpctlError('name_taken', `The server '${name}' belongs to another user; choose another name.`);
   await trx('serverJournals').insert({ serverId: row.id, journal }).onConflict('serverId').merge(['journal']);
+  await keepOffers(trx, row.id, toolsReport);
   await trx('serverTools')
     .where({ serverId: row.id })
     .whereNotIn(

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { bindingsSchema } from '../../mcp/bindings.ts';
+import { bindingsSchema, prefixSchema } from '../../mcp/bindings.ts';
 import { nameSchema, textSchema } from '../../names.ts';
 import { defineResource, optional, ownership, required, shown } from '../define.ts';
 
@@ -16,6 +16,7 @@ export const project = defineResource({
       json: true,
       item: { flag: 'mcp-server', parts: ['server', 'alias'] },
     }),
+    prefix: optional(prefixSchema, 'always'),
   },
   derived: {
     /** How many it has. */

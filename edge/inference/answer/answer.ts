@@ -49,6 +49,9 @@ export const sawNothing = ({ row, resumed }: Pick<Answering, 'row' | 'resumed'>)
 /** `left` when the caller went away first; `goes on`: the turn that it answers has another task now, and nothing was said yet. */
 export type Answered = 'answered' | 'left' | 'goes on';
 
+/** Answers one caller to the last byte, in a way of its door. @throws McpctlError where that could still become an error with a status. */
+export type Answerer = (a: Answering) => Promise<Answered>;
+
 /** Waits for the end and answers with the whole body. */
 export async function answerWhole(a: Answering): Promise<Answered> {
   for (;;) {

@@ -1,7 +1,9 @@
 import type { Request, Response } from 'express';
 import type { TaskKey } from '../../../core/registry/idempotency.ts';
 import type { Wishes } from './headers.ts';
+import type { Answerer } from '../answer/answer.ts';
 import type { Report } from '../answer/report.ts';
+import type { Quiet } from '../follow/wait.ts';
 import type { InferenceRequest } from './request.ts';
 import type { Translation } from '../translate/sent.ts';
 
@@ -19,4 +21,6 @@ export interface Call {
   /** The few headers that the backend may see. */
   headers: Record<string, string>;
   key: TaskKey | null;
+  /** Of a door whose answers are no inference's: how they go out, and when something is said though nothing came. */
+  own?: { answerer: Answerer; quiet: Quiet };
 }

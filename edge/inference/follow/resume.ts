@@ -18,10 +18,13 @@ type Deps = Pick<EdgeDeps, 'queue'>;
  *   have expired, were trimmed, or belong to another attempt; `unavailable`.
  */
 export async function followFrom(deps: Deps, row: TaskRow, after: Position | null): Promise<Follower | null> {
-  if (after !== null && !row.streaming) throw new McpctlError('invalid_cursor');
+  // A call of a tool tells of its progress, and ends with the whole of what came of it.
+  const tells = row.streaming || row.operation === 'mcp';
+  if (after !== null && !tells) throw new McpctlError('invalid_cursor');
   if (isTerminal(row.status)) {
-    if (!row.streaming) return null;
+    if (!tells) return null;
     const top = await readSpeaking(deps, row);
+    if (!top && row.operation === 'mcp') return null;
     if (!top && after === null && row.status !== 'completed') return null;
     if (!top) throw new McpctlError('gone', undefined, { taskId: row.id });
   }

@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import { cleaned } from './clean.ts';
+import { hasParts } from './parts.ts';
+
+/** What one server may offer of each, beside its tools. */
+export const MOST_OFFERS = { prompt: 256, resource: 500, template: 100 } as const;
+export type OfferKind = keyof typeof MOST_OFFERS;
+const MOST_ARGUMENTS = 64;
+
+const about = {
+  title: z.string().max(256).optional(),
+  description: z.string().max(8_192).optional(),
+};
+const annotationsSchema = z
+  .object({
+    audience: z
+      .array(z.enum(['user', 'assistant']))
+      .max(2)
+      .optional(),
+    priority: z.number().min(0).max(1).optional(),
+    lastModified: z.string().max(64).optional(),
+  })
+  .optional();
+const mimeType = z.string().max(256).optional();
+/** It is a key of an index, too. */
+const uriSchema = z.string().min(1).max(1_024);
+
+export const promptSchema = z.object({
+  name: z.string().min(1).max(256),
+  ...about,
+  arguments: z
+    .array(z.object({ name: z.string().min(1).max(256), ...about, required: z.boolean().optional() }))
+    .max(MOST_ARGUMENTS)
+    .optional(),
+});
+export type Prompt = z.infer<typeof promptSchema>;
+
+export const resourceSchema = z.object({
+  uri: uriSchema,
+  name: z.string().min(1).max(256),
+  ...about,
+  mimeType,
+  size: z.number().nonnegative().optional(),
+  annotations: annotationsSchema,
+});
+export type Resource = z.infer<typeof resourceSchema>;
+
+export const templateSchema = z.object({
+  uriTemplate: uriSchema,
+  name: z.string().min(1).max(256),
+  ...about,
+  mimeType,
+  annotations: annotationsSchema,
+});
+export type Template = z.infer<typeof templateSchema>;
+
+/** What a server has beside tools, as its worker tells it. */
+export const offersSchema = z.object({
+  prompts: z.array(promptSchema).max(MOST_OFFERS.prompt).default([]),
+  resources: z.array(resourceSchema).max(MOST_OFFERS.resource).default([]),
+  templates: z.array(templateSchema).max(MOST_OFFERS.template).default([]),
+});
+export type Offers = z.infer<typeof offersSchema>;
+
+export const noOffers: Offers = { prompts: [], resources: [], templates: [] };
+
+const shownAbout = <T extends { title?: string | undefined; description?: string | undefined }>(
+  thing: T,
+): T => ({
+  ...thing,
+  ...(thing.title === undefined ? {} : { title: cleaned(thing.title) }),
+  ...(thing.description === undefined ? {} : { description: cleaned(thing.description) }),
+});
+
+/** As clients are told of it, under the name that its project gives it. */
+export const shownPrompt = (prompt: Prompt, name: string): object => ({
+  ...shownAbout(prompt),
+  name,
+  ...(prompt.arguments && { arguments: prompt.arguments.map(shownAbout) }),
+});
+
+export const shownResource = <T extends Resource | Template>(resource: T): T => ({
+  ...shownAbout(resource),
+  name: cleaned(resource.name),
+});
+
+/** Whether a URI is one that a template makes: what stands in braces is any text. */
+export const isOfTemplate = (uriTemplate: string, uri: string): boolean =>
+  hasParts(uri, uriTemplate.split(/\{[^{}]*\}/));

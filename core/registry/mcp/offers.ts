@@ -1,0 +1,98 @@
+import type { Knex } from 'knex';
+import { z } from 'zod';
+import {
+  promptSchema,
+  resourceSchema,
+  templateSchema,
+  type OfferKind,
+  type Offers,
+  type Prompt,
+  type Resource,
+  type Template,
+} from '../../mcp/offers.ts';
+import { storableJson } from '../../text/storable.ts';
+
+/** What a server has of a kind, under its name or URI there. */
+export interface OfferOf<Offer> {
+  serverId: string;
+  name: string;
+  offer: Offer;
+}
+
+interface OffersByKind {
+  prompt: Prompt;
+  resource: Resource;
+  template: Template;
+}
+
+const schemas = { prompt: promptSchema, resource: resourceSchema, template: templateSchema } as const;
+const rowSchema = z.object({ serverId: z.string(), name: z.string(), definition: z.string() });
+
+/** All of one kind that some servers have, those first that were seen first. */
+export async function listOffers<Kind extends OfferKind>(
+  db: Knex,
+  serverIds: readonly string[],
+  kind: Kind,
+): Promise<OfferOf<OffersByKind[Kind]>[]> {
+  if (serverIds.length === 0) return [];
+  const rows = z.array(rowSchema).parse(
+    await db('serverOffers')
+      .whereIn('serverId', [...serverIds])
+      .where({ kind, gone: false })
+      .orderBy(['firstSeenAt', 'position', 'name'])
+      .select('serverId', 'name', 'definition'),
+  );
+  return rows.flatMap(({ definition, ...of }) => {
+    // One that another release kept in another form is not shown.
+    const offer = schemas[kind].safeParse(JSON.parse(definition));
+    return offer.success ? [{ ...of, offer: offer.data as OffersByKind[Kind] }] : [];
+  });
+}
+
+/** What a server's worker has told of it is what there is; what is not there any more may come back under its old place. */
+export async function keepOffers(
+  trx: Knex.Transaction,
+  serverId: string,
+  { prompts, resources, templates }: Offers,
+): Promise<void> {
+  await keep(
+    trx,
+    { serverId, kind: 'prompt' },
+    prompts.map((prompt) => [prompt.name, prompt]),
+  );
+  await keep(
+    trx,
+    { serverId, kind: 'resource' },
+    resources.map((resource) => [resource.uri, resource]),
+  );
+  await keep(
+    trx,
+    { serverId, kind: 'template' },
+    templates.map((template) => [template.uriTemplate, template]),
+  );
+}
+
+async function keep(
+  trx: Knex.Transaction,
+  of: { serverId: string; kind: OfferKind },
+  entries: readonly (readonly [name: string, offer: object])[],
+): Promise<void> {
+  const offers = new Map(entries.map(([name, offer]) => [name.replaceAll('\u0000', '').toWellFormed(), offer]));
+  await trx('serverOffers')
+    .where(of)
+    .whereNotIn('name', [...offers.keys()])
+    .update({ gone: true });
+  if (offers.size === 0) return;
+  await trx('serverOffers')
+    .insert(
+      [...offers].map(([name, offer], position) => ({
+        ...of,
+        name,
+        definition: JSON.stringify(storableJson(offer)),
+        position,
+        gone: false,
+      })),
+    )
+    .onConflict(['serverId', 'kind', 'name'])
+    .merge(['definition', 'position', 'gone']);
+}

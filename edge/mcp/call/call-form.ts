@@ -1,0 +1,43 @@
+import type { ErrorCode, McpctlError } from '../../../core/errors.ts';
+import { mcpAnswerSchema } from '../../../core/mcp/call.ts';
+import { jsonValue } from '../../../core/text/json-text.ts';
+import type { Form, Frame, MakeForm } from '../../inference/form/form.ts';
+import type { Answers, Leg } from '../legs/leg.ts';
+import { failedResult, rpcError, rpcErrors, type RpcId } from '../rpc.ts';
+
+export interface CallForm {
+  leg: Leg;
+  id: RpcId;
+  of: Answers;
+}
+
+/** What a call came to that its server gave no answer to: a model hears of it as of a result of its tool, anybody else as of an error. */
+export function failureOf({ leg, id, of }: CallForm, failure: { code: ErrorCode; message: string }): object {
+  if (of === 'call') return leg.result(id, failedResult(failure), of);
+  const { code, message } = failure;
+  return rpcError(id, { code: rpcErrors.internal, message, data: { code } });
+}
+
+/** What came of a call as JSON-RPC has it, under the id of its caller. */
+export const callForm =
+  (call: CallForm): MakeForm =>
+  (): Form => ({
+    // How it goes is told by who answers it.
+    event: () => [],
+    keepAlive: () => null,
+    last: () => [],
+    error: ({ code, message }: McpctlError): Frame => ({
+      data: JSON.stringify(failureOf(call, { code, message })),
+    }),
+    /** Its worker wrote it, and anybody may be a worker. */
+    whole(body) {
+      const answer = mcpAnswerSchema.safeParse(jsonValue(body));
+      if (!answer.success) {
+        const message = 'The MCP server answered in no form that is known; the tool has run.';
+        return JSON.stringify(failureOf(call, { code: 'mcp_server_failed', message }));
+      }
+      const { leg, id, of } = call;
+      if ('error' in answer.data) return JSON.stringify(rpcError(id, leg.fault(answer.data.error)));
+      return JSON.stringify(leg.result(id, answer.data.result, of));
+    },
+  });

@@ -1,0 +1,261 @@
+import { createHash } from 'node:crypto';
+import type { Request } from 'express';
+import { z } from 'zod';
+import { McpctlError, type ErrorCode } from '../../../core/errors.ts';
+import { isServed, mayReturn } from '../../../core/flow/alive/served.ts';
+import type { LivePool } from '../../../core/flow/alive/liveness.ts';
+import type { McpCall } from '../../../core/mcp/call.ts';
+import { poolOfServer } from '../../../core/mcp/names.ts';
+import type { TaskKey } from '../../../core/registry/idempotency.ts';
+import type { BoundServer } from '../../../core/registry/mcp/servers.ts';
+import { jsonValue } from '../../../core/text/json-text.ts';
+import { actorOf } from '../../http/context.ts';
+import { whenLeft } from '../../http/gone.ts';
+import { frameText } from '../../http/sse.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import { Report } from '../../inference/answer/report.ts';
+import { answerFrom } from '../../inference/attach.ts';
+import type { Call } from '../../inference/ask/call.ts';
+import { equalTask } from '../../inference/ask/equal.ts';
+import { wishesOf } from '../../inference/ask/headers.ts';
+import type { InferenceRequest } from '../../inference/ask/request.ts';
+import type { Order } from '../../inference/ask/submit.ts';
+import type { Target } from '../../inference/ask/target.ts';
+import { answerNow } from '../../inference/now.ts';
+import { answerCall, quietOf, type Hearing } from './answer-call.ts';
+import { scopeOf, type Asked } from '../asked.ts';
+import { callForm, failureOf } from './call-form.ts';
+import { eventIds } from './event-id.ts';
+import type { Answers } from '../legs/leg.ts';
+import { rpcError, rpcErrors, type RpcId } from '../rpc.ts';
+
+type Unjournaled<C> = C extends McpCall ? Omit<C, 'journal'> : never;
+
+/** What a server is asked, under the names that it has itself. */
+export interface ServerCall {
+  server: BoundServer;
+  call: Unjournaled<McpCall>;
+  of: Answers;
+  /** Under which its caller wants to hear of progress; null: not at all. */
+  progressToken: RpcId | null;
+  /** Equal calls under one are one; null: its caller gave none. */
+  key: string | null;
+}
+
+/** What happened to a call is not known once any of these has ended it: each comes after it was delivered, or may. */
+const unknownAfter: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'outcome_unknown',
+  'worker_lost',
+  'shutting_down',
+  'run_timeout',
+  'settle_pending',
+]);
+/** The caller can do something about it, and a model cannot. */
+const httpErrors: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'unauthenticated',
+  'forbidden',
+  'too_many_requests',
+  'queue_full',
+  'unavailable',
+  'internal',
+  'invalid_request',
+]);
+
+/** What a session's call is known by in the registry: equal ids of one session are one call. */
+export function keyOfCall(session: string, id: RpcId): string {
+  return `mcp:${createHash('sha256')
+    .update(JSON.stringify([session, id]))
+    .digest('hex')}`;
+}
+
+/**
+ * One call of a server, as a task: it is accepted, waits for the server's worker, a tool is given it at most once, and its row says
+ * how it ended before the caller is told.
+ * @throws McpctlError for what no model can act on.
+ */
+export async function runCall(deps: EdgeDeps, asked: Asked, at: ServerCall): Promise<void> {
+  const { req, res } = asked;
+  const report = new Report(deps, req, { source: 'mcp', llm: poolOfServer(at.server.server) });
+  let leave: (() => void) | undefined;
+  try {
+    leave = await deps.gates.mcpCalls.enter(actorOf(req).tokenId, whenLeft(res));
+    await answer(deps, { asked, at, report });
+  } catch (thrown) {
+    report.failed(thrown);
+    if (!(thrown instanceof McpctlError)) throw thrown;
+    sayFailure(asked, at.of, thrown);
+  } finally {
+    leave?.();
+  }
+}
+
+interface Understood {
+  asked: Asked;
+  at: ServerCall;
+  report: Report;
+}
+
+async function answer(deps: EdgeDeps, { asked, at, report }: Understood): Promise<void> {
+  const { req, res } = asked;
+  const actor = actorOf(req);
+  const llmName = poolOfServer(at.server.server);
+  const wishes = { ...wishesOf(req), respondAsync: false, pin: undefined };
+  const request = requestOf(asked, at);
+  const key = keyOf(asked, at, { request, header: wishes.idempotencyKey });
+  const hearing = await hearingOf(deps, asked, at);
+  const own = { answerer: answerCall(hearing), quiet: quietOf(hearing, deps.config.keepAliveMs) };
+  const call: Call = { req, res, report, request, translation: null, llmName, wishes, headers: {}, key, own };
+  const equal = key && (await equalTask(deps, actor, key));
+  const twin = equal ?? (await answerNow(deps, call, await orderOf(deps, call, asked)));
+  if (!twin) return;
+  res.set('idempotency-replayed', 'true');
+  await answerFrom(deps, call, { row: twin });
+}
+
+/** Revisions whose clients know a first event that says nothing but its id. */
+const PRIMED_SINCE = '2025-11-25';
+
+async function hearingOf(
+  { registry, formForAll }: EdgeDeps,
+  asked: Asked,
+  { progressToken, of }: ServerCall,
+): Promise<Hearing> {
+  const { req, leg, revision, session, id } = asked;
+  const streams = takesStreams(req);
+  const key = streams && leg.era === 'legacy' ? await registry.mcp.sessionKey() : null;
+  const scope = { key: key ?? '', scope: scopeOf(req, session) };
+  return {
+    streams,
+    progressToken,
+    ids:
+      key === null
+        ? null
+        : (taskId) => {
+            const idAt = eventIds(scope, { taskId, id, progressToken });
+            return (at) => idAt(at, formForAll.now());
+          },
+    primes: revision >= PRIMED_SINCE,
+    statusOf: (body) => statusOf(asked, body),
+    failure: (error) => shownFailure(asked, of, error),
+  };
+}
+
+const missesCapability = z.object({ error: z.object({ code: z.literal(rpcErrors.missingCapability) }) });
+
+/** A server may want what its client cannot do, and the newer era has a status for that. */
+function statusOf({ leg }: Asked, body: string): number {
+  const mayBe = leg.era === 'modern' && body.startsWith('{"error"');
+  return mayBe && missesCapability.safeParse(jsonValue(body)).success ? 400 : 200;
+}
+
+const takesStreams = (req: Request): boolean =>
+  (req.get('accept') ?? '').split(',').some((type) => /^\s*text\/event-stream\s*(;|$)/i.test(type));
+
+function requestOf({ leg, id }: Asked, { server, call, of }: ServerCall): InferenceRequest {
+  const task: McpCall = { ...call, journal: server.journal };
+  return {
+    operation: 'mcp',
+    body: JSON.stringify(task),
+    hash: createHash('sha256')
+      .update(JSON.stringify(call.method === 'tools/call' ? call.params : [call.method, call.params]))
+      .digest('hex'),
+    model: undefined,
+    streaming: false,
+    wantsUsage: false,
+    encoding: 'float',
+    customTools: [],
+    toolNames: [],
+    stops: [],
+    formAs: callForm({ leg, id, of }),
+    // Of a model: no member is chosen by it.
+    needs: { operation: 'chat', tools: false, vision: false, tokenIds: false, aboutTokens: 0 },
+  };
+}
+
+function keyOf(
+  { req, session, id }: Asked,
+  at: ServerCall,
+  { request: { hash }, header }: { request: InferenceRequest; header: string | undefined },
+): TaskKey | null {
+  const key = header ?? at.key ?? (session === null ? null : keyOfCall(session, id));
+  if (key === null) return null;
+  const requestHash = createHash('sha256')
+    .update(JSON.stringify(['mcp', at.server.id, hash]))
+    .digest('hex');
+  return { ownerId: actorOf(req).userId, key, requestHash };
+}
+
+async function orderOf(deps: EdgeDeps, call: Call, { leg }: Asked): Promise<Order> {
+  const { request, llmName, wishes, key } = call;
+  const pool = await deps.lookAtPool(llmName);
+  const target = targetIn(pool);
+  call.report.to(target);
+  if (!target.served && !target.returning) throw down(llmName, pool);
+  return {
+    request,
+    sent: null,
+    target,
+    llmName,
+    source: 'mcp',
+    priority: 'interactive',
+    headers: {},
+    queueMs: deps.config.queueSyncMs,
+    policy: wishes.policy ?? leg.onDisconnect,
+    retention: wishes.retention,
+    key,
+  };
+}
+
+function targetIn(pool: LivePool): Target {
+  return {
+    poolKey: pool.key,
+    pin: null,
+    pinned: null,
+    agent: null,
+    unfit: [],
+    spared: [],
+    shorter: [],
+    served: isServed(pool, null),
+    returning: mayReturn(pool, null),
+    contextLength: null,
+    translated: false,
+    members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
+  };
+}
+
+/** Its worker has said why, where it is there. */
+function down(llmName: string, pool: LivePool): McpctlError {
+  const why = pool.members[0]?.row.misconfigured;
+  const server = llmName.slice(poolOfServer('').length);
+  return new McpctlError(
+    'mcp_server_down',
+    why
+      ? `The MCP server '${server}' does not run: ${why}.`
+      : `No machine runs the MCP server '${server}' now.`,
+  );
+}
+
+/** @throws McpctlError what is not for a model. */
+function sayFailure(asked: Asked, of: Answers, error: McpctlError): void {
+  const { res } = asked;
+  if (httpErrors.has(error.code) && !res.headersSent) throw error;
+  const shown = JSON.stringify(shownFailure(asked, of, error));
+  if (!res.headersSent) return void res.type('application/json').send(shown);
+  const isStream = String(res.getHeader('content-type')).startsWith('text/event-stream');
+  if (isStream && !res.writableEnded) res.end(frameText({ data: shown }));
+  else res.destroy();
+}
+
+function shownFailure({ leg, id }: Asked, of: Answers, error: McpctlError): object {
+  const { code, message } = error;
+  if (code === 'idempotency_mismatch') return rpcError(id, { code: rpcErrors.invalidParams, message });
+  return failureOf({ leg, id, of }, of === 'call' ? asToldOf(error) : { code, message });
+}
+
+function asToldOf({ code, message }: McpctlError): { code: ErrorCode; message: string } {
+  if (code === 'outcome_unknown' || !unknownAfter.has(code)) return { code, message };
+  return {
+    code: 'outcome_unknown',
+    message: `What became of the call is not known, and it is not run again; look before you repeat it. ${message}`,
+  };
+}

@@ -1,0 +1,193 @@
+import { z } from 'zod';
+import type { McpProject } from '../../core/registry/mcp/servers.ts';
+import { actorOf } from '../http/context.ts';
+import type { EdgeDeps } from '../deps.ts';
+import type { Asked } from './asked.ts';
+import { initialize } from './legs/legacy.ts';
+import { modernRevisions, RESOURCE_MISSING } from './legs/leg.ts';
+import { paramFault } from './legs/modern.ts';
+import { runCall } from './call/run-call.ts';
+import { idSchema, rpcError, rpcErrors } from './rpc.ts';
+import { listPrompts, listResources, promptNamed, serverOfUri } from './offers.ts';
+import { listTools, toolNamed, type Viewer } from './tools.ts';
+
+const textsSchema = z.record(z.string().max(256), z.string()).optional();
+const nameSchema = z.string().min(1).max(256);
+const uriSchema = z.string().min(1).max(1_024);
+const promptSchema = z.looseObject({ name: nameSchema, arguments: textsSchema });
+const resourceSchema = z.looseObject({ uri: uriSchema });
+const completeSchema = z.looseObject({
+  ref: z.discriminatedUnion('type', [
+    z.object({ type: z.literal('ref/prompt'), name: nameSchema }),
+    z.object({ type: z.literal('ref/resource'), uri: uriSchema }),
+  ]),
+  argument: z.object({ name: nameSchema, value: z.string() }),
+  context: z.object({ arguments: textsSchema }).optional(),
+});
+
+type Method = (deps: EdgeDeps, asked: Asked) => Promise<void>;
+
+const metaSchema = z
+  .looseObject({
+    'mcpctl.dev/idempotencyKey': z.string().min(1).max(255).optional(),
+    progressToken: idSchema.optional().catch(undefined),
+  })
+  .optional();
+const toolCallSchema = z.looseObject({
+  name: z.string().max(256),
+  arguments: z.record(z.string(), z.unknown()).optional(),
+  _meta: metaSchema,
+});
+
+/** What a project says of itself before anything is asked. */
+const aboutOf = ({ project }: Asked): object => ({
+  capabilities: {
+    tools: { listChanged: false },
+    prompts: { listChanged: false },
+    resources: { listChanged: false, subscribe: false },
+    completions: {},
+  },
+  ...(project.description === '' ? {} : { instructions: project.description }),
+});
+
+/** Who answers, as clients show it. */
+export const serverInfo = (deps: Pick<EdgeDeps, 'version'>, project: McpProject): object => ({
+  name: 'mcpctl',
+  title: `mcpctl: ${project.name}`,
+  version: deps.version,
+});
+
+const viewerOf = ({ req, project }: Asked): Viewer => ({ actor: actorOf(req), project });
+
+const answerList = ({ res, leg, id }: Asked, list: object): void =>
+  void res.json(leg.result(id, list, 'list'));
+
+const ofBoth: Readonly<Record<string, Method>> = {
+  'tools/list': async (deps, asked) =>
+    answerList(asked, { tools: await listTools(deps, viewerOf(asked), asked.leg.era) }),
+  'prompts/list': async (deps, asked) =>
+    answerList(asked, { prompts: await listPrompts(deps, viewerOf(asked)) }),
+  'resources/list': async (deps, asked) =>
+    answerList(asked, { resources: await listResources(deps, viewerOf(asked), 'resource') }),
+  'resources/templates/list': async (deps, asked) =>
+    answerList(asked, { resourceTemplates: await listResources(deps, viewerOf(asked), 'template') }),
+  'tools/call': callTool,
+  'prompts/get': getPrompt,
+  'resources/read': readResource,
+  'completion/complete': complete,
+};
+
+const ofOne: Readonly<Record<Asked['leg']['era'], Readonly<Record<string, Method>>>> = {
+  legacy: {
+    initialize: (deps, asked) =>
+      initialize(deps, asked, { ...aboutOf(asked), serverInfo: serverInfo(deps, asked.project) }),
+    ping: (_deps, { res, leg, id }) => Promise.resolve(void res.json(leg.result(id, {}, 'other'))),
+  },
+  modern: {
+    'server/discover': (_deps, asked) => {
+      const { res, leg, id } = asked;
+      const result = { supportedVersions: [...modernRevisions], ...aboutOf(asked) };
+      return Promise.resolve(void res.json(leg.result(id, result, 'list')));
+    },
+  },
+};
+
+/** Does what a request asks for, and answers it. */
+export async function perform(deps: EdgeDeps, asked: Asked): Promise<void> {
+  const { res, leg, id, method } = asked;
+  const methods = { ...ofBoth, ...ofOne[leg.era] };
+  const perform = Object.hasOwn(methods, method) ? methods[method] : undefined;
+  if (perform) return await perform(deps, asked);
+  res
+    .status(leg.unknownStatus)
+    .json(rpcError(id, { code: rpcErrors.unknownMethod, message: 'Method not found' }));
+}
+
+function refuse({ res, id }: Asked, message: string, data?: object): void {
+  const fault = { code: rpcErrors.invalidParams, message, ...(data && { data }) };
+  res.json(rpcError(id, fault));
+}
+
+/** One call of a tool: it is run at most once, and what is filtered is not there. */
+async function callTool(deps: EdgeDeps, asked: Asked): Promise<void> {
+  const { req, res, leg, id } = asked;
+  const parsed = toolCallSchema.safeParse(asked.params);
+  if (!parsed.success) return refuse(asked, 'A call names a tool, and its arguments are an object.');
+  const { name, arguments: given, _meta: meta } = parsed.data;
+  const tool = await toolNamed(deps, viewerOf(asked), name);
+  if (!tool) return refuse(asked, `Unknown tool: ${name.slice(0, 128)}`);
+  const fault = leg.era === 'modern' ? paramFault(req, await tool.definition(), given) : null;
+  if (fault) return void res.status(400).json(rpcError(id, fault));
+  await runCall(deps, asked, {
+    server: tool.server,
+    call: {
+      method: 'tools/call',
+      params: { name: tool.tool, ...(given && { arguments: given }) },
+      progress: meta?.progressToken !== undefined,
+    },
+    of: 'call',
+    progressToken: meta?.progressToken ?? null,
+    key: meta?.['mcpctl.dev/idempotencyKey'] ?? null,
+  });
+}
+
+/** What only reads: nobody hears of its progress, and equal ones are not one. */
+const reading = { progressToken: null, key: null } as const;
+
+async function getPrompt(deps: EdgeDeps, asked: Asked): Promise<void> {
+  const parsed = promptSchema.safeParse(asked.params);
+  if (!parsed.success)
+    return refuse(asked, 'A prompt is asked for by its name, with arguments that are texts.');
+  const { name, arguments: given } = parsed.data;
+  const prompt = await promptNamed(deps, viewerOf(asked), name);
+  if (!prompt) return refuse(asked, `Unknown prompt: ${name.slice(0, 128)}`);
+  const params = { name: prompt.prompt, ...(given && { arguments: given }) };
+  await runCall(deps, asked, {
+    server: prompt.server,
+    call: { method: 'prompts/get', params },
+    of: 'other',
+    ...reading,
+  });
+}
+
+async function readResource(deps: EdgeDeps, asked: Asked): Promise<void> {
+  const parsed = resourceSchema.safeParse(asked.params);
+  if (!parsed.success) return refuse(asked, 'A resource is read by its uri.');
+  const { uri } = parsed.data;
+  const server = await serverOfUri(deps, viewerOf(asked), uri);
+  if (!server) {
+    const fault = { code: RESOURCE_MISSING, message: 'Resource not found', data: { uri } };
+    return void asked.res.json(rpcError(asked.id, asked.leg.fault(fault)));
+  }
+  await runCall(deps, asked, {
+    server,
+    call: { method: 'resources/read', params: { uri } },
+    of: 'read',
+    ...reading,
+  });
+}
+
+async function complete(deps: EdgeDeps, asked: Asked): Promise<void> {
+  const parsed = completeSchema.safeParse(asked.params);
+  if (!parsed.success)
+    return refuse(asked, 'A completion names a prompt or a template, and an argument of it.');
+  const { ref, argument, context } = parsed.data;
+  const at = await refOf(deps, viewerOf(asked), ref);
+  if (!at) return refuse(asked, 'Unknown prompt or template.');
+  const params = { ref: at.ref, argument, ...(context && { context }) };
+  await runCall(deps, asked, {
+    server: at.server,
+    call: { method: 'completion/complete', params },
+    of: 'other',
+    ...reading,
+  });
+}
+
+async function refOf(deps: EdgeDeps, viewer: Viewer, ref: z.infer<typeof completeSchema>['ref']) {
+  if (ref.type === 'ref/resource') {
+    const server = await serverOfUri(deps, viewer, ref.uri);
+    return server && { server, ref };
+  }
+  const named = await promptNamed(deps, viewer, ref.name);
+  return named && { server: named.server, ref: { ...ref, name: named.prompt } };
+}
