@@ -20,7 +20,7 @@ import { membersOf, offersOf, type Opened } from './backends/open-providers.ts';
 import { VirtualLlmRegistrar } from './registration/registrar.ts';
 import { Serving, type ServingDeps } from './work/serving.ts';
 import type { McpServers } from './mcp/open-servers.ts';
-import type { ToldTools } from './mcp/told-tools.ts';
+import type { ToldTools } from './mcp/told/told-tools.ts';
 import { watchSleep } from './sleep.ts';
 import type { Environment } from './wake/command.ts';
 import type { Credentials } from './sources/credentials.ts';

@@ -171,7 +171,7 @@ async function openMcp(
 ): Promise<NonNullable<PublishedDeps['mcp']>> {
   const [{ openServers }, { ToldTools }] = await Promise.all([
     import('./mcp/open-servers.ts'),
-    import('./mcp/told-tools.ts'),
+    import('./mcp/told/told-tools.ts'),
   ]);
   return { servers: openServers(entries, { ...deps, home: home.root, clock: systemClock }), ToldTools };
 }

@@ -6,7 +6,7 @@ import type { Clock } from '../../core/runtime/clock.ts';
 import type { Last, LlmProvider, MemberCall, ProviderFailure, Reply } from '../providers/provider.ts';
 import { ChildFailure, type Child, type RequestOptions } from './child.ts';
 import type { Journal } from './journal.ts';
-import { Progress } from './progress.ts';
+import { Progress } from './told/progress.ts';
 import type { Supervised } from './supervised.ts';
 import { jsonValue } from '../../core/text/json-text.ts';
 

@@ -10,7 +10,7 @@ import type { McpServerEntry } from '../sources/config-schema.ts';
 import { Child, ChildFailure, type Answered, type RequestOptions } from './child.ts';
 import { childEnvironment } from './environment.ts';
 import type { GroupGuard } from './guard.ts';
-import { listOffers, listTools } from './listed.ts';
+import { listOffers, listTools } from './told/listed.ts';
 
 export interface SupervisedDeps {
   entry: McpServerEntry;

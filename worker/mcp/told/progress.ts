@@ -1,4 +1,4 @@
-import { mcpProgressSchema } from '../../core/mcp/call.ts';
+import { mcpProgressSchema } from '../../../core/mcp/call.ts';
 
 /** So many at once, then one each `EVERY_MS`; what is told more often is left out, as the next one says more. */
 const BURST = 50;

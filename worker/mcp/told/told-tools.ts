@@ -1,8 +1,8 @@
-import { messageOf } from '../../core/errors.ts';
-import { pause, type Clock } from '../../core/runtime/clock.ts';
-import type { Log } from '../../core/runtime/log.ts';
-import type { EdgeClient } from '../edge-client.ts';
-import type { McpServers } from './open-servers.ts';
+import { messageOf } from '../../../core/errors.ts';
+import { pause, type Clock } from '../../../core/runtime/clock.ts';
+import type { Log } from '../../../core/runtime/log.ts';
+import type { EdgeClient } from '../../edge-client.ts';
+import type { McpServers } from '../open-servers.ts';
 
 export interface ToldToolsDeps {
   servers: Pick<McpServers, 'opened' | 'report'>;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { McpctlError } from '../../core/errors.ts';
+import { McpctlError } from '../../../core/errors.ts';
 import {
   MOST_OFFERS,
   noOffers,
@@ -7,9 +7,9 @@ import {
   resourceSchema,
   templateSchema,
   type Offers,
-} from '../../core/mcp/offers.ts';
-import { MOST_TOOLS, serverToolSchema, type ServerTool } from '../../core/mcp/tools.ts';
-import { ChildFailure, type Child } from './child.ts';
+} from '../../../core/mcp/offers.ts';
+import { MOST_TOOLS, serverToolSchema, type ServerTool } from '../../../core/mcp/tools.ts';
+import { ChildFailure, type Child } from '../child.ts';
 
 const pageSchema = z.looseObject({ nextCursor: z.string().optional() });
 
