@@ -1,16 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import type { Offers } from '../../core/mcp/offers.ts';
-import type { ServerTool } from '../../core/mcp/tools.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import { ownPackage } from '../../core/runtime/files/own-package.ts';
 import type { McpServerEntry } from '../sources/config-schema.ts';
 import { Child, ChildFailure, type Answered, type RequestOptions } from './child.ts';
 import { childEnvironment } from './environment.ts';
 import type { GroupGuard } from './guard.ts';
-import { listOffers, listTools } from './told/listed.ts';
+import { introduce, listedBy, type Introduced } from './told/introduced.ts';
 
 export interface SupervisedDeps {
   entry: McpServerEntry;
@@ -32,16 +28,6 @@ export interface SupervisedDeps {
 /** `asleep`: it runs when it is called. `failed`: it would not start, and is tried again at a time that is set. */
 export type ServerState = 'asleep' | 'starting' | 'ready' | 'failed' | 'stopped';
 
-export interface Introduced {
-  info: { name: string; version: string };
-  tools: readonly ServerTool[];
-  /** What it has beside them. */
-  offers: Offers;
-  /** What it says that it can do. */
-  capabilities: object;
-}
-
-const PROTOCOL = '2025-11-25';
 const FIRST_MS = 1_000;
 const LONGEST_MS = 60_000;
 /** So long ready, and what failed before is forgotten. */
@@ -56,14 +42,6 @@ const LOOK_MS = 5_000;
 const PING_EVERY_MS = 30_000;
 const PING_WITHIN_MS = 10_000;
 const LIST_WITHIN_MS = 30_000;
-
-const initializedSchema = z.looseObject({
-  protocolVersion: z.string(),
-  capabilities: z.looseObject({}).default({}),
-  serverInfo: z
-    .looseObject({ name: z.string(), version: z.string() })
-    .catch({ name: 'unknown', version: 'unknown' }),
-});
 
 /**
  * One MCP server of this machine: at most one process of it at a time, begun by who calls it, ended when nobody has for a
@@ -286,35 +264,6 @@ export class Supervised {
     const stopping = child.stop().finally(() => this.#stops.delete(stopping));
     this.#stops.add(stopping);
   }
-}
-
-/** @throws ChildFailure, Error saying why it came to nothing. */
-async function introduce(child: Child, how: { withinMs: number; signal: AbortSignal }): Promise<Introduced> {
-  const answer = await child.request(
-    'initialize',
-    {
-      protocolVersion: PROTOCOL,
-      capabilities: {}, // nobody is there whom it could ask
-      clientInfo: { name: 'mcpctl', version: ownPackage().version },
-    },
-    how,
-  );
-  if ('error' in answer)
-    throw new McpctlError('mcp_server_down', `it refused to begin: ${child.blank(answer.error.message)}`);
-  const { capabilities, serverInfo } = initializedSchema.parse(answer.result);
-  child.notify('notifications/initialized', {});
-  const info = { name: serverInfo.name.slice(0, 256), version: serverInfo.version.slice(0, 128) };
-  return { info, capabilities, ...(await listedBy(child, capabilities, how)) };
-}
-
-/** All that it has. @throws ChildFailure, McpctlError. */
-async function listedBy(
-  child: Child,
-  capabilities: object,
-  how: { withinMs: number; signal: AbortSignal },
-): Promise<Pick<Introduced, 'tools' | 'offers'>> {
-  const tools = 'tools' in capabilities ? await listTools(child, how) : [];
-  return { tools, offers: await listOffers(child, capabilities, how) };
 }
 
 /** More of them no server starts on purpose. */

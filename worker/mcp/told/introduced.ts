@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { McpctlError } from '../../../core/errors.ts';
+import type { Offers } from '../../../core/mcp/offers.ts';
+import type { ServerTool } from '../../../core/mcp/tools.ts';
+import { ownPackage } from '../../../core/runtime/files/own-package.ts';
+import type { Child } from '../child.ts';
+import { listOffers, listTools } from './listed.ts';
+
+/** What a server has said of itself. */
+export interface Introduced {
+  info: { name: string; version: string };
+  tools: readonly ServerTool[];
+  /** What it has beside them. */
+  offers: Offers;
+  /** What it says that it can do. */
+  capabilities: object;
+}
+
+const PROTOCOL = '2025-11-25';
+
+const initializedSchema = z.looseObject({
+  protocolVersion: z.string(),
+  capabilities: z.looseObject({}).default({}),
+  serverInfo: z
+    .looseObject({ name: z.string(), version: z.string() })
+    .catch({ name: 'unknown', version: 'unknown' }),
+});
+
+/** @throws ChildFailure, Error saying why it came to nothing. */
+export async function introduce(
+  child: Child,
+  how: { withinMs: number; signal: AbortSignal },
+): Promise<Introduced> {
+  const answer = await child.request(
+    'initialize',
+    {
+      protocolVersion: PROTOCOL,
+      capabilities: {}, // nobody is there whom it could ask
+      clientInfo: { name: 'mcpctl', version: ownPackage().version },
+    },
+    how,
+  );
+  if ('error' in answer)
+    throw new McpctlError('mcp_server_down', `it refused to begin: ${child.blank(answer.error.message)}`);
+  const { capabilities, serverInfo } = initializedSchema.parse(answer.result);
+  child.notify('notifications/initialized', {});
+  const info = { name: serverInfo.name.slice(0, 256), version: serverInfo.version.slice(0, 128) };
+  return { info, capabilities, ...(await listedBy(child, capabilities, how)) };
+}
+
+/** All that it has. @throws ChildFailure, McpctlError. */
+export async function listedBy(
+  child: Child,
+  capabilities: object,
+  how: { withinMs: number; signal: AbortSignal },
+): Promise<Pick<Introduced, 'tools' | 'offers'>> {
+  const tools = 'tools' in capabilities ? await listTools(child, how) : [];
+  return { tools, offers: await listOffers(child, capabilities, how) };
+}
