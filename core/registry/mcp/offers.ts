@@ -77,7 +77,9 @@ async function keep(
   of: { serverId: string; kind: OfferKind },
   entries: readonly (readonly [name: string, offer: object])[],
 ): Promise<void> {
-  const offers = new Map(entries.map(([name, offer]) => [name.replaceAll('\u0000', '').toWellFormed(), offer]));
+  const offers = new Map(
+    entries.map(([name, offer]) => [name.replaceAll('\u0000', '').toWellFormed(), offer]),
+  );
   await trx('serverOffers')
     .where(of)
     .whereNotIn('name', [...offers.keys()])
