@@ -323,6 +323,30 @@ describe('restore', function () {
     expect(after?.revokedAt, 'with the one that brought it').to.be.instanceOf(Date);
   });
 
+  it('says of tokens again who made them: nobody is let into a pool by who restores', async () => {
+    const self = { name: 'sneaky', preset: 'publish', pools: ['small'] };
+    expect((await at.api('POST /tokens', self, here.tokens.bob)).status).to.equal(201);
+    const all = await at.backup({ withTokens: true });
+    const { db } = there.connection;
+    await db.raw('delete from tokens where user_id <> ?', [there.root.id]);
+    await db.raw('delete from users where id <> ?', [there.root.id]);
+    const older = { id: newId(), name: 'older', hash: 'c'.repeat(64), madeBy: undefined };
+    const both = crafted(all, (documents) =>
+      documents.flatMap((d) => (d['name'] === 'sneaky' ? [d, { ...d, ...older }] : [d])),
+    );
+    const { outcomes } = await to.restore(both, { enableUsers: true, onConflict: 'skip' });
+    expect(outcomes).to.include.members(['token/sneaky created', 'token/older created']);
+    const makers = await db('tokens as t')
+      .leftJoin('users as m', 'm.id', 't.createdBy')
+      .whereIn('t.name', ['sneaky', 'older'])
+      .orderBy('t.name')
+      .select('t.name', 'm.name as maker');
+    expect(makers, 'a file of before does not say').to.deep.equal([
+      { name: 'older', maker: null },
+      { name: 'sneaky', maker: 'bob' },
+    ]);
+  });
+
   it('opens no secret of a file that was changed for who may not reveal it', async () => {
     await to.made('POST /rbac', {
       ...{ name: 'restorers', subjects: [{ kind: 'user', name: 'ada' }], operations: ['restore'] },

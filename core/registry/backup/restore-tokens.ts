@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import { canToAll, type Actor } from '../../access.ts';
+import { can, canToAll, type Actor } from '../../access.ts';
 import { needCover, needFilterCover } from '../../access/covers.ts';
 import { throughFilter } from '../../access/filter.ts';
 import type { Restored } from '../../backup/calls.ts';
@@ -26,6 +26,9 @@ const tokenSchema = z.object({
   expiresAt: instantSchema.nullable(),
   revokedAt: instantSchema.nullable(),
   parentId: z.uuid().nullable(),
+  /** Who made it, and whether it is a worker's own; files of before do not say. */
+  madeBy: z.string().nullable().default(null),
+  ofWorker: z.boolean().default(false),
   hash: z.string().regex(/^[0-9a-f]{64}$/),
 });
 
@@ -114,7 +117,7 @@ async function restoreToken(
   await trx('tokens').insert({
     ...{ id, name: called, hash, preset, pools, userId: holder.id, parentId: parent },
     ...{ bindings: JSON.stringify(bindings), operations: JSON.stringify(operations) },
-    ...{ createdAt: token.createdAt, createdBy: by.userId },
+    ...{ createdAt: token.createdAt, createdBy: await makerOf(trx, token, by), ofWorker: token.ofWorker },
     // No longer than what brought it, whatever the file says.
     expiresAt: trx.raw('least(cast(? as timestamptz), (select expires_at from tokens where id = ?))', [
       token.expiresAt,
@@ -124,6 +127,21 @@ async function restoreToken(
   made.add(id);
   await record(trx, by, { verb: 'create', resource: 'token', id, name: called, ownerId: holder.id });
   return { outcome: 'created' };
+}
+
+/**
+ * Whoever makes a token that is bound to pools lets its user into those that are theirs to open: so it says again who that was,
+ * where who restores may open them, and else nobody. Never who restores: what they may, nobody has let anybody into.
+ */
+async function makerOf(
+  trx: Knex.Transaction,
+  { madeBy, pools }: z.infer<typeof tokenSchema>,
+  by: Actor,
+): Promise<string | null> {
+  const opens = (key: string): boolean =>
+    can(by, 'edit', { resource: 'pool', target: { name: key, poolKey: key } });
+  if (madeBy === null || !(pools ?? []).every(opens)) return null;
+  return (await userCalled(trx, madeBy).first<{ id: string } | undefined>('id'))?.id ?? null;
 }
 
 /** By the database's clock, as where tokens are asked: the same throughout a transaction. */
