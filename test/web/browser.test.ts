@@ -187,16 +187,19 @@ describe('the page in a browser', function () {
     await press('Add a worker');
     await page.until(says(/mcplocal run/));
     await sound('add-worker-1280');
-    expect(await page.text()).to.contain(`mcpctl login --server ${t.url} --with-token`);
     await type('dialog input', 'desk-two');
-    await press('Make its token');
+    await press('Make its code');
     await page.until(says(/shown this once/));
-    const made = String(await page.evaluate(`document.querySelector('dialog code').innerText`));
+    const command = String(await page.evaluate(`document.querySelector('dialog code').innerText`));
+    const [, code = ''] = /^mcplocal join (?:\S+) --code (\S+)$/.exec(command) ?? [];
+    expect(command).to.equal(`mcplocal join ${t.url} --code ${code}`);
+    const joins = { body: { code, machine: 'desk' }, token: null };
+    const { token: made } = (await (await t.call('POST', '/api/v1/join', joins)).json()) as { token: string };
     const body = { protocol: 1, transports: ['sse'], host: hostile.slice(0, 60), providers: [] };
     const call = await t.call('POST', '/api/v1/llms/_provider-register', { token: made, body });
     expect(call.status).to.equal(201);
     await press('Close');
-    expect(await page.evaluate('document.documentElement.outerHTML')).not.to.include(made);
+    expect(await page.evaluate('document.documentElement.outerHTML')).not.to.include(code);
     await page.evaluate(`document.querySelector('tbody a').click()`);
     await page.until(says(/What it publishes|It publishes no llm/));
     const one = (await (await t.call('GET', '/api/v1/sessions')).json()) as {

@@ -73,8 +73,8 @@ function Actions({ worker, done }: { worker: SessionView; done: () => void }) {
         <Dialog title={`Revoke the worker ${worker.name}?`} close={() => (isAsking.value = false)}>
           <p>
             It is out at once: {worker.running} running {worker.running === 1 ? 'task' : 'tasks'} start over
-            elsewhere, or end where a caller has seen something. It may not come back as it was. Its token
-            {worker.token === null ? '' : ` ${worker.token}`} can still publish: revoke that by itself.
+            elsewhere, or end where a caller has seen something. It may not come back as it was, and what it
+            joined with ends with it. A token that was made for it otherwise stays: revoke that by itself.
           </p>
           <p class="actions">
             <button type="button" class="main" onClick={() => void send('DELETE', '', () => go('/workers'))}>

@@ -1,34 +1,60 @@
 import { useSignal } from '@preact/signals';
+import type { JoinCodeView } from '../../core/access/join-code.ts';
+import { call, isFault, type Fault as Refusal } from '../net/api.ts';
 import { Copy } from '../parts/copy.tsx';
 import { Dialog } from '../parts/dialog.tsx';
+import { Fault } from '../parts/loaded.tsx';
 import { may } from '../state/session.ts';
-import { TokenForm } from './new-token.tsx';
 
-const example = JSON.stringify({
-  providers: [
-    {
-      ...{ name: 'qwen-desk', type: 'ollama', url: 'http://127.0.0.1:11434', model: 'qwen3:8b' },
-      ...{ poolName: 'qwen', publish: true },
-    },
-  ],
-});
-
-/** A token that publishes and does nothing else. */
-function PublishToken() {
+/** Makes a join code, which is in one signal and gone with the dialog. */
+function Invite() {
+  const pool = useSignal('');
+  const made = useSignal<JoinCodeView | null>(null);
+  const fault = useSignal<Refusal | null>(null);
   if (!may('create', 'token'))
     return (
       <p>
-        Your token makes no others. An admin runs{' '}
-        <code>mcpctl token create NAME --user YOU --preset publish</code>.
+        Your token makes no others, and so lets no worker in. Somebody whose token does runs{' '}
+        <code>mcpctl worker invite --pool POOL</code>.
       </p>
     );
+  if (made.value !== null)
+    return (
+      <>
+        <p>
+          Paste this at the machine of the model within ten minutes. It works once, and is shown this once.
+        </p>
+        <Copy text={`mcplocal join ${location.origin} --code ${made.value.code}`} block label="the command" />
+        {made.value.credentialEndsAt !== null && (
+          <p>What it gets ends with your token, at {made.value.credentialEndsAt}.</p>
+        )}
+      </>
+    );
+  const send = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    try {
+      made.value = await call<JoinCodeView>('POST', '/join-codes', { body: { pools: [pool.value.trim()] } });
+      fault.value = null;
+    } catch (thrown) {
+      if (isFault(thrown)) fault.value = thrown;
+    }
+  };
   return (
-    <TokenForm
-      label="What the machine is called"
-      wishes={() => ({ preset: 'publish' })}
-      make="Make its token"
-      once="It is shown this once; it publishes, and calls nothing. Paste it when you are asked for it."
-    />
+    <form onSubmit={(event) => void send(event)}>
+      {fault.value && <Fault fault={fault.value} />}
+      <label>
+        Pool that it may publish in
+        <input
+          required
+          maxLength={63}
+          value={pool}
+          onInput={({ currentTarget }) => (pool.value = currentTarget.value)}
+        />
+      </label>
+      <button type="submit" class="main">
+        Make its code
+      </button>
+    </form>
   );
 }
 
@@ -46,22 +72,14 @@ export function AddWorker() {
           <p>On the machine of the model, with Node 20.19 or newer and this server’s package:</p>
           <ol class="numbered">
             <li>
-              A token for it. <PublishToken />
+              Let it in. It gets a credential of its own, and asks which models to share. <Invite />
             </li>
             <li>
-              Sign in, and paste the token.{' '}
-              <Copy
-                text={`mcpctl login --server ${location.origin} --with-token`}
-                block
-                label="the sign-in"
-              />
+              Run it. <Copy text="mcplocal run" block label="running it" />
             </li>
             <li>
-              Say what it publishes in <code>~/.mcpctl/config.json</code>; a server of Ollama, for one:{' '}
-              <Copy text={example} block label="the example" />
-            </li>
-            <li>
-              Run it. <Copy text="mcplocal run" block label="the command" />
+              Keep it running, if it is to begin by itself.{' '}
+              <Copy text="mcplocal service install" block label="keeping it running" />
             </li>
           </ol>
           <p>Others’ prompts are sent to that machine; its backend’s address and key stay there.</p>

@@ -1,34 +1,20 @@
 import { useSignal } from '@preact/signals';
-import type { ComponentChildren } from 'preact';
 import type { TokenView } from '../../core/access.ts';
 import { call, isFault, type Fault as Refusal } from '../net/api.ts';
 import { Copy } from '../parts/copy.tsx';
 import { Fault } from '../parts/loaded.tsx';
 
-/**
- * Makes a token and shows its text this once: it is in one signal, and gone with the dialog.
- * @param label what its name is of. @param wishes what is asked for beside it. @param once what is said of the text.
- */
-export function TokenForm({
-  label,
-  wishes,
-  make,
-  once,
-  children,
-}: {
-  label: string;
-  wishes: () => object;
-  make: string;
-  once: string;
-  children?: ComponentChildren;
-}) {
+/** Makes a token and shows its text this once: it is in one signal, and gone with the dialog. */
+export function NewToken() {
   const name = useSignal('');
+  const days = useSignal('');
   const text = useSignal('');
   const fault = useSignal<Refusal | null>(null);
   const send = async (event: Event): Promise<void> => {
     event.preventDefault();
     try {
-      const body = { name: name.value, ...wishes() };
+      const wishes = days.value === '' ? {} : { expiresInDays: Number(days.value) };
+      const body = { name: name.value, ...wishes };
       text.value = (await call<TokenView>('POST', '/tokens', { body })).token ?? '';
       fault.value = null;
     } catch (thrown) {
@@ -38,7 +24,7 @@ export function TokenForm({
   if (text.value !== '')
     return (
       <>
-        <p>{once}</p>
+        <p>It is shown this once. Keep it where programs find it, and nowhere else.</p>
         <Copy text={text.value} block label="the token" />
       </>
     );
@@ -46,7 +32,7 @@ export function TokenForm({
     <form onSubmit={(event) => void send(event)}>
       {fault.value && <Fault fault={fault.value} />}
       <label>
-        {label}
+        Name
         <input
           required
           maxLength={63}
@@ -54,23 +40,6 @@ export function TokenForm({
           onInput={({ currentTarget }) => (name.value = currentTarget.value)}
         />
       </label>
-      {children}
-      <button type="submit" class="main">
-        {make}
-      </button>
-    </form>
-  );
-}
-
-export function NewToken() {
-  const days = useSignal('');
-  return (
-    <TokenForm
-      label="Name"
-      wishes={() => (days.value === '' ? {} : { expiresInDays: Number(days.value) })}
-      make="Make it"
-      once="It is shown this once. Keep it where programs find it, and nowhere else."
-    >
       <label>
         Days until it ends (empty: never)
         <input
@@ -81,6 +50,9 @@ export function NewToken() {
           onInput={({ currentTarget }) => (days.value = currentTarget.value)}
         />
       </label>
-    </TokenForm>
+      <button type="submit" class="main">
+        Make it
+      </button>
+    </form>
   );
 }
