@@ -2,8 +2,8 @@ import { CommanderError } from 'commander';
 import { entryOf, McpctlError, messageOf } from '../core/errors.ts';
 import { plain } from '../core/runtime/plain.ts';
 
-/** Exit codes, also in `mcpctl help exit-codes`: 0 ok, 1 failed, 2 usage or cancelled, 3 the answer is no, 4 not authenticated. */
-export type ExitCode = 0 | 1 | 2 | 3 | 4;
+/** Exit codes, also in `mcpctl help exit-codes`: 0 ok, 1 failed, 2 usage or cancelled, 3 the answer is no, 4 not authenticated, 5 a tool says that it failed. */
+export type ExitCode = 0 | 1 | 2 | 3 | 4 | 5;
 
 /** The person said stop: Ctrl-C, or "no" to a question. */
 export class Cancelled extends Error {

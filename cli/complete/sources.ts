@@ -48,6 +48,8 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   chat: [names(agent)],
   'chat-llm': [names('callable')],
   connect: [words(...Object.keys(clients)), names('callable')],
+  call: [names(project), nothing],
+  console: [names(project)],
   'task get': [names('task')],
   'task logs': [names('task')],
   'task cancel': [names('unfinished task')],

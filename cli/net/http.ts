@@ -32,6 +32,8 @@ interface Opened {
   body: AsyncIterable<Uint8Array>;
   /** The task that the answer is of, where the server says it. */
   taskId: string | null;
+  /** Null where the answer has none of that name. */
+  header(name: string): string | null;
 }
 
 interface RawAnswer {
@@ -140,7 +142,8 @@ export function createHttp(deps: HttpDeps): Http {
             saying(answer, deps.clock, () => accepted(answer, text, { server, tokenFrom }));
           }
           begun();
-          return { body: answer.body, taskId: headerOf(answer, 'x-mcpctl-task-id') };
+          const header = (name: string): string | null => headerOf(answer, name);
+          return { body: answer.body, taskId: header('x-mcpctl-task-id'), header };
         }),
       ),
     raw: (call) =>

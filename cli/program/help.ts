@@ -52,6 +52,7 @@ const exitCodes = `Exit codes of mcpctl:
   2   the command was not understood, or you cancelled it
   3   the answer is no: "diff" found something that differs
   4   not authenticated: the sentence on stderr says how to mend that
+  5   a tool that "call" has called says that it failed
 `;
 
 /** \`mcpctl help <topic>\`. */

@@ -6,6 +6,8 @@ import { makeApply, makeDiff } from '../commands/apply/apply.ts';
 import { makeBackup } from '../commands/backup/backup.ts';
 import { makeRestore } from '../commands/backup/restore.ts';
 import { makeComplete, makeCompletion } from '../commands/completion/completion.ts';
+import { makeCall } from '../commands/call/call.ts';
+import { makeConsole } from '../commands/console/console.ts';
 import { makeConfig } from '../commands/config/config.ts';
 import { makeLogout } from '../commands/logout/logout.ts';
 import { makeWhoami } from '../commands/whoami/whoami.ts';
@@ -90,7 +92,7 @@ function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandU
     ...[makeBackup(ctx), makeRestore(ctx)],
     makeChat(ctx),
     makeChatLlm(ctx),
-    makeConnect(ctx),
+    ...[makeConnect(ctx), makeCall(ctx), makeConsole(ctx)],
     makeTask(ctx),
     makeToken(ctx),
     ...[makePool(ctx), makeWorker(ctx)],

@@ -147,6 +147,9 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
     expect((await calling).content).to.deep.equal([{ type: 'text', text: 'counted' }]);
     expect(ran('stdio')).to.equal(1);
     await client.close();
+    const env = { PATH: process.env['PATH'] ?? '', MCPCTL_HOME: home };
+    const byHand = [programOf('cli'), 'call', 'demo', 'by-redis__echo', 'message=by hand'];
+    expect(execFileSync(process.execPath, byHand, { env, encoding: 'utf8' })).to.equal('by hand\n');
   });
 
   it('as often as Redis comes back empty, those that wait as well, and with the worker killed in between', async () => {

@@ -1,0 +1,57 @@
+import { McpctlError } from '../../core/errors.ts';
+import { readFileText } from '../input/stdin.ts';
+import type { Tool } from './project-tools.ts';
+
+/**
+ * The arguments of a call as a person writes them: `key=value` each, by the types that the tool's schema says, or all of them as
+ * one JSON object, as text or `@FILE`. @throws McpctlError `usage`.
+ */
+export async function givenOf(
+  parts: readonly string[],
+  tool: Tool | undefined,
+): Promise<Record<string, unknown>> {
+  const [first, ...more] = parts;
+  if (first !== undefined && more.length === 0 && /^[@{]/.test(first))
+    return objectOf(first.startsWith('@') ? await readFileText(first.slice(1)) : first);
+  const given: Record<string, unknown> = {};
+  for (const part of parts) {
+    const at = part.indexOf('=');
+    if (at < 1)
+      throw new McpctlError('usage', `"${part}" is no argument: write key=value, or one JSON object.`);
+    const [key, text] = [part.slice(0, at), part.slice(at + 1)];
+    if (Object.hasOwn(given, key)) throw new McpctlError('usage', `There are two values of "${key}".`);
+    given[key] = valueOf(key, text.startsWith('@') ? await readFileText(text.slice(1)) : text, tool);
+  }
+  return given;
+}
+
+function objectOf(text: string): Record<string, unknown> {
+  const json = jsonIn(text);
+  if (typeof json === 'object' && json !== null && !Array.isArray(json))
+    return json as Record<string, unknown>;
+  throw new McpctlError('usage', 'The arguments are to be one JSON object, as {"path": "/"}.');
+}
+
+/** What the schema says nothing of is a text, unless it is JSON of another kind. */
+function valueOf(key: string, text: string, tool: Tool | undefined): unknown {
+  const type = typeOf(tool?.inputSchema.properties?.[key]);
+  if (type === 'string') return text;
+  const json = jsonIn(text);
+  if (type === undefined) return json === undefined ? text : json;
+  if (json === undefined)
+    throw new McpctlError('usage', `${key} is to be of type ${type}; "${text}" is not.`);
+  return json;
+}
+
+function typeOf(schema: unknown): string | undefined {
+  const type = (schema as { type?: unknown } | null | undefined)?.type;
+  return typeof type === 'string' ? type : undefined;
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined; // a text
+  }
+}

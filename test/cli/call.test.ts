@@ -1,0 +1,151 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { answers, fails, startPeer, until, type Peer, type Reply } from './peer.ts';
+import { startSession, type Session, type SessionOptions } from './session.ts';
+
+const tools = [
+  {
+    name: 'files__read',
+    description: 'Reads a file\nand more',
+    inputSchema: {
+      type: 'object',
+      properties: { path: { type: 'string' }, lines: { type: 'number' }, all: { type: 'boolean' } },
+    },
+  },
+  { name: 'files__fail', inputSchema: { type: 'object' } },
+];
+const text = (said: string, more: object = {}) => ({ content: [{ type: 'text', text: said }], ...more });
+
+describe('cli: mcpctl call and console', () => {
+  let peer: Peer;
+  let s: Session;
+  /** What is called, in the order in which it came. */
+  let called: unknown[];
+  /** Answers of `tools/call`, by the tool's name. */
+  const results: Record<string, (id: unknown) => Reply> = {
+    files__read: (id) => answers(200, { jsonrpc: '2.0', id, result: text('hello\u001b[31m') }),
+    files__fail: (id) =>
+      answers(200, { jsonrpc: '2.0', id, result: text('No such file.', { isError: true }) }),
+    files__lost: (id) =>
+      answers(200, {
+        jsonrpc: '2.0',
+        id,
+        result: text('Nobody knows.', { isError: true, _meta: { 'mcpctl.dev/code': 'outcome_unknown' } }),
+      }),
+    files__stream: (id) => (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(
+        'id: 1\ndata:\n\ndata: {"jsonrpc":"2.0","method":"notifications/progress","params":{}}\n\n',
+      );
+      response.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result: text('streamed') })}\n\n`);
+    },
+    files__hang: () => () => undefined,
+  };
+  const endpoint: Reply = (response, request) => {
+    const { id, method, params } = request.body as {
+      id?: number;
+      method: string;
+      params: Record<string, unknown>;
+    };
+    called.push({ method, params });
+    const say = (result: unknown, headers = {}): unknown =>
+      answers(200, { jsonrpc: '2.0', id, result }, headers)(response, request);
+    if (method === 'initialize')
+      return void say({ protocolVersion: '2025-11-25' }, { 'mcp-session-id': 's1' });
+    expect(request.headers['mcp-session-id']).to.equal('s1');
+    if (id === undefined) return void response.writeHead(202).end();
+    if (method === 'tools/list')
+      return void say({
+        tools: params['cursor'] === undefined ? tools : [],
+        ...(params['cursor'] === undefined ? { nextCursor: 'x' } : {}),
+      });
+    return results[String(params['name'])]?.(id)(response, request);
+  };
+  const lastParams = (): unknown => (called.at(-1) as { params: unknown }).params;
+  const fresh = async (options?: SessionOptions): Promise<void> => {
+    await s.close();
+    s = await startSession(peer.url, options);
+  };
+  beforeEach(async () => {
+    called = [];
+    peer = await startPeer();
+    peer.on('POST /mcp/projects/demo', endpoint);
+    s = await startSession(peer.url);
+  });
+  afterEach(async () => {
+    await s.close();
+    await peer.close();
+  });
+
+  it('lists the tools of a project, all pages of them', async () => {
+    expect(await s.run('call', 'demo')).to.equal(0);
+    expect(s.out()).to.equal('files__read path= lines= all=  Reads a file\nfiles__fail\n');
+  });
+
+  it('calls one with arguments of the types that its schema says', async () => {
+    expect(
+      await s.run('call', 'demo', 'files__read', 'path=12', 'lines=12', 'all=true', 'other={"a":1}'),
+    ).to.equal(0);
+    expect(s.out()).to.equal('hello\u001b[31m\n');
+    expect(lastParams()).to.deep.equal({
+      name: 'files__read',
+      arguments: { path: '12', lines: 12, all: true, other: { a: 1 } },
+    });
+    writeFileSync(join(s.home, 'given.json'), '{"path":"from a file"}');
+    expect(await s.run('call', 'demo', 'files__read', `@${join(s.home, 'given.json')}`)).to.equal(0);
+    expect(lastParams()).to.deep.include({ arguments: { path: 'from a file' } });
+    for (const given of [['lines=many'], ['path'], ['=x'], ['path=a', 'path=b'], ['[1]', 'x=y'], ['{"a":']])
+      expect(await s.run('call', 'demo', 'files__read', ...given), given.join(' ')).to.equal(2);
+    expect(await s.run('call', 'demo', 'files__raed')).to.equal(2);
+    expect(s.err()).to.include('Did you mean files__read');
+  });
+
+  it('tells a tool that failed from a call that came to no result of it, by what it leaves with', async () => {
+    expect(await s.run('call', 'demo', 'files__fail')).to.equal(5);
+    expect(s.out()).to.equal('No such file.\n');
+    await fresh();
+    tools.push(
+      { name: 'files__lost', inputSchema: { type: 'object' } },
+      { name: 'files__stream', inputSchema: { type: 'object' } },
+    );
+    expect(await s.run('call', 'demo', 'files__lost')).to.equal(1);
+    expect(s.out()).to.equal('');
+    expect(s.err()).to.equal('Nobody knows.\n');
+    expect(await s.run('call', 'demo', 'files__stream', '-o', 'json')).to.equal(0);
+    expect(JSON.parse(s.out())).to.deep.equal(text('streamed'));
+    peer.on('POST /mcp/projects/none', fails(404, 'project_not_found', 'There is no project of that name.'));
+    expect(await s.run('call', 'none', 'x')).to.equal(1);
+    expect(s.err()).to.include('There is no project of that name. (project_not_found)');
+  });
+
+  it('is a console on a terminal, where what goes wrong ends nothing', async () => {
+    expect(await s.run('console', 'demo')).to.equal(2);
+    expect(s.err()).to.include('A console needs a terminal');
+    await fresh({ tty: { stdin: true, stderr: true } });
+    const running = s.run('console', 'demo');
+    const type = async (line: string, shows: string): Promise<void> => {
+      const [out, err] = [s.out().length, s.err().length];
+      s.stdin.write(`${line}\n`);
+      const shown = (): string => s.out().slice(out) + s.err().slice(err);
+      await until(() => shown().includes(shows) && shown().includes('> '), shows);
+    };
+    await until(() => s.err().includes('> '), 'a prompt');
+    await type('help', 'calls one; or with one JSON object');
+    await type('tools read', 'files__read path=');
+    await type(`call files__read path='a b' lines=3`, 'hello');
+    expect(lastParams()).to.deep.equal({ name: 'files__read', arguments: { path: 'a b', lines: 3 } });
+    await type('call files__fail {}', 'The tool says that it failed');
+    await type('nonsense', '"nonsense" is not known here');
+    await type('raw tools/list {}', '"nextCursor": "x"');
+    await type(`save ${join(s.home, 'last.json')}`, 'Saved: ');
+    s.stdin.write('call files__hang {}\n');
+    await until(() => JSON.stringify(called).includes('files__hang'), 'the call');
+    s.interrupts.fire();
+    await until(() => s.err().includes('(Stopped; the server was told.)'), 'that it stopped');
+    await until(() => JSON.stringify(called).includes('notifications/cancelled'), 'that the server was told');
+    await type('last', '"nextCursor": "x"');
+    s.stdin.write('quit\n');
+    expect(await running).to.equal(0);
+  });
+});
