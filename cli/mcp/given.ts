@@ -1,5 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import { readFileText } from '../input/stdin.ts';
+import type { Context } from '../who/context.ts';
 import type { Tool } from './project-tools.ts';
 
 /**
@@ -7,12 +8,13 @@ import type { Tool } from './project-tools.ts';
  * one JSON object, as text or `@FILE`. @throws McpctlError `usage`.
  */
 export async function givenOf(
+  { interrupts }: Pick<Context, 'interrupts'>,
   parts: readonly string[],
   tool: Tool | undefined,
 ): Promise<Record<string, unknown>> {
   const [first, ...more] = parts;
   if (first !== undefined && more.length === 0 && /^[@{]/.test(first))
-    return objectOf(first.startsWith('@') ? await readFileText(first.slice(1)) : first);
+    return objectOf(first.startsWith('@') ? await readFileText(interrupts, first.slice(1)) : first);
   const given: Record<string, unknown> = {};
   for (const part of parts) {
     const at = part.indexOf('=');
@@ -20,7 +22,11 @@ export async function givenOf(
       throw new McpctlError('usage', `"${part}" is no argument: write key=value, or one JSON object.`);
     const [key, text] = [part.slice(0, at), part.slice(at + 1)];
     if (Object.hasOwn(given, key)) throw new McpctlError('usage', `There are two values of "${key}".`);
-    given[key] = valueOf(key, text.startsWith('@') ? await readFileText(text.slice(1)) : text, tool);
+    given[key] = valueOf(
+      key,
+      text.startsWith('@') ? await readFileText(interrupts, text.slice(1)) : text,
+      tool,
+    );
   }
   return given;
 }

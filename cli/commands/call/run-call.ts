@@ -28,7 +28,7 @@ export async function runCall(
     for (const line of toolLines(tools)) ctx.out.line(line);
     return;
   }
-  const params = await givenOf(given, toolNamed(tools, name));
+  const params = await givenOf(ctx, given, toolNamed(tools, name));
   const stop = new AbortController();
   const release = ctx.interrupts.take(() => {
     release();

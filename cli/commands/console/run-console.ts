@@ -97,7 +97,7 @@ async function call(at: Console, rest: string): Promise<void> {
   const [, name = '', text = ''] = /^(\S+)\s*([\s\S]*)$/.exec(rest) ?? [];
   if (name === '') throw new McpctlError('usage', 'Write: call TOOL key=value…');
   const tool = (await endpoint.tools()).find((one) => one.name === name);
-  const given = await givenOf(partsOf(text), tool);
+  const given = await givenOf(ctx, partsOf(text), tool);
   const from = ctx.clock.elapsed();
   const result = await endpoint.call(name, given, signal);
   at.last = result;
@@ -109,7 +109,7 @@ async function call(at: Console, rest: string): Promise<void> {
 async function raw(at: Console, rest: string): Promise<void> {
   const [, method = '', text = ''] = /^(\S+)\s*([\s\S]*)$/.exec(rest) ?? [];
   if (method === '') throw new McpctlError('usage', 'Write: raw METHOD {…}');
-  const params = await givenOf(text === '' ? [] : [text], undefined);
+  const params = await givenOf(at.ctx, text === '' ? [] : [text], undefined);
   at.last = await at.endpoint.ask(method, params, at.signal);
   await showLast(at);
 }
