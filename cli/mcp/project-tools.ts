@@ -94,27 +94,31 @@ export async function openProjectTools(http: Http, project: string, version: str
   await tell('notifications/initialized', {});
   return {
     ask,
-    async tools() {
-      const tools: Tool[] = [];
-      let cursor: unknown;
-      for (let page = 0; page < MOST_PAGES; page += 1) {
-        const result = await ask('tools/list', cursor === undefined ? {} : { cursor });
-        for (const tool of Array.isArray(result['tools']) ? result['tools'] : []) {
-          const read = toolSchema.safeParse(tool);
-          if (read.success) tools.push(read.data);
-        }
-        cursor = result['nextCursor'];
-        if (cursor === undefined) break;
-      }
-      return tools;
-    },
-    async call(name, given, signal) {
-      const result = resultSchema.safeParse(await ask('tools/call', { name, arguments: given }, signal));
-      if (!result.success)
-        throw new McpctlError('bad_answer', 'The server gave a result that is none of a tool.');
-      return result.data;
-    },
+    tools: () => listed(ask),
+    call: async (name, given, signal) =>
+      toolResult(await ask('tools/call', { name, arguments: given }, signal)),
   };
+}
+
+async function listed(ask: ProjectTools['ask']): Promise<Tool[]> {
+  const tools: Tool[] = [];
+  let cursor: unknown;
+  for (let page = 0; page < MOST_PAGES; page += 1) {
+    const result = await ask('tools/list', cursor === undefined ? {} : { cursor });
+    for (const tool of Array.isArray(result['tools']) ? result['tools'] : []) {
+      const read = toolSchema.safeParse(tool);
+      if (read.success) tools.push(read.data);
+    }
+    cursor = result['nextCursor'];
+    if (cursor === undefined) break;
+  }
+  return tools;
+}
+
+function toolResult(result: Record<string, unknown>): ToolResult {
+  const read = resultSchema.safeParse(result);
+  if (!read.success) throw new McpctlError('bad_answer', 'The server gave a result that is none of a tool.');
+  return read.data;
 }
 
 async function jsonOf(body: AsyncIterable<Uint8Array>): Promise<unknown> {
