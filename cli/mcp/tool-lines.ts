@@ -11,7 +11,7 @@ export function toolLines(tools: readonly Tool[]): string[] {
   });
   const width = Math.min(60, Math.max(0, ...heads.map((head) => head.length)));
   return tools.map(({ description = '' }, n) => {
-    const said = oneLine(description.split('\n', 1)[0] ?? '').slice(0, MOST_DESCRIPTION);
-    return `${(heads[n] ?? '').padEnd(width)}  ${said}`.trimEnd();
+    const summary = oneLine(description.split('\n', 1)[0] ?? '').slice(0, MOST_DESCRIPTION);
+    return `${(heads[n] ?? '').padEnd(width)}  ${summary}`.trimEnd();
   });
 }

@@ -27,9 +27,9 @@ export async function scriptedEdge(
     req.on('data', (piece: string) => (text += piece));
     req.on('end', () => {
       const message = text === '' ? undefined : (JSON.parse(text) as Heard['message']);
-      const said = { method: req.method ?? '', path: req.url ?? '', headers: req.headers, message };
-      heard.push(said);
-      answer(said, res);
+      const request = { method: req.method ?? '', path: req.url ?? '', headers: req.headers, message };
+      heard.push(request);
+      answer(request, res);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

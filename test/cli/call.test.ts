@@ -15,7 +15,7 @@ const tools = [
   },
   { name: 'files__fail', inputSchema: { type: 'object' } },
 ];
-const text = (said: string, more: object = {}) => ({ content: [{ type: 'text', text: said }], ...more });
+const text = (words: string, more: object = {}) => ({ content: [{ type: 'text', text: words }], ...more });
 
 describe('cli: mcpctl call and console', () => {
   let peer: Peer;

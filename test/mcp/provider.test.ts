@@ -54,17 +54,17 @@ describe('a call that a worker gives to its server', function () {
 
   it('is written down before it runs, and what came of it after: it is not run twice', async () => {
     const taskId = 'once';
-    const known: unknown[] = [];
+    const looks: unknown[] = [];
     const deliver = () => {
-      known.push(journal.look(taskId));
+      looks.push(journal.look(taskId));
       return Promise.resolve(true);
     };
     const body = bodyOf('count', { label: taskId });
     const [first] = await run(body, { taskId, deliver });
-    expect(known, 'not before the claim was pinned').to.deep.equal([null]);
+    expect(looks, 'not before the claim was pinned').to.deep.equal([null]);
     const [second] = await run(body, { taskId, deliver });
     expect(second).to.deep.equal(first).and.have.property('kind', 'end');
-    expect(known).to.have.lengthOf(1);
+    expect(looks).to.have.lengthOf(1);
     expect(ran(taskId)).to.equal(1);
   });
 

@@ -26,8 +26,8 @@ describe('a worker that ends, or can start nothing, at the worst moment', functi
     });
 
   it('leaves no child that nobody watches: what the guard does not know of yet runs nothing', async () => {
-    const said = await run('killed', 'killed');
-    const group = Number(/^group (\d+)$/m.exec(said)?.[1]);
+    const printed = await run('killed', 'killed');
+    const group = Number(/^group (\d+)$/m.exec(printed)?.[1]);
     expect(group).to.be.above(1);
     await until(
       () => Promise.resolve(isThere(group)),
@@ -37,9 +37,9 @@ describe('a worker that ends, or can start nothing, at the worst moment', functi
   });
 
   it('says that there is no room for a process, and starts one when there is again', async () => {
-    const said = await run('full', 'full');
-    expect(said).to.match(/^full\n(refused|exit) could not be started \(E[A-Z]+\)\n/);
-    expect(said).to.include('answered {"result":{}}');
+    const printed = await run('full', 'full');
+    expect(printed).to.match(/^full\n(refused|exit) could not be started \(E[A-Z]+\)\n/);
+    expect(printed).to.include('answered {"result":{}}');
     expect(servers.lines('full')).to.have.lengthOf(1);
   });
 });

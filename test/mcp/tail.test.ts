@@ -21,9 +21,9 @@ describe('the last that a process printed', () => {
       },
     );
     fc.assert(
-      fc.property(words, fc.integer({ min: 1, max: 40 }), (said, size) => {
+      fc.property(words, fc.integer({ min: 1, max: 40 }), (printed, size) => {
         const tail = tailOf(64);
-        const bytes = Buffer.from(said.join(''));
+        const bytes = Buffer.from(printed.join(''));
         for (let at = 0; at < bytes.length; at += size) tail.push(bytes.subarray(at, at + size));
         expect(tail.text.length).to.be.at.most(64);
         for (let at = 0; at + 8 <= SECRET.length; at += 1)

@@ -71,7 +71,7 @@ async function relay(endpoint: ProjectEndpoint, req: IncomingMessage, res: Serve
   if (!isLoopback(hostOf(`http://${host}`)) || (origin !== undefined && !isLoopback(hostOf(origin))))
     return refuse(403, 'Only programs and pages of this machine may call here.');
   const project = /^\/mcp\/projects\/([a-z0-9][a-z0-9._-]*)$/.exec(req.url ?? '')?.[1];
-  const method = methods.find((known) => known === req.method);
+  const method = methods.find((name) => name === req.method);
   if (project === undefined || !method)
     return refuse(404, 'There is nothing here; the URL of a project is /mcp/projects/NAME.');
   const gone = new AbortController();

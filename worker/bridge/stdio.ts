@@ -223,16 +223,16 @@ export class StdioBridge {
     const failure = failureSchema.safeParse(jsonValue(text)).data;
     const rpc = typeof failure?.error === 'object' ? failure.error : undefined;
     const sentence = typeof failure?.error === 'string' ? failure.error : undefined;
-    const said = rpc?.message ?? sentence ?? `The edge answered HTTP ${String(status)}.`;
+    const why = rpc?.message ?? sentence ?? `The edge answered HTTP ${String(status)}.`;
     if ([429, 502, 503, 504].includes(status)) {
       const seconds = Number(headers.get('retry-after'));
-      return { kind: 'again', why: said, ...(seconds > 0 ? { afterMs: seconds * 1_000 } : {}) };
+      return { kind: 'again', why, ...(seconds > 0 ? { afterMs: seconds * 1_000 } : {}) };
     }
     const isOver = status === 404 && failure?.['code'] === 'mcp_session_not_found';
     if (isOver && request.session !== null && request.message.method !== 'initialize')
       return { kind: 'begin-anew' };
-    if (status === 401) return { kind: 'refused', why: `${said} Run "mcpctl login" on this machine.` };
-    if (!rpc) return { kind: 'refused', why: said };
+    if (status === 401) return { kind: 'refused', why: `${why} Run "mcpctl login" on this machine.` };
+    if (!rpc) return { kind: 'refused', why };
     // The answer, with what it says beside the sentence.
     this.#write(JSON.stringify({ jsonrpc: '2.0', id: request.id, error: rpc }));
     return { kind: 'answered' };

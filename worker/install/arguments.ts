@@ -36,7 +36,7 @@ export function readMcpArguments(argv: readonly string[]): McpArguments {
   const [word = 'help', ...rest] = argv;
   const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
   if (word === 'help' || own.some((part) => part === '--help' || part === '-h')) return { command: 'help' };
-  const command = commands.find((known) => known === word);
+  const command = commands.find((name) => name === word);
   if (!command) {
     const near = nearest(word, commands, 1)[0];
     const hint = near ? `Did you mean ${near}?` : `There are: ${commands.join(', ')}.`;

@@ -101,15 +101,17 @@ function npm(folder: string, { name, version }: PackageSpec, { environment }: In
       stdio: ['ignore', 'ignore', 'pipe'],
       timeout: WITHIN_MS,
     });
-    let said = '';
+    let complaints = '';
     child.stderr.setEncoding('utf8');
-    child.stderr.on('data', (piece: string) => (said = (said + piece).slice(-MOST_SAID_CHARS)));
+    child.stderr.on('data', (piece: string) => (complaints = (complaints + piece).slice(-MOST_SAID_CHARS)));
     child.once('error', () =>
       reject(new McpctlError('setup_failed', 'npm cannot be started: put it into the PATH of this command.')),
     );
     child.once('close', (code) => {
       if (code === 0) return resolve();
-      const lines = said.split('\n').filter((line) => line.trim() !== '' && !line.includes('A complete log'));
+      const lines = complaints
+        .split('\n')
+        .filter((line) => line.trim() !== '' && !line.includes('A complete log'));
       const what = lines.slice(0, 4).join(' ').slice(0, 1_000) || 'it said nothing';
       reject(new McpctlError('setup_failed', `npm could not install ${name}@${version}: ${what}.`));
     });
