@@ -192,6 +192,8 @@ const llmShape = {
   inactiveReason: z.enum(inactiveReasons).nullable(),
   /** Why its backend refuses what its owner has configured (model, key, parameters, address), as a sentence. */
   misconfigured: z.string().nullable(),
+  /** Why it takes nothing now, or sleeps, where that is its worker's doing, as a sentence. */
+  statusReason: z.string().nullable(),
   /** Its worker is given nothing new; null: it is. */
   hold: z.enum(holds).nullable(),
   ownerId: z.string(),

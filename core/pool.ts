@@ -9,6 +9,7 @@ export const memberViewSchema = z.object({
   kind: z.enum(llmKinds),
   status: z.enum(llmStatuses),
   misconfigured: z.string().nullable(),
+  statusReason: z.string().nullable(),
   hold: z.enum(holds).nullable(),
   model: z.string(),
   running: z.number(),

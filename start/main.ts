@@ -19,7 +19,7 @@ import { findPostgres } from './stores/postgres.ts';
 import { parseProcfile } from './keep/launch.ts';
 import { findRedis } from './stores/redis.ts';
 import { aborted, watchForStop } from './keep/stop.ts';
-import { openLogs } from './say/logs.ts';
+import { openLogs } from '../core/runtime/files/kept-logs.ts';
 import { showPulse } from './say/pulse.ts';
 import { ensureSecretsKey } from './secrets-key.ts';
 import { createSystem, type Started, type System } from './system.ts';

@@ -10,18 +10,19 @@ import { redisPlaceOf } from '../core/queue/link/where.ts';
 import { ownPackage } from '../core/runtime/files/own-package.ts';
 import { composeServices } from '../core/runtime/process/service.ts';
 import type { Settings } from '../core/runtime/settings/settings.ts';
-import { createBackends, type Backends } from './backends/backends.ts';
+import { createBackends, type Backends, type WatchOwner } from './backends/backends.ts';
 import { Backoff, persist } from './backoff.ts';
 import { createEdgeClient } from './edge-client.ts';
 import type { LocalAction, LocalStatus } from './local/protocol.ts';
 import { createLocalServer } from './local/server.ts';
 import type { Network } from '../core/runtime/network/network.ts';
-import { membersOf, offersOf, type Opened } from './backends/open-providers.ts';
+import { membersOf, offersOf, reasonOf, type Opened } from './backends/open-providers.ts';
 import { VirtualLlmRegistrar } from './registration/registrar.ts';
 import { Serving, type ServingDeps } from './work/serving.ts';
 import type { McpServers } from './mcp/open-servers.ts';
 import type { ToldTools } from './mcp/told/told-tools.ts';
 import { watchSleep } from './sleep.ts';
+import type { GroupGuard } from './children/guard.ts';
 import type { Environment } from './wake/command.ts';
 import type { Credentials } from './sources/credentials.ts';
 import type { RedisTransport } from './transports/redis.ts';
@@ -50,8 +51,12 @@ export interface PublishedDeps {
   /** Null where there are none: then nothing of it is loaded. */
   mcp: { servers: McpServers; ToldTools: typeof ToldTools } | null;
   network: Network;
-  /** What a wake command may see of the worker's environment. */
+  /** What a command of a recipe may see of the worker's environment. */
   environment: Environment;
+  /** Null where the owner of this machine has not said when it is theirs: then nothing of it is loaded. */
+  watchOwner: WatchOwner | null;
+  /** Ends what this worker runs when it is killed. */
+  guard: GroupGuard;
   sessionFilePath: string;
   socketPath: string;
   bus: Bus;
@@ -136,7 +141,7 @@ class Published implements PublishedWorker {
       onTaken: () => this.#serving.transport?.yieldSession(),
     });
     const refresh = (): Promise<void> => this.#registrar.refresh(offersOf(opened));
-    this.#backends = createBackends({ ...deps, refresh });
+    this.#backends = createBackends({ ...deps, watchOwner: deps.watchOwner ?? undefined, refresh });
     const local = createLocalServer({
       path: deps.socketPath,
       status: () => this.#status(),
@@ -174,7 +179,8 @@ class Published implements PublishedWorker {
     this.#registrar.stop();
     await this.#registrar.left();
     this.#tools?.stop();
-    await this.#deps.mcp?.servers.stop();
+    await Promise.all([this.#deps.mcp?.servers.stop(), this.#backends.end()]);
+    this.#deps.guard.end();
     for (const { gate } of this.#deps.opened) gate.end();
     await this.#local.stop();
   }
@@ -184,7 +190,11 @@ class Published implements PublishedWorker {
     this.#superseded.abort();
     this.#superseded = new AbortController();
     const stopping = AbortSignal.any([this.#stopping.signal, this.#superseded.signal]);
-    const serve = (): Promise<void> => this.#serving.serve(registered, membersOf(opened, registered));
+    const serve = (): Promise<void> =>
+      this.#serving.serve(
+        registered,
+        membersOf(opened, registered, (llm) => this.#backends.wake(llm)),
+      );
     this.#served = persist(serve, { stopping, clock, log });
     this.#served.catch((thrown: unknown) => log.error({ why: messageOf(thrown) }, 'tasks cannot be taken'));
     this.#tools?.registered(registered.providerSessionId);
@@ -249,10 +259,12 @@ class Published implements PublishedWorker {
       state: this.#state(),
       ...(this.#pause === undefined ? {} : { pausedUntil: this.#pause.until }),
       ...(this.#registrar.refusal === undefined ? {} : { refused: this.#registrar.refusal }),
-      llms: opened.map(({ configured: { name, model }, gate, slots }) => ({
+      llms: opened.map(({ configured: { name, model }, gate, slots, kept }) => ({
         name,
         model,
         state: gate.state,
+        ...reasonOf({ gate, kept }),
+        ...(kept?.status == null ? {} : { managed: kept.status }),
         ...(gate.trouble === null ? {} : { misconfigured: gate.trouble }),
         running: this.#serving.running(name),
         slots: slots.size,

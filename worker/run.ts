@@ -11,9 +11,10 @@ import { refuseForeign } from '../core/runtime/files/private-file.mjs';
 import type { Settings } from '../core/runtime/settings/settings.ts';
 import type { Service } from '../core/runtime/process/service.ts';
 import { untilSignal } from '../core/runtime/process/signals.ts';
-import { openPublished } from './backends/open-providers.ts';
+import { openPublished, type Opened } from './backends/open-providers.ts';
+import { GroupGuard } from './children/guard.ts';
 import { startPublished, type PublishedDeps, type PublishedWorker } from './published-worker.ts';
-import { readWorkerConfig } from './sources/config.ts';
+import { type ConfiguredProvider, readWorkerConfig } from './sources/config.ts';
 import type { McpServerEntry } from './sources/config-schema.ts';
 import { readCredentials, readOwnCredentials } from './sources/credentials.ts';
 import { sourceOf } from './sources/source.ts';
@@ -134,12 +135,18 @@ async function servePublished({
   const loopback = listen === null ? null : await openLoopback(listen, { home, network, log });
   if (!credentials || published.length + mcpServers.length + agents.length === 0)
     return { worker: null, loopback };
-  const mcp = mcpServers.length === 0 ? null : await openMcp(mcpServers, { home, log, bus, environment });
-  const opened = [...openPublished(published, { bus, clock }), ...(mcp?.servers.opened ?? [])];
+  const guard = new GroupGuard();
+  const shared = { home, log, bus, environment, guard };
+  const mcp = mcpServers.length === 0 ? null : await openMcp(mcpServers, shared);
+  const llms = openPublished(published, { bus, clock });
+  if (published.some(({ managed, sleep }) => managed ?? sleep)) await keep(published, llms, shared);
+  const watchOwner = await ownerWatchOf(published, llms, shared);
+  const opened = [...llms, ...(mcp?.servers.opened ?? [])];
   const paths = { sessionFilePath: home.session, socketPath: home.socket };
   const RedisTransport =
     config.optionalRedisUrl === undefined ? null : (await import('./transports/redis.ts')).RedisTransport;
-  const parts = { config, credentials, opened, agents, mcp, network, environment, RedisTransport };
+  const here = { network, environment, guard, watchOwner, RedisTransport };
+  const parts = { config, credentials, opened, agents, mcp, ...here };
   return { worker: startPublished({ ...parts, ...paths, bus, clock, log }), loopback };
 }
 
@@ -164,10 +171,39 @@ async function openLoopback(
   return loopback;
 }
 
+interface Shared {
+  home: Home;
+  log: Log;
+  bus: Bus;
+  environment: NodeJS.ProcessEnv;
+  guard: GroupGuard;
+}
+
+/** The backends that this worker starts, or puts to sleep; what keeps them is loaded only where there are any. */
+async function keep(
+  configured: readonly ConfiguredProvider[],
+  opened: readonly Opened[],
+  { home, ...deps }: Shared,
+): Promise<void> {
+  const { keepBackends } = await import('./managed/open-kept.ts');
+  keepBackends(configured, opened, { ...deps, home: home.root, logsAt: home.logs, clock: systemClock });
+}
+
+/** Keeps the llms for the owner of this machine, where they have said when it is theirs. */
+async function ownerWatchOf(
+  configured: readonly ConfiguredProvider[],
+  opened: readonly Opened[],
+  { log }: Shared,
+): Promise<PublishedDeps['watchOwner']> {
+  if (!configured.some(({ quiet, ownerFirst }) => quiet.length > 0 || ownerFirst)) return null;
+  const { OwnerWatch } = await import('./owner/owner-watch.ts');
+  return (onChanged) => new OwnerWatch({ configured, opened, onChanged, clock: systemClock, log });
+}
+
 /** The MCP servers of this machine; their code is loaded only where there are any. */
 async function openMcp(
   entries: readonly McpServerEntry[],
-  { home, ...deps }: { home: Home; log: Log; bus: Bus; environment: NodeJS.ProcessEnv },
+  { home, ...deps }: Shared,
 ): Promise<NonNullable<PublishedDeps['mcp']>> {
   const [{ openServers }, { ToldTools }] = await Promise.all([
     import('./mcp/open-servers.ts'),

@@ -27,13 +27,16 @@ export function keyName(llm: SeenLlm): string | undefined {
 export function statusOf({
   status,
   misconfigured,
+  statusReason,
   hold,
 }: {
   status?: string | undefined;
   misconfigured?: string | null | undefined;
+  statusReason?: string | null | undefined;
   hold?: string | null | undefined;
 }): string | undefined {
   if (status === 'active' && hold) return hold;
+  if (status === 'active' && statusReason) return 'draining';
   return status === 'active' && misconfigured ? 'misconfigured' : status;
 }
 
@@ -47,7 +50,11 @@ export const llmColumns = (instant: Instant): Column<SeenLlm>[] => [
   { head: 'TIER', spare: true, of: (l) => l.view.tier },
   { head: 'KEY', spare: true, of: keyName },
   { head: 'ID', spare: true, of: (l) => l.view.id },
-  { head: 'REASON', wide: true, of: (l) => l.view.inactiveReason ?? l.view.misconfigured },
+  {
+    head: 'REASON',
+    wide: true,
+    of: (l) => l.view.inactiveReason ?? l.view.statusReason ?? l.view.misconfigured,
+  },
   { head: 'SERVED-BY', wide: true, of: (l) => l.view.servedBy },
   { head: 'ALIASES', wide: true, of: (l) => l.view.aliases?.join(',') },
   { head: 'LAST-SEEN', wide: true, of: (l) => instant(l.view.lastHeartbeatAt) },

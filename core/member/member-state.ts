@@ -6,13 +6,13 @@ export type BackendState = (typeof backendStates)[number];
 
 /**
  * What a member's gate is like at its worker. `resting`: its backend has just failed · `down`: its backend does not answer ·
- * `asleep`: its backend sleeps and can be woken · `paused`: its owner said so.
+ * `asleep`: its backend sleeps and can be woken · `paused`: its owner said so · `quiet`: its owner keeps it for themselves now.
  */
-export const gateStates = ['serving', 'resting', 'down', 'asleep', 'paused'] as const;
+export const gateStates = ['serving', 'resting', 'down', 'asleep', 'paused', 'quiet'] as const;
 export type GateState = (typeof gateStates)[number];
 
-/** What a worker says of its members to the relay: `resting` takes nothing for moments. */
-export const memberStates = ['serving', 'resting', 'down', 'asleep'] as const;
+/** What a worker says of its members to the relay: `resting` takes nothing for moments, `quiet` for hours. */
+export const memberStates = ['serving', 'resting', 'down', 'asleep', 'quiet'] as const;
 export type MemberState = (typeof memberStates)[number];
 
 /** What presence says of a member: `draining` takes nothing new. */
@@ -56,6 +56,7 @@ const table = {
   down: { member: 'down', announced: 'down', status: 'inactive' },
   // Until its owner says so: that all of a worker's are paused is said besides, as `draining`.
   paused: { member: 'resting', announced: 'draining', status: 'active' },
+  quiet: { member: 'quiet', announced: 'draining', status: 'active' },
 } as const satisfies Record<GateState, { member: MemberState; announced: AnnouncedState; status: Status }>;
 
 export const memberStateOf = (gate: GateState): MemberState => table[gate].member;

@@ -28,7 +28,8 @@ export const sessionIdSchema = z.string().regex(/^[\x21-\x7e]{1,256}$/);
 const MOST_SLOTS = 1_024;
 
 /** Somebody's backend wrote some of it: it is made fit to be kept and shown rather than refused. */
-export const misconfiguredSchema = z.string().transform((text) => storableSentence(shownInLine(text), 500));
+/** Of a worker, for people: as one line of so many characters. */
+export const toldSentenceSchema = z.string().transform((text) => storableSentence(shownInLine(text), 500));
 
 const providerOfferSchema = z.object({
   name: nameSchema,
@@ -46,7 +47,9 @@ const providerOfferSchema = z.object({
   /** `inactive`: the backend does not answer (`backend_down`), and the worker will say when it does. */
   initialStatus: wordOr(['active', 'hibernating', 'inactive'], 'inactive').default('active'),
   /** Why its backend refuses what is configured, as a sentence; it is served all the same. */
-  misconfigured: misconfiguredSchema.nullish(),
+  misconfigured: toldSentenceSchema.nullish(),
+  /** Why it takes nothing now, or sleeps, where that is the worker's doing, as a sentence. */
+  statusReason: toldSentenceSchema.nullish(),
   /** Opaque: providers that say the same are of one backend, and share one count of slots. */
   slotGroup: textSchema(64).min(1).nullish(),
 });

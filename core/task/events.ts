@@ -98,7 +98,7 @@ export interface EventMap {
   'member.rests': { llm: string; code: string };
   'member.serves': { llm: string };
   /** Worker: its recipe runs for a sleeping backend, once however many wait. */
-  'wake.started': { llm: string; recipe: 'http' | 'command' };
+  'wake.started': { llm: string; recipe: 'http' | 'command' | 'managed' };
   'wake.finished': { llm: string; ok: boolean; ms: number };
   /** Worker: how a member's backend is, as far as it has changed. */
   'backend.changed': { llm: string; is: BackendState };

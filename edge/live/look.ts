@@ -46,11 +46,12 @@ async function lookAtPools({ registry, liveness, queue }: LookDeps): Promise<See
   ]);
   return pools.map(({ key, members }) => {
     const { running = 0, pending = 0 } = counts.get(key) ?? {};
-    const each = members.map(({ row, status, misconfigured, announced }) => [
+    const each = members.map(({ row, status, misconfigured, statusReason, announced }) => [
       row.name,
       row.hold,
       status,
       misconfigured,
+      statusReason,
       announced.map((one) => [one.slots, one.running, one.state]),
     ]);
     return { poolKey: key, mark: markOf([each, running, pending]) };

@@ -48,9 +48,10 @@ export function slotsOf(rows: readonly LlmRow[], group: string): number {
   return Math.max(...groupRows.map((row) => row.maxConcurrency ?? (row.type === 'ollama' ? 1 : SLOTS)));
 }
 
-/** What a registration says of a member; that it rests for a moment stays true. */
+/** What a registration says of a member; that it rests for a moment, or is kept quiet, stays true until it says otherwise. */
 export function standingOf({ status }: LlmRow, before?: MemberState): MemberState {
-  return status === 'active' && before === 'resting' ? 'resting' : backendStateOf(status);
+  if (before === 'quiet' || (status === 'active' && before === 'resting')) return before;
+  return backendStateOf(status);
 }
 
 export function createMember(context: MemberContext, row: LlmRow, slots: Slots): RelayMember {

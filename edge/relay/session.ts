@@ -39,6 +39,8 @@ export class RelaySession {
   readonly #gone = new AbortController();
   readonly #handedOver = new AbortController();
   #members: RelayMember[] = [];
+  /** Llms that their worker says are kept quiet: it may say so before their rows have been read. */
+  #quiet: ReadonlySet<string> = new Set();
   #served: Promise<void> = Promise.resolve();
   #phase: Phase = 'open';
   #draining = false;
@@ -122,6 +124,7 @@ export class RelaySession {
       const current = this.#members.find((member) => isSame(member, row));
       if (current) current.standing = standingOf(row, current.standing);
       const member = current ?? createMember({ ...context, send }, row, this.#slotsOf(groupOf(row)));
+      if (!current && this.#quiet.has(row.name)) member.standing = 'quiet';
       if (!current) await member.consumer.start();
       kept.push(member);
     }
@@ -314,6 +317,8 @@ export class RelaySession {
     this.#seenAt = this.#deps.clock.elapsed();
     if (state) this.#draining = state === 'draining';
     const standings = new Map(Object.entries(members ?? {}));
+    if (members)
+      this.#quiet = new Set([...standings].flatMap(([name, is]) => (is === 'quiet' ? [name] : [])));
     for (const member of this.#members) member.standing = standings.get(member.name) ?? member.standing;
     this.#turnSwitches();
     if (state || members) this.#changed();

@@ -21,11 +21,15 @@ const whyHeld: Readonly<Record<Hold, string>> = {
 
 /** How a member stands now, for who would ask it next. */
 function standing(member: LiveLlm): Verdict {
-  const { status, inactiveReason, misconfigured, announced, row } = member;
+  const { status, inactiveReason, misconfigured, statusReason, announced, row } = member;
   if (misconfigured !== null) return { verdict: 'excluded', reason: misconfigured };
-  if (status === 'hibernating')
-    return { verdict: 'waking', reason: 'It sleeps, and is woken when nobody else serves.' };
-  if (status !== 'active') {
+  const isDraining = announced.length > 0 && announced.every(({ state }) => state === 'draining');
+  if (status === 'hibernating' && !(isDraining && statusReason !== null))
+    return {
+      verdict: 'waking',
+      reason: `It sleeps, and is woken when nobody else serves.${statusReason === null ? '' : ` ${statusReason}`}`,
+    };
+  if (status === 'inactive') {
     const reason = whyAway[inactiveReason ?? ''] ?? 'It does not serve now.';
     return { verdict: 'away', reason };
   }
@@ -37,8 +41,11 @@ function standing(member: LiveLlm): Verdict {
         : 'Its worker has not said for some seconds that it serves.';
     return { verdict: 'away', reason: who };
   }
-  if (announced.every(({ state }) => state === 'draining'))
-    return { verdict: 'away', reason: 'Its worker takes nothing new: it is paused, or stops.' };
+  if (isDraining)
+    return {
+      verdict: 'away',
+      reason: statusReason ?? 'Its worker takes nothing new: it is paused, or stops.',
+    };
   const slots = announced.reduce((all, one) => all + one.slots, 0);
   const running = announced.reduce((all, one) => all + one.running, 0);
   const free = slots - running;

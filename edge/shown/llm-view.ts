@@ -28,6 +28,7 @@ export function llmView(llm: LiveLlm, mayEdit: boolean): LlmView {
     inactiveReason: llm.inactiveReason,
     inactiveSince: instant(llm.inactiveSince),
     misconfigured: llm.misconfigured,
+    statusReason: llm.statusReason,
     hold: row.hold,
     lastHeartbeatAt: instant(row.lastHeartbeatAt),
     servedBy: llm.servedBy,
@@ -38,7 +39,10 @@ export function llmView(llm: LiveLlm, mayEdit: boolean): LlmView {
   };
 }
 
-function memberView({ row, status, misconfigured, announced }: LiveLlm, clock: Clock): MemberView {
+function memberView(
+  { row, status, misconfigured, statusReason, announced }: LiveLlm,
+  clock: Clock,
+): MemberView {
   const sum = (of: 'running' | 'slots'): number => announced.reduce((total, m) => total + m[of], 0);
   const age = announced.length > 0 ? Math.min(...announced.map((m) => m.ageMs)) : null;
   return {
@@ -46,6 +50,7 @@ function memberView({ row, status, misconfigured, announced }: LiveLlm, clock: C
     kind: row.kind,
     status,
     misconfigured,
+    statusReason,
     hold: row.hold,
     model: row.model,
     running: sum('running'),

@@ -16,6 +16,7 @@ export const llm = {
   status: 'active',
   inactiveReason: null,
   misconfigured: null,
+  statusReason: null,
   inactiveSince: null,
   lastHeartbeatAt: '2026-11-21T07:00:00.000Z',
   servedBy: 1,

@@ -1,7 +1,7 @@
 /** A worker that is killed between the start of a child and the word to its guard, or that has no file descriptors left. */
 import { openSync, closeSync } from 'node:fs';
 import { Child } from '../../worker/mcp/child.ts';
-import { GroupGuard } from '../../worker/mcp/guard.ts';
+import { GroupGuard } from '../../worker/children/guard.ts';
 
 const [what = '', command = '', ...args] = process.argv.slice(2);
 const say = (line: string): void => void process.stdout.write(`${line}\n`);

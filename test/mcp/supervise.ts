@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { systemClock, type Clock } from '../../core/runtime/clock.ts';
-import { GroupGuard } from '../../worker/mcp/guard.ts';
+import { GroupGuard } from '../../worker/children/guard.ts';
 import { Supervised } from '../../worker/mcp/supervised.ts';
 import type { McpServerEntry } from '../../worker/sources/config-schema.ts';
 

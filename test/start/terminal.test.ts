@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openLogs } from '../../start/say/logs.ts';
+import { openLogs } from '../../core/runtime/files/kept-logs.ts';
 import { pulseLine } from '../../start/say/pulse.ts';
 import { createTerminal, type Screen } from '../../start/say/terminal.ts';
 

@@ -33,8 +33,12 @@ export interface Offer {
   dropParams?: string[];
   addParams?: Record<string, unknown>;
   renameParams?: Record<string, string>;
-  /** The recipe that wakes its backend. */
+  /** The recipe that wakes its backend, and the one that puts it to sleep. */
   wake?: object;
+  sleep?: object;
+  /** How its worker starts the backend itself. */
+  managed?: object;
+  idleStopSeconds?: number;
 }
 
 /** `sse`: the worker knows nothing of Redis, and has no way to it. */
@@ -53,6 +57,8 @@ export interface WorkerOptions {
   through?: readonly string[];
   /** MCP servers of its config.json. */
   mcpServers?: readonly object[];
+  /** What is in its config.json beside these. */
+  more?: object;
 }
 
 export interface WorkerProcess extends TestProcess {
@@ -176,7 +182,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
   const startWorker: System['startWorker'] = async (offers, options = {}) => {
     const { transport = usual, url: mcpdUrl = url, through = [] } = options;
     const home = options.home ?? (await newHome());
-    await writeHome(home, { mcpdUrl, offers, mcpServers: options.mcpServers });
+    await writeHome(home, { mcpdUrl, offers, mcpServers: options.mcpServers, more: options.more });
     const entries = Object.entries(shared).filter(
       ([name]) => transport === 'redis' || !notOfWorkers.includes(name),
     );
@@ -267,7 +273,13 @@ async function writeHome(
     mcpdUrl,
     offers,
     mcpServers = [],
-  }: { mcpdUrl: string; offers: readonly Offer[]; mcpServers?: readonly object[] | undefined },
+    more = {},
+  }: {
+    mcpdUrl: string;
+    offers: readonly Offer[];
+    mcpServers?: readonly object[] | undefined;
+    more?: object | undefined;
+  },
 ): Promise<void> {
   const providers = offers.map(({ backend, ...offer }) => ({
     type: 'openai',
@@ -276,7 +288,7 @@ async function writeHome(
     url: backend.url,
     ...offer,
   }));
-  await writeFile(join(home, 'config.json'), JSON.stringify({ providers, mcpServers }));
+  await writeFile(join(home, 'config.json'), JSON.stringify({ providers, mcpServers, ...more }));
   await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl, token: adminToken }), { mode: 0o600 });
 }
 

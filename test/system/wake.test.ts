@@ -1,12 +1,29 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import type { TaskView } from '../../core/task/task.ts';
 import { pause } from '../../core/runtime/clock.ts';
+import { freePort } from '../../start/port.ts';
+import { askWorker } from '../../worker/local/client.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { startSleepy, type Sleepy } from '../support/sleepy.ts';
+import { isAlive } from '../support/supervised.ts';
 import { sseData } from '../support/sse.ts';
 import { startSystem, transports, until, type EdgeProcess, type System } from '../support/system.ts';
 
 const body = { messages: [{ role: 'user', content: 'hi' }] };
+const standIn = fileURLToPath(new URL('../managed/stand-in.mjs', import.meta.url));
+
+/** Who is of that process group. */
+const processesOf = (group: number): number[] =>
+  execFileSync('ps', ['-eo', 'pgid=,pid='], { encoding: 'utf8' })
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .flatMap(([leader, pid]) => (leader === group ? (pid ?? []) : []));
+
 /** The bounds of the product are seconds; a busy machine is slow. */
 const LONG_MS = 60_000;
 
@@ -217,6 +234,109 @@ for (const transport of transports) {
       await untilStatus('active');
       await untilStatus('active', `${name}-plain`);
       expect(sleepy.calls).to.have.length(0);
+    });
+
+    /** A backend that its worker starts itself, as test/managed/stand-in.mjs fails. */
+    const managed = async (how: readonly string[] = [], more: object = {}) => {
+      const port = String(await freePort());
+      const entry = { command: process.execPath, args: [standIn, port, ...how], ...more };
+      return { type: 'llamacpp', backend: { url: `http://127.0.0.1:${port}` }, managed: entry };
+    };
+    const inferAt = (of: string): Promise<Response> => t.call('POST', `/api/v1/llms/${of}/infer`, { body });
+
+    it('that its worker starts itself sleeps until it is ready; who calls waits for that, and for its restart', async () => {
+      const broken = `${name}-broken`;
+      const once = join(await mkdtemp(join(tmpdir(), 'mcpctl-managed-')), 'once');
+      const worker = await t.startWorker([
+        { name, ...(await managed(['slow=1500', 'child', `crash-once=${once}`])) },
+        { name: broken, ...(await managed(['crash'])) },
+      ]);
+      expect(await status()).to.equal('hibernating');
+      // Its first process ends in the middle of that answer.
+      const answer = await infer();
+      expect([answer.status, await content(answer)]).to.deep.equal([200, await content(await infer())]);
+      await untilStatus('active');
+      expect(await t.llm(name)).to.include({ statusReason: null });
+      const refused = await inferAt(broken);
+      const { code, error } = (await refused.json()) as { code: string; error: string };
+      expect([refused.status, code]).to.deep.equal([503, 'wake_failed']);
+      expect(error).to.contain("ended with code 3: error: couldn't bind to [address]");
+      await until(
+        async () => (await t.llm(broken)).statusReason ?? '',
+        (reason) => reason.startsWith('It ended with code 3'),
+        LONG_MS,
+      );
+      const explained = await t.call('GET', `/api/v1/llms/${broken}/explain`);
+      expect(await explained.text()).to.contain('It ended with code 3');
+      const { llms } = await askWorker(join(worker.home, 'worker.sock'), 'status');
+      expect(llms[0]?.managed).to.include({
+        state: 'ready',
+        starts: 2,
+        lastExit: 'ended with code 134: GGML_ASSERT failed',
+      });
+      expect(llms[1]?.managed?.lastExit).to.match(/^ended with code 3/);
+      const group = processesOf(llms[0]?.managed?.pid ?? 0);
+      expect(group).to.have.length(2);
+      await worker.kill('SIGKILL');
+      await until(
+        async () => group.filter(isAlive),
+        (alive) => alive.length === 0,
+        LONG_MS,
+      );
+    });
+
+    it('of one group with another is swapped for it, and nobody who calls either is refused', async () => {
+      const group = { group: 'gpu' };
+      const other = `${name}-b`;
+      await t.startWorker([
+        { name, ...(await managed([], group)) },
+        { name: other, ...(await managed([], group)) },
+      ]);
+      const made = await t.call('POST', '/api/v1/tasks', { body: { llm: other, request: body } });
+      const answers = await Promise.all([name, other, name, other].map((of) => inferAt(of)));
+      expect(answers.map((answer) => answer.status)).to.deep.equal([200, 200, 200, 200]);
+      const { id } = (await made.json()) as TaskView;
+      await until(
+        () => t.task(id),
+        (task) => task.status === 'completed' && task.attempts === 0,
+        LONG_MS,
+      );
+    });
+
+    it('is kept by its owner in their hours: nobody wakes it or is given it, and all are told until when', async () => {
+      sleepy.backend.down = false;
+      await t.startWorker([{ name, backend: sleepy.backend }], { more: { quiet: ['0-24'] } });
+      const refused = await infer();
+      expect(refused.status).to.equal(503);
+      expect(await t.llm(name)).to.include({
+        status: 'active',
+        statusReason: 'Its owner keeps it quiet until further notice.',
+      });
+      const texts = await Promise.all(
+        [`/api/v1/llms/${name}/explain`, `/api/v1/llms/${name}/members`].map(async (path) =>
+          (await t.call('GET', path)).text(),
+        ),
+      );
+      for (const text of texts) expect(text).to.contain('quiet until further notice');
+      expect(texts[0]).to.contain('away');
+      const made = await t.call('POST', '/api/v1/tasks', { body: { llm: name, request: body } });
+      expect(made.status).to.equal(202);
+    });
+
+    it('is put to sleep by its recipe when nobody has called it for a while, although it answers still', async () => {
+      sleepy.backend.down = false;
+      const nap = await other();
+      await publish(sleepy.http(), { sleep: nap.http(), idleStopSeconds: 1 });
+      await untilStatus('hibernating');
+      expect([nap.calls.length, sleepy.calls.length]).to.deep.equal([1, 0]);
+      expect((await t.llm(name)).statusReason).to.match(/put it to sleep as nobody called it/);
+      expect(await content(await infer())).to.equal('awake');
+      expect(sleepy.calls).to.have.length(1);
+      await until(
+        async () => nap.calls.length,
+        (calls) => calls === 2,
+        LONG_MS,
+      );
     });
 
     it('is active at first where there is no recipe, whether it answers or not', async () => {

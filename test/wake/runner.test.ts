@@ -7,6 +7,7 @@ import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import type { Wake } from '../../worker/sources/config-schema.ts';
 import { parseWorkerConfig } from '../../worker/sources/config.ts';
+import { GroupGuard } from '../../worker/children/guard.ts';
 import type { Environment } from '../../worker/wake/command.ts';
 import { WakeRunner, type Sleeper } from '../../worker/wake/wake-runner.ts';
 import { startSleepy, type Sleepy } from '../support/sleepy.ts';
@@ -30,6 +31,8 @@ describe('the wake runner', function () {
   let folder: string;
   let awake: Set<string>;
   const runners: WakeRunner[] = [];
+  const guard = new GroupGuard();
+  after(() => guard.end());
   beforeEach(async () => {
     sleepy = await startSleepy();
     folder = await mkdtemp(join(tmpdir(), 'mcpctl-wake-'));
@@ -59,6 +62,7 @@ describe('the wake runner', function () {
       sleepers,
       onAwake,
       environment,
+      guard,
       bus: createBus(log),
       clock: { ...systemClock, elapsed },
       log,

@@ -64,7 +64,7 @@ export async function sseWorker({
     warnings: [],
     transport: { kind: 'sse' },
   };
-  const members = membersOf(opened, registered);
+  const members = membersOf(opened, registered, () => Promise.resolve({ ok: true, ms: 0 }));
   return {
     edge,
     backend,

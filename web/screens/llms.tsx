@@ -92,7 +92,7 @@ function abilitiesOf({ capabilities }: LlmView): string {
 function factsOf(llm: LlmView): [string, ComponentChildren][] {
   return [
     ['Status', <Status of={llm.status} />],
-    ['Why', llm.inactiveReason],
+    ['Why', llm.inactiveReason ?? llm.statusReason],
     ['Refused', llm.misconfigured],
     ['Model', llm.model],
     ['Type', `${llm.kind}, ${llm.type}`],

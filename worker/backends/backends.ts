@@ -4,17 +4,22 @@ import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
-import { concurrencyOf, type Opened } from './open-providers.ts';
-import type { Environment } from '../wake/command.ts';
-import { WakeRunner } from '../wake/wake-runner.ts';
+import { concurrencyOf, isAvailable, type Opened } from './open-providers.ts';
+import type { RecipeDeps } from '../wake/recipe.ts';
+import { WakeRunner, type Sleeper } from '../wake/wake-runner.ts';
 import { BackendWatch, type Watched } from './watch.ts';
 import { oneLine } from '../../core/runtime/plain.ts';
-export interface BackendsDeps {
+/** @returns what does that, and knows what is so at its beginning. */
+export type WatchOwner = (onChanged: () => void) => Service & { first(): void };
+
+export interface BackendsDeps extends RecipeDeps {
   opened: readonly Opened[];
   /** Publishes what is so now. */
   refresh: () => Promise<void>;
-  /** What a wake command may see of the worker's environment. */
-  environment: Environment;
+  /** Keeps them for the owner of this machine, who has said when. @param onChanged is told of each change. */
+  watchOwner?: WatchOwner | undefined;
+  /** Between two looks at them. */
+  everyMs?: number;
   bus: Bus;
   clock: Clock;
   log: Log;
@@ -25,26 +30,35 @@ export interface Backends extends Service {
   /** Before publishing: who sleeps, and what can the others do? */
   first(): Promise<void>;
   wake(llmName: string): Promise<WakeResult>;
+  /** Ends the backends that it runs itself: when nothing of theirs runs any more. */
+  end(): Promise<void>;
 }
 
-export function createBackends({ opened, refresh, environment, ...deps }: BackendsDeps): Backends {
+export function createBackends({ opened, refresh, watchOwner, ...deps }: BackendsDeps): Backends {
   const watch = new BackendWatch({ ...deps, watched: opened.map((o) => watchedOf(o, opened)), refresh });
   const runner = new WakeRunner({
     ...deps,
-    environment,
-    sleepers: opened.flatMap(({ provider, gate, configured: { name, backend, wake } }) => {
-      const isAvailable = (signal: AbortSignal): Promise<boolean> => provider.isAvailable(signal);
-      return wake ? [{ name, backend, wake, isAsleep: () => gate.standing === 'asleep', isAvailable }] : [];
-    }),
+    sleepers: opened.flatMap((o) => sleeperOf(o)),
     onAwake: (backend) => watch.awake(backend),
   });
+  const keepers = new Map(opened.flatMap((o) => (o.kept ? [[o.kept, o.configured] as const] : [])));
+  const owner = watchOwner?.(() => watch.changed());
   const leave: (() => void)[] = [];
   return {
     name: 'backends',
-    first: () => watch.first(),
+    first() {
+      owner?.first();
+      return watch.first();
+    },
     wake: (llmName) => runner.wake(llmName),
     start() {
       watch.start();
+      void owner?.start?.();
+      for (const [kept, { name, backend }] of keepers) {
+        const begin = (): void => void runner.wake(name, true);
+        kept.keptBy({ onGone: () => watch.gone(backend), onChanged: () => watch.changed(), begin });
+        if (kept.isEager) begin();
+      }
       for (const { gate, configured } of opened) {
         const suspect = (): void => {
           if (gate.state === 'down' && gate.standing === 'serving') void watch.suspect(configured.backend);
@@ -54,9 +68,27 @@ export function createBackends({ opened, refresh, environment, ...deps }: Backen
     },
     async stop() {
       for (const stop of leave.splice(0)) stop();
-      await Promise.all([watch.stop(), runner.stop()]);
+      await Promise.all([watch.stop(), runner.stop(), owner?.stop()]);
+    },
+    async end() {
+      await Promise.all([...keepers.keys()].map((kept) => kept.stop()));
     },
   };
+}
+
+function sleeperOf(opened: Opened): Sleeper[] {
+  const { gate, kept, configured } = opened;
+  const { name, backend } = configured;
+  const wake = kept?.wakesBy ?? configured.wake;
+  if (!wake) return [];
+  return [
+    {
+      ...{ name, backend, wake },
+      ...(kept && { carryOut: (signal: AbortSignal) => kept.wake(signal) }),
+      isAsleep: () => gate.standing === 'asleep',
+      isAvailable: (signal) => isAvailable(opened, signal),
+    },
+  ];
 }
 
 function watchedOf(opened: Opened, all: readonly Opened[]): Watched {
@@ -65,15 +97,19 @@ function watchedOf(opened: Opened, all: readonly Opened[]): Watched {
     slots,
     gate,
     configured: { name, backend, model, wake },
+    kept,
   } = opened;
   return {
     name,
     backend,
-    canWake: wake !== undefined,
-    isAvailable: (signal) => provider.isAvailable(signal),
+    canWake: wake !== undefined || kept !== undefined,
+    isAvailable: (signal) => isAvailable(opened, signal),
     fingerprint: async (signal) => await provider.modelsFingerprint?.(signal),
     isBusy: () => slots.taken > 0,
-    become: (state) => opened.gate.stand(state),
+    become(state) {
+      gate.stand(state);
+      if (state === 'asleep') kept?.silent();
+    },
     trouble: () => gate.trouble,
     learnListed: (signal) => learnListed(opened, signal),
     async learn(signal) {

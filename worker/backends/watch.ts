@@ -107,6 +107,19 @@ export class BackendWatch implements Service {
     void this.#say();
   }
 
+  /** Its worker has put it to sleep, or it has ended: its llms take nothing from this moment on. */
+  gone(backend: string): void {
+    for (const [watched, seen] of this.#seen)
+      if (watched.backend === backend) this.#become(watched, seen, 'asleep');
+    void this.#say();
+  }
+
+  /** Something that is told of the llms beside their states is another thing now. */
+  changed(): void {
+    this.#unsaid = true;
+    void this.#say();
+  }
+
   /** A task has failed, and its backend does not answer: that is not waited for until the next turn. */
   async suspect(backend: string): Promise<void> {
     await this.#lookAt(backend, 1);

@@ -2,6 +2,13 @@ import { z } from 'zod';
 import { gateStates } from '../../core/member/member-state.ts';
 
 /**
+ * How a backend is that the worker starts itself. `waiting`: for its turn, as another one of its group runs · `stopping`: takes
+ * nothing new, and ends when what it runs has ended · `failed`: it would not start, or ended by itself.
+ */
+const managedStates = ['stopped', 'waiting', 'starting', 'ready', 'stopping', 'failed'] as const;
+export type ManagedState = (typeof managedStates)[number];
+
+/**
  * What `mcplocal status | pause | resume | drain` and the worker of the same home say to each other, over a socket
  * in that home: HTTP, `GET /status` and `POST /pause | /resume | /drain`, each answered with the status, and `GET /logs/<server>`.
  * `POST /pause?ms=7200000` ends by itself.
@@ -31,6 +38,20 @@ export const localStatusSchema = z.object({
       state: z.enum(gateStates),
       /** Why its owner must mend what is configured, as its backend says it; absent: nothing is known to be wrong. */
       misconfigured: z.string().optional(),
+      /** Why it takes nothing now, where that is its worker's doing. */
+      statusReason: z.string().optional(),
+      /** Of a backend that the worker starts itself. */
+      managed: z
+        .object({
+          state: z.enum(managedStates),
+          reason: z.string().nullable(),
+          pid: z.int().nullable(),
+          /** How its last process ended, and what it printed last. */
+          lastExit: z.string().nullable(),
+          lastLine: z.string().nullable(),
+          starts: z.int(),
+        })
+        .optional(),
       running: z.int(),
       /** Of its backend, whatever llms share it. */
       slots: z.int(),
@@ -41,3 +62,6 @@ export type LocalStatus = z.infer<typeof localStatusSchema>;
 
 /** What an MCP server printed last beside its messages, without its secrets. */
 export const localLogsSchema = z.object({ printed: z.string() });
+
+/** Of one such backend. */
+export type ManagedStatus = NonNullable<LocalStatus['llms'][number]['managed']>;

@@ -5,8 +5,8 @@ import { shownInLine } from '../../core/names.ts';
 import { stopGroup } from '../../core/runtime/process/stop-group.ts';
 import { storableSentence } from '../../core/text/storable.ts';
 import { withoutSecret } from '../providers/http/scrub.ts';
-import { spawnGated } from './gated.ts';
-import type { GroupGuard } from './guard.ts';
+import { spawnGated } from '../children/gated.ts';
+import type { GroupGuard } from '../children/guard.ts';
 import { Lines } from './lines.ts';
 import { Tail } from './tail.ts';
 

@@ -8,7 +8,7 @@ import type { Log } from '../../core/runtime/log.ts';
 import type { Opened } from '../backends/open-providers.ts';
 import type { McpServerEntry } from '../sources/config-schema.ts';
 import { Gate } from '../work/gate.ts';
-import { GroupGuard } from './guard.ts';
+import type { GroupGuard } from '../children/guard.ts';
 import { Journal } from './journal.ts';
 import { McpProvider } from './provider.ts';
 import { Supervised } from './supervised.ts';
@@ -30,13 +30,14 @@ export interface McpServers {
 export interface McpServersDeps {
   home: string;
   environment: Readonly<Record<string, string | undefined>>;
+  /** Ends them when this worker is killed. */
+  guard: GroupGuard;
   bus: Bus;
   clock: Clock;
   log: Log;
 }
 
 interface Shared extends McpServersDeps {
-  guard: GroupGuard;
   journal: Journal;
 }
 
@@ -47,11 +48,10 @@ interface Server {
 
 /** @throws the file system's error where the journal cannot be kept: then nothing is run. */
 export function openServers(entries: readonly McpServerEntry[], deps: McpServersDeps): McpServers {
-  const guard = new GroupGuard();
   const journal = Journal.open(join(deps.home, 'mcp', 'journal'), deps.clock.now());
   let tell: (server: string) => void = () => undefined;
   const onTools = (server: string): void => tell(server);
-  const servers = entries.map((entry) => openServer(entry, { ...deps, guard, journal }, onTools));
+  const servers = entries.map((entry) => openServer(entry, { ...deps, journal }, onTools));
   const named = (server: string): Supervised | undefined =>
     servers.find(({ supervised }) => supervised.name === server)?.supervised;
   return {
@@ -74,7 +74,6 @@ export function openServers(entries: readonly McpServerEntry[], deps: McpServers
     printedBy: (server) => named(server)?.printed ?? null,
     async stop() {
       await Promise.all(servers.map(({ supervised }) => supervised.stop()));
-      guard.end();
       journal.close();
     },
   };

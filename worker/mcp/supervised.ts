@@ -1,11 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { McpServerEntry } from '../sources/config-schema.ts';
+import { Crashes } from '../children/crashes.ts';
+import { childEnvironment } from '../children/environment.ts';
+import type { GroupGuard } from '../children/guard.ts';
+import { memoryOf } from '../children/memory.ts';
 import { Child, ChildFailure, type Answered, type RequestOptions } from './child.ts';
-import { childEnvironment } from './environment.ts';
-import type { GroupGuard } from './guard.ts';
 import { introduce, listedBy, type Introduced } from './told/introduced.ts';
 
 export interface SupervisedDeps {
@@ -28,13 +29,7 @@ export interface SupervisedDeps {
 /** `asleep`: it runs when it is called. `failed`: it would not start, and is tried again at a time that is set. */
 export type ServerState = 'asleep' | 'starting' | 'ready' | 'failed' | 'stopped';
 
-const FIRST_MS = 1_000;
-const LONGEST_MS = 60_000;
-/** So long ready, and what failed before is forgotten. */
-const STEADY_MS = 60_000;
-/** So many failures within that time, and it is tried seldom. */
-const CRASHES = 5;
-const CRASHES_WITHIN_MS = 10 * 60_000;
+/** How long one is left alone that ends again and again. */
 const SELDOM_MS = 5 * 60_000;
 /** A caller waits so long for the next try; else it is told why there is none. */
 const WAITED_FOR_MS = 5_000;
@@ -57,11 +52,9 @@ export class Supervised {
   #state: ServerState = 'asleep';
   #reason: string | null = null;
   #printed = '';
-  #readySince = 0;
   #usedAt = 0;
   #pingedAt = 0;
-  #failures: number[] = [];
-  #inARow = 0;
+  readonly #crashes: Crashes;
   #nextTry = 0;
   #look: NodeJS.Timeout | undefined;
   #stops = new Set<Promise<void>>();
@@ -69,6 +62,7 @@ export class Supervised {
   constructor(deps: SupervisedDeps) {
     this.name = deps.entry.name;
     this.#deps = deps;
+    this.#crashes = new Crashes(deps.clock);
   }
 
   get state(): ServerState {
@@ -157,7 +151,8 @@ export class Supervised {
     }
     this.#state = 'ready';
     this.#reason = null;
-    this.#readySince = this.#usedAt = this.#pingedAt = this.#now;
+    this.#crashes.began();
+    this.#usedAt = this.#pingedAt = this.#now;
     log.info({ server: this.name, tools: this.#introduced.tools.length }, 'an MCP server runs');
     this.#deps.onTools();
     this.#deps.onState();
@@ -190,15 +185,9 @@ export class Supervised {
 
   #failed(why: string): void {
     if (this.#over.signal.aborted) return;
-    const now = this.#now;
-    if (this.#readySince > 0 && now - this.#readySince > STEADY_MS) this.#inARow = 0;
-    this.#readySince = 0;
-    this.#failures = [...this.#failures.filter((at) => now - at < CRASHES_WITHIN_MS), now].slice(-CRASHES);
-    const loops = this.#failures.length >= CRASHES;
-    const backoff = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(this.#inARow, 10));
-    const waitMs = loops ? SELDOM_MS : backoff * (0.5 + this.#deps.clock.random() / 2);
-    this.#inARow += 1;
-    this.#nextTry = now + waitMs;
+    const { waitMs: patienceMs, loops } = this.#crashes.failed();
+    const waitMs = loops ? SELDOM_MS : patienceMs;
+    this.#nextTry = this.#now + waitMs;
     this.#state = 'failed';
     const again = `tried again in ${String(Math.max(1, Math.round(waitMs / 1_000)))} s`;
     this.#reason = `${loops ? 'crash_loop: ' : ''}${why} (${again})`;
@@ -263,51 +252,6 @@ export class Supervised {
     if (this.#child === child) this.#child = undefined;
     const stopping = child.stop().finally(() => this.#stops.delete(stopping));
     this.#stops.add(stopping);
-  }
-}
-
-/** More of them no server starts on purpose. */
-const MOST_PROCESSES = 1_000;
-
-/**
- * Resident bytes of a process and of those that it started, where what several map counts once; null where the system does
- * not say.
- */
-function memoryOf(pid: number | undefined): number | null {
-  if (pid === undefined) return null;
-  const first = pagesOf(pid);
-  if (first === null) return null;
-  let pages = first.resident;
-  const pids = startedBy(pid);
-  for (const one of pids) {
-    const its = pagesOf(one);
-    pages += its === null ? 0 : its.resident - its.shared;
-    if (pids.length < MOST_PROCESSES) pids.push(...startedBy(one));
-  }
-  return pages * 4_096;
-}
-
-function pagesOf(pid: number): { resident: number; shared: number } | null {
-  try {
-    const numbers = readFileSync(`/proc/${String(pid)}/statm`, 'utf8')
-      .split(' ')
-      .map(Number);
-    const [, resident = 0, shared = 0] = numbers;
-    return { resident, shared };
-  } catch {
-    return null; // it has just ended, or this is no Linux
-  }
-}
-
-function startedBy(pid: number): number[] {
-  try {
-    const children = readFileSync(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8');
-    return children
-      .split(' ')
-      .map(Number)
-      .filter((child) => child > 0);
-  } catch {
-    return []; // as above
   }
 }
 

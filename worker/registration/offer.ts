@@ -16,6 +16,8 @@ export interface RegistrarPublishedProvider {
   status?: 'active' | 'hibernating' | 'inactive';
   /** Why its backend refuses what is configured. */
   misconfigured?: string;
+  /** Why it takes nothing now, or sleeps, where that is this worker's doing. */
+  statusReason?: string;
   /** Its presence makes an unavailable backend `hibernating` rather than `active`. */
   wake?: unknown;
 }
@@ -35,6 +37,7 @@ export async function wireOffer(published: RegistrarPublishedProvider): Promise<
     capabilities,
     slotGroup,
     misconfigured: published.misconfigured,
+    statusReason: published.statusReason,
     initialStatus: published.status ?? (await firstStatus(published)),
   };
 }

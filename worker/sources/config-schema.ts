@@ -4,6 +4,7 @@ import { agentOfferSchema, promptOfferSchema, refuseLongPersona } from '../../co
 import { modelSchema, nameSchema, textSchema } from '../../core/names.ts';
 import { serverNameSchema } from '../../core/mcp/names.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
+import { readQuietHours } from '../owner/quiet-hours.ts';
 import { isProviderType, providerTypes } from '../providers/index.ts';
 
 /** The form of `$MCPCTL_HOME/config.json` (docs/spec.md §7): what this machine has, and what of it is published. */
@@ -17,29 +18,99 @@ const headerSchema = z
   )
   .optional();
 
+const httpRecipe = {
+  type: z.literal('http'),
+  url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
+  method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']).default('POST'),
+  headers: headerSchema,
+  body: z.unknown().optional(),
+  maxWaitSeconds: waitSchema,
+};
+const commandRecipe = {
+  type: z.literal('command'),
+  command: z.string().min(1),
+  args: z.array(z.string()).default([]),
+  maxWaitSeconds: waitSchema,
+};
+const noBodyOfGet = (recipe: { method: string; body?: unknown }): boolean =>
+  recipe.method !== 'GET' || recipe.body === undefined;
+const ofGet = { path: ['body'], error: 'a GET carries no body; use POST' };
+/** A week is as good as never. */
+const idleSchema = z.number().positive().max(604_800).optional();
+
 /** How a sleeping backend is woken (docs/spec.md §4); carried out by `worker/wake/`. */
 const wakeSchema = z.discriminatedUnion('type', [
-  z
-    .strictObject({
-      type: z.literal('http'),
-      url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
-      method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']).default('POST'),
-      headers: headerSchema,
-      body: z.unknown().optional(),
-      maxWaitSeconds: waitSchema,
-    })
-    .refine((wake) => wake.method !== 'GET' || wake.body === undefined, {
-      path: ['body'],
-      error: 'a GET carries no body; use POST',
-    }),
-  z.strictObject({
-    type: z.literal('command'),
-    command: z.string().min(1),
-    args: z.array(z.string()).default([]),
-    maxWaitSeconds: waitSchema,
-  }),
+  z.strictObject(httpRecipe).refine(noBodyOfGet, ofGet),
+  z.strictObject(commandRecipe),
 ]);
 export type Wake = z.infer<typeof wakeSchema>;
+
+/** How one that runs by itself is put to sleep when nobody has called it for a while. */
+const sleepSchema = z.discriminatedUnion('type', [
+  z.strictObject({ ...httpRecipe, idleStopSeconds: idleSchema }).refine(noBodyOfGet, ofGet),
+  z.strictObject({ ...commandRecipe, idleStopSeconds: idleSchema }),
+]);
+export type SleepEntry = z.infer<typeof sleepSchema>;
+/** What is done to a backend from outside of it. */
+export type Recipe = Wake | SleepEntry;
+
+const variableSchema = z
+  .strictObject({
+    name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'must be the name of an environment variable'),
+    value: z.string().max(65_536).optional(),
+    valueFrom: z
+      .strictObject({
+        secretRef: z.strictObject({ name: nameSchema, key: z.string().min(1).max(128) }),
+      })
+      .optional(),
+    /** Without it the server is not started where the secret is missing. */
+    optional: z.boolean().default(false),
+  })
+  .refine((entry) => (entry.value === undefined) !== (entry.valueFrom === undefined), {
+    path: ['value'],
+    error: 'give value or valueFrom, one of them',
+  });
+const variablesSchema = z.array(variableSchema).max(128);
+
+/** `{ "NAME": "value" }`, or as MCP servers have it where a value is a secret of this machine. */
+const environmentSchema = z.preprocess(
+  (given) =>
+    typeof given === 'object' && given !== null && !Array.isArray(given)
+      ? Object.entries(given).map(([name, value]: [string, unknown]) => ({ name, value }))
+      : given,
+  variablesSchema,
+);
+
+/** A backend that the worker starts and stops itself (docs/spec.md §7); kept by `worker/managed/`. */
+const managedSchema = z.strictObject({
+  command: z.string().min(1).max(4_096),
+  args: z.array(z.string().max(65_536)).max(256).default([]),
+  env: environmentSchema.default([]),
+  cwd: z.string().min(1).optional(),
+  ready: z
+    .string()
+    .regex(/^\/[!-~]*$/, 'must be a path, like /v1/models')
+    .max(2_048)
+    .default('/v1/models'),
+  // With the wait for another of its group an hour at most, which is what a wake may take.
+  startSeconds: z.number().positive().max(1_800).default(120),
+  idleStopSeconds: idleSchema,
+  group: nameSchema.optional(),
+  memoryMb: z.int().min(16).max(16_777_216).optional(),
+});
+export type ManagedEntry = z.infer<typeof managedSchema>;
+
+const quietSchema = z
+  .array(
+    z.string().transform((text, context) => {
+      const spans = readQuietHours(text);
+      if (spans) return spans;
+      context.addIssue({ code: 'custom', message: 'must be like "Mon-Fri 09:00-18:00", in local time' });
+      return z.NEVER;
+    }),
+  )
+  .max(64)
+  .transform((spans) => spans.flat());
 
 const backendUrlSchema = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
@@ -61,6 +132,11 @@ const providerSchema = z
     poolName: nameSchema.optional(),
     maxConcurrency: z.int().min(1).max(10_000).optional(),
     wake: wakeSchema.optional(),
+    managed: managedSchema.optional(),
+    sleep: sleepSchema.optional(),
+    idleStopSeconds: idleSchema,
+    quiet: quietSchema.optional(),
+    ownerFirst: z.boolean().optional(),
     stallSeconds: z.number().positive().max(86_400).default(120),
     dropParams: z.array(z.string()).optional(),
     addParams: z.record(z.string(), z.unknown()).optional(),
@@ -69,26 +145,25 @@ const providerSchema = z
   .refine((p) => p.apiKey === undefined || p.apiKeyFile === undefined, {
     path: ['apiKeyFile'],
     error: 'give apiKey or apiKeyFile, not both',
+  })
+  .refine((p) => p.managed === undefined || p.wake === undefined, {
+    path: ['wake'],
+    error: 'is not for a managed backend: its worker starts it',
+  })
+  .refine((p) => p.managed === undefined || p.sleep === undefined, {
+    path: ['sleep'],
+    error: 'is not for a managed backend: managed.idleStopSeconds has its worker stop it',
+  })
+  .refine((p) => p.sleep === undefined || p.wake !== undefined, {
+    path: ['sleep'],
+    error: 'needs a wake recipe beside it, which gets the backend up again',
+  })
+  .refine((p) => p.idleStopSeconds === undefined || p.sleep !== undefined || p.managed !== undefined, {
+    path: ['idleStopSeconds'],
+    error: 'is for a backend with sleep or managed, which say how it is stopped',
   });
 
 export type ProviderEntry = z.infer<typeof providerSchema>;
-
-const variableSchema = z
-  .strictObject({
-    name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'must be the name of an environment variable'),
-    value: z.string().max(65_536).optional(),
-    valueFrom: z
-      .strictObject({
-        secretRef: z.strictObject({ name: nameSchema, key: z.string().min(1).max(128) }),
-      })
-      .optional(),
-    /** Without it the server is not started where the secret is missing. */
-    optional: z.boolean().default(false),
-  })
-  .refine((entry) => (entry.value === undefined) !== (entry.valueFrom === undefined), {
-    path: ['value'],
-    error: 'give value or valueFrom, one of them',
-  });
 
 /** An MCP server that this machine runs as a child; what starts it is named here and nowhere else. */
 const mcpServerSchema = z.strictObject({
@@ -96,7 +171,7 @@ const mcpServerSchema = z.strictObject({
   command: z.string().min(1).max(4_096),
   args: z.array(z.string().max(65_536)).max(256).default([]),
   cwd: z.string().min(1).optional(),
-  env: z.array(variableSchema).max(128).default([]),
+  env: variablesSchema.default([]),
   publish: z.boolean().default(true),
   slots: z.int().min(1).max(64).default(4),
   idleMinutes: z.number().positive().max(10_080).default(15),
@@ -135,6 +210,9 @@ const agentSchema = z
 const MOST_AGENTS = 256;
 
 export const configSchema = z.looseObject({
+  /** Of all providers that do not say otherwise. */
+  quiet: quietSchema.default([]),
+  ownerFirst: z.boolean().default(false),
   providers: z.array(providerSchema).default([]).superRefine(refuseNamesakes('providers')),
   mcpServers: z
     .array(mcpServerSchema)
@@ -162,7 +240,9 @@ function keysAt(path: readonly PropertyKey[]): string[] {
   if (path[0] === 'mcp') return ['listen'];
   if (path[0] === 'agents')
     return Object.keys(path.includes('prompts') ? promptSchema.shape : agentSchema.shape);
-  return path.includes('wake') ? wakeKeys : Object.keys(providerSchema.shape);
+  if (path.includes('wake')) return wakeKeys;
+  if (path.includes('sleep')) return [...wakeKeys, 'idleStopSeconds'];
+  return Object.keys(path.includes('managed') ? managedSchema.shape : providerSchema.shape);
 }
 
 /** Warnings for what is at the top level and means nothing there. */

@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { McpctlError } from '../../core/errors.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { type Fault, McpctlError } from '../../core/errors.ts';
 import type { AgentOffer } from '../../core/member/protocol.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { isProviderType, providerTypes, type ProviderTypeName } from '../providers/index.ts';
@@ -11,10 +12,13 @@ import {
   configSchema,
   faultsOf,
   unknownSections,
+  type ManagedEntry,
   type McpServerEntry,
   type ProviderEntry,
+  type SleepEntry,
   type Wake,
 } from './config-schema.ts';
+import type { QuietSpan } from '../owner/quiet-hours.ts';
 import { jsonFile } from './json-file.ts';
 
 /** A provider of the configuration with its defaults filled in. */
@@ -32,6 +36,16 @@ export interface ConfiguredProvider {
   /** Whether a person has set `maxConcurrency`; otherwise what the backend says of its slots goes before it. */
   concurrencyStated: boolean;
   wake?: Wake;
+  /** The worker starts it itself: of all llms of that backend, said by one of them. */
+  managed?: ManagedEntry;
+  /** What puts it to sleep. */
+  sleep?: SleepEntry;
+  /** Without a call for so long it is put to sleep, or stopped. */
+  idleStopMs?: number;
+  /** The hours in which its owner keeps it for themselves. */
+  quiet: readonly QuietSpan[];
+  /** It takes nothing while others than this worker use the machine. */
+  ownerFirst: boolean;
   stallMs: number;
   params: ParamRules;
   /** The key, read anew each time where it is in a file. @throws McpctlError when that cannot be read. */
@@ -60,17 +74,33 @@ export interface WorkerConfig {
 export function parseWorkerConfig(text: string, home: string): WorkerConfig {
   const json = jsonFile(text, 'config.json');
   const parsed = configSchema.safeParse(json);
-  if (!parsed.success) {
-    const faults = parsed.error.issues.flatMap(faultsOf);
-    const lines = faults.map((fault) => `  ${fault.path}: ${fault.message}`).join('\n');
-    throw new McpctlError('invalid_config', `config.json has faults:\n${lines}`, { details: faults });
-  }
-  const providers = parsed.data.providers.map((provider) => configured(provider, home));
+  if (!parsed.success) throw faulty(parsed.error.issues.flatMap(faultsOf));
+  const providers = parsed.data.providers.map((provider) => configured(provider, { home, ...parsed.data }));
+  const twice = keptTwice(providers);
+  if (twice.length > 0) throw faulty(twice);
   const published = providers.filter((provider) => provider.publish);
   const warnings = unknownSections(parsed.data);
   const mcpServers = parsed.data.mcpServers.filter((server) => server.publish);
   const { agents, mcp } = parsed.data;
   return { providers, published, mcpServers, listen: mcp.listen ?? null, agents, warnings };
+}
+
+function faulty(faults: Fault[]): McpctlError {
+  const lines = faults.map((fault) => `  ${fault.path}: ${fault.message}`).join('\n');
+  return new McpctlError('invalid_config', `config.json has faults:\n${lines}`, { details: faults });
+}
+
+/** One backend is started, and put to sleep, in one way, whatever llms it has. */
+function keptTwice(providers: readonly ConfiguredProvider[]): Fault[] {
+  return (['managed', 'sleep'] as const).flatMap((key) =>
+    providers.flatMap((provider, index) => {
+      const first = providers.findIndex((other) => other.backend === provider.backend && other[key]);
+      const one = providers[first]?.[key];
+      if (provider[key] === undefined || isDeepStrictEqual(one, provider[key])) return [];
+      const message = `differs from that of providers[${String(first)}], which has the same url: give it once`;
+      return [{ path: `providers[${String(index)}].${key}`, message }];
+    }),
+  );
 }
 
 /** Reads config.json; one that is missing is an empty one, with a warning. */
@@ -100,8 +130,12 @@ export async function readWorkerConfig(path: string, home: string): Promise<Work
   return config;
 }
 
-function configured(provider: ProviderEntry, home: string): ConfiguredProvider {
-  const { name, model, publish, tier, poolName, wake } = provider;
+function configured(
+  provider: ProviderEntry,
+  { home, quiet, ownerFirst }: { home: string; quiet: QuietSpan[]; ownerFirst: boolean },
+): ConfiguredProvider {
+  const { name, model, publish, tier, poolName, wake, managed, sleep } = provider;
+  const idleStopSeconds = managed?.idleStopSeconds ?? sleep?.idleStopSeconds ?? provider.idleStopSeconds;
   const type = isProviderType(provider.type) ? provider.type : 'openai'; // the schema has refused others
   const url = provider.url ?? providerTypes[type].url;
   return {
@@ -113,6 +147,8 @@ function configured(provider: ProviderEntry, home: string): ConfiguredProvider {
     publish,
     maxConcurrency: provider.maxConcurrency ?? providerTypes[type].maxConcurrency,
     concurrencyStated: provider.maxConcurrency !== undefined,
+    quiet: provider.quiet ?? quiet,
+    ownerFirst: provider.ownerFirst ?? ownerFirst,
     stallMs: Math.round(provider.stallSeconds * 1000),
     params: {
       drop: provider.dropParams ?? [],
@@ -123,6 +159,9 @@ function configured(provider: ProviderEntry, home: string): ConfiguredProvider {
     ...(tier === undefined ? {} : { tier }),
     ...(poolName === undefined ? {} : { poolName }),
     ...(wake === undefined ? {} : { wake }),
+    ...(managed === undefined ? {} : { managed }),
+    ...(sleep === undefined ? {} : { sleep }),
+    ...(idleStopSeconds === undefined ? {} : { idleStopMs: Math.round(idleStopSeconds * 1_000) }),
   };
 }
 

@@ -3,9 +3,10 @@ import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { pause } from '../../core/runtime/clock.ts';
 import { stopGroup } from '../../core/runtime/process/stop-group.ts';
-import type { Wake } from '../sources/config-schema.ts';
+import type { GroupGuard } from '../children/guard.ts';
+import type { Recipe } from '../sources/config-schema.ts';
 
-type CommandWake = Extract<Wake, { type: 'command' }>;
+type CommandRecipe = Extract<Recipe, { type: 'command' }>;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What is kept of what it prints: its end says why it failed. */
@@ -21,17 +22,25 @@ const LAST_WORDS_MS = 100;
  * @returns why it did not work, with the end of what it printed.
  */
 export async function runCommand(
-  { command, args }: CommandWake,
-  { signal, environment }: { signal: AbortSignal; environment: Environment },
+  { command, args }: CommandRecipe,
+  {
+    kind,
+    signal,
+    environment,
+    guard,
+  }: { kind: string; signal: AbortSignal; environment: Environment; guard: GroupGuard },
 ): Promise<string | null> {
-  if (signal.aborted) return 'The wake command was not started: the worker stops.';
+  if (signal.aborted) return `The ${kind} command was not started: the worker stops.`;
   const child = spawn(command, args, {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: forCommands(environment),
+    env: commandEnvironment(environment),
   });
+  // Without a guard it is ended at its limit all the same, unless this worker is killed before.
+  if (child.pid !== undefined) guard.watch(child.pid).catch(() => undefined);
   const printed = tailOf([child.stdout, child.stderr]);
-  const ended = endOf(child);
+  // What it leaves running is the backend, which outlives this worker.
+  const ended = endOf(child).finally(() => child.pid !== undefined && guard.forget(child.pid));
   const aborted = new Promise<'aborted'>((resolve) => {
     const abort = (): void => resolve('aborted');
     signal.addEventListener('abort', abort, { once: true });
@@ -41,13 +50,13 @@ export async function runCommand(
   const how = await Promise.race([ended, aborted]);
   if (how === 'aborted') {
     await endGroup(child, ended);
-    return `The wake command did not end in time and was killed${await printed.words()}`;
+    return `The ${kind} command did not end in time and was killed${await printed.words()}`;
   }
-  return how === null ? null : `The wake command ${how}${await printed.words()}`;
+  return how === null ? null : `The ${kind} command ${how}${await printed.words()}`;
 }
 
 /** The worker's own settings are none of its business: there may be a password among them. */
-function forCommands(environment: Environment): Record<string, string> {
+export function commandEnvironment(environment: Environment): Record<string, string> {
   const ours = /^(MCPCTL_|REDIS_(URL|SENTINELS)$|DATABASE_URL$)/;
   const kept = Object.entries(environment).flatMap(([name, value]) =>
     value === undefined || ours.test(name) ? [] : [[name, value] as const],

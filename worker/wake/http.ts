@@ -1,22 +1,25 @@
 import { Client } from 'undici';
-import type { Wake } from '../sources/config-schema.ts';
+import type { Recipe } from '../sources/config-schema.ts';
 
-type HttpWake = Extract<Wake, { type: 'http' }>;
+type HttpRecipe = Extract<Recipe, { type: 'http' }>;
 
 /**
  * Makes the recipe's one call. Redirects are not followed: the headers may hold a key for that address alone.
  * @returns why it did not work; neither address nor headers nor what was answered are part of it.
  */
-export async function callHttp(wake: HttpWake, signal: AbortSignal): Promise<string | null> {
-  const { body, type } = bodyOf(wake);
-  const headers = new Headers(wake.headers);
+export async function callHttp(
+  recipe: HttpRecipe,
+  { kind, signal }: { kind: string; signal: AbortSignal },
+): Promise<string | null> {
+  const { body, type } = bodyOf(recipe);
+  const headers = new Headers(recipe.headers);
   if (type !== null && !headers.has('content-type')) headers.set('content-type', type);
-  const { origin, pathname, search } = new URL(wake.url);
+  const { origin, pathname, search } = new URL(recipe.url);
   const client = new Client(origin);
   try {
     const answer = await client.request({
       path: pathname + search,
-      method: wake.method,
+      method: recipe.method,
       headers: Object.fromEntries(headers),
       body,
       signal,
@@ -29,18 +32,18 @@ export async function callHttp(wake: HttpWake, signal: AbortSignal): Promise<str
     const { statusCode: status } = answer;
     if (status >= 200 && status < 300) return null;
     const redirect = status >= 300 && status < 400 ? '; redirects are not followed' : '';
-    return `The wake call was answered with HTTP ${status}${redirect}.`;
+    return `The ${kind} call was answered with HTTP ${status}${redirect}.`;
   } catch (thrown) {
     return signal.aborted
-      ? 'The wake call was not answered in time.'
-      : `The wake call failed (${codeOf(thrown)}).`;
+      ? `The ${kind} call was not answered in time.`
+      : `The ${kind} call failed (${codeOf(thrown)}).`;
   } finally {
     await client.destroy();
   }
 }
 
 /** A string goes as it is, anything else as JSON. */
-function bodyOf({ body }: HttpWake): { body: string | null; type: string | null } {
+function bodyOf({ body }: HttpRecipe): { body: string | null; type: string | null } {
   if (body === undefined) return { body: null, type: null };
   return typeof body === 'string'
     ? { body, type: 'text/plain;charset=utf-8' }

@@ -3,25 +3,26 @@ import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import { wakeBackOffMs, wakeReason, type WakeResult } from '../../core/member/wake.ts';
 import type { Wake } from '../sources/config-schema.ts';
-import { type Environment, runCommand } from './command.ts';
-import { callHttp } from './http.ts';
+import { carryOut, type RecipeDeps } from './recipe.ts';
 
 /** A published llm whose backend may sleep. */
 export interface Sleeper {
   name: string;
   /** The same text for the same backend. */
   backend: string;
-  wake: Wake;
+  /** `managed`: the worker starts it itself. */
+  wake: Wake | { type: 'managed'; maxWaitSeconds: number };
+  /** Carries out what wakes it, in place of the recipe; as that does. */
+  carryOut?: ((signal: AbortSignal) => Promise<string | null>) | undefined;
   isAsleep(): boolean;
   /** Bounded by the signal; never throws. */
   isAvailable: (signal: AbortSignal) => Promise<boolean>;
 }
 
-export interface WakeRunnerDeps {
+export interface WakeRunnerDeps extends RecipeDeps {
   sleepers: readonly Sleeper[];
   /** Told when a backend answers again, before anybody who waits for the wake is: its llms serve from here on. */
   onAwake: (backend: string) => void;
-  environment: Environment;
   bus: Bus;
   clock: Clock;
   log: Log;
@@ -47,8 +48,11 @@ export class WakeRunner {
     this.#deps = deps;
   }
 
-  /** Never throws. One that serves is awake already; one without a recipe cannot be woken, whoever asks. */
-  async wake(llmName: string): Promise<WakeResult> {
+  /**
+   * Never throws. One that serves is awake already; one without a recipe cannot be woken, whoever asks.
+   * @param anyway also where it is left alone for a while because its last wakes failed.
+   */
+  async wake(llmName: string, anyway = false): Promise<WakeResult> {
     const sleeper = this.#deps.sleepers.find((s) => s.name === llmName);
     if (!sleeper) return { ok: false, message: 'Its worker has no recipe to wake it.' };
     if (!sleeper.isAsleep()) return { ok: true, ms: 0 };
@@ -58,7 +62,7 @@ export class WakeRunner {
     if (!flight) {
       const failed = this.#failed.get(key);
       const waitMs = (failed?.notBefore ?? 0) - this.#deps.clock.elapsed();
-      if (failed && waitMs > 0) {
+      if (failed && waitMs > 0 && !anyway) {
         const waitS = String(Math.ceil(waitMs / 1_000));
         return { ok: false, message: `${failed.message} It is tried again in ${waitS} s.` };
       }
@@ -115,34 +119,25 @@ export class WakeRunner {
     const signal = AbortSignal.any([this.#stopping.signal, over]);
     // Somebody may have started it by hand meanwhile.
     if (await this.#answers(sleeper, signal)) return null;
-    const failed = await carryOut(wake, { signal, environment: this.#deps.environment });
+    const failed = await this.#carryOut(sleeper, signal);
     if (failed !== null) return this.#stopping.signal.aborted ? 'Its worker stops.' : failed;
-    while (!signal.aborted) {
-      if (await this.#answers(sleeper, signal)) return null;
-      await pause(POLL_MS, signal);
+    // One that its worker starts has answered already: where it does so no more, its next start is another wake's.
+    const until = sleeper.carryOut ? AbortSignal.any([signal, AbortSignal.timeout(POLL_WITHIN_MS)]) : signal;
+    while (!until.aborted) {
+      if (await this.#answers(sleeper, until)) return null;
+      await pause(POLL_MS, until);
     }
     if (this.#stopping.signal.aborted) return 'Its worker stops.';
+    if (sleeper.wake.type === 'managed') return 'It started, and answered no more.';
     return `The recipe was carried out, but the backend did not answer within ${wake.maxWaitSeconds} s.`;
+  }
+
+  async #carryOut({ wake, carryOut: own }: Sleeper, signal: AbortSignal): Promise<string | null> {
+    if (own) return await own(signal);
+    return wake.type === 'managed' ? null : await carryOut(wake, { ...this.#deps, kind: 'wake', signal });
   }
 
   async #answers({ isAvailable }: Sleeper, signal: AbortSignal): Promise<boolean> {
     return await isAvailable(AbortSignal.any([signal, AbortSignal.timeout(POLL_WITHIN_MS)]));
-  }
-}
-
-/**
- * Carries a recipe out, once. It comes from this machine's own config.json; nothing that a server says becomes part
- * of it. @param signal aborts at the recipe's limit, and when the worker stops.
- * @returns why it did not work, as a sentence without address, header or body; null when it did.
- */
-async function carryOut(
-  wake: Wake,
-  { signal, environment }: { signal: AbortSignal; environment: Environment },
-): Promise<string | null> {
-  switch (wake.type) {
-    case 'http':
-      return await callHttp(wake, signal);
-    case 'command':
-      return await runCommand(wake, { signal, environment });
   }
 }

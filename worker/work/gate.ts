@@ -7,8 +7,8 @@ import { Rest, type RestDeps } from './rest.ts';
 const LONGEST_TROUBLE = 500;
 
 /**
- * Whether one member takes tasks now: the one answer for every transport. Closed while it rests, is down, asleep
- * or paused; each of the four is begun and ended by itself, and the gate opens when none of them is left.
+ * Whether one member takes tasks now: the one answer for every transport. Closed while it rests, is down, asleep,
+ * paused, or kept for its owner; each of these is begun and ended by itself, and the gate opens when none of them is left.
  * Whoever opened the provider made the gate, and ends it.
  */
 export class Gate {
@@ -17,6 +17,7 @@ export class Gate {
   readonly #switch = new Switch(true);
   #standing: BackendState = 'serving';
   #paused = false;
+  #reserved: string | null = null;
   #trouble: string | null = null;
   /** Few: they are our own sentences. */
   readonly #remarks = new Set<string>();
@@ -28,6 +29,7 @@ export class Gate {
 
   get state(): GateState {
     if (this.#paused) return 'paused';
+    if (this.#reserved !== null) return 'quiet';
     if (this.#standing !== 'serving') return this.#standing;
     if (this.#rest.isDown()) return 'down';
     return this.#rest.isOver() ? 'serving' : 'resting';
@@ -89,9 +91,21 @@ export class Gate {
     return true;
   }
 
-  /** How the backend is, says whoever watches it. A rest goes on, and finds out by itself that it answers. */
+  /** How the backend is, says whoever watches it. Of one that is back, nobody waits any longer to see it answer. */
   stand(standing: BackendState): void {
     this.#standing = standing;
+    if (standing === 'serving') this.#rest.answered();
+    this.#changed();
+  }
+
+  /** Why its owner keeps it for themselves, as a sentence; null: they do not. */
+  get reserved(): string | null {
+    return this.#reserved;
+  }
+
+  /** What runs goes on. */
+  reserve(why: string | null): void {
+    this.#reserved = why;
     this.#changed();
   }
 

@@ -30,6 +30,8 @@ const PROBE_SELDOM_MS = 10_000;
 export class Rest {
   readonly #deps: RestOptions;
   readonly #ended = new AbortController();
+  /** Aborts while its backend is waited for: it has been seen to answer. */
+  #answered = new AbortController();
   #failures = 0;
   #down = false;
   #over = true;
@@ -69,6 +71,11 @@ export class Rest {
     this.#failures = 0;
   }
 
+  /** Its backend was seen to answer: a rest that waits for that is over, and one that has just begun goes on. */
+  answered(): void {
+    this.#answered.abort();
+  }
+
   end(): void {
     this.#ended.abort();
   }
@@ -79,12 +86,15 @@ export class Rest {
     const until = clock.elapsed() + ms;
     const left = (): number => Math.max(until, this.#askedUntil) - clock.elapsed();
     while (left() > 0 && !signal.aborted) await pause(left(), signal);
-    for (let everyMs = PROBE_EVERY_MS; !signal.aborted; everyMs = Math.min(everyMs * 2, PROBE_SELDOM_MS)) {
+    this.#answered = new AbortController();
+    const answered = this.#answered.signal;
+    const either = AbortSignal.any([signal, answered]);
+    for (let everyMs = PROBE_EVERY_MS; !either.aborted; everyMs = Math.min(everyMs * 2, PROBE_SELDOM_MS)) {
       const within = AbortSignal.any([signal, AbortSignal.timeout(PROBE_WITHIN_MS)]);
-      if (await this.#deps.isAvailable(within).catch(() => false)) break;
+      if ((await this.#deps.isAvailable(within).catch(() => false)) || either.aborted) break;
       this.#down = true;
       this.#deps.onChange();
-      await pause(everyMs, signal);
+      await pause(everyMs, either);
     }
     this.#down = false;
     this.#over = true;

@@ -14,6 +14,7 @@ export function llmLines({ llm, pool }: { llm: SeenLlm; pool: SeenPool }, look: 
       ['Aliases', view.aliases?.join(', ')],
       ['Kind', view.kind],
       ['Status', view.status === undefined ? undefined : `${view.status}${why}`],
+      ['Reason', view.statusReason],
       ['Misconfigured', view.misconfigured],
       ['Inactive since', look.instant(view.inactiveSince)],
       ['Type', view.type],

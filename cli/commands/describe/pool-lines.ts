@@ -4,7 +4,7 @@ import type { SeenPool, SeenMember } from '../../net/views.ts';
 import { linesFor } from '../../resources/shown.ts';
 import type { Look } from './look.ts';
 import { statusOf } from '../../say/columns.ts';
-import { tableLines } from '../../say/table.ts';
+import { tableLines, type Column } from '../../say/table.ts';
 
 /** A pool as its definition says, then each member. */
 export function poolLines(pool: SeenPool, look: Look): string[] {
@@ -15,6 +15,9 @@ export function poolLines(pool: SeenPool, look: Look): string[] {
     ...memberLines(pool.members, look),
   ];
 }
+
+/** Why one takes nothing now, as its worker says; shown where one says so. */
+const reason: Column<SeenMember> = { head: 'REASON', of: (m) => m.view.statusReason };
 
 /** Each member of a pool, a line each, indented. */
 export function memberLines(members: readonly SeenMember[], { instant, paint }: Look): string[] {
@@ -29,6 +32,7 @@ export function memberLines(members: readonly SeenMember[], { instant, paint }: 
       { head: 'RUNNING', of: (m) => m.view.running },
       { head: 'SLOTS', of: (m) => m.view.slots },
       { head: 'LAST-SEEN', of: (m) => instant(m.view.lastSeenAt) },
+      ...(members.some(({ view }) => view.statusReason) ? [reason] : []),
     ],
     { headers: true, paint },
   );

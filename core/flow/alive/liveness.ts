@@ -18,6 +18,8 @@ export interface LiveLlm {
   inactiveSince: Date | null;
   /** Why its backend refuses what is configured: as its worker published it, or a hosted worker announces it. */
   misconfigured: string | null;
+  /** Why it takes nothing now, or sleeps, as its worker says; null once that has left. */
+  statusReason: string | null;
   /** Workers that serve it now: a virtual one has at most its publisher, a public one any number. */
   servedBy: number;
   /** As those workers announced it last. Only where the pool was loaded. */
@@ -47,7 +49,7 @@ interface Leases {
 /** The overlay itself. Pure: `leases` and `announced` are what was found just before. */
 function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): LiveLlm {
   const { status, inactiveReason, inactiveSince, providerSessionId: session } = row;
-  const asSaid = { row, status, inactiveReason, inactiveSince, returning: false };
+  const asSaid = { row, status, inactiveReason, inactiveSince, statusReason: null, returning: false };
   const presences = announced.members.filter((member) => member.llmId === row.id);
   if (row.kind === 'public') {
     // No session of its own says whether a hosted worker is gone: its silence does.
@@ -65,6 +67,7 @@ function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): L
       inactiveReason: status === 'inactive' ? inactiveReason : 'publisher_gone',
       inactiveSince: inactiveSince ?? row.lastHeartbeatAt ?? row.updatedAt,
       misconfigured: null,
+      statusReason: null,
       servedBy: 0,
       announced: [],
       returning: lost !== undefined && lost.served && lost.ageMs < keptMs,
@@ -76,6 +79,7 @@ function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): L
   return {
     ...asSaid,
     misconfigured,
+    statusReason: isThere ? row.statusReason : null,
     servedBy: status === 'active' && row.hold === null ? 1 : 0,
     announced: own,
   };

@@ -10,7 +10,7 @@ import {
   type PoolPresence,
   type Presence,
 } from '../../member/presence.ts';
-import { misconfiguredSchema } from '../../member/protocol.ts';
+import { toldSentenceSchema } from '../../member/protocol.ts';
 import { orUnavailable } from '../link/connect.ts';
 import { mending } from '../mend.ts';
 import type { ClockSteps } from './clock-steps.ts';
@@ -32,7 +32,7 @@ const announcedSchema = z.object({
   state: z.enum(announcedStates).catch('draining'),
   /** Of the stream that the relay announced it for. */
   nonce: z.string().optional(),
-  misconfigured: misconfiguredSchema.optional().catch(undefined),
+  misconfigured: toldSentenceSchema.optional().catch(undefined),
 });
 /** What a worker says of one member; its age is added by the reader. */
 export type Announcement = z.infer<typeof announcedSchema>;

@@ -36,6 +36,7 @@ import * as declared from '../migrations/0041-declared.ts';
 import * as longThreads from '../migrations/0042-long-threads.ts';
 import * as sessionHolds from '../migrations/0043-session-holds.ts';
 import * as joinCodes from '../migrations/0044-join-codes.ts';
+import * as statusReason from '../migrations/0047-status-reason.ts';
 import * as serverOffers from '../migrations/0048-server-offers.ts';
 import * as turnsMadeOf from '../migrations/0049-turns-made-of.ts';
 
@@ -89,6 +90,7 @@ const migrations: readonly Named[] = [
   named('0042-long-threads', longThreads),
   named('0043-session-holds', sessionHolds),
   named('0044-join-codes', joinCodes),
+  named('0047-status-reason', statusReason),
   named('0048-server-offers', serverOffers),
   named('0049-turns-made-of', turnsMadeOf),
 ];

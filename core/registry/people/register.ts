@@ -170,10 +170,11 @@ const columnsOf = (offer: ProviderOffer) => ({
 const liveColumns = (
   trx: Knex.Transaction,
   r: Holding,
-  { initialStatus: status, misconfigured }: ProviderOffer,
+  { initialStatus: status, misconfigured, statusReason }: ProviderOffer,
 ) => ({
   status,
   misconfigured: misconfigured ?? null,
+  statusReason: statusReason ?? null,
   inactiveReason: status === 'inactive' ? 'backend_down' : null,
   // Said again of a backend that was down already, it has been down since then.
   inactiveSince:
@@ -241,7 +242,7 @@ async function revive(
   for (const { row, offer } of pairs) {
     const changed = changesOf(row, columnsOf(offer));
     const isNew = Object.keys(changed).length > 0;
-    const key = canonical([changed, offer.initialStatus, offer.misconfigured]);
+    const key = canonical([changed, offer.initialStatus, offer.misconfigured, offer.statusReason]);
     const columns = {
       ...changed,
       ...liveColumns(trx, r, offer),

@@ -36,18 +36,20 @@ const SECRET_LENGTH = 8;
 const addresses =
   /\b(?:https?:\/\/)?(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:]*:[0-9a-f:]*\])(?::\d+)?|\bhttps?:\/\/localhost\b(?::\d+)?|\blocalhost:\d+/gi;
 
-/** What a backend says may quote its key or an address. The rest of it goes to the caller as it is. */
-export function scrubbed<R extends Reply>(reply: R, { key, url }: Private): R {
-  if (reply.kind !== 'failed') return reply;
+/** A text with key and address taken out. */
+export function withoutPrivate(text: string, { key, url }: Private): string {
   const keys = [...url.searchParams.values()].filter((value) => value.length >= SECRET_LENGTH);
   if (key !== undefined && key !== '') keys.push(key);
-  const clean = (text: string): string => {
-    let scrubbed = text;
-    for (const secret of keys) scrubbed = withoutSecret(scrubbed, secret);
-    scrubbed = scrubbed.replaceAll(url.origin, '[address]').replace(addresses, '[address]');
-    // A host without a port may be an ordinary word.
-    return url.port === '' ? scrubbed : scrubbed.replaceAll(url.host, '[address]');
-  };
+  const keyless = keys.reduce((clean, secret) => withoutSecret(clean, secret), text);
+  const scrubbed = keyless.replaceAll(url.origin, '[address]').replace(addresses, '[address]');
+  // A host without a port may be an ordinary word.
+  return url.port === '' ? scrubbed : scrubbed.replaceAll(url.host, '[address]');
+}
+
+/** What a backend says may quote its key or an address. The rest of it goes to the caller as it is. */
+export function scrubbed<R extends Reply>(reply: R, secrets: Private): R {
+  if (reply.kind !== 'failed') return reply;
+  const clean = (text: string): string => withoutPrivate(text, secrets);
   const { body, message, reason } = reply;
   return {
     ...reply,

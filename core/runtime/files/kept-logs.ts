@@ -1,12 +1,11 @@
 import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { messageOf } from '../../core/errors.ts';
-import type { Say } from '../server.ts';
+import { messageOf } from '../../errors.ts';
 
 /** Of each process two files of at most so much: what it prints now, and what it printed before that. */
 const MOST_BYTES = 1024 * 1024;
 
-/** What the processes of `npm start` print, kept where a person looks when something was wrong. */
+/** What other processes print, kept where a person looks when something was wrong. */
 export interface Logs {
   /** Where the files are from now on; what comes before that is not kept. */
   into(folder: string): void;
@@ -14,10 +13,10 @@ export interface Logs {
 }
 
 /**
- * Files of one folder, for their owner alone. `npm start` is the only writer: start.lock keeps a second one out. A
+ * Files of one folder, for their owner alone, each of one writer: start.lock keeps a second `npm start` out. A
  * line that cannot be written is lost, and said once: nothing stops because of a full disk.
  */
-export function openLogs({ complain }: { complain: Say }): Logs {
+export function openLogs({ complain }: { complain: (sentence: string) => void }): Logs {
   const open = new Map<string, { file: number; bytes: number }>();
   let folder: string | undefined;
   const opened = (path: string): { file: number; bytes: number } => {
