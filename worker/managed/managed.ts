@@ -11,15 +11,7 @@ import type { ManagedState, ManagedStatus } from '../local/protocol.ts';
 import { commandEnvironment } from '../wake/command.ts';
 import { answersAt, isListening } from './probe.ts';
 import { DeadlyTasks, ServerProcess } from './server-process.ts';
-import type { Taker, Turns } from './turns.ts';
-
-/** When one that others of its group wait for has had its turn: nobody has used it for so long, or it has run for so long. */
-export interface Turn {
-  /** Until its first call: whoever had it started has to hear that it serves. */
-  firstMs: number;
-  idleMs: number;
-  longestMs: number;
-}
+import { usualTurn, type Taker, type Turn, type Turns } from './turns.ts';
 
 export interface ManagedDeps {
   /** The llm whose entry says how it is started. */
@@ -61,7 +53,6 @@ const LONGEST_WAKE_S = 3_500;
 const FREE_WITHIN_MS = 6_000;
 const MEMORY_EVERY_MS = 5_000;
 const END_HEARD_MS = 500;
-const TURN: Turn = { firstMs: 10_000, idleMs: 2_000, longestMs: 60_000 };
 
 /**
  * A backend that this worker starts and stops itself: one process of it at a time, begun by who calls it, begun again with
@@ -350,7 +341,7 @@ export class Managed implements Kept, Taker {
   }
 
   #hadItsTurn(): boolean {
-    const { uses, turn = TURN } = this.#deps;
+    const { uses, turn = usualTurn } = this.#deps;
     if (this.#now - this.#readyAt > turn.longestMs) return true;
     return this.#idleMs() > (uses.lastAt > this.#readyAt ? turn.idleMs : turn.firstMs);
   }

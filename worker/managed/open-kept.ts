@@ -9,9 +9,9 @@ import { Uses, type Kept } from '../backends/kept.ts';
 import { withoutPrivate } from '../providers/http/scrub.ts';
 import type { ConfiguredProvider } from '../sources/config.ts';
 import type { Environment } from '../wake/command.ts';
-import { Managed, type Turn } from './managed.ts';
+import { Managed } from './managed.ts';
 import { PutToSleep } from './put-to-sleep.ts';
-import { Turns } from './turns.ts';
+import { Turns, type Turn } from './turns.ts';
 
 export interface KeptDeps {
   /** The worker's home: a relative `cwd` is in it, and secrets of this machine. */

@@ -24,3 +24,13 @@ export class Turns {
     return turn;
   }
 }
+
+/** When one that others of its group wait for has had its turn: nobody has used it for so long, or it has run for so long. */
+export interface Turn {
+  /** Until its first call: whoever had it started has to hear that it serves. */
+  firstMs: number;
+  idleMs: number;
+  longestMs: number;
+}
+
+export const usualTurn: Turn = { firstMs: 10_000, idleMs: 2_000, longestMs: 60_000 };

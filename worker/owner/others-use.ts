@@ -7,6 +7,10 @@ const WITHIN_MS = 3_000;
 const MOST_BYTES = 4 * 1024 * 1024;
 /** Less than this is a desktop that is drawn. Per cent. */
 const GPU_BUSY = 10;
+const gpuQuery = {
+  command: 'nvidia-smi',
+  args: ['--query-gpu=utilization.gpu', '--format=csv,noheader,nounits'],
+};
 
 const slotsSchema = z.array(z.looseObject({ is_processing: z.boolean() }));
 const loadedSchema = z.looseObject({
@@ -95,15 +99,19 @@ export class OthersUse {
 
   async #gpu(signal: AbortSignal): Promise<boolean> {
     if (!this.#hasGpu) return false;
-    const args = ['--query-gpu=utilization.gpu', '--format=csv,noheader,nounits'];
     return await new Promise((resolve) => {
-      execFile('nvidia-smi', args, { timeout: WITHIN_MS, signal, maxBuffer: 65_536 }, (error, out) => {
-        if (error) {
-          this.#hasGpu = !['ENOENT', 'EACCES'].includes(String(error.code));
-          return resolve(false);
-        }
-        resolve(out.split('\n').some((line) => Number(line) >= GPU_BUSY));
-      });
+      execFile(
+        gpuQuery.command,
+        gpuQuery.args,
+        { timeout: WITHIN_MS, signal, maxBuffer: 65_536 },
+        (error, out) => {
+          if (error) {
+            this.#hasGpu = !['ENOENT', 'EACCES'].includes(String(error.code));
+            return resolve(false);
+          }
+          resolve(out.split('\n').some((line) => Number(line) >= GPU_BUSY));
+        },
+      );
     });
   }
 }

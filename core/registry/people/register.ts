@@ -173,8 +173,7 @@ const liveColumns = (
   { initialStatus: status, misconfigured, statusReason }: ProviderOffer,
 ) => ({
   status,
-  misconfigured: misconfigured ?? null,
-  statusReason: statusReason ?? null,
+  ...{ misconfigured: misconfigured ?? null, statusReason: statusReason ?? null },
   inactiveReason: status === 'inactive' ? 'backend_down' : null,
   // Said again of a backend that was down already, it has been down since then.
   inactiveSince:
