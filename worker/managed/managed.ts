@@ -26,6 +26,7 @@ export interface ManagedDeps {
   /** Of its group; one of its own where it is in none. */
   turns: Turns;
   turn?: Turn;
+  /** Of a group the first. */
   isEager: boolean;
   guard: GroupGuard;
   /** The worker's own environment. */
@@ -92,7 +93,6 @@ export class Managed implements Kept, Taker {
     return this.#state === 'ready';
   }
 
-  /** Of a group the first. */
   get isEager(): boolean {
     return this.#deps.isEager;
   }
@@ -322,15 +322,14 @@ export class Managed implements Kept, Taker {
 
   #lookAfter(): void {
     if (this.#state !== 'ready') return;
-    const { idleStopMs, entry, log } = this.#deps;
-    const { memoryMb } = entry;
-    const now = this.#now;
+    const { idleStopMs, log } = this.#deps;
+    const { memoryMb } = this.#deps.entry;
     if (idleStopMs !== undefined && this.#idleMs() > idleStopMs) {
       log.info({ llm: this.name }, 'a managed backend is stopped: nobody calls it');
       return this.#retire();
     }
-    if (memoryMb === undefined || now - this.#lookedAt < MEMORY_EVERY_MS) return;
-    this.#lookedAt = now;
+    if (memoryMb === undefined || this.#now - this.#lookedAt < MEMORY_EVERY_MS) return;
+    this.#lookedAt = this.#now;
     const bytes = memoryOf(this.#process?.pid);
     if (bytes !== null && bytes > memoryMb * 1024 * 1024)
       this.#fail(`It used more than ${String(memoryMb)} MiB of memory and was ended.`);
