@@ -83,7 +83,10 @@ export function createPublisher(
       const redis = { place: { url, verifyTls, ca }, Transport: RedisTransport };
       const onGone = (): void => undefined;
       serving = new Serving({ ...settings, edge, redis, boot, bus, clock, log, onGone });
-      await serving.serve(registered, membersOf(opened, registered, () => Promise.resolve({ ok: true, ms: 0 })));
+      await serving.serve(
+        registered,
+        membersOf(opened, registered, () => Promise.resolve({ ok: true, ms: 0 })),
+      );
     },
     stop: () => (stopped ??= stop()),
   };

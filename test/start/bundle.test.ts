@@ -138,7 +138,9 @@ describe('what is left out of the bundles', function () {
         maxWaitSeconds: 5,
       } as const;
       const answers = await Promise.all(
-        [bundled, whole].map(({ callHttp }) => callHttp(wake, { kind: 'wake', signal: AbortSignal.timeout(5_000) })),
+        [bundled, whole].map(({ callHttp }) =>
+          callHttp(wake, { kind: 'wake', signal: AbortSignal.timeout(5_000) }),
+        ),
       );
       expect(answers[0]).to.equal(answers[1]);
     }
