@@ -133,7 +133,7 @@ class Published implements PublishedWorker {
       log,
       heartbeatIntervalMs: config.heartbeatMs,
       instanceId: boot,
-      host: shownInLine(hostname()).slice(0, 64) || 'unnamed',
+      host: credentials.host ?? (shownInLine(hostname()).slice(0, 64) || 'unnamed'),
       versions: { worker: version, bullmq: dependencies['bullmq'] ?? '' },
       transports: url === undefined ? ['sse'] : ['redis', 'sse'],
       onRegistered: (registered) => this.#registered(registered),

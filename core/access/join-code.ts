@@ -81,7 +81,10 @@ export const joinedSchema = z.object({
   /** Shown this once. */
   token: z.string(),
   user: z.string(),
+  /** Of the credential. */
   name: z.string(),
+  /** What the worker is to call its machine, as who invites it has said; null: as that calls itself. */
+  host: z.string().nullable(),
   pools: z.array(z.string()),
   expiresAt: z.string().nullable(),
 });

@@ -105,7 +105,7 @@ export function joinRoutes(deps: EdgeDeps): Router {
       );
     const requestId = tellableRequestId(req.context.requestId, code);
     const origin = { requestId, ip: req.ip ?? null };
-    const { row, text } = await deps.registry.joinCodes.exchange({ code, machine, origin });
+    const { row, text, host } = await deps.registry.joinCodes.exchange({ code, machine, origin });
     deps.bus.emit('registry.written', {
       ...{ verb: 'create', resource: 'token', name: row.name, outcome: 'ok' },
       ...{ actor: row.user, tokenName: row.name, reqId: req.context.requestId },
@@ -115,6 +115,7 @@ export function joinRoutes(deps: EdgeDeps): Router {
       token: text,
       user: row.user,
       name: row.name,
+      host,
       pools: row.pools ?? [],
       expiresAt: row.expiresAt?.toISOString() ?? null,
     } satisfies z.infer<typeof joinedSchema>);

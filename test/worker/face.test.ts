@@ -6,6 +6,7 @@ import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { readArguments } from '../../worker/arguments.ts';
 import { runFace, type FaceCommand } from '../../worker/face/commands.ts';
+import { isNewer, wayToUpdate } from '../../worker/face/update.ts';
 import { chats, type Backend } from '../support/backend.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { startKnown } from '../support/known-backends.ts';
@@ -237,6 +238,27 @@ describe('mcplocal and the owner of its machine', function () {
     const others = await t.call(`GET /api/v1/sessions/${session}/usage`, { token: t.tokens.bob });
     expect(others.status, 'of others').to.equal(404);
     expect(await codeOf('usage', '--hours', '0')).to.match(/^usage: /);
+  });
+
+  it('knows what is newer, and what would bring it, by where it lies', () => {
+    expect(isNewer('0.2.0', '0.1.9')).to.equal(true);
+    for (const [a, b] of [
+      ['0.1.0', '0.1.0'],
+      ['0.1.9', '0.2.0'],
+      ['next', '0.1.0'],
+      ['1.0.0', 'x'],
+    ] as const)
+      expect(isNewer(a, b), `${a} ${b}`).to.equal(false);
+    const ways = [
+      ['/usr/lib/node_modules/mcpctl/dist/worker/main.js', 'npm install -g mcpctl@0.2.0'],
+      ['/home/a/node_modules/@team/mcpctl/dist/bundle/x.js', 'npm install -g @team/mcpctl@0.2.0'],
+      [
+        '/usr/lib/mcplocal/dist/worker/main.js',
+        "install mcplocal 0.2.0 with your system's packages (apt, dnf)",
+      ],
+      ['/home/a/mcpctl/dist/worker/main.js', 'git pull && npm run build, in the folder that you cloned'],
+    ] as const;
+    for (const [file, way] of ways) expect(wayToUpdate(file, '0.2.0')).to.equal(way);
   });
 
   it('asks at a terminal which models to share: Space marks, Enter goes on, Ctrl-C changes nothing', async function () {

@@ -211,9 +211,12 @@ describe('mcplocal without a worker', function () {
         home,
       });
       const sessions = (await (await t.call('GET', '/api/v1/sessions')).json()) as {
-        items: { token: string; llms: { name: string }[] }[];
+        items: { name: string; token: string; llms: { name: string }[] }[];
       };
-      expect(sessions.items.find(({ llms }) => llms[0]?.name === 'joined')?.token).to.equal('ada-desk');
+      expect(sessions.items.find(({ llms }) => llms[0]?.name === 'joined')).to.include({
+        name: 'ada-desk',
+        token: 'ada-desk',
+      });
       t.backend.models = ['tiny'];
       for (let n = 0; n < 2; n++) t.backend.once(chats(['OK']));
       const tried = await mcplocal(home, 'test');

@@ -37,7 +37,9 @@ export interface JoinedAs {
 export const isOwnCredential = (token: string): boolean => token.startsWith('mcpw_');
 
 const approvedSchema = z.union([
-  joinedSchema.extend({ status: z.literal('approved'), pools: joinedSchema.shape.pools.nullable() }),
+  joinedSchema
+    .omit({ host: true })
+    .extend({ status: z.literal('approved'), pools: joinedSchema.shape.pools.nullable() }),
   z.looseObject({ status: z.literal('pending'), intervalS: z.number() }),
 ]);
 const MOST_WAIT_MS = 15 * 60_000;
@@ -63,8 +65,11 @@ export async function join(
     code === undefined
       ? await approved(face, { server, machine, pools: await poolsToAsk(face, pools) })
       : await exchanged(face, { server, machine, code });
-  const { token, ...as } = joined;
-  writePrivately(file, `${JSON.stringify({ mcpdUrl: server, token, name: as.name }, undefined, 2)}\n`);
+  const { token, host, ...as } = joined;
+  writePrivately(
+    file,
+    `${JSON.stringify({ mcpdUrl: server, token, ...(host !== null && { host }) }, undefined, 2)}\n`,
+  );
   const { name, user, expiresAt } = as;
   face.say(`This machine is now the worker '${name}' of ${user}, for ${as.pools.join(', ')}.`);
   face.say(`Its own key is in ${file} (only you can read it). To end it: mcplocal leave.`);
@@ -161,7 +166,8 @@ async function approved(
         approvedSchema,
         await post('/api/v1/login/device/token', { deviceCode: begun.deviceCode }),
       );
-      if (answer.status === 'approved') return { ...answer, pools: answer.pools ?? [...body.pools] };
+      if (answer.status === 'approved')
+        return { ...answer, host: null, pools: answer.pools ?? [...body.pools] };
       waitS = answer.intervalS;
     } catch (thrown) {
       if (!isPassing(thrown)) throw thrown;

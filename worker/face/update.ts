@@ -7,8 +7,11 @@ import { readOwnCredentials } from '../sources/credentials.ts';
 import type { Face } from './face.ts';
 import { callServer } from './server-calls.ts';
 
-/** Whether a version is newer than another; of what is no version, no. */
-function isNewer(version: string, than: string): boolean {
+/**
+ * Whether a version is newer than another; of what is no version, no.
+ * @internal
+ */
+export function isNewer(version: string, than: string): boolean {
   const numbers = (text: string): number[] | undefined =>
     /^(\d+)\.(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number);
   const [a, b] = [numbers(version), numbers(than)];
@@ -17,11 +20,14 @@ function isNewer(version: string, than: string): boolean {
   return at !== -1 && (a[at] ?? 0) > (b[at] ?? 0);
 }
 
-/** How this was installed, by where it lies, and so what would bring another version. */
-function wayToUpdate(file: string, version: string): string {
+/**
+ * How this was installed, by where it lies, and so what would bring another version.
+ * @internal
+ */
+export function wayToUpdate(file: string, version: string): string {
+  if (/[\\/]node_modules[\\/]/.test(file)) return `npm install -g ${ownName(file)}@${version}`;
   if (/^\/usr\/(lib|share|bin)\//.test(file))
     return `install mcplocal ${version} with your system's packages (apt, dnf)`;
-  if (/[\\/]node_modules[\\/]/.test(file)) return `npm install -g ${ownName(file)}@${version}`;
   return 'git pull && npm run build, in the folder that you cloned';
 }
 

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { messageOf } from '../../core/errors.ts';
+import { textSchema } from '../../core/names.ts';
 import { plainHttpWarning } from '../../core/runtime/network/loopback.ts';
 import type { Home } from '../../core/runtime/files/home.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
@@ -9,10 +10,13 @@ import { jsonFile } from './json-file.ts';
 const credentialsSchema = z.looseObject({
   mcpdUrl: z.url({ protocol: /^https?$/ }),
   token: z.string().trim().min(1),
+  host: textSchema(64).min(1).optional().catch(undefined),
 });
 export interface Credentials {
   mcpdUrl: string;
   token: string;
+  /** What the machine is called at the server, where that was said as it joined. */
+  host?: string;
 }
 
 export interface CredentialsFile {
@@ -36,9 +40,12 @@ export async function readCredentials(path: string): Promise<CredentialsFile> {
   const warnings =
     (mode & 0o077) === 0 ? [] : [`${path} holds a token and others can read it; run: chmod 600 ${path}`];
   try {
-    const { mcpdUrl, token } = credentialsSchema.parse(jsonFile(text, path));
+    const { mcpdUrl, token, host } = credentialsSchema.parse(jsonFile(text, path));
     const open = plainHttpWarning(mcpdUrl);
-    return { credentials: { mcpdUrl, token }, warnings: open === undefined ? warnings : [...warnings, open] };
+    return {
+      credentials: { mcpdUrl, token, ...(host !== undefined && { host }) },
+      warnings: open === undefined ? warnings : [...warnings, open],
+    };
   } catch (thrown) {
     const what =
       thrown instanceof z.ZodError ? `${path} must be { "mcpdUrl": URL, "token": text }` : messageOf(thrown);

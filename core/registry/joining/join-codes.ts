@@ -45,7 +45,7 @@ export interface JoinCodes {
     code: string;
     machine: string;
     origin: Origin;
-  }): Promise<{ row: TokenRow; text: string }>;
+  }): Promise<{ row: TokenRow; text: string; host: string | null }>;
   /** Deletes those that are long over. @returns how many. */
   sweep(): Promise<number>;
 }
@@ -167,7 +167,7 @@ export function createJoinCodes({ db, transaction }: Connection, tokens: Tokens)
           'join_code_expired',
           `Whoever made the code may not invite any more; ${another}.`,
         );
-      return await tokens.mint({
+      const made = await tokens.mint({
         name: row.name ?? tokenNameOf(machine, row.hash),
         pools: row.pools,
         filter: workerFilter,
@@ -186,6 +186,7 @@ export function createJoinCodes({ db, transaction }: Connection, tokens: Tokens)
           if ((await mine) === 0) needGood({ ...(await find(trx, hash)), isOver: true });
         },
       });
+      return { ...made, host: row.name };
     },
     sweep: async () =>
       await db('joinCodes')
