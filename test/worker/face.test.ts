@@ -15,6 +15,8 @@ import { submitTask } from '../support/tasks.ts';
 import { atTerminal, hasPseudoTerminal, type Line } from '../support/pseudo-terminal.ts';
 
 interface Config {
+  ownerFirst?: boolean;
+  quiet?: string[];
   providers: { name: string; model: string; poolName: string; publish?: boolean }[];
 }
 
@@ -268,11 +270,18 @@ describe('mcplocal and the owner of its machine', function () {
     expect(await stat(join(home, 'config.json')).catch(() => null)).to.equal(null);
     const joined = await typed(
       ['join', t.url, '--code', await invite()],
-      [['Space marks', ' \u001b[B\u001b[A \r']],
+      [
+        ['Space marks', ' \u001b[B\u001b[A \r'],
+        ['Do you come first?', '\r'],
+        ['Hours that are yours', 'never\r'],
+        ['is none', 'Mon-Fri 9-18\r'],
+      ],
     );
     expect(joined.status, joined.text).to.equal(0);
     expect(joined.text).to.include('[x]').and.include('[ ]').and.include('Next: mcplocal run');
-    expect((await config()).providers.map(({ poolName }) => poolName)).to.include('gpu');
+    const shared = await config();
+    expect(shared.providers.map(({ poolName }) => poolName)).to.include('gpu');
+    expect(shared).to.deep.include({ ownerFirst: true, quiet: ['Mon-Fri 9-18'] });
     const left = await typed(['leave'], []);
     expect(left.text).to.include(`Left ${t.url}`);
   });

@@ -59,7 +59,7 @@ const givenUp = (): McpctlError => new McpctlError('usage', 'Given up.');
  * One line from the person. @throws McpctlError `usage` on Ctrl-C and Ctrl-D, and where nobody can be asked.
  * @param instead what to give instead of an answer, for the sentence.
  */
-async function ask({ asks, stdin, screen }: Face, prompt: string, instead = '--yes'): Promise<string> {
+export async function ask({ asks, stdin, screen }: Face, prompt: string, instead = '--yes'): Promise<string> {
   if (!asks) throw new McpctlError('usage', `${prompt.trim()} Nobody can be asked here: say ${instead}.`);
   const lines = createInterface({ input: stdin, output: screen, terminal: true, historySize: 0 });
   const stopped = new AbortController();

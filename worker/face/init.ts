@@ -9,7 +9,8 @@ import { writePrivately } from '../../core/runtime/files/private-file.mjs';
 import { parseWorkerConfig } from '../sources/config.ts';
 import { jsonFile } from '../sources/json-file.ts';
 import { abilitiesOf, lengthText, look } from './detect.ts';
-import { choose, type Face } from './face.ts';
+import { readQuietHours } from '../owner/quiet-hours.ts';
+import { agree, ask, choose, type Face } from './face.ts';
 
 const entrySchema = z.looseObject({
   name: z.string().optional(),
@@ -79,6 +80,22 @@ async function chosen(face: Face, offered: readonly Offered[]): Promise<Offered[
   return offered.filter((_, n) => marks[n]);
 }
 
+/** Who may be asked says who comes first, where that is not in the file yet; `yes` leaves it as it is. */
+async function askWhoIsFirst(face: Face, file: ConfigFile): Promise<Partial<ConfigFile>> {
+  if (!face.asks) return {};
+  const isFirst =
+    'ownerFirst' in file ||
+    (await agree(face, "Do you come first? While you or your programs use it, others' calls wait.", true));
+  const first = 'ownerFirst' in file ? {} : { ownerFirst: isFirst };
+  if ('quiet' in file) return first;
+  for (;;) {
+    const hours = await ask(face, 'Hours that are yours alone? (like Mon-Fri 9-18, Enter for none) > ');
+    if (hours === '') return first;
+    if (readQuietHours(hours) !== null) return { ...first, quiet: [hours] };
+    face.say(`'${hours}' is none: write days and hours, like Mon-Fri 9-18, or 22:00-6.`);
+  }
+}
+
 export interface Shared {
   file: string;
   added: SuggestedProvider[];
@@ -100,7 +117,10 @@ export async function init(face: Face, pools?: readonly string[]): Promise<Share
   const offered = offeredBy(backends, file, pools);
   const picked = offered.length === 0 ? [] : await chosen(face, offered);
   const added = picked.map(({ chat: _chat, line: _line, ...entry }) => entry);
-  if (added.length > 0) writeFile(face, { ...file, providers: [...file.providers, ...added] });
+  if (added.length > 0) {
+    const first = await askWhoIsFirst(face, file);
+    writeFile(face, { ...file, ...first, providers: [...file.providers, ...added] });
+  }
   if (offered.length === 0) face.say('Every model that was found is in config.json already.');
   for (const { name, poolName } of added) face.say(`Shared as ${name}, in the pool ${poolName}.`);
   if (added.length > 0)
