@@ -54,19 +54,15 @@ export function createAuthority({
   const whyNotStanding = createStandingLooks({ groups, tokens });
   let timer: NodeJS.Timeout | undefined;
   let asking: Promise<void> | undefined;
+  let standing: Promise<void> | undefined;
 
-  const whyNot = (
-    { poolKey }: Open,
-    pools: readonly string[] | null | undefined,
-  ): McpctlError | undefined => {
-    if (pools === undefined) {
-      return new McpctlError(
-        'unauthenticated',
-        'The token was revoked or has expired, so that what it had open ends here; use another token.',
-      );
+  const lookAtRights = async (now: readonly Open[]): Promise<void> => {
+    try {
+      for await (const [one, why] of whyNotStanding(now.filter((each) => open.has(each))))
+        if (open.delete(one)) one.end(why);
+    } catch (thrown) {
+      log.debug({ why: messageOf(thrown) }, 'whether rights still stand could not be asked');
     }
-    if (pools === null || poolKey === undefined || pools.includes(poolKey)) return undefined;
-    return new McpctlError('forbidden', `Your token is not bound to the pool '${poolKey}' any more.`);
   };
   const look = async (): Promise<void> => {
     // What is opened while we ask is asked about the next time.
@@ -78,8 +74,8 @@ export function createAuthority({
         const why = whyNot(one, good.get(one.tokenId));
         if (why && open.delete(one)) one.end(why);
       }
-      for await (const [one, why] of whyNotStanding(now.filter((each) => open.has(each))))
-        if (open.delete(one)) one.end(why);
+      // By itself: of many that watch it takes longer, and no token's end waits for that.
+      void (standing ??= lookAtRights(now).finally(() => (standing = undefined)));
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'whether tokens are still good could not be asked');
     }
@@ -99,6 +95,18 @@ export function createAuthority({
       await ask();
     },
   };
+}
+
+/** @param pools as `goodTokens` tells of its token */
+function whyNot({ poolKey }: Open, pools: readonly string[] | null | undefined): McpctlError | undefined {
+  if (pools === undefined) {
+    return new McpctlError(
+      'unauthenticated',
+      'The token was revoked or has expired, so that what it had open ends here; use another token.',
+    );
+  }
+  if (pools === null || poolKey === undefined || pools.includes(poolKey)) return undefined;
+  return new McpctlError('forbidden', `Your token is not bound to the pool '${poolKey}' any more.`);
 }
 
 type OfRights = { groups: Pick<Groups, 'epoch' | 'actAs'>; tokens: Pick<Tokens, 'actorOfId'> };
