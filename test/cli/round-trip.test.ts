@@ -2,7 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { kindsOf } from '../../core/declared/kinds.ts';
 import { textSchema } from '../../core/names.ts';
+import { stored } from '../../core/resources/index.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { startSession, type Session } from './session.ts';
 
@@ -61,6 +63,7 @@ const piece = fc
   );
 /** One line, of which a tab is none. */
 const text = piece.filter((made) => textSchema(2_000).safeParse(made).success);
+const value = odd.filter((made) => made !== '');
 const lines = fc.array(piece, { minLength: 1, maxLength: 4 }).map((all) => `.${all.join('\n')}`);
 const some = <T>(items: readonly T[]) => (items.length === 0 ? fc.constant([]) : fc.subarray([...items]));
 
@@ -84,8 +87,9 @@ const worlds = fc
     ),
     secrets: fc.uniqueArray(word, { maxLength: 2 }),
   })
-  .chain(({ users, groups, llms, projects, agents, servers, secrets }) =>
-    fc
+  .chain(({ users, groups, llms, projects, agents, servers, secrets }) => {
+    const ofSecrets = secrets.map((name) => ({ secretRef: { name, key: 'KEY' } }));
+    return fc
       .record({
         users: fc.tuple(
           ...users.map((name) =>
@@ -109,10 +113,15 @@ const worlds = fc
           ...groups.map((name) =>
             fc.record({
               name: fc.constant(`r${name}`),
-              subjects: fc.constant([{ kind: 'group', name: `g${name}` }]),
+              description: text,
+              subjects: some([
+                { kind: 'group', name: `g${name}` },
+                ...users.map((user) => ({ kind: 'user', name: `u${user}` })),
+              ]),
               bindings: some([
                 { role: 'run', resource: 'llm', name: llms[0] ?? '' },
                 { role: 'view', resource: 'secret' },
+                ...projects.map((project) => ({ role: 'edit', resource: 'project', name: project })),
               ]),
               operations: some(['logs', 'backup']),
             }),
@@ -123,10 +132,8 @@ const worlds = fc
             fc.record({
               name: fc.constant(name),
               description: text,
-              data: fc.dictionary(
-                fc.constantFrom('KEY', 'b.c'),
-                odd.filter((value) => value !== ''),
-              ),
+              allowedOrigins: some(['http://backend.test', 'https://b.test:8443']),
+              data: fc.record({ KEY: value, 'b.c': value }, { requiredKeys: ['KEY'] }),
             }),
           ),
         ),
@@ -144,7 +151,17 @@ const worlds = fc
               aliases: some([`Alias:${name}`, `${name}-2`]),
               description: text,
               maxConcurrency: fc.constantFrom(null, 3),
-              apiKeyRef: fc.constantFrom(null, { env: 'BACKEND_KEY' }),
+              apiKeyRef: fc.constantFrom(
+                null,
+                { env: 'BACKEND_KEY' },
+                { file: '/run/keys/012' },
+                ...ofSecrets,
+              ),
+              capabilities: fc.constantFrom(
+                {},
+                { vision: true, contextLength: 8192 },
+                { operations: ['chat'], tools: false },
+              ),
             }),
           ),
         ),
@@ -159,7 +176,10 @@ const worlds = fc
             fc.record({
               name: fc.constant(name),
               description: text,
-              servers: some(servers.map((server) => ({ server }))),
+              servers: some([
+                ...servers.map((server) => ({ server, alias: `${server}-2`, tools: { allow: ['a*'] } })),
+                ...servers.map((server) => ({ server })),
+              ]),
             }),
           ),
         ),
@@ -177,15 +197,17 @@ const worlds = fc
                 visibility: fc.constantFrom('shared', 'private'),
               },
               pinMode: fc.constantFrom('pool', 'only'),
+              defaultPersonality: fc.constantFrom(null, 'stern'),
               defaultParams: fc.constantFrom(
                 {},
                 { temperature: 0.25, stop: ['012', '~'], seed: 9007199254740991 },
               ),
+              extras: fc.constantFrom({}, { tools: { allow: ['a', '012'] }, callerSystem: 'refuse' }),
             }),
           ),
         ),
         prompts: fc.tuple(
-          ...[...projects.map((project) => ({ project })), ...agents.map((agent) => ({ agent }))].map(
+          ...[...projects.map((project) => ({ project })), ...agents.map((agent) => ({ agent })), {}].map(
             (of, at) =>
               fc
                 .record({ name: fc.constant(`p${at}`), priority: fc.nat(1000), content: lines })
@@ -201,7 +223,10 @@ const worlds = fc
                 description: text,
                 priority: fc.nat(1000),
               },
-              prompts: some([{ prompt: `p${projects.length + at}`, priority: 7 }]),
+              prompts: some([
+                { prompt: `p${projects.length + at}`, priority: 7 },
+                { prompt: `p${projects.length + agents.length}` },
+              ]),
             }),
           ),
         ),
@@ -218,8 +243,11 @@ const worlds = fc
         ...world.rbac.map((one) => ({ resource: 'rbac', ...one })),
         ...world.groups.map((one) => ({ resource: 'group', ...one })),
         ...world.users.map((one) => ({ resource: 'user', ...one })),
-      ]),
-  );
+      ]);
+  });
+
+const fallbackOf = (resource: string, name: string): unknown =>
+  stored.find(({ word }) => word === resource)?.fields[name]?.fallback ?? null;
 
 describe('cli: what is read can be applied to an empty installation, and read again', function () {
   this.timeout(1_200_000);
@@ -276,6 +304,24 @@ describe('cli: what is read can be applied to an empty installation, and read ag
         'select (select count(*) from audit)::int + (select count(*) from managed)::int as n',
       )
     ).rows;
+
+  it('is tried with every field that a document may have, and with others than its default', () => {
+    const seen = new Set<string>();
+    for (const world of fc.sample(worlds, { numRuns: 200, seed: 1 }))
+      for (const { resource, ...fields } of world)
+        for (const [name, value] of Object.entries(fields))
+          if (JSON.stringify(value) !== JSON.stringify(fallbackOf(resource, name)))
+            seen.add(`${resource}.${name}`);
+    const all = kindsOf(stored).flatMap(({ word, schemas }) =>
+      Object.keys(schemas.create.shape).map((name) => `${word}.${name}`),
+    );
+    expect([...seen].sort()).to.deep.equal(all.sort());
+    expect([...types].sort()).to.deep.equal(
+      kindsOf(stored)
+        .map(({ word }) => word)
+        .sort(),
+    );
+  });
 
   it('the same, but for what is the server’s; the second time all is unchanged, with no row and no event', async () => {
     const [a, b] = [here ?? expect.fail(), there ?? expect.fail()];
