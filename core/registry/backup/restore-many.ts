@@ -54,6 +54,7 @@ async function notHere(trx: Knex.Transaction, batch: readonly Chosen[]): Promise
   const isNamed = kind.key === 'name';
   const ids = able.map(({ document }) => document.id ?? '');
   const names = able.map(({ document }) => String(document['name']));
+  const coming = new Set<unknown>(names);
   const query = trx(kind.plural).whereIn('id', ids).select('id', 'name');
   if (isNamed) query.orWhereIn('name', names);
   const here = rowsSchema.parse(await query);
@@ -65,8 +66,8 @@ async function notHere(trx: Knex.Transaction, batch: readonly Chosen[]): Promise
   }
   const [takenIds, takenNames] = [new Set(here.map(({ id }) => id)), new Set(here.map(({ name }) => name))];
   return able.filter(({ document: { id = '', owner, name } }) => {
-    // Whose a user is may be made in the same batch.
-    if (kind.word === 'user' && owner !== name) return false;
+    // Whose a user is may be made by this very batch.
+    if (kind.word === 'user' && owner !== name && coming.has(owner)) return false;
     const isTaken = takenIds.has(id) || (isNamed && takenNames.has(String(name)));
     return !isTaken && !kept.has(String(name));
   });
