@@ -25,6 +25,8 @@ export interface Offer {
   backendUrl: string;
   transport: 'redis' | 'sse';
   slots?: number;
+  /** MCP servers of its config.json. */
+  mcpServers?: readonly object[];
 }
 
 const READY_MS = 30_000;
@@ -32,7 +34,7 @@ const SLOTS = 64;
 
 export async function startBenchWorker(
   { url, token, redisUrl }: Product,
-  { names, poolName, backendUrl, transport, slots = SLOTS }: Offer,
+  { names, poolName, backendUrl, transport, slots = SLOTS, mcpServers = [] }: Offer,
 ): Promise<BenchWorker> {
   needGoingOn();
   const root = await mkdtemp(join(tmpdir(), 'mcpctl-bench-'));
@@ -46,7 +48,7 @@ export async function startBenchWorker(
     maxConcurrency: slots,
     ...(poolName === undefined ? {} : { poolName }),
   }));
-  await writeFile(home.config, JSON.stringify({ providers }));
+  await writeFile(home.config, JSON.stringify({ providers, mcpServers }));
   await writeFile(home.credentials, JSON.stringify({ mcpdUrl: url, token }), { mode: 0o600 });
   const child = spawn(process.execPath, ['dist/worker/main.js', 'run'], {
     env: { MCPCTL_HOME: root, ...(transport === 'redis' ? { REDIS_URL: redisUrl } : {}) },

@@ -10,6 +10,7 @@ import { firstToken } from './first-token.ts';
 import { largeAnswers } from './large-answers.ts';
 import { idleStreams } from './idle-streams.ts';
 import { idleWorker } from './idle-worker.ts';
+import { mcp } from './mcp.ts';
 import { memory } from './memory.ts';
 import { pending } from './pending.ts';
 import { pools } from './pools.ts';
@@ -55,6 +56,7 @@ export const scenarios: readonly Scenario[] = [
   rightsScenario,
   auditedScenario,
   turn,
+  mcp,
   memory,
   atRest,
   refill,
