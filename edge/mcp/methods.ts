@@ -3,6 +3,8 @@ import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { Asked } from './asked.ts';
+import type { ListChanges } from './changes.ts';
+import { listenFor } from './listen.ts';
 import { initialize } from './legs/legacy.ts';
 import { modernRevisions, RESOURCE_MISSING } from './legs/leg.ts';
 import { paramFault } from './legs/modern.ts';
@@ -25,7 +27,10 @@ const completeSchema = z.looseObject({
   context: z.object({ arguments: textsSchema }).optional(),
 });
 
-type Method = (deps: EdgeDeps, asked: Asked) => Promise<void>;
+/** What is kept for all requests at this edge: who listens. */
+export type McpEdge = EdgeDeps & { changes: ListChanges };
+
+type Method = (deps: McpEdge, asked: Asked) => Promise<void>;
 
 const metaSchema = z
   .looseObject({
@@ -42,9 +47,9 @@ const toolCallSchema = z.looseObject({
 /** What a project says of itself before anything is asked. */
 const aboutOf = ({ project }: Asked): object => ({
   capabilities: {
-    tools: { listChanged: false },
-    prompts: { listChanged: false },
-    resources: { listChanged: false, subscribe: false },
+    tools: { listChanged: true },
+    prompts: { listChanged: true },
+    resources: { listChanged: true, subscribe: false },
     completions: {},
   },
   ...(project.description === '' ? {} : { instructions: project.description }),
@@ -84,6 +89,7 @@ const ofOne: Readonly<Record<Asked['leg']['era'], Readonly<Record<string, Method
     ping: (_deps, { res, leg, id }) => Promise.resolve(void res.json(leg.result(id, {}, 'other'))),
   },
   modern: {
+    'subscriptions/listen': (deps, asked) => listenFor(deps, deps.changes, asked),
     'server/discover': (_deps, asked) => {
       const { res, leg, id } = asked;
       const result = { supportedVersions: [...modernRevisions], ...aboutOf(asked) };
@@ -93,7 +99,7 @@ const ofOne: Readonly<Record<Asked['leg']['era'], Readonly<Record<string, Method
 };
 
 /** Does what a request asks for, and answers it. */
-export async function perform(deps: EdgeDeps, asked: Asked): Promise<void> {
+export async function perform(deps: McpEdge, asked: Asked): Promise<void> {
   const { res, leg, id, method } = asked;
   const methods = { ...ofBoth, ...ofOne[leg.era] };
   const perform = Object.hasOwn(methods, method) ? methods[method] : undefined;

@@ -6,8 +6,10 @@ import { actorOf } from '../http/context.ts';
 import { bodyOf } from '../http/parse.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { cancel, revisionFault, revisionOf, sessionOf } from './legs/legacy.ts';
+import { watchLists } from './changes.ts';
+import { streamChanges } from './listen.ts';
 import { legacyLeg, modernLeg, modernRevisions } from './legs/leg.ts';
-import { perform, serverInfo } from './methods.ts';
+import { perform, serverInfo, type McpEdge } from './methods.ts';
 import { faultOf, isModern } from './legs/modern.ts';
 import { resumeCall } from './call/resume.ts';
 import { messageSchema, rpcError, rpcErrors, type RpcMessage } from './rpc.ts';
@@ -19,11 +21,12 @@ const MOST_MIB = 4;
 /** The MCP endpoint of each project, of both eras. Nothing of a client is kept here: every edge serves every request. */
 export const mcpRoutes = (deps: EdgeDeps): Router => {
   const router = Router();
+  const changes = watchLists(deps);
   router.post('/projects/:name', async (req, res) => {
-    await post(deps, req, res);
+    await post({ ...deps, changes }, req, res);
   });
   router.get('/projects/:name', async (req, res) => {
-    await get(deps, req, res);
+    await get({ ...deps, changes }, req, res);
   });
   // A session is its id, and there is nothing to end.
   router.all('/projects/:name', (_req, res) => notAllowed(res));
@@ -37,7 +40,7 @@ function notAllowed(res: Response): void {
     .json(rpcError(null, { code: -32_000, message: 'Method not allowed' }));
 }
 
-async function post(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+async function post(deps: McpEdge, req: Request, res: Response): Promise<void> {
   const project = await projectFor(deps, actorOf(req), String(req.params['name']));
   const message = messageIn(req, res);
   if (!message) return;
@@ -56,12 +59,13 @@ async function post(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
   await perform(deps, { req, res, project, leg, revision, session: session?.id ?? null, id, method, params });
 }
 
-/** The rest of a stream that broke. No stream of the server's own is there yet: the protocol has 405 for that. */
-async function get(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+/** The rest of a stream that broke; without the id of an event what changes, to who has a session. */
+async function get(deps: McpEdge, req: Request, res: Response): Promise<void> {
   const project = await projectFor(deps, actorOf(req), String(req.params['name']));
   const session = await sessionOf(deps, req, project);
   const last = req.get('last-event-id');
-  if (last === undefined) return notAllowed(res);
+  if (last === undefined)
+    return session ? await streamChanges(deps, deps.changes, { req, res, project }) : notAllowed(res);
   await resumeCall(deps, { req, res, leg: legacyLeg, session: session?.id ?? null }, last);
 }
 

@@ -297,6 +297,36 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     ]);
   });
 
+  once('tells who listens that a list has changed, and nothing that was not asked for', async () => {
+    const begun = await raw({ jsonrpc: '2.0', id: 0, method: 'initialize', params: hello });
+    const session = begun.headers.get('mcp-session-id') ?? '';
+    const accept = { headers: { accept: 'text/event-stream', 'mcp-session-id': session } };
+    const leaving = [new AbortController(), new AbortController(), new AbortController()] as const;
+    const of = (kind: string) => ({ notifications: { [`${kind}ListChanged`]: true } });
+    const streamed = await Promise.all([
+      t.call('GET', '/mcp/projects/demo', { ...accept, signal: leaving[0].signal }),
+      modern('subscriptions/listen', of('tools'), { headers: streams, leaving: leaving[1] }),
+      modern('subscriptions/listen', of('prompts'), { headers: streams, leaving: leaving[2] }),
+    ]);
+    const servers = [{ server: 'desk', tools: { deny: ['env', 'big*', 'region'] } }];
+    expect((await t.call('PATCH', '/api/v1/projects/demo', { body: { servers } })).status).to.equal(200);
+    const method = 'notifications/tools/list_changed';
+    const isTold = (events: StreamEvent[]) => events.some(({ data }) => data?.method === method);
+    await eventsIn(streamed[0], isTold, leaving[0]);
+    const events = await eventsIn(streamed[1], isTold, leaving[1]);
+    const _meta = { 'io.modelcontextprotocol/subscriptionId': 1 };
+    expect(events.map(({ data }) => data)).to.deep.equal([
+      {
+        jsonrpc: '2.0',
+        method: 'notifications/subscriptions/acknowledged',
+        params: { notifications: { toolsListChanged: true }, _meta },
+      },
+      { jsonrpc: '2.0', method, params: { _meta } },
+    ]);
+    const others = await eventsIn(streamed[2], (all) => all.length > 0, leaving[2]);
+    expect(isTold(others)).to.equal(false);
+  });
+
   it('cancels a call whose stream is closed, where closing it is the cancel', async () => {
     const leaving = new AbortController();
     const params = { name: 'desk__steps', arguments: { n: 1_000, ms: 100, label: 'closed' } };

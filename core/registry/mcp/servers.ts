@@ -11,6 +11,7 @@ import { storableJson } from '../../text/storable.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
 import { keepOffers, listOffers } from './offers.ts';
+import { listStamps, type ListStamps } from './stamps.ts';
 
 /** A project as its MCP endpoint needs it. */
 export interface McpProject {
@@ -54,6 +55,8 @@ export interface McpServerRows {
     serverIds: readonly string[],
     kind: Kind,
   ): ReturnType<typeof listOffers<Kind>>;
+  /** What changes when a list of those projects does. */
+  stamps(projectIds: readonly string[]): Promise<ReadonlyMap<string, ListStamps>>;
   /** What session ids are signed with. */
   sessionKey(): Promise<string>;
 }
@@ -127,6 +130,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
       return row === undefined ? undefined : toolIn(toolSchema.parse(row).definition);
     },
     offers: (serverIds, kind) => listOffers(db, serverIds, kind),
+    stamps: (projectIds) => listStamps(db, projectIds),
     sessionKey: () => sessionKey(db),
   };
 }

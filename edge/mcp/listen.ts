@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import { actorOf } from '../http/context.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { whenLeft } from '../http/gone.ts';
+import { EventWriter } from '../http/sse.ts';
+import { deliveryOf } from '../http/delivered.ts';
+import { untilClosed } from '../limits/caps.ts';
+import type { Asked } from './asked.ts';
+import { listKinds, type ListChanges, type ListKind } from './changes.ts';
+import { rpcError, rpcErrors } from './rpc.ts';
+
+const SUBSCRIPTION = 'io.modelcontextprotocol/subscriptionId';
+/** Then who listens comes again, and who it is is asked as of anybody. */
+const LONGEST_MS = 3_600_000;
+
+type Listening = Pick<Asked, 'req' | 'res' | 'project'>;
+
+interface Stream {
+  /** What is said first; none: the stream is open all the same. */
+  first: object | null;
+  kinds: readonly ListKind[];
+  /** Beside each notification. */
+  params: object | null;
+  /** What ends it, where that is not its client. */
+  last: object | null;
+}
+
+const notification = (method: string, params: object | null): object => ({
+  jsonrpc: '2.0',
+  method,
+  ...(params && { params }),
+});
+
+/** The stream of a client that has called `initialize`: what changes, until it or this edge leaves. */
+export const streamChanges = (deps: EdgeDeps, changes: ListChanges, at: Listening): Promise<void> =>
+  listen(deps, changes, { ...at, first: null, kinds: listKinds, params: null, last: null });
+
+const filterSchema = z.looseObject({
+  notifications: z.looseObject({
+    toolsListChanged: z.boolean().optional(),
+    promptsListChanged: z.boolean().optional(),
+    resourcesListChanged: z.boolean().optional(),
+  }),
+});
+
+/** The same where each request stands alone: what it asks for is said back first, as far as it is told of, and nothing else comes. */
+export async function listenFor(deps: EdgeDeps, changes: ListChanges, asked: Asked): Promise<void> {
+  const { res, leg, id } = asked;
+  const parsed = filterSchema.safeParse(asked.params);
+  if (!parsed.success) {
+    const message = 'A subscription says in params.notifications what it wants to hear of.';
+    return void res.status(400).json(rpcError(id, { code: rpcErrors.invalidParams, message }));
+  }
+  const { notifications: wanted } = parsed.data;
+  const kinds = listKinds.filter((kind) => wanted[`${kind}ListChanged`] === true);
+  const notifications = Object.fromEntries(kinds.map((kind) => [`${kind}ListChanged`, true]));
+  const _meta = { [SUBSCRIPTION]: id };
+  await listen(deps, changes, {
+    ...asked,
+    first: notification('notifications/subscriptions/acknowledged', { notifications, _meta }),
+    kinds,
+    params: { _meta },
+    last: leg.result(id, { _meta }, 'other'),
+  });
+}
+
+async function listen(
+  deps: EdgeDeps,
+  changes: ListChanges,
+  { req, res, project, first, kinds, params, last }: Listening & Stream,
+): Promise<void> {
+  const actor = actorOf(req);
+  untilClosed(res, deps.caps.hold(actor, { bytes: 0, streaming: true }));
+  const over = new AbortController();
+  const left = whenLeft(res);
+  const changed = new Set<ListKind>();
+  let wake: () => void = () => undefined;
+  const leave = await changes.watch(project.id, (lists) => {
+    for (const kind of lists) if (kinds.includes(kind)) changed.add(kind);
+    wake();
+  });
+  const end = (): void => {
+    over.abort();
+    wake();
+  };
+  const letGo = deps.authority.hold({ tokenId: actor.tokenId, end });
+  const longest = setTimeout(end, LONGEST_MS).unref();
+  for (const signal of [left, deps.stopping]) {
+    signal.addEventListener('abort', end, { once: true });
+    if (signal.aborted) end();
+  }
+  const ping = setInterval(() => wake(), deps.config.keepAliveMs).unref();
+  const writer = new EventWriter(res, deliveryOf(deps));
+  try {
+    if (first) await writer.write({ data: JSON.stringify(first) });
+    else await writer.comment('listening');
+    while (!over.signal.aborted) {
+      if (changed.size === 0) await new Promise<void>((resolve) => (wake = resolve));
+      const methods = [...changed].map((kind) => `notifications/${kind}/list_changed`);
+      changed.clear();
+      if (methods.length === 0 && !over.signal.aborted) await writer.comment('listening');
+      for (const method of methods)
+        await writer.write({ data: JSON.stringify(notification(method, params)) });
+    }
+    if (last && !left.aborted) await writer.write({ data: JSON.stringify(last) });
+    writer.end();
+  } finally {
+    clearInterval(ping);
+    clearTimeout(longest);
+    deps.stopping.removeEventListener('abort', end);
+    letGo();
+    leave();
+  }
+}
