@@ -10,8 +10,8 @@ import {
 } from '@modelcontextprotocol/client';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { expect } from 'chai';
-import { createParser } from 'eventsource-parser';
 import { onEachTransport, onceIn } from '../support/each-transport.ts';
+import { alone, eventsIn, isProgress, isProgressOf, type StreamEvent } from './streamed.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
 const fixture = fileURLToPath(new URL('server.mjs', import.meta.url));
@@ -20,46 +20,6 @@ interface Told {
   isError?: boolean;
   content: { type: string; text: string }[];
   _meta?: Record<string, unknown>;
-}
-
-/** What a request that stands alone says of itself. */
-const alone = {
-  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-  'io.modelcontextprotocol/clientCapabilities': {},
-};
-
-interface Message {
-  method?: string;
-  params?: unknown;
-}
-interface StreamEvent {
-  id: string | undefined;
-  data: Message | null;
-}
-
-const isProgressOf = ({ method }: Message): boolean => method === 'notifications/progress';
-const isProgress = ({ data }: StreamEvent): boolean => data !== null && isProgressOf(data);
-
-/** Reads a stream of events to its end, or until there is enough of it. */
-async function eventsIn(
-  response: Response,
-  isEnough: (events: StreamEvent[]) => boolean,
-  leaving?: AbortController,
-): Promise<StreamEvent[]> {
-  expect(response.headers.get('content-type')).to.include('text/event-stream');
-  const events: StreamEvent[] = [];
-  const parser = createParser({
-    onEvent: ({ id, data }) => events.push({ id, data: data === '' ? null : (JSON.parse(data) as Message) }),
-  });
-  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
-  const decoder = new TextDecoder();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (value) parser.feed(decoder.decode(value, { stream: true }));
-    if (!done && !isEnough(events)) continue;
-    leaving?.abort();
-    return events;
-  }
 }
 
 onEachTransport('a project is one MCP endpoint', function (transport) {
