@@ -1,14 +1,21 @@
+import { assemble } from '../../core/agent/assemble.ts';
+import type { UnfilledAnswer } from '../../core/registry/threads/unfilled.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const AT_ONCE = 1_000;
 const TOGETHER = 100;
+/** What Redis, or the row, does not have by then it has no more. */
+const FILLED_WITHIN_MS = 3_600_000;
 /** How long tasks keep the requests of turns that ended: each holds its whole thread once more. */
 const BODY_KEPT_MS = 24 * 3_600_000;
 
-/** Deletes threads whose time is over, by the operator's ceiling or by what their owners said, and drops old requests of turns. */
+/**
+ * Deletes threads whose time is over, by the operator's ceiling or by what their owners said, drops old requests of turns, and puts the
+ * text into answers whose tasks a scheduler has ended that knows no threads: as long as it is kept.
+ */
 export function createThreadsDuty(deps: DutyDeps): Duty {
-  const { config, registry, clock, log } = deps;
+  const { config, registry, queue, clock, log } = deps;
   const keptMs = config.threadRetentionMs === 0 ? null : config.threadRetentionMs;
   const deleting = new EachItem<string>({
     ...{ name: 'threads', idOf: (id) => id, together: 1, lanes: 1, clock, log },
@@ -22,6 +29,19 @@ export function createThreadsDuty(deps: DutyDeps): Duty {
     ...{ name: 'threads', idOf: (id) => id, together: TOGETHER, lanes: 1, clock, log },
     act: (ids) => registry.threads.dropOldBodies(ids),
   });
+  const filling = new EachItem<UnfilledAnswer>({
+    ...{ name: 'threads', idOf: ({ id }) => id, together: 1, lanes: 1, clock, log },
+    act: async ([answer]) => {
+      if (!answer) return 0;
+      const { taskId, poolName: poolKey, claimId, responseBody } = answer;
+      const what =
+        responseBody === null
+          ? await queue.dispatch.answerOf({ taskId, poolKey }, claimId ?? '')
+          : assemble(taskId, [responseBody]);
+      const isThere = what.content !== '' || what.reasoning !== null || what.toolCalls !== null;
+      return isThere ? await registry.threads.fill(answer, what) : 0;
+    },
+  });
   return {
     name: 'threads',
     everyMs: config.sweepMs,
@@ -30,7 +50,9 @@ export function createThreadsDuty(deps: DutyDeps): Duty {
       const deleted = await deleting.run(over, signal);
       const old = await registry.threads.withOldBodies(BODY_KEPT_MS, AT_ONCE + dropping.resting);
       const dropped = await dropping.run(old, signal);
-      return announced(deps, 'threads', deleted, dropped);
+      const empty = await registry.threads.unfilled(FILLED_WITHIN_MS, AT_ONCE + filling.resting);
+      const filled = await filling.run(empty, signal);
+      return announced(deps, 'threads', deleted, dropped, filled);
     },
   };
 }

@@ -4,6 +4,7 @@ import type { MessageView, ThreadView, TurnView } from '../../core/agent/thread.
 import type { TaskRow } from '../../core/task/task.ts';
 import { layAnew } from '../../core/flow/requeue.ts';
 import { flowOf } from '../../edge/deps.ts';
+import { createThreadsDuty } from '../../scheduler/duties/threads.ts';
 import { createSettleDuty } from '../../scheduler/duties/settle.ts';
 import { edgeFixture, publicLlm, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
 import { loseRedis } from '../support/lose-redis.ts';
@@ -192,6 +193,39 @@ describe('threads', function () {
     expect(await get<TurnView>(`/threads/${older.turn.threadId}/turns/1`)).to.deep.include({
       status: 'error',
     });
+  });
+
+  it('get the text of an answer that a scheduler of an older release has ended, streamed or whole, once', async () => {
+    const body = JSON.stringify({ choices: [{ message: { content: 'Whole.' } }] });
+    const [streaming, whole, gone] = [
+      await begin({ messages: [{ role: 'user', content: 'a' }], params: { stream: true } }),
+      await begin({ message: 'b' }),
+      await begin({ message: 'c' }),
+    ];
+    const speaker = await speakFor(t, streaming.row);
+    await speaker.say(...texts('Str', 'eamed.'));
+    await speaker.end();
+    const ends = async ({ row }: { row: TaskRow }, more: object): Promise<void> =>
+      void (await t.connection
+        .db('tasks')
+        .where({ id: row.id })
+        .update({ status: 'completed', completedAt: new Date(), ...more }));
+    await ends(streaming, { claimId: speaker.claimId });
+    await ends(whole, { responseBody: body });
+    await ends(gone, { claimId: 'none' });
+    const answers = async (): Promise<(string | undefined)[]> =>
+      Promise.all([streaming, whole, gone].map(async ({ turn }) => (await shown(turn.threadId))[1]));
+    const empty = 'assistant complete: ';
+    expect(await answers()).to.deep.equal([empty, empty, empty]);
+    const duty = createThreadsDuty(dutyDeps(t));
+    await Promise.all([1, 2].map(() => duty.run(new AbortController().signal)));
+    expect(await answers()).to.deep.equal([`${empty}Streamed.`, `${empty}Whole.`, empty]);
+    expect(await duty.run(new AbortController().signal)).to.equal(0);
+    // Later turns are told of it.
+    const { threadId } = whole.turn;
+    const next = await begin({ message: 'and?', threadId });
+    const { requestBody } = await t.registry.tasks.bodies(next.row.id);
+    expect(requestBody).to.include('Whole.');
   });
 
   it('answer whole in a form of their own, and under a key once', async () => {

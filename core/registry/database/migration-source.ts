@@ -39,6 +39,7 @@ import * as joinCodes from '../migrations/0044-join-codes.ts';
 import * as statusReason from '../migrations/0047-status-reason.ts';
 import * as serverOffers from '../migrations/0048-server-offers.ts';
 import * as turnsMadeOf from '../migrations/0049-turns-made-of.ts';
+import * as unfilledAnswers from '../migrations/0052-unfilled-answers.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -93,6 +94,7 @@ const migrations: readonly Named[] = [
   named('0047-status-reason', statusReason),
   named('0048-server-offers', serverOffers),
   named('0049-turns-made-of', turnsMadeOf),
+  named('0052-unfilled-answers', unfilledAnswers),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

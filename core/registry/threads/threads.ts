@@ -25,6 +25,7 @@ import {
   type ThreadChange,
 } from './keep-threads.ts';
 import { endUnasked, type UnaskedTurn } from './end-unasked.ts';
+import { createUnfilled, type UnfilledAnswers } from './unfilled.ts';
 import { createTurnStarts, type TurnStarts } from './start-turn.ts';
 import { createToolResults, type ToolResults } from './tool-results.ts';
 import { instantSchema } from '../../newer-words.ts';
@@ -46,7 +47,8 @@ const openSchema = z.object({ id: z.string(), taskId: z.string(), poolName: z.st
 const useSchema = z.object({ agentId: z.string(), threads: z.number(), lastAt: instantSchema });
 type AgentUse = z.infer<typeof useSchema>;
 
-export interface Threads extends AskedTurns, ThreadContexts, TurnStarts, TurnContinuations, ToolResults {
+export interface Threads
+  extends AskedTurns, ThreadContexts, TurnStarts, TurnContinuations, ToolResults, UnfilledAnswers {
   /** Newest first. @param after the `lastAt` and id of the last one seen. */
   list(query: {
     scope: Scope;
@@ -240,6 +242,7 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     ...createTurnStarts(connection),
     ...createContinuations(connection, limits),
     ...createToolResults(connection, limits),
+    ...createUnfilled(connection),
     delete: (id, ownerId, author) =>
       transaction(async (trx) => {
         await lockThread(trx, { threadId: id, ownerId });
