@@ -2,6 +2,7 @@
  * The contract with clients (docs/clients.md, docs/openai.md): the packages that people use, as they use them,
  * against one real system. Each file beside this one holds the facts of one subject; they share the system.
  */
+import { agentFacts } from './agents.ts';
 import { aiSdkFacts } from './ai-sdk.ts';
 import { anthropicFacts } from './anthropic.ts';
 import { byteFacts } from './bytes.ts';
@@ -37,6 +38,7 @@ describe('the OpenAI-compatible door, by the clients that people use', function 
   openAiFacts(at);
   aiSdkFacts(at);
   langChainFacts(at);
+  agentFacts(at);
   anthropicFacts(at);
   responsesFacts(at);
   translatedFacts(at);

@@ -285,6 +285,49 @@ describe('a pool whose members have not all the same room', function () {
     expect(posts(small)).to.equal(before);
   });
 
+  it('keeps a thread from a member that has less room than its last prompt was measured at, and goes on without the other', async () => {
+    const counted = (promptTokens: number): Script =>
+      answers(200, {
+        ...{ id: 'c', object: 'chat.completion', created: 1, model: 'm' },
+        choices: [{ index: 0, message: { role: 'assistant', content: 'Yes.' }, finish_reason: 'stop' }],
+        usage: { prompt_tokens: promptTokens, completion_tokens: 1, total_tokens: promptTokens + 1 },
+      });
+    await t.call('POST', '/api/v1/agents', { body: { name: 'roomy', llm: 'r4096' } });
+    const say = async (message: string, threadId?: string): Promise<{ status: number; threadId: string }> => {
+      const body = { message, ...(threadId !== undefined && { threadId }) };
+      const answer = await t.call('POST', '/api/v1/agents/roomy/chat', { body });
+      return { status: answer.status, threadId: answer.headers.get('x-mcpctl-thread-id') ?? '' };
+    };
+    for (const backend of [small, large]) backend.reply(counted(20_000));
+    const { threadId } = await say(`${prose}${prose}`);
+    const before = posts(small);
+    // Both slots of the roomy one are taken, and the small one is idle.
+    large.reply(chats(['Hello'], { paced: true }));
+    const seen = posts(large);
+    const holding = [1, 2].map(() => ask('hi', {}, { 'x-mcpctl-pin': 'r128000' }));
+    await until(
+      async () => posts(large) - seen,
+      (count) => count === 2,
+    );
+    const waiting = say('and now?', threadId);
+    await until(
+      () =>
+        t.call('GET', `/api/v1/threads/${threadId}`).then((answer) => answer.json()) as Promise<{
+          turns: number;
+        }>,
+      ({ turns }) => turns === 2,
+    );
+    // A short one goes to whoever is free.
+    expect((await say('short')).status).to.equal(200);
+    const short = posts(small);
+    expect(short).to.equal(before + 1);
+    large.reply(counted(20_000));
+    large.release(Infinity);
+    await Promise.all(holding);
+    expect((await waiting).status).to.equal(200);
+    expect(posts(small)).to.equal(short);
+  });
+
   it('asks a member with more room when a backend says that it is too long', async () => {
     small.reply(tooLong);
     const before = [posts(small), posts(large)] as const;

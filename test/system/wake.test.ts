@@ -111,6 +111,21 @@ for (const transport of transports) {
       expect(sleepy.calls).to.have.length(1);
     });
 
+    it('is woken once for ten turns of an agent, each in a thread of its own', async () => {
+      sleepy.takesMs = 2_000;
+      await publish(sleepy.http());
+      await t.call('POST', '/api/v1/agents', { body: { name: `of-${name}`, llm: name } });
+      const turns = Array.from({ length: 10 }, (_, at) =>
+        t.call('POST', `/api/v1/agents/of-${name}/chat`, {
+          body: { message: 'hi' },
+          at: edges[at % 3] ?? t.edge,
+        }),
+      );
+      for (const answer of await Promise.all(turns))
+        expect((await answer.json()) as object).to.include({ assistant: 'awake' });
+      expect(sleepy.calls).to.have.length(1);
+    });
+
     it('is woken by a command too, and who streams is told for how long', async () => {
       sleepy.takesMs = 7_000;
       await publish(sleepy.command());

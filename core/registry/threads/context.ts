@@ -11,6 +11,8 @@ import { unended } from './rows.ts';
 /** What a turn is composed from, but for what was said. */
 export interface ThreadContext {
   revision: number;
+  /** The number that the next turn will have. */
+  nextTurn: number;
   /** False while a turn is answered: what it says is not there yet, and its end moves no revision on. */
   isSettled: boolean;
   /** The first turn that requests tell of, and how many before it are left out. */
@@ -36,8 +38,9 @@ export interface History {
 /** What is read of a thread. */
 interface Reading {
   threadId: string;
-  /** The first turn that is wanted. */
+  /** The first turn that is wanted, and the one behind the last. */
   from: number;
+  to: number;
   /** One that is to be told of no more. */
   without?: string | undefined;
   /** One that goes on: it has its reasoning. */
@@ -57,6 +60,7 @@ export interface ThreadContexts {
 
 const contextSchema = z.object({
   revision: z.number(),
+  nextTurn: z.number(),
   isSettled: z.boolean(),
   from: z.number(),
   leftOut: z.number(),
@@ -74,7 +78,7 @@ const answers = `chat_messages where thread_id = t.id and turn_index >= t.next_m
   and status = 'complete' and (usage ->> 'promptTokens')::float8 > 0`;
 
 const contextSql = `
-  select t.revision, t.context_from as "from", t.left_out, m.prompt_tokens, k.request_bytes as prompt_bytes, c.cut_at,
+  select t.revision, t.next_turn, t.context_from as "from", t.left_out, m.prompt_tokens, k.request_bytes as prompt_bytes, c.cut_at,
     not exists (select 1 from (${unended('t.id', 'status')}) u where status = 'running') as is_settled
   from chat_threads t
   left join lateral (select usage ->> 'promptTokens' as prompt_tokens, task_id from ${answers} and not ${isCut}
@@ -154,23 +158,51 @@ function nextPage({ left, bytes, turns }: { left: number; bytes: number; turns: 
   return Math.min(LARGEST_PAGE, Math.max(FIRST_PAGE, Math.ceil(left / each)));
 }
 
-async function historyOf(db: Knex, { threadId, from, without, open, room }: Reading): Promise<History> {
+type Page = z.infer<typeof pageSchema> & { messages: ContextMessage[] };
+
+async function pageOf(
+  db: Knex,
+  { threadId, without, open }: Pick<Reading, 'threadId' | 'without' | 'open'>,
+  { from, before, turns }: { from: number; before: number; turns: number },
+): Promise<Page> {
+  const bindings = { threadId, from, before, turns, without: without ?? null, open: open ?? null };
+  const { rows } = await db.raw<{ rows: unknown[] }>(pageSql, bindings);
+  const page = pageSchema.parse(rows[0]);
+  return { ...page, messages: messagesSchema.parse(JSON.parse(page.texts)).map(messageOf) };
+}
+
+/** All of a thread: where its pages are is known, so that two are read at a time. */
+async function wholeOf(db: Knex, { from, to, ...of }: Reading): Promise<ContextMessage[]> {
+  const starts: number[] = [];
+  for (let start = from; start < to; start += LARGEST_PAGE) starts.push(start);
+  const pages: ContextMessage[][] = starts.map(() => []);
+  const left = [...starts.entries()];
+  const lane = async (): Promise<void> => {
+    for (let next = left.shift(); next; next = left.shift()) {
+      const [at, start] = next;
+      const before = Math.min(to, start + LARGEST_PAGE);
+      pages[at] = (await pageOf(db, of, { from: start, before, turns: LARGEST_PAGE })).messages;
+    }
+  };
+  await Promise.all([lane(), lane()]);
+  return pages.flat();
+}
+
+async function historyOf(db: Knex, reading: Reading): Promise<History> {
+  const { from, to, room, ...of } = reading;
+  if (room === null) return { messages: await wholeOf(db, reading), isAll: true };
   const pages: ContextMessage[][] = [];
-  let [bytes, read, before] = [0, 0, 2_147_483_647];
-  let turns = room === null ? LARGEST_PAGE : FIRST_PAGE;
+  let [bytes, read, before, turns] = [0, 0, to, FIRST_PAGE];
   for (;;) {
-    const bindings = { threadId, from, before, turns, without: without ?? null, open: open ?? null };
-    const { rows } = await db.raw<{ rows: unknown[] }>(pageSql, bindings);
-    const page = pageSchema.parse(rows[0]);
-    const messages = messagesSchema.parse(JSON.parse(page.texts)).map(messageOf);
-    pages.unshift(messages);
-    bytes += bytesOf(messages);
+    const page = await pageOf(db, of, { from, before, turns });
+    pages.unshift(page.messages);
+    bytes += bytesOf(page.messages);
     read += page.turns;
     const { first } = page;
     const isAll = page.turns < turns || first === null;
-    if (isAll || (room !== null && bytes > room)) return { messages: pages.flat(), isAll };
+    if (isAll || bytes > room) return { messages: pages.flat(), isAll };
     before = first;
-    if (room !== null) turns = nextPage({ left: room - bytes, bytes, turns: read });
+    turns = nextPage({ left: room - bytes, bytes, turns: read });
   }
 }
 

@@ -85,10 +85,10 @@ async function historyFor(
   contextLength: number | null,
 ): Promise<History> {
   if (threadId === null || !context.isSettled) return { messages: [], isAll: true };
-  const { from, measured } = context;
+  const { from, nextTurn: to, measured } = context;
   const room = contextLength === null ? null : roomBytes({ contextLength, answerTokens: 0, measured });
   const left = roomLeft(room, refused);
-  return await deps.registry.threads.history({ threadId, from, open, without, room: left });
+  return await deps.registry.threads.history({ threadId, from, to, open, without, room: left });
 }
 
 async function composeWith(

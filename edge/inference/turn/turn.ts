@@ -222,7 +222,7 @@ async function made(
 }
 
 const empty: ThreadContext = {
-  ...{ revision: 1, isSettled: true, from: 1, leftOut: 0, measured: null, cutAt: null },
+  ...{ revision: 1, nextTurn: 1, isSettled: true, from: 1, leftOut: 0, measured: null, cutAt: null },
 };
 
 const contextOf = async (deps: EdgeDeps, actor: Actor, { thread }: Asking): Promise<ThreadContext> =>

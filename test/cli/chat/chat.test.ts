@@ -60,6 +60,130 @@ describe('cli: chat', () => {
     expect(await s.run('chat', 'reviewer', '-m', 'hi', '--param', 'nonsense')).to.equal(2);
   });
 
+  it('says a system prompt of its own, and that nothing may be left out; an ephemeral thread is made to end, and deleted', async () => {
+    peer.on('POST /api/v1/agents/reviewer/threads', answers(201, seen));
+    peer.on(`DELETE /api/v1/threads/${threadId}`, answers(204, null));
+    const about = {
+      agent: 'reviewer',
+      llm: 'desk',
+      pool: 'qwen',
+      pinMode: 'pool',
+      personality: null,
+      bytes: 9,
+    };
+    peer.on('POST /api/v1/agents/reviewer/compose', answers(200, { ...about, pieces: [] }));
+    const how = ['--system', 'You sing.', '--truncation', 'disabled', '--ephemeral'];
+    expect(await s.run('chat', 'reviewer', '-m', 'hi', ...how)).to.equal(0);
+    expect(sent()[0]?.body).to.deep.include({ system: 'You sing.', truncation: 'disabled', threadId });
+    const made = peer.requests.find(({ url }) => url.endsWith('/agents/reviewer/threads'));
+    const { expiresAt } = made?.body as { expiresAt: string };
+    expect(Date.parse(expiresAt) - Date.now()).to.be.within(23 * 3_600_000, 25 * 3_600_000);
+    expect(peer.requests.at(-1)).to.include({ method: 'DELETE', url: `/api/v1/threads/${threadId}` });
+    expect(s.err()).to.not.include('thread:');
+    for (const other of [['--thread', threadId], ['--continue'], ['--async']])
+      expect(await s.run('chat', 'reviewer', '-m', 'hi', '--ephemeral', ...other), other[0]).to.equal(2);
+    const before = peer.requests.length;
+    await talk('--ephemeral', '--system', 'none');
+    s.stdin.write('hi\r');
+    await until(() => s.out().includes('Hello\n'), 'the answer');
+    s.stdin.write('/system You hum.\r');
+    await until(
+      () => s.err().includes('System message') || s.err().includes('system message'),
+      'what it is made of',
+    );
+    await ends();
+    const asked = peer.requests.slice(before);
+    expect(asked.find(({ url }) => url.endsWith('/chat'))?.body).to.deep.include({ system: '' });
+    expect(asked.find(({ url }) => url.endsWith('/compose'))?.body).to.deep.include({ system: '' });
+    expect(asked.findLast(({ url }) => url.endsWith('/compose'))?.body).to.deep.include({
+      system: 'You hum.',
+    });
+    expect(asked.at(-1)).to.include({ method: 'DELETE' });
+    expect(s.err()).to.not.include('resume:');
+  });
+
+  it('shows Markdown on a terminal, a line once it is whole, and into a pipe as it came', async () => {
+    const said = '# Plan\n- **do** `x`\n```sh\nls **a**\n```\nplain 2*3*4';
+    const pieces = [...said].map((piece) => delta({ content: piece }));
+    peer.on(
+      send,
+      streams([{ ...(pieces[0] as object), mcpctl: place }, ...pieces.slice(1), delta({}, 'stop'), '[DONE]']),
+    );
+    expect(await s.run('chat', 'reviewer', '-m', 'hi', '--markdown')).to.equal(0);
+    expect(s.out()).to.equal(`${said}\n`);
+    await s.close();
+    s = await startSession(peer.url, {
+      tty: { stdin: false, stdout: true, stderr: true },
+      colour: true,
+    });
+    expect(await s.run('chat', 'reviewer', '-m', 'hi', '--markdown')).to.equal(0);
+    const [bold, yellow, dim] = [
+      (t: string) => `\u001b[1m${t}\u001b[22m`,
+      (t: string) => `\u001b[33m${t}\u001b[39m`,
+      (t: string) => `\u001b[2m${t}\u001b[22m`,
+    ];
+    expect(s.out().split('\n')).to.deep.equal([
+      bold('Plan'),
+      `• ${bold('do')} ${yellow('x')}`,
+      dim('```sh'),
+      yellow('ls **a**'),
+      dim('```'),
+      'plain 2*3*4',
+      '',
+    ]);
+  });
+
+  it('makes and changes threads, and tells of what a turn was made', async () => {
+    peer.on('POST /api/v1/agents/reviewer/threads', answers(201, seen));
+    const messages = [
+      { role: 'system', content: 'S' },
+      { role: 'user', content: 'a' },
+    ];
+    s.stdin.end(JSON.stringify({ title: 'Told', messages }));
+    expect(await s.run('create', 'thread', '--agent', 'reviewer', '--from', '-')).to.equal(0);
+    expect(s.out()).to.equal(`thread/${threadId} created\n`);
+    expect(peer.requests.find(({ method }) => method === 'POST')?.body).to.deep.equal({
+      title: 'Told',
+      messages: [{ role: 'user', content: 'a' }],
+    });
+    const made = {
+      ...{
+        revision: 3,
+        llm: 'desk',
+        pool: 'qwen',
+        personality: null,
+        toolsLeft: ['write'],
+        bytes: 10,
+        turns: 4,
+      },
+      ...{ leftOut: 2, contextLength: 4096, expected: 900, isShorter: true, params: ['seed'] },
+      pieces: [{ source: 'agent prompt', id: 'p', name: 'style', revision: 7, priority: 700, bytes: 6 }],
+    };
+    const answer = {
+      taskId: 'task-1',
+      turnIndex: 1,
+      status: 'complete',
+      servedBy: 'rack',
+      usage: null,
+      finishReason: 'stop',
+    };
+    const detail = {
+      ...{ ...turn, status: 'completed', supersedes: null, triesAgain: 1, triedAgainBy: null },
+      answers: [{ ...answer, attempts: [{ llm: 'desk', reason: 'worker_lost' }], made }],
+    };
+    peer.on(`GET /api/v1/threads/${threadId}/turns/2`, answers(200, detail));
+    expect(await s.run('describe', 'thread', threadId, '--turn', '2')).to.equal(0);
+    for (const words of [
+      'turn 1',
+      'rack',
+      'desk: worker_lost',
+      'style, priority 700, revision 7',
+      '4 told of, 2 left out',
+      'write',
+    ])
+      expect(s.out()).to.include(words);
+  });
+
   it('tries again, takes back, copies and names what was said', async () => {
     peer.on(`POST /api/v1/threads/${threadId}/turns/1/retry`, streams(hello));
     peer.on(`POST /api/v1/threads/${threadId}/turns/1/continue`, streams(hello));
