@@ -302,7 +302,12 @@ describe('a pool whose members have not all the same room', function () {
     const { threadId } = await say(`${prose}${prose}`);
     const before = posts(small);
     // Both slots of the roomy one are taken, and the small one is idle.
-    large.reply(chats(['Hello'], { paced: true }));
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    large.reply(async (exchange) => {
+      await gate;
+      return await chats(['Hello'])(exchange);
+    });
     const seen = posts(large);
     const holding = [1, 2].map(() => ask('hi', {}, { 'x-mcpctl-pin': 'r128000' }));
     await until(
@@ -322,7 +327,7 @@ describe('a pool whose members have not all the same room', function () {
     const short = posts(small);
     expect(short).to.equal(before + 1);
     large.reply(counted(20_000));
-    large.release(Infinity);
+    open();
     await Promise.all(holding);
     expect((await waiting).status).to.equal(200);
     expect(posts(small)).to.equal(short);
