@@ -122,7 +122,7 @@ for (const transport of transports) {
         }),
       );
       for (const answer of await Promise.all(turns))
-        expect((await answer.json()) as object).to.include({ assistant: 'awake' });
+        expect(await answer.json()).to.include({ assistant: 'awake' });
       expect(sleepy.calls).to.have.length(1);
     });
 
