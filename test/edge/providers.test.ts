@@ -168,7 +168,7 @@ describe('the wire protocol of workers', () => {
     const { token } = (
       await t.call('POST /api/v1/tokens', { body: { name: 'bound', preset: 'publish', pools: ['team'] } })
     ).json as { token: string };
-    expect(codeOf(await register({}, token))).to.equal('forbidden');
+    expect(codeOf(await register({}, token))).to.equal('pool_not_yours');
     const inside = await register({ providers: [{ ...offer, poolName: 'team' }] }, token);
     expect(inside.status).to.equal(201);
   });
