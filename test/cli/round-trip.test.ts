@@ -180,6 +180,7 @@ const worlds = fc
             fc.record({
               name: fc.constant(name),
               description: text,
+              prefix: fc.constantFrom('always', 'never'),
               servers: some([
                 ...servers.map((server) => ({ server, alias: `${server}-2`, tools: { allow: ['a*'] } })),
                 ...servers.map((server) => ({ server })),
