@@ -177,15 +177,18 @@ const worlds = fc
         ),
         projects: fc.tuple(
           ...projects.map((name) =>
-            fc.record({
-              name: fc.constant(name),
-              description: text,
-              prefix: fc.constantFrom('always', 'never'),
-              servers: some([
-                ...servers.map((server) => ({ server, alias: `${server}-2`, tools: { allow: ['a*'] } })),
-                ...servers.map((server) => ({ server })),
-              ]),
-            }),
+            fc
+              .record({
+                name: fc.constant(name),
+                description: text,
+                prefix: fc.constantFrom('always', 'never'),
+                servers: some([
+                  ...servers.map((server) => ({ server, alias: `${server}-2`, tools: { allow: ['a*'] } })),
+                  ...servers.map((server) => ({ server })),
+                ]),
+              })
+              // Names of several servers could meet.
+              .map((one) => (one.prefix === 'never' ? { ...one, servers: one.servers.slice(0, 1) } : one)),
           ),
         ),
         agents: fc.tuple(
