@@ -52,8 +52,7 @@ export function decoded({ bytes, encoding, heard }: Encoded): AsyncIterable<Uint
     .filter((name) => name !== '' && !plainNames.has(name));
   const reading = bytes[Symbol.asyncIterator]();
   let opened: AsyncIterator<Uint8Array> | undefined;
-  const open = async (): Promise<AsyncIterator<Uint8Array>> => {
-    const seen: Uint8Array[] = [];
+  const open = async (seen: Uint8Array[]): Promise<AsyncIterator<Uint8Array>> => {
     const begins = await beginning(reading, { seen, isEncoded: names.length > 0, heard });
     const all = replayed(seen, reading);
     const marked = marks.find(({ first, second }) => begins[0] === first && begins[1] === second);
@@ -61,7 +60,16 @@ export function decoded({ bytes, encoding, heard }: Encoded): AsyncIterable<Uint
     if (names.length === 0 || plain.test(begins.toString('latin1'))) return all[Symbol.asyncIterator]();
     return through(hearing(all, heard), stepsOf(names, begins));
   };
-  const first = async (): Promise<IteratorResult<Uint8Array>> => (opened = await open()).next();
+  const first = async (): Promise<IteratorResult<Uint8Array>> => {
+    if (names.length > 0) return (opened = await open([])).next();
+    const next = await reading.next();
+    // As nearly all answers are: what comes of these costs no turn of the loop more.
+    if (next.done === true || beginsPlain(next.value)) {
+      opened = reading;
+      return next;
+    }
+    return (opened = await open([next.value])).next();
+  };
   return {
     [Symbol.asyncIterator]: () => ({
       next: () => opened?.next() ?? first(),
@@ -70,16 +78,19 @@ export function decoded({ bytes, encoding, heard }: Encoded): AsyncIterable<Uint
   };
 }
 
-/** Reads as little as tells what begins there: two bytes where nothing is said of an encoding. */
+const beginsPlain = (piece: Uint8Array): boolean =>
+  piece.byteLength > 0 && !marks.some(({ first }) => first === piece[0]);
+
+/** Reads as little as tells what begins there, behind what was seen: two bytes where nothing is said of an encoding. */
 async function beginning(
   reading: AsyncIterator<Uint8Array>,
   { seen, isEncoded, heard }: { seen: Uint8Array[]; isEncoded: boolean; heard: () => void },
 ): Promise<Buffer> {
-  let begins = Buffer.alloc(0);
+  let begins = Buffer.concat(seen.map((piece) => piece.subarray(0, TELLING)));
   const isTold = (): boolean =>
     isEncoded
       ? begins.length >= TELLING || plain.test(begins.toString('latin1'))
-      : begins.length >= 2 || (begins.length > 0 && !marks.some(({ first }) => first === begins[0]));
+      : begins.length >= 2 || beginsPlain(begins);
   while (!isTold()) {
     const next = await reading.next();
     if (next.done === true) break;
