@@ -75,11 +75,13 @@ export function authenticateBy(
     }
     const as = req.get(AS);
     // Whoever asks for another is never taken for themselves: what cannot be read is refused, and who asked is in the audit.
-    req.context.actor = withOrigin(req, actor, token);
-    const acting = as === undefined ? actor : await registry.groups.actAs(actor, as);
-    const actsAs = withOrigin(req, acting, token);
+    let actsAs = withOrigin(req, actor, token);
     req.context.actor = actsAs;
-    if (as !== undefined) res.set({ 'x-mcpctl-actor': actor.userName, [AS]: as });
+    if (as !== undefined) {
+      actsAs = withOrigin(req, await registry.groups.actAs(actor, as), token);
+      req.context.actor = actsAs;
+      res.set({ 'x-mcpctl-actor': actor.userName, [AS]: as });
+    }
     const { inFlight, leave } = caps.enter(actor);
     untilClosed(res, leave);
     const early = rates.ofUser(actor.userId, req, res);
