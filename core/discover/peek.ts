@@ -1,4 +1,5 @@
 import { GrowingBytes } from '../text/growing-bytes.ts';
+import { jsonValue } from '../text/json-text.ts';
 import { request } from 'node:http';
 
 const answerMs = 500;
@@ -46,19 +47,11 @@ function glance(url: URL, body: object | undefined): Promise<Glance | undefined>
       answer.on('error', () => resolve(undefined));
       answer.on('end', () => {
         const text = all.text();
-        resolve({ status: answer.statusCode ?? 0, text, json: parsed(text) });
+        resolve({ status: answer.statusCode ?? 0, text, json: jsonValue(text) });
       });
     });
     asked.on('error', () => resolve(undefined)); // nobody there, or too slow
     asked.on('close', () => resolve(undefined)); // too large
     asked.end(body ? JSON.stringify(body) : undefined);
   });
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // not JSON: no fingerprint of ours
-  }
 }
