@@ -124,7 +124,7 @@ async function findingReferred(
     const asked = new Set(
       news.flatMap(({ values }) => (typeof values[name] === 'string' ? [values[name]] : [])),
     );
-    const rows = await findRows(trx, to, { actor, names: [...asked], hold: 'to refer' });
+    const rows = await findRows(trx, to, { actor, names: [...asked] });
     for (const row of rows) found.set(`${to.word}/${String(row.values['name'])}`, row);
   }
   return (to, asked) => Promise.resolve(found.get(`${to.word}/${asked}`));

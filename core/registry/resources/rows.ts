@@ -213,18 +213,20 @@ export async function findRow(
   return row === undefined || another !== undefined ? undefined : parseRow(definition, row);
 }
 
-/** Those of these names that may be seen, of a resource whose names are keys; held as `findRow` holds one. */
+/** Those of these names that may be seen, of a resource whose names are keys; held as `findRow` holds one to refer to. */
 export async function findRows(
   db: Knex,
   definition: Referable,
-  { actor, names, hold }: { actor: Actor; names: readonly string[]; hold: 'to refer' },
+  { actor, names }: { actor: Actor; names: readonly string[] },
 ): Promise<ResourceRow[]> {
   const scope = scopeOf(actor, 'view', definition);
   const { plural: table, key } = definition;
   if (key !== 'name') throw new McpctlError('internal', `${table} are not found by their names alone.`);
   if (!scope || names.length === 0) return [];
-  const query = within(selectRows(db, definition), table, scope).whereIn(`${table}.name`, [...names]);
-  if (hold === 'to refer') query.orderBy(`${table}.name`).forKeyShare(table);
+  const query = within(selectRows(db, definition), table, scope)
+    .whereIn(`${table}.name`, [...names])
+    .orderBy(`${table}.name`)
+    .forKeyShare(table);
   return ((await query) as unknown[]).map((row) => parseRow(definition, row));
 }
 
