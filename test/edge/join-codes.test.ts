@@ -198,6 +198,20 @@ describe('a machine that joins with a code', function () {
     expect((await t.call('GET /api/v1/whoami')).status).to.equal(200);
   });
 
+  it('puts out no other machine of its user, whose credential would end with that', async () => {
+    const [mine, others] = [await joined((await invite()).code), await joined((await invite()).code)];
+    const [own, other] = [randomUUID(), randomUUID()];
+    await register(mine.token, 'mine-alone', { session: own });
+    await register(others.token, 'others', { session: other });
+    const revoke = (session: string): Promise<Answer> =>
+      t.call(`DELETE /api/v1/sessions/${session}`, { token: mine.token });
+    expect(outcome(await revoke(other))).to.equal('403 forbidden');
+    expect((await t.call(`GET /api/v1/sessions/${other}`)).status).to.equal(200);
+    expect((await t.call('GET /api/v1/whoami', { token: others.token })).status).to.equal(200);
+    expect((await revoke(own)).status).to.equal(204);
+    expect((await t.call('GET /api/v1/whoami', { token: mine.token })).status).to.equal(401);
+  });
+
   it('waits, without a code, for who approves the one that it shows', async () => {
     const begun = async (body: object): Promise<{ deviceCode: string; userCode: string }> =>
       (await t.call('POST /api/v1/login/device', { token: null, body })).json as never;

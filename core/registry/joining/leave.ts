@@ -5,8 +5,7 @@ import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { enterIdentity } from '../identity/actors.ts';
-import type { Denied } from '../people/denials.ts';
-import { denyLlms } from '../people/denials.ts';
+import { denyLlms, type Denied } from '../people/denials.ts';
 import { lockRows } from '../people/sessions.ts';
 import { revokeFamily } from '../people/tokens.ts';
 
@@ -23,6 +22,11 @@ export interface WorkerCredentials {
    * @throws McpctlError `forbidden` where that is no worker's: a person's token is revoked by its person.
    */
   leave(actor: Actor): Promise<Leaving[]>;
+}
+
+export async function isOwnCredential(trx: Knex.Transaction, tokenId: string): Promise<boolean> {
+  const own = trx('tokens').where({ id: tokenId, ofWorker: true });
+  return (await own.first<object | undefined>('id')) !== undefined;
 }
 
 /** Ends a worker's credential with the session that it published as; another token of its user stays. Behind the turn of identity. */
@@ -57,8 +61,7 @@ export function createWorkerCredentials({ transaction }: Connection): WorkerCred
     leave: (asking) =>
       transaction(async (trx) => {
         const actor = await enterIdentity(trx, asking);
-        const own = { id: actor.tokenId, ofWorker: true };
-        if ((await trx('tokens').where(own).first<object | undefined>('id')) === undefined)
+        if (!(await isOwnCredential(trx, actor.tokenId)))
           throw new McpctlError(
             'forbidden',
             `'${actor.tokenName}' is no worker's own credential: whose token it is revokes it, with mcpctl token revoke.`,

@@ -2,10 +2,11 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { Scope } from '../../access.ts';
 import type { Author } from '../../audit/event.ts';
+import { McpctlError } from '../../errors.ts';
 import { holdSchema, type Hold } from '../../llm.ts';
 import { storedIdSchema } from '../../names.ts';
 import { record } from '../audit/record.ts';
-import { endOwnCredential } from '../joining/leave.ts';
+import { endOwnCredential, isOwnCredential } from '../joining/leave.ts';
 import type { Connection } from '../database/connect.ts';
 import { denyLlms } from './denials.ts';
 import { lockRows } from './sessions.ts';
@@ -58,7 +59,8 @@ export interface Workers {
   heldMembers(): Promise<HeldMember[]>;
   /**
    * Ends it for good: it registers no more under this id, and a worker's own credential ends with it. Its llms are put out as
-   * by `Denials`. @returns false: it has left. */
+   * by `Denials`. @returns false: it has left. @throws McpctlError `forbidden` to another worker's own credential: it ends no token.
+   */
   revoke(id: string, author: Author): Promise<boolean>;
 }
 
@@ -135,6 +137,11 @@ async function revoke(trx: Knex.Transaction, id: string, author: Author): Promis
     .update({ revokedAt: trx.fn.now(), leftAt: trx.fn.now() })
     .returning<{ ownerId: string; tokenId: string | null }[]>(['ownerId', 'tokenId']);
   if (!row) return false;
+  if (row.tokenId !== author.tokenId && (await isOwnCredential(trx, author.tokenId)))
+    throw new McpctlError(
+      'forbidden',
+      'What a machine joined with puts out no other machine: whose worker that is runs mcpctl worker revoke.',
+    );
   await endOwnCredential(trx, { tokenId: row.tokenId, author });
   await denyLlms(trx, await lockRows(trx, [id], 'wait'));
   await trx.raw(
