@@ -86,3 +86,7 @@ export async function readAll(
   if (signal.aborted) throw ended();
   return decode(Buffer.concat(pieces));
 }
+
+/** What an option names: a file, or `-` for stdin. @throws as `readFileText`, `readAll`. */
+export const readText = (ctx: Pick<Context, 'terminal' | 'interrupts'>, path: string): Promise<string> =>
+  path === '-' ? readAll(ctx) : readFileText(ctx.interrupts, path);

@@ -1,5 +1,5 @@
 import { paramsOf } from '../../input/params.ts';
-import { readAll, readFileText } from '../../input/stdin.ts';
+import { readText } from '../../input/stdin.ts';
 import type { Context } from '../../who/context.ts';
 import { toolsOf, type ToolOptions } from './tools.ts';
 import type { Asking } from './turn.ts';
@@ -18,9 +18,6 @@ export interface AskingOptions extends ToolOptions, Omit<Asking, 'params' | 'too
   param: readonly string[];
 }
 
-const textIn = (ctx: Context, path: string): Promise<string> =>
-  path === '-' ? readAll(ctx) : readFileText(ctx.interrupts, path);
-
 /** @throws McpctlError `usage`. */
 export async function askingOf(ctx: Context, options: AskingOptions): Promise<Asking> {
   const { agent, personality, system, systemFile, systemAppend } = options;
@@ -28,7 +25,7 @@ export async function askingOf(ctx: Context, options: AskingOptions): Promise<As
   const { temperature, topP, topK, maxTokens, seed, stop, param } = options;
   return {
     ...{ agent, personality, systemAppend, onBusy, truncation, stream, thinking, markdown, pin },
-    system: systemFile === undefined ? system : await textIn(ctx, systemFile),
+    system: systemFile === undefined ? system : await readText(ctx, systemFile),
     params: {
       ...(temperature !== undefined && { temperature }),
       ...(topP !== undefined && { top_p: topP }),

@@ -5,7 +5,7 @@ import type { Context } from '../../who/context.ts';
 import type { Format } from '../../say/formats.ts';
 import { listingOf, printListings } from '../../say/print.ts';
 import { columnsOf } from '../../resources/shown.ts';
-import { readAll, readFileText } from '../../input/stdin.ts';
+import { readText } from '../../input/stdin.ts';
 import { calledOf, type Keyed } from '../../keyed.ts';
 import type { Client } from '../../net/client.ts';
 import { agent as agentResource } from '../../../core/resources/talk/agent.ts';
@@ -63,7 +63,7 @@ export async function bodyFor(
     const file = fields[`${field.name}File`];
     const value =
       typeof file === 'string'
-        ? await (file === '-' ? readAll(ctx) : readFileText(ctx.interrupts, file))
+        ? await readText(ctx, file)
         : field.item
           ? itemsOf(field.item, fields[camel(field.item.flag)])
           : valueOf(field, fields[field.name]);

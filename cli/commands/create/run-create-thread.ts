@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
 import { catalogueEntry } from '../../../core/resources/catalogue.ts';
 import { thread } from '../../../core/resources/talk/thread.ts';
-import { readAll, readFileText } from '../../input/stdin.ts';
+import { readText } from '../../input/stdin.ts';
 import type { Format } from '../../say/formats.ts';
 import type { Context } from '../../who/context.ts';
 import { printMade } from './run-create-one.ts';
@@ -22,7 +22,7 @@ const spokenSchema = z.union([
 
 /** @throws McpctlError `usage`. */
 async function spokenIn(ctx: Context, from: string): Promise<z.infer<typeof spokenSchema>> {
-  const text = await (from === '-' ? readAll(ctx) : readFileText(ctx.interrupts, from));
+  const text = await readText(ctx, from);
   try {
     return spokenSchema.parse(JSON.parse(text));
   } catch (thrown) {
