@@ -32,3 +32,13 @@ export function createInterrupts(): Interrupts {
     },
   };
 }
+
+/** Takes the next Ctrl-C for the signal and lets go at once: another, while what was stopped still ends, leaves the program. */
+export function takeOnce(interrupts: Pick<Interrupts, 'take'>): { signal: AbortSignal; release: () => void } {
+  const stop = new AbortController();
+  const release = interrupts.take(() => {
+    release();
+    stop.abort();
+  });
+  return { signal: stop.signal, release };
+}

@@ -1,6 +1,7 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { didYouMean, nearest } from '../../../core/runtime/nearest.ts';
 import { AlreadySaid } from '../../exit.ts';
+import { takeOnce } from '../../interrupts.ts';
 import { givenOf } from '../../mcp/given.ts';
 import { openProjectTools, type Tool } from '../../mcp/project-tools.ts';
 import { showResult } from '../../mcp/shown-result.ts';
@@ -29,13 +30,9 @@ export async function runCall(
     return;
   }
   const params = await givenOf(ctx, given, toolNamed(tools, name));
-  const stop = new AbortController();
-  const release = ctx.interrupts.take(() => {
-    release();
-    stop.abort();
-  });
+  const { signal, release } = takeOnce(ctx.interrupts);
   try {
-    const result = await endpoint.call(name, params, stop.signal);
+    const result = await endpoint.call(name, params, signal);
     if (json) ctx.out.line(JSON.stringify(result, null, 2));
     const how = json ? (result.isError === true ? 'failed' : 'ok') : showResult(ctx, result);
     if (how !== 'ok') throw new AlreadySaid(how === 'failed' ? 5 : 1);

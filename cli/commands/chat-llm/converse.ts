@@ -2,6 +2,7 @@ import { showAnswer } from '../../answer.ts';
 import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
 import { Cancelled, failureOf } from '../../exit.ts';
+import { takeOnce } from '../../interrupts.ts';
 import { inferCallOf, type Asking } from './asking.ts';
 import { bannerFor } from './banner.ts';
 import { converseWith } from '../../talk/conversation.ts';
@@ -36,23 +37,18 @@ async function turn(
   client: Client,
   { asking, history, usage }: Talk,
 ): Promise<{ text: string; stopped: boolean }> {
-  const stop = new AbortController();
-  // Lets go at once: a Ctrl-C while the answer still stops leaves the program.
-  const release = ctx.interrupts.take(() => {
-    release();
-    stop.abort();
-  });
+  const { signal, release } = takeOnce(ctx.interrupts);
   let text = '';
   try {
-    const call = { ...inferCallOf(asking, history), signal: stop.signal };
+    const call = { ...inferCallOf(asking, history), signal };
     const events = asking.stream ? client.infer.stream(call) : client.infer.once(call);
     await showAnswer(ctx, counted(events, usage), { onText: (sofar) => (text = sofar) });
   } catch (thrown) {
     if (ctx.interrupts.signal.aborted) throw new Cancelled();
-    if (stop.signal.aborted) ctx.out.note('(Stopped; Ctrl-C again to leave.)');
+    if (signal.aborted) ctx.out.note('(Stopped; Ctrl-C again to leave.)');
     else ctx.terminal.stderr.write(failureOf(thrown).text);
   } finally {
     release();
   }
-  return { text, stopped: stop.signal.aborted };
+  return { text, stopped: signal.aborted };
 }

@@ -1,5 +1,6 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { Cancelled, failureOf } from '../../exit.ts';
+import { takeOnce } from '../../interrupts.ts';
 import { mayAsk } from '../../input/question.ts';
 import { givenOf } from '../../mcp/given.ts';
 import { openProjectTools, type ProjectTools } from '../../mcp/project-tools.ts';
@@ -65,12 +66,8 @@ export async function runConsole(ctx: Context, { project }: ConsoleOptions): Pro
 /** What goes wrong is said, and does not end the console. */
 async function typed(at: Console, line: string): Promise<'done' | 'stopped'> {
   const { ctx } = at;
-  const stop = new AbortController();
-  const release = ctx.interrupts.take(() => {
-    release();
-    stop.abort();
-  });
-  at.signal = stop.signal;
+  const { signal, release } = takeOnce(ctx.interrupts);
+  at.signal = signal;
   const [, name = '', rest = ''] = /^(\S+)\s*([\s\S]*)$/.exec(line) ?? [];
   try {
     const word = Object.hasOwn(words, name) ? words[name] : undefined;
@@ -78,12 +75,12 @@ async function typed(at: Console, line: string): Promise<'done' | 'stopped'> {
     await word.run(at, rest.trim());
   } catch (thrown) {
     if (ctx.interrupts.signal.aborted) throw new Cancelled();
-    if (stop.signal.aborted) ctx.out.note('(Stopped; the server was told.)');
+    if (signal.aborted) ctx.out.note('(Stopped; the server was told.)');
     else ctx.terminal.stderr.write(failureOf(thrown).text);
   } finally {
     release();
   }
-  return stop.signal.aborted ? 'stopped' : 'done';
+  return signal.aborted ? 'stopped' : 'done';
 }
 
 async function list({ ctx, endpoint }: Console, part: string): Promise<void> {
