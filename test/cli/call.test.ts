@@ -112,6 +112,12 @@ describe('cli: mcpctl call and console', () => {
     expect(await s.run('call', 'demo', 'files__lost')).to.equal(1);
     expect(s.out()).to.equal('');
     expect(s.err()).to.equal('Nobody knows.\n');
+    for (const [tool, code] of [
+      ['files__lost', 1],
+      ['files__fail', 5],
+    ] as const)
+      expect(await s.run('call', 'demo', tool, '-o', 'json'), tool).to.equal(code);
+    await fresh();
     expect(await s.run('call', 'demo', 'files__stream', '-o', 'json')).to.equal(0);
     expect(JSON.parse(s.out())).to.deep.equal(text('streamed'));
     peer.on('POST /mcp/projects/none', fails(404, 'project_not_found', 'There is no project of that name.'));

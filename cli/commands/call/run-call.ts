@@ -4,7 +4,7 @@ import { AlreadySaid } from '../../exit.ts';
 import { takeOnce } from '../../interrupts.ts';
 import { givenOf } from '../../mcp/given.ts';
 import { openProjectTools, type Tool } from '../../mcp/project-tools.ts';
-import { showResult } from '../../mcp/shown-result.ts';
+import { outcomeOf, showResult } from '../../mcp/shown-result.ts';
 import { toolLines } from '../../mcp/tool-lines.ts';
 import type { Context } from '../../who/context.ts';
 
@@ -34,7 +34,8 @@ export async function runCall(
   try {
     const result = await endpoint.call(name, params, signal);
     if (json) ctx.out.line(JSON.stringify(result, null, 2));
-    const how = json ? (result.isError === true ? 'failed' : 'ok') : showResult(ctx, result);
+    else showResult(ctx, result);
+    const how = outcomeOf(result);
     if (how !== 'ok') throw new AlreadySaid(how === 'failed' ? 5 : 1);
   } finally {
     release();

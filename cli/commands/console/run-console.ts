@@ -4,7 +4,7 @@ import { takeOnce } from '../../interrupts.ts';
 import { mayAsk } from '../../input/question.ts';
 import { givenOf } from '../../mcp/given.ts';
 import { openProjectTools, type ProjectTools } from '../../mcp/project-tools.ts';
-import { showResult } from '../../mcp/shown-result.ts';
+import { outcomeOf, showResult } from '../../mcp/shown-result.ts';
 import { toolLines } from '../../mcp/tool-lines.ts';
 import { createPrompt } from '../../talk/prompt.ts';
 import { writeNew } from '../../talk/write-new.ts';
@@ -98,9 +98,9 @@ async function call(at: Console, rest: string): Promise<void> {
   const from = ctx.clock.elapsed();
   const result = await endpoint.call(name, given, signal);
   at.last = result;
-  const how = showResult(ctx, result);
+  showResult(ctx, result);
   const took = `${String(Math.round(ctx.clock.elapsed() - from))} ms`;
-  ctx.out.note(how === 'failed' ? `(The tool says that it failed; ${took}.)` : `(${took})`);
+  ctx.out.note(outcomeOf(result) === 'failed' ? `(The tool says that it failed; ${took}.)` : `(${took})`);
 }
 
 async function raw(at: Console, rest: string): Promise<void> {
