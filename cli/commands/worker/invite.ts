@@ -1,12 +1,11 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import { McpctlError } from '../../../core/errors.ts';
 import { plain } from '../../../core/runtime/plain.ts';
 import { collect } from '../../input/arguments.ts';
 import { objectFormatOption, type ObjectFormat } from '../../say/formats.ts';
 import type { Context } from '../../who/context.ts';
 
 interface InviteOptions {
-  pool?: string[] | undefined;
+  pool: string[];
   name?: string | undefined;
   user?: string | undefined;
   output: ObjectFormat;
@@ -20,7 +19,11 @@ export function makeWorkerInvite(
     .description(
       'Print what somebody pastes at a machine to make it a worker of yours: good once, for ten minutes. What it gets may publish and serve in these pools, and call nothing.',
     )
-    .addOption(new Option('--pool <key>', 'what it may publish in; may be given again').argParser(collect))
+    .addOption(
+      new Option('--pool <key>', 'what it may publish in; may be given again')
+        .argParser(collect)
+        .makeOptionMandatory(),
+    )
     .option('--name <name>', 'how the worker is to be called; its machine’s own name unless told')
     .option('--user <name>', 'whose worker it is to be, as their token would be (admins only)')
     .addOption(objectFormatOption())
@@ -33,9 +36,8 @@ export function makeWorkerInvite(
 
 async function runWorkerInvite(
   ctx: Context,
-  { pool: pools = [], name, user, output }: InviteOptions,
+  { pool: pools, name, user, output }: InviteOptions,
 ): Promise<void> {
-  if (pools.length === 0) throw new McpctlError('usage', 'Say what it may publish in: --pool NAME.');
   const [{ printObject }, client] = await Promise.all([import('../../say/print.ts'), ctx.client()]);
   const invited = await client.workers.invite({ pools, name, user });
   const { command, expiresAt, credentialEndsAt } = invited;
