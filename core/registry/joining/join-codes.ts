@@ -8,7 +8,7 @@ import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { lockUser } from '../names/quotas.ts';
-import { needMayMint } from '../people/mint.ts';
+import { needMayMint, needMayPublish } from '../people/mint.ts';
 import { tokenNameOf, type TokenRow, type Tokens } from '../people/tokens.ts';
 
 interface Invite {
@@ -100,9 +100,7 @@ async function checkOpen(trx: Knex.Transaction, ownerId: string): Promise<void> 
 
 async function invite(trx: Knex.Transaction, { actor, pools, name, user }: Invite): Promise<Invited> {
   const holderId = await needMayMint(trx, actor, { user, binding: undefined, filter: workerFilter });
-  for (const poolKey of pools)
-    if (!can(actor, 'create', { resource: 'session', target: { poolKey } }))
-      throw new McpctlError('forbidden', `You may not publish in the pool '${poolKey}'.`);
+  needMayPublish(actor, pools);
   await needOpenPools(trx, { holderId, byId: actor.userId, pools });
   await lockUser(trx, actor.userId);
   await checkOpen(trx, actor.userId);

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import { can, type Actor } from '../../access.ts';
+import type { Actor } from '../../access.ts';
 import { withinFilter } from '../../access/covers.ts';
 import { workerFilter } from '../../access/join-code.ts';
 import { DEVICE, userCodeFrom } from '../../access/device-login.ts';
@@ -10,7 +10,7 @@ import type { Origin } from '../../audit/event.ts';
 import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
-import { checkMint, needMayMint } from './mint.ts';
+import { checkMint, needMayMint, needMayPublish } from './mint.ts';
 import { tokenNameOf, type TokenRow, type Tokens } from './tokens.ts';
 
 interface Begin {
@@ -173,20 +173,13 @@ const shownTo = (actor: Actor, { machine, address, days, pools, preset }: Waitin
   filter: filterFor(actor, preset),
 });
 
-/** @throws McpctlError `forbidden`: who may not publish there lets no worker do so. */
-function needMayPublish(actor: Actor, { pools }: Pick<Waiting, 'pools'>): void {
-  for (const poolKey of pools ?? [])
-    if (!can(actor, 'create', { resource: 'session', target: { poolKey } }))
-      throw new McpctlError('forbidden', `You may not publish in the pool '${poolKey}'.`);
-}
-
 async function decide(
   trx: Knex.Transaction,
   row: Waiting,
   { actor, approve, filter }: { actor: Actor; approve: boolean; filter: FilterWords },
 ): Promise<void> {
   if (approve) {
-    needMayPublish(actor, row);
+    needMayPublish(actor, row.pools ?? []);
     await needMayMint(trx, actor, { user: undefined, binding: undefined, filter });
   }
   const now = approve ? { approvedBy: actor.tokenId } : { denied: true };

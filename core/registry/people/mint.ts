@@ -47,6 +47,13 @@ export async function needMayMint(
   return holder.id;
 }
 
+/** @throws McpctlError `forbidden`: who may not publish in these pools lets no worker in there. */
+export function needMayPublish(actor: Actor, pools: readonly string[]): void {
+  for (const poolKey of pools)
+    if (!can(actor, 'create', { resource: 'session', target: { poolKey } }))
+      throw forbidden(`You may not publish in the pool '${poolKey}'.`);
+}
+
 /** @throws McpctlError `forbidden` to whom a token keeps from making others. */
 export function checkMint(actor: Actor): void {
   if (can(actor, 'create', { resource: 'token', target: { ownerId: actor.userId } })) return;
