@@ -3,10 +3,10 @@ import {
   messageViewSchema,
   threadViewSchema,
   turnAnswerSchema,
+  turnDetailSchema,
   turnViewSchema,
 } from '../../core/agent/thread.ts';
 import { composedViewSchema } from '../../core/agent/composed-view.ts';
-import { turnDetailSchema } from '../../core/agent/thread.ts';
 import { toolCallSchema } from '../../core/agent/assemble.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import { toTheEnd } from './follow.ts';

@@ -59,7 +59,7 @@ export function makeCreateOne(
     });
 }
 
-/** Other ways to say what people say most, each as `fieldsOf` in run-create-one.ts reads it. */
+/** Other ways to say what people say most, each as `spelledOut` in run-create-one.ts reads it. */
 const shorthands: Readonly<Record<string, readonly (() => Option)[]>> = {
   agent: [
     () => new Option('--system <text>', 'as --system-prompt').conflicts(['systemPrompt', 'systemPromptFile']),
