@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { makeConnect } from '../../cli/commands/connect/connect.ts';
@@ -131,6 +132,9 @@ describe('cli: mcpctl connect', () => {
     expect(session.out()).to.equal('');
     expect(await connect('demo', 'vscode', '--print')).to.equal(0);
     expect(JSON.parse(session.out())).to.deep.equal({ servers: { demo: { type: 'stdio', ...entry } } });
+    rmSync(at('.mcp.json'));
+    execFileSync('mkfifo', [at('.mcp.json')]);
+    expect(await connect('demo', 'claude'), 'nobody writes to that').to.equal(2);
     expect(await connect('nowhere', 'claude')).to.equal(1);
     expect(await connect('demo')).to.equal(2);
     expect(session.err()).to.include('mcpctl connect PROJECT claude|cursor|vscode');

@@ -1,8 +1,9 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { catalogueEntry } from '../../../core/resources/catalogue.ts';
 import { resources } from '../../../core/resources/index.ts';
+import { readPlainFile } from '../../../core/runtime/files/plain-file.ts';
 import type { Context } from '../../who/context.ts';
 import { serverUrl } from '../../who/target.ts';
 import type { toolClients } from './wiring.ts';
@@ -42,7 +43,7 @@ export async function runConnectProject(ctx: Context, asked: ConnectProjectOptio
   const { key } = await (await ctx.client()).resources.get(catalogueEntry(resources.project), asked.project);
   const server = kind.entry({ command: 'mcplocal', args: ['mcp', 'connect', key] });
   const path = join(ctx.cwd, kind.path);
-  const config = asked.print ? {} : await configAt(path);
+  const config = asked.print ? {} : configAt(path);
   const text = `${JSON.stringify(withServer(config, { section: kind.section, key, server }), null, 2)}\n`;
   if (asked.print) {
     ctx.out.data(text);
@@ -54,10 +55,10 @@ export async function runConnectProject(ctx: Context, asked: ConnectProjectOptio
   await noteAccount(ctx);
 }
 
-async function configAt(path: string): Promise<Record<string, unknown>> {
+function configAt(path: string): Record<string, unknown> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = readPlainFile(path);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return {};
     throw new McpctlError('usage', `${path} cannot be read: ${messageOf(thrown)}`);
