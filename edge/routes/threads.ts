@@ -110,15 +110,10 @@ async function shownTurn(deps: EdgeDeps, req: Request): Promise<TurnDetail> {
   const { threads, tasks } = deps.registry;
   const answers = await threads.answersOf(turn.id);
   const taskIds = answers.flatMap(({ taskId }) => (taskId === null ? [] : [taskId]));
-  const attempts = await Promise.all(
-    taskIds.map(async (taskId) => [taskId, await tasks.attempts(taskId)] as const),
-  );
   const target = { ownerId: thread.agentOwnerId };
   return turnDetail(turn, {
     answers,
-    attempts: new Map(
-      attempts.map(([taskId, all]) => [taskId, all.map(({ llm, reason }) => ({ llm, reason }))]),
-    ),
+    attempts: await tasks.attemptsOf(taskIds),
     seesPersona: can(actorOf(req), 'edit', { resource: agent, target }),
     triesAgain: turn.supersedes === null ? null : await threads.numberOf(turn.supersedes),
     triedAgainBy: await threads.triedAgainBy(turn.id),

@@ -74,6 +74,7 @@ export function turnDetail(
     seesPersona: boolean;
   },
 ): TurnDetail {
+  const claimsOn = (taskId: string | null) => (taskId === null ? undefined : attempts.get(taskId)) ?? [];
   return {
     ...turnView(turn),
     ...again,
@@ -83,7 +84,7 @@ export function turnDetail(
       return {
         ...answer,
         ...(isCut && { backendTruncated: true }),
-        attempts: (taskId === null ? undefined : attempts.get(taskId)) ?? [],
+        attempts: claimsOn(taskId).map(({ llm, reason }) => ({ llm, reason })),
         made: made && !seesPersona ? hidden(made) : made,
       };
     }),
