@@ -8,6 +8,7 @@ import { readArguments } from '../../worker/arguments.ts';
 import { runFace, type FaceCommand } from '../../worker/face/commands.ts';
 import { isNewer, wayToUpdate } from '../../worker/face/update.ts';
 import { chats, type Backend } from '../support/backend.ts';
+import { scriptedEdge } from '../bridge/scripted-edge.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { startKnown } from '../support/known-backends.ts';
 import { programOf } from '../support/program.ts';
@@ -155,6 +156,24 @@ describe('mcplocal and the owner of its machine', function () {
     expect(answer).to.include({ told: false });
     expect(shown).to.include('mcpctl worker revoke');
     expect(await stat(file).catch(() => null)).to.equal(null);
+  });
+
+  it('says of an answer that is in no known form that it is none, and forgets alone where it is to', async () => {
+    const file = join(home, 'credentials');
+    const page = await scriptedEdge((_, res) => res.end('<html>Sign in to the network</html>'));
+    const credentials = JSON.stringify({ mcpdUrl: page.url, token: 'mcpw_x' });
+    try {
+      await writeFile(file, credentials, { mode: 0o600 });
+      expect(await codeOf('update')).to.match(/^bad_answer: The server answered in no form/);
+      expect((await mcplocal('doctor')).shown).to.match(
+        /FAIL The server answered in no form .* → check the address/,
+      );
+      expect(await codeOf('leave')).to.match(/^bad_answer: .*Nothing was changed; --force/);
+      expect((await mcplocal('leave', '--force', '-o', 'json')).answer).to.include({ told: false });
+      expect(await stat(file).catch(() => null)).to.equal(null);
+    } finally {
+      await page.close();
+    }
   });
 
   it('says what is wrong with each thing, and what to do about it', async () => {

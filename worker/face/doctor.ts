@@ -14,7 +14,7 @@ import { serviceState } from '../service/service.ts';
 import { readWorkerConfig, type ConfiguredProvider } from '../sources/config.ts';
 import { readOwnCredentials, type Credentials } from '../sources/credentials.ts';
 import type { Face } from './face.ts';
-import { callServer } from './server-calls.ts';
+import { callServer, understood } from './server-calls.ts';
 
 /** What one look came to. */
 export interface Check {
@@ -156,7 +156,7 @@ async function checkServer(face: Face, { mcpdUrl }: Credentials): Promise<Check[
 async function whoamiOf(face: Face, { mcpdUrl, token }: Credentials): Promise<Whoami> {
   const server = mcpdUrl.replace(/\/+$/, '');
   const { json } = await callServer(face.network(), server, { method: 'GET', path: '/api/v1/whoami', token });
-  return whoamiSchema.parse(json);
+  return understood(whoamiSchema, json);
 }
 
 async function checkCredential(
@@ -194,6 +194,8 @@ async function checkCredential(
   } catch (thrown) {
     if (!(thrown instanceof McpctlError)) throw thrown;
     if (thrown.code === 'server_unreachable') return [];
+    if (thrown.code === 'bad_answer')
+      return [fail('credential', plainly(thrown), 'check the address in the credentials')];
     const fix = 'mcplocal join again, with a new code';
     return [fail('credential', `the server refuses it: ${plainly(thrown)}`, fix)];
   }

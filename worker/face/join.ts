@@ -12,7 +12,7 @@ import { plainHttpWarning } from '../../core/runtime/network/loopback.ts';
 import { readWorkerConfig, type ConfiguredProvider } from '../sources/config.ts';
 import { readCredentials } from '../sources/credentials.ts';
 import type { Face } from './face.ts';
-import { callServer, serverUrl } from './server-calls.ts';
+import { callServer, serverUrl, understood } from './server-calls.ts';
 
 export interface JoinOptions {
   server: string;
@@ -134,16 +134,6 @@ async function exchanged(
 ): Promise<Joined> {
   const { json } = await callServer(face.network(), server, { method: 'POST', path: '/api/v1/join', body });
   return understood(joinedSchema, json);
-}
-
-/** An answer that is not understood is not repeated: a credential may be in it. */
-function understood<T>(schema: z.ZodType<T>, json: unknown): T {
-  const { success, data } = schema.safeParse(json);
-  if (success) return data;
-  throw new McpctlError(
-    'bad_answer',
-    'The server answered in no form that is known here; is it of this release?',
-  );
 }
 
 /** Shows a code, and waits until somebody who is signed in has typed it. */

@@ -5,7 +5,7 @@ import { askWorker } from '../local/client.ts';
 import { readCredentials } from '../sources/credentials.ts';
 import type { Face } from './face.ts';
 import { isOwnCredential } from './join.ts';
-import { callServer } from './server-calls.ts';
+import { callServer, understood } from './server-calls.ts';
 
 interface Own {
   path: string;
@@ -29,7 +29,7 @@ async function ownCredential({ home }: Face): Promise<Own> {
 async function ended(face: Face, { server, token }: Own): Promise<{ llms: string[]; kept: string[] } | null> {
   try {
     const call = { method: 'POST', path: '/api/v1/leave', token, body: {} } as const;
-    return leftSchema.parse((await callServer(face.network(), server, call)).json);
+    return understood(leftSchema, (await callServer(face.network(), server, call)).json);
   } catch (thrown) {
     if (thrown instanceof McpctlError && thrown.code === 'unauthenticated') return null;
     throw thrown;

@@ -72,6 +72,16 @@ export async function callServer(
   );
 }
 
+/** An answer that is not understood is not repeated: a credential may be in it. @throws McpctlError `bad_answer` */
+export function understood<T>(schema: z.ZodType<T>, json: unknown): T {
+  const { success, data } = schema.safeParse(json);
+  if (success) return data;
+  throw new McpctlError(
+    'bad_answer',
+    'The server answered in no form that is known here; is it of this release?',
+  );
+}
+
 /** As `/v1` answers. */
 const ofV1Schema = z
   .looseObject({ error: z.looseObject({ message: z.string(), code: z.string().nullish() }) })

@@ -5,7 +5,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { ownPackage } from '../../core/runtime/files/own-package.ts';
 import { readOwnCredentials } from '../sources/credentials.ts';
 import type { Face } from './face.ts';
-import { callServer } from './server-calls.ts';
+import { callServer, understood } from './server-calls.ts';
 
 /**
  * Whether a version is newer than another; of what is no version, no.
@@ -46,7 +46,7 @@ export async function update(face: Face): Promise<void> {
   const { token } = credentials;
   const server = credentials.mcpdUrl.replace(/\/+$/, '');
   const { json } = await callServer(face.network(), server, { method: 'GET', path: '/api/v1/whoami', token });
-  const there = whoamiSchema.shape.version.parse((json as { version?: unknown }).version);
+  const { version: there } = understood(whoamiSchema.pick({ version: true }), json);
   const here = ownPackage().version;
   const newer = isNewer(there, here);
   const command = wayToUpdate(realpathSync(fileURLToPath(import.meta.url)), there);

@@ -3,7 +3,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { readOwnCredentials } from '../sources/credentials.ts';
 import { readSession } from '../registration/session-file.ts';
 import type { Face } from './face.ts';
-import { callServer } from './server-calls.ts';
+import { callServer, understood } from './server-calls.ts';
 
 const MOST_HOURS = 168;
 
@@ -23,12 +23,10 @@ export async function showUsage(face: Face, asked: string | undefined): Promise<
     path,
     token: credentials.token,
   });
-  const { success, data } = sessionUsageSchema.safeParse(json);
-  if (!success)
-    throw new McpctlError('bad_answer', 'The server tells of no usage in a form that is known here.');
+  const { items } = understood(sessionUsageSchema, json);
   const rows = [
     ['USER', 'TASKS', 'TOKENS', 'MINUTES'],
-    ...data.items.map(({ user, tasks, tokens, minutes }) => [
+    ...items.map(({ user, tasks, tokens, minutes }) => [
       user,
       String(tasks),
       String(tokens),
@@ -36,7 +34,7 @@ export async function showUsage(face: Face, asked: string | undefined): Promise<
     ]),
   ];
   const widths = [0, 1, 2, 3].map((n) => Math.max(...rows.map((row) => row[n]?.length ?? 0)));
-  if (data.items.length === 0) face.say(`Nobody used this machine in the last ${String(hours)} hours.`);
+  if (items.length === 0) face.say(`Nobody used this machine in the last ${String(hours)} hours.`);
   else
     for (const row of rows)
       face.say(
@@ -45,5 +43,5 @@ export async function showUsage(face: Face, asked: string | undefined): Promise<
           .join('   ')
           .trimEnd(),
       );
-  face.answer({ hours, items: data.items });
+  face.answer({ hours, items });
 }
