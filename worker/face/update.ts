@@ -3,17 +3,18 @@ import { fileURLToPath } from 'node:url';
 import { whoamiSchema } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { ownPackage } from '../../core/runtime/files/own-package.ts';
+import { exactVersion } from '../install/package-spec.ts';
 import { readOwnCredentials } from '../sources/credentials.ts';
 import type { Face } from './face.ts';
 import { callServer, understood } from './server-calls.ts';
 
 /**
- * Whether a version is newer than another; of what is no version, no.
+ * Whether a version is newer than another; of what is no version, no: it becomes part of a command that its reader may paste.
  * @internal
  */
 export function isNewer(version: string, than: string): boolean {
   const numbers = (text: string): number[] | undefined =>
-    /^(\d+)\.(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number);
+    exactVersion.test(text) ? text.split(/[.+-]/, 3).map(Number) : undefined;
   const [a, b] = [numbers(version), numbers(than)];
   if (!a || !b) return false;
   const at = a.findIndex((n, i) => n !== b[i]);

@@ -8,7 +8,7 @@ export interface PackageSpec {
 
 const NAME = /^(@[a-z0-9~][a-z0-9._~-]{0,99}\/)?[a-z0-9~][a-z0-9._~-]{0,99}$/;
 /** As semver has it: a range, a tag, an address are none. */
-const VERSION = /^\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]{1,64})?(\+[0-9A-Za-z.-]{1,64})?$/;
+export const exactVersion = /^\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]{1,64})?(\+[0-9A-Za-z.-]{1,64})?$/;
 
 /** `PACKAGE@VERSION`. @throws McpctlError `usage` for what could be one version today and another tomorrow. */
 export function packageSpec(text: string): PackageSpec {
@@ -19,7 +19,7 @@ export function packageSpec(text: string): PackageSpec {
       'usage',
       `"${text}" is no package of npm. Write PACKAGE@VERSION, as @scope/name@1.2.3.`,
     );
-  if (!VERSION.test(version))
+  if (!exactVersion.test(version))
     throw new McpctlError(
       'usage',
       `Say exactly which version of ${name}: ${name}@1.2.3. "npm view ${name} version" says which is the newest.`,
