@@ -26,7 +26,7 @@ describe('a project over input and output', function () {
     running: Promise<void>;
     input: PassThrough;
   }
-  const pipe = async (answer: Answer): Promise<Piped> => {
+  const pipe = async (answer: Answer, how: { beginWithinMs?: number } = {}): Promise<Piped> => {
     const edge = await scriptedEdge(answer);
     const [input, output] = [new PassThrough(), new PassThrough()];
     const lines: Record<string, unknown>[] = [];
@@ -35,6 +35,7 @@ describe('a project over input and output', function () {
     );
     const network = openNetwork({}, { reuse: true });
     const bridge = new StdioBridge({
+      ...how,
       ...{
         project: 'demo',
         clock: { ...systemClock, random: () => 0 },
@@ -203,6 +204,26 @@ describe('a project over input and output', function () {
     expect(begun).to.equal(1);
     for (const id of [2, 3, 4]) piped.say(ask(id, 'tools/list'));
     for (const id of [2, 3, 4]) expect(await piped.answerTo(id)).to.have.property('result');
+    expect(begun).to.equal(2);
+  });
+
+  it('says that the session is over where an edge that is asked for another says nothing', async () => {
+    let begun = 0;
+    const piped = await pipe(
+      (heard, res): void => {
+        if (heard.message?.method !== 'initialize') {
+          res.writeHead(404, { 'content-type': 'application/json' });
+          res.end(JSON.stringify({ error: 'No such MCP session.', code: 'mcp_session_not_found' }));
+        } else if (++begun === 1)
+          json(res, result(heard, { protocolVersion: '2025-06-18' }), { 'mcp-session-id': 's1' });
+      },
+      { beginWithinMs: 20 },
+    );
+    await begin(piped);
+    piped.say(ask(1, 'tools/list'));
+    expect(await piped.answerTo(1))
+      .to.have.nested.property('error.message')
+      .that.includes('The session is over');
     expect(begun).to.equal(2);
   });
 

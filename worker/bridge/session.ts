@@ -6,6 +6,8 @@ import { headersOf, messageOf, type Message } from './message.ts';
 import type { EndpointAnswer, ProjectEndpoint } from './project-endpoint.ts';
 
 const MOST_ANSWER_BYTES = 64 * 1024 * 1024;
+/** An edge that says nothing keeps nobody longer: who waits is told that the session is over. */
+const BEGIN_WITHIN_MS = 60_000;
 const SESSION = 'mcp-session-id';
 
 const initializedSchema = z.looseObject({ result: z.looseObject({ protocolVersion: z.string() }) });
@@ -16,6 +18,13 @@ export interface Sent {
   signal: AbortSignal;
 }
 
+export interface BridgeSessionDeps {
+  endpoint: ProjectEndpoint;
+  project: string;
+  /** A minute unless told. */
+  beginWithinMs?: number;
+}
+
 /**
  * What HTTP asks for beside a message, and a client over a pipe knows nothing of: the session that the edge began, and the
  * revision that was agreed on.
@@ -23,6 +32,7 @@ export interface Sent {
 export class BridgeSession {
   readonly #endpoint: ProjectEndpoint;
   readonly #project: string;
+  readonly #beginWithinMs: number;
   /** Makes a call that is sent again the same call, where no session does. */
   readonly #itself = randomUUID();
   #id: string | null = null;
@@ -31,9 +41,10 @@ export class BridgeSession {
   #first: string | null = null;
   #beginning: Promise<boolean> | undefined;
 
-  constructor({ endpoint, project }: { endpoint: ProjectEndpoint; project: string }) {
+  constructor({ endpoint, project, beginWithinMs = BEGIN_WITHIN_MS }: BridgeSessionDeps) {
     this.#endpoint = endpoint;
     this.#project = project;
+    this.#beginWithinMs = beginWithinMs;
   }
 
   /** Null before the edge has begun one. */
@@ -81,7 +92,8 @@ export class BridgeSession {
     return await this.#beginning;
   }
 
-  async #begin(signal: AbortSignal): Promise<boolean> {
+  async #begin(over: AbortSignal): Promise<boolean> {
+    const signal = AbortSignal.any([over, AbortSignal.timeout(this.#beginWithinMs)]);
     const line = this.#first;
     const message = line === null ? undefined : messageOf(jsonValue(line));
     if (line === null || !message) return false;

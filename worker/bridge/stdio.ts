@@ -7,12 +7,10 @@ import { jsonValue } from '../../core/text/json-text.ts';
 import { readSse } from '../../core/text/sse.ts';
 import { Lines } from '../mcp/lines.ts';
 import { messageOf, refusal, type Message, type MessageId } from './message.ts';
-import type { EndpointAnswer, ProjectEndpoint } from './project-endpoint.ts';
-import { BridgeSession, isStream } from './session.ts';
+import type { EndpointAnswer } from './project-endpoint.ts';
+import { BridgeSession, isStream, type BridgeSessionDeps } from './session.ts';
 
-export interface BridgeDeps {
-  project: string;
-  endpoint: ProjectEndpoint;
+export interface BridgeDeps extends BridgeSessionDeps {
   clock: Clock;
   input: Readable;
   output: Writable;
