@@ -103,10 +103,12 @@ describe('a worker that is kept running', function () {
 
   it('is written, enabled and started; lingering is turned on and off again by nobody but us', async () => {
     env['HTTPS_PROXY'] = 'http://ada:secret@proxy.example:8080';
+    env['HTTP_PROXY'] = 'http://ada:no/secret@proxy.example:8080';
     const file = join(root, '.config/systemd/user/mcplocal.service');
     const shown = await run('install', { yes: true });
     expect(shown).to.include(`${file} written, enabled, started`).and.include('uninstall turns it off again');
     expect(shown).to.include('HTTPS_PROXY holds a password and is left out');
+    expect(shown).to.include('HTTP_PROXY holds a password and is left out');
     const unit = await readFile(file, 'utf8');
     expect(unit).not.to.include('secret');
     expect((await stat(file)).mode & 0o777).to.equal(0o644);

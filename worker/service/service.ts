@@ -30,8 +30,9 @@ function environmentOf({ env, say }: Face): Record<string, string> {
   const entries = networkNames.flatMap((name): [string, string][] => {
     const value = env[name] ?? env[name.toLowerCase()];
     if (value === undefined || value === '') return [];
-    const { username = '', password = '' } = URL.canParse(value) ? new URL(value) : {};
-    if (username === '' && password === '') return [[name, value]];
+    // Not asked of a URL: a password with a slash in it makes it none.
+    const isSecret = value.includes('@') && (name.endsWith('_PROXY') || value.includes('://'));
+    if (!isSecret) return [[name, value]];
     say(`! ${name} holds a password and is left out: others may read the file of a service.`);
     return [];
   });
