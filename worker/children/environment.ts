@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
+import { withoutSecret } from '../providers/http/scrub.ts';
 import { jsonFile } from '../sources/json-file.ts';
 import type { McpServerEntry } from '../sources/config-schema.ts';
 
@@ -46,6 +47,10 @@ export function childEnvironment(
   }
   return { env, secrets };
 }
+
+/** A text with the values of secrets taken out. */
+export const withoutSecrets = (text: string, secrets: ChildEnvironment['secrets']): string =>
+  [...secrets].reduce((all, [value, name]) => withoutSecret(all, value, `[redacted:${name}]`), text);
 
 function secretOf(folder: string, { name, key }: { name: string; key: string }): string | undefined {
   try {

@@ -2,8 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
 import { messageOf } from '../../core/errors.ts';
 import { stopGroup } from '../../core/runtime/process/stop-group.ts';
-import { withoutSecret } from '../providers/http/scrub.ts';
-import type { ChildEnvironment } from '../children/environment.ts';
+import { withoutSecrets, type ChildEnvironment } from '../children/environment.ts';
 import { spawnGated } from '../children/gated.ts';
 import type { GroupGuard } from '../children/guard.ts';
 import { Printed } from '../children/printed.ts';
@@ -45,8 +44,7 @@ export class ServerProcess {
         unwatched = `was not run: ${messageOf(thrown)}`;
         void this.stop();
       });
-    const blank = (text: string): string =>
-      [...secrets].reduce((all, [value, name]) => withoutSecret(all, value, `[redacted:${name}]`), text);
+    const blank = (text: string): string => withoutSecrets(text, secrets);
     this.#printed = new Printed([child.stderr, child.stdout], { keep, blank });
     for (const stream of [child.stdout, child.stderr]) if (stream instanceof Socket) stream.unref();
     const how = new Promise<string>((resolve) => {

@@ -4,7 +4,7 @@ import { messageOf } from '../../core/errors.ts';
 import { shownInLine } from '../../core/names.ts';
 import { stopGroup } from '../../core/runtime/process/stop-group.ts';
 import { storableSentence } from '../../core/text/storable.ts';
-import { withoutSecret } from '../providers/http/scrub.ts';
+import { withoutSecrets } from '../children/environment.ts';
 import { spawnGated } from '../children/gated.ts';
 import type { GroupGuard } from '../children/guard.ts';
 import { Lines } from './lines.ts';
@@ -139,10 +139,7 @@ export class Child {
 
   /** A text with the values of its secrets taken out. */
   blank(text: string): string {
-    let blanked = text;
-    for (const [value, name] of this.#options.secrets)
-      blanked = withoutSecret(blanked, value, `[redacted:${name}]`);
-    return blanked;
+    return withoutSecrets(text, this.#options.secrets);
   }
 
   /** @throws ChildFailure, also after `withinMs`, or when `signal` aborts: then the child is told that nobody waits. */
