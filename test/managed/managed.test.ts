@@ -42,7 +42,10 @@ describe('a managed backend', function () {
   before(() => {
     home = mkdtempSync(join(tmpdir(), 'managed-'));
     mkdirSync(join(home, 'secrets'));
-    writeFileSync(join(home, 'secrets', 'hub'), JSON.stringify({ token: 'very-secret-token' }));
+    writeFileSync(
+      join(home, 'secrets', 'hub'),
+      JSON.stringify({ token: 'very-secret-token', key: 'its-first-line\nits-second-line\n' }),
+    );
   });
   afterEach(async () => {
     for (const { backends, opened } of worlds.splice(0)) {
@@ -143,10 +146,14 @@ describe('a managed backend', function () {
       .flatMap(([, pid]) => pid ?? []);
 
   it('is asleep until it is ready, runs with its own environment, keeps what it prints, and leaves nobody', async () => {
-    const env = [{ name: 'HUB', valueFrom: { secretRef: { name: 'hub', key: 'token' } } }];
+    const refs = { HUB: 'token', HUB_KEY: 'key' };
+    const env = Object.entries(refs).map(([name, key]) => ({
+      name,
+      valueFrom: { secretRef: { name: 'hub', key } },
+    }));
     const print =
       'const ours = /^(MCPCTL|DATABASE|REDIS|HUB|OWN)/; const names = Object.keys(process.env).filter((name) => ours.test(name));' +
-      'console.error(names.join(" "), process.env.HUB); setInterval(() => {}, 1000)';
+      'console.error(process.env.HUB_KEY); console.error(names.join(" "), process.env.HUB); setInterval(() => {}, 1000)';
     const one = await entry('one', ['slow=300', 'child'], { env: { OWN: 'yes' } });
     const two = await entry('two', [], {
       command: process.execPath,
@@ -166,7 +173,9 @@ describe('a managed backend', function () {
     expect(failed.reason).to.match(/^It was not ready within 2 s\. It printed last: .*HUB.*\[redacted:hub\]/);
     expect(failed.reason).not.to.match(/MCPCTL_|DATABASE_URL|very-secret/);
     expect(readFileSync(join(home, 'logs', 'backend-one.log'), 'utf8')).to.contain('loading the model');
-    expect(readFileSync(join(home, 'logs', 'backend-two.log'), 'utf8')).not.to.contain('very-secret');
+    const printed = readFileSync(join(home, 'logs', 'backend-two.log'), 'utf8');
+    expect(printed).not.to.contain('very-secret').and.not.to.contain('-line');
+    expect(printed.startsWith('[redacted:hub]\n[redacted:hub]\n'), printed).to.equal(true);
     expect(statSync(join(home, 'logs', 'backend-one.log')).mode & 0o777).to.equal(0o600);
     await own.backends.stop();
     await own.backends.end();

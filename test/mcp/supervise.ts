@@ -25,7 +25,7 @@ export interface Supervision {
 export function supervise(): Supervision {
   const home = mkdtempSync(join(tmpdir(), 'mcp-'));
   mkdirSync(join(home, 'secrets'));
-  writeFileSync(join(home, 'secrets', 'github'), JSON.stringify({ token: 'very-secret-token' }));
+  writeFileSync(join(home, 'secrets', 'github'), JSON.stringify({ token: 'very-secret-token\n' }));
   const guard = new GroupGuard();
   const begun: Supervised[] = [];
   return {

@@ -43,7 +43,10 @@ export function childEnvironment(
       );
     }
     env[name] = resolved;
-    if (valueFrom && resolved.length >= LEAST_SECRET) secrets.set(resolved, valueFrom.secretRef.name);
+    if (!valueFrom) continue;
+    // Also without the end of a line, which one that came from a file mostly has.
+    for (const form of [resolved, resolved.trim()])
+      if (form.length >= LEAST_SECRET) secrets.set(form, valueFrom.secretRef.name);
   }
   return { env, secrets };
 }
@@ -51,6 +54,19 @@ export function childEnvironment(
 /** A text with the values of secrets taken out. */
 export const withoutSecrets = (text: string, secrets: ChildEnvironment['secrets']): string =>
   [...secrets].reduce((all, [value, name]) => withoutSecret(all, value, `[redacted:${name}]`), text);
+
+/** The same secrets for what is looked at line by line: each line of one is one, too. */
+export const withTheirLines = (secrets: ChildEnvironment['secrets']): ChildEnvironment['secrets'] =>
+  new Map([
+    ...secrets,
+    ...[...secrets].flatMap(([value, name]) =>
+      value
+        .split('\n')
+        .map((line) => line.trim())
+        .filter((line) => line.length >= LEAST_SECRET)
+        .map((line) => [line, name] as const),
+    ),
+  ]);
 
 function secretOf(folder: string, { name, key }: { name: string; key: string }): string | undefined {
   try {

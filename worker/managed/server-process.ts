@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
 import { messageOf } from '../../core/errors.ts';
 import { stopGroup } from '../../core/runtime/process/stop-group.ts';
-import { withoutSecrets, type ChildEnvironment } from '../children/environment.ts';
+import { withoutSecrets, withTheirLines, type ChildEnvironment } from '../children/environment.ts';
 import { spawnGated } from '../children/gated.ts';
 import type { GroupGuard } from '../children/guard.ts';
 import { Printed } from '../children/printed.ts';
@@ -44,7 +44,8 @@ export class ServerProcess {
         unwatched = `was not run: ${messageOf(thrown)}`;
         void this.stop();
       });
-    const blank = (text: string): string => withoutSecrets(text, secrets);
+    const hidden = withTheirLines(secrets);
+    const blank = (text: string): string => withoutSecrets(text, hidden);
     this.#printed = new Printed([child.stderr, child.stdout], { keep, blank });
     for (const stream of [child.stdout, child.stderr]) if (stream instanceof Socket) stream.unref();
     const how = new Promise<string>((resolve) => {
