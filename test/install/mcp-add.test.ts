@@ -43,13 +43,15 @@ describe('mcplocal mcp add, list and remove', function () {
     if (config) writeFileSync(join(home, 'config.json'), JSON.stringify(config));
     return home;
   };
-  const run = async (home: string, argv: readonly string[], answer?: string): Promise<string> => {
+  /** @param answer what somebody types there; null: Ctrl-D. Nobody is there unless told. */
+  const run = async (home: string, argv: readonly string[], answer?: string | null): Promise<string> => {
     let printed = '';
     const asked = readMcpArguments(argv);
     if (asked.command === 'connect' || asked.command === 'help')
       throw new TypeError('it runs until it is ended');
     const input = new PassThrough();
-    if (answer !== undefined) input.write(`${answer}\n`);
+    if (answer === null) input.end();
+    else if (answer !== undefined) input.write(`${answer}\n`);
     await runMcpCommand(asked, {
       home: homeAt(home),
       environment: {
@@ -116,6 +118,8 @@ describe('mcplocal mcp add, list and remove', function () {
     );
     expect(packagesIn(home)).to.deep.equal([]);
     expect(existsSync(join(home, 'config.json'))).to.equal(false);
+    expect(await refusal(run(home, ['add', '@here/server-files@1.2.3'], null))).to.include('Given up');
+    expect(packagesIn(home)).to.deep.equal([]);
     expect(await refusal(run(home, ['add', '@here/server-files@1.2.3']))).to.include('say --yes');
   });
 

@@ -53,13 +53,24 @@ export function openFace(
   };
 }
 
+/** Whoever may be asked. */
+interface Asked {
+  asks: boolean;
+  stdin: NodeJS.ReadableStream;
+  screen: NodeJS.WritableStream;
+}
+
 const givenUp = (): McpctlError => new McpctlError('usage', 'Given up.');
 
 /**
  * One line from the person. @throws McpctlError `usage` on Ctrl-C and Ctrl-D, and where nobody can be asked.
  * @param instead what to give instead of an answer, for the sentence.
  */
-export async function ask({ asks, stdin, screen }: Face, prompt: string, instead = '--yes'): Promise<string> {
+export async function ask(
+  { asks, stdin, screen }: Asked,
+  prompt: string,
+  instead = '--yes',
+): Promise<string> {
   if (!asks) throw new McpctlError('usage', `${prompt.trim()} Nobody can be asked here: say ${instead}.`);
   const lines = createInterface({ input: stdin, output: screen, terminal: true, historySize: 0 });
   const stopped = new AbortController();
@@ -76,7 +87,11 @@ export async function ask({ asks, stdin, screen }: Face, prompt: string, instead
 }
 
 /** @param otherwise what Enter alone means; with `yes` everything is agreed to. @throws McpctlError `usage`, as `ask`. */
-export async function agree(face: Face, question: string, otherwise: boolean): Promise<boolean> {
+export async function agree(
+  face: Asked & Pick<Face, 'yes'>,
+  question: string,
+  otherwise: boolean,
+): Promise<boolean> {
   if (face.yes) return true;
   const answer = await ask(face, `${question} ${otherwise ? '[Y/n]' : '[y/N]'} `);
   return answer === '' ? otherwise : /^y(es)?$/i.test(answer);

@@ -1,10 +1,10 @@
-import { createInterface } from 'node:readline/promises';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import type { Home } from '../../core/runtime/files/home.ts';
 import { didYouMean, nearest } from '../../core/runtime/nearest.ts';
 import { oneLine } from '../../core/runtime/plain.ts';
+import { agree } from '../face/face.ts';
 import { askWorker, askLogs } from '../local/client.ts';
 import { poolOfServer } from '../../core/mcp/names.ts';
 import type { McpServerEntry } from '../sources/config-schema.ts';
@@ -111,12 +111,8 @@ const quoted = (part: string): string =>
 
 async function agreed({ terminal }: McpCommandDeps, question: string): Promise<boolean> {
   if (!terminal) return false;
-  const lines = createInterface({ ...terminal, historySize: 0 });
-  try {
-    return /^y(es)?$/i.test((await lines.question(`${question} [y/N] `)).trim());
-  } finally {
-    lines.close();
-  }
+  const person = { yes: false, asks: true, stdin: terminal.input, screen: terminal.output };
+  return await agree(person, question, false);
 }
 
 async function list(json: boolean, { home, print }: McpCommandDeps): Promise<void> {
