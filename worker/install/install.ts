@@ -7,6 +7,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { refuseForeign } from '../../core/runtime/files/private-file.mjs';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { jsonFile } from '../sources/json-file.ts';
+import { commandEnvironment, type Environment } from '../wake/command.ts';
 import type { PackageSpec } from './package-spec.ts';
 
 /** A package that is on this machine with all that it needs, of which nothing has run. */
@@ -25,7 +26,7 @@ export interface InstallDeps {
   /** `<home>/mcp`. */
   root: string;
   /** This process's own: npm sees of it what is not mcpctl's. */
-  environment: Readonly<Record<string, string | undefined>>;
+  environment: Environment;
   /** What it must be; undefined: as the registry says. */
   integrity?: string | undefined;
   /** Milliseconds since 1970. */
@@ -37,7 +38,6 @@ const FORGOTTEN_MS = 3_600_000;
 const WITHIN_MS = 10 * 60_000;
 const MOST_SAID_CHARS = 16_384;
 const MOST_LOCK_BYTES = 32 * 1024 * 1024;
-const OWN = /^(MCPCTL_|REDIS_URL$|DATABASE_URL$|NODE_OPTIONS$)/;
 const DRAFT = '.adding-';
 
 const lockSchema = z.looseObject({
@@ -91,7 +91,7 @@ function forgetDrafts({ root, now }: InstallDeps): void {
 }
 
 function npm(folder: string, { name, version }: PackageSpec, { environment }: InstallDeps): Promise<void> {
-  const env = Object.fromEntries(Object.entries(environment).filter(([key]) => !OWN.test(key)));
+  const { NODE_OPTIONS: _ours, ...env } = commandEnvironment(environment);
   const args = ['install', '--ignore-scripts', '--save-exact', '--omit=dev', '--no-audit', '--no-fund'];
   const quiet = ['--no-update-notifier', '--no-bin-links', '--loglevel=error'];
   return new Promise((resolve, reject) => {
