@@ -118,6 +118,8 @@ describe('mcplocal mcp add, list and remove', function () {
     );
     expect(packagesIn(home)).to.deep.equal([]);
     expect(existsSync(join(home, 'config.json'))).to.equal(false);
+    // Whatever npm is told to do for its owner otherwise.
+    writeFileSync(join(home, '.npmrc'), 'package-lock=false\nsave=false\n');
     expect(await refusal(run(home, ['add', '@here/server-files@1.2.3'], null))).to.include('Given up');
     expect(packagesIn(home)).to.deep.equal([]);
     expect(await refusal(run(home, ['add', '@here/server-files@1.2.3']))).to.include('say --yes');

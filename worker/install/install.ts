@@ -93,9 +93,11 @@ function forgetDrafts({ root, now }: InstallDeps): void {
 function npm(folder: string, { name, version }: PackageSpec, { environment }: InstallDeps): Promise<void> {
   const { NODE_OPTIONS: _ours, ...env } = commandEnvironment(environment);
   const args = ['install', '--ignore-scripts', '--save-exact', '--omit=dev', '--no-audit', '--no-fund'];
+  // What somebody has in their .npmrc does not matter here: the sums are in the lock.
+  const locked = ['--save', '--package-lock'];
   const quiet = ['--no-update-notifier', '--no-bin-links', '--loglevel=error'];
   return new Promise((resolve, reject) => {
-    const child = spawn('npm', [...args, ...quiet, '--prefix', folder, `${name}@${version}`], {
+    const child = spawn('npm', [...args, ...locked, ...quiet, '--prefix', folder, `${name}@${version}`], {
       cwd: folder,
       env,
       stdio: ['ignore', 'ignore', 'pipe'],
