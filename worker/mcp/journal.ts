@@ -54,8 +54,10 @@ export class Journal {
    */
   static open(path: string, now: number, { mostBytes = MOST_FILE_BYTES } = {}): Journal {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const journal = new Journal({ id: idIn(path) ?? randomUUID(), path, mostBytes });
-    journal.#write(idIn(path) === null ? [] : linesOf(path, now));
+    const before = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    const id = idIn(before);
+    const journal = new Journal({ id: id ?? randomUUID(), path, mostBytes });
+    journal.#write(id === null ? [] : linesIn(before, now));
     return journal;
   }
 
@@ -76,7 +78,7 @@ export class Journal {
   /** It is about to be given to its server. @returns whether that is written down: else it must not be. */
   deliver(task: string, at: number): boolean {
     try {
-      if (this.#bytes > this.#mostBytes) this.#write(linesOf(this.#path, at));
+      if (this.#bytes > this.#mostBytes) this.#write(linesIn(readFileSync(this.#path, 'utf8'), at));
     } catch {
       return false; // a full disk, mostly
     }
@@ -145,16 +147,15 @@ export class Journal {
   }
 }
 
-function idIn(path: string): string | null {
-  if (!existsSync(path)) return null;
-  const head = headSchema.safeParse(jsonValue(readFileSync(path, 'utf8').split('\n', 1)[0] ?? ''));
+function idIn(file: string): string | null {
+  const head = headSchema.safeParse(jsonValue(file.split('\n', 1)[0] ?? ''));
   return head.success ? head.data.journal : null;
 }
 
 /** One for each call, the last that was said of it, in the order in which they began. */
-function linesOf(path: string, now: number): Line[] {
+function linesIn(file: string, now: number): Line[] {
   const lines = new Map<string, Line>();
-  for (const text of readFileSync(path, 'utf8').split('\n')) {
+  for (const text of file.split('\n')) {
     const line = lineSchema.safeParse(jsonValue(text)); // the last may be torn
     if (line.success && now - line.data.at < KEPT_MS) lines.set(line.data.task, line.data);
   }
