@@ -1,5 +1,6 @@
 import { sessionUsageSchema } from '../../core/usage.ts';
 import { McpctlError } from '../../core/errors.ts';
+import { columns } from '../local/columns.ts';
 import { readOwnCredentials } from '../sources/credentials.ts';
 import { readSession } from '../registration/session-file.ts';
 import type { Face } from './face.ts';
@@ -24,7 +25,7 @@ export async function showUsage(face: Face, asked: string | undefined): Promise<
     token: credentials.token,
   });
   const { items } = understood(sessionUsageSchema, json);
-  const rows = [
+  const rows = columns([
     ['USER', 'TASKS', 'TOKENS', 'MINUTES'],
     ...items.map(({ user, tasks, tokens, minutes }) => [
       user,
@@ -32,16 +33,8 @@ export async function showUsage(face: Face, asked: string | undefined): Promise<
       String(tokens),
       minutes.toFixed(1),
     ]),
-  ];
-  const widths = [0, 1, 2, 3].map((n) => Math.max(...rows.map((row) => row[n]?.length ?? 0)));
+  ]);
   if (items.length === 0) face.say(`Nobody used this machine in the last ${String(hours)} hours.`);
-  else
-    for (const row of rows)
-      face.say(
-        row
-          .map((cell, n) => cell.padEnd(widths[n] ?? 0))
-          .join('   ')
-          .trimEnd(),
-      );
+  else for (const row of rows) face.say(row);
   face.answer({ hours, items });
 }

@@ -6,6 +6,7 @@ import { didYouMean, nearest } from '../../core/runtime/nearest.ts';
 import { oneLine } from '../../core/runtime/plain.ts';
 import { agree } from '../face/face.ts';
 import { askWorker, askLogs } from '../local/client.ts';
+import { columns } from '../local/columns.ts';
 import { poolOfServer } from '../../core/mcp/names.ts';
 import type { McpServerEntry } from '../sources/config-schema.ts';
 import type { AddArguments, McpArguments } from './arguments.ts';
@@ -126,22 +127,15 @@ async function list(json: boolean, { home, print }: McpCommandDeps): Promise<voi
   });
   if (json) return print(`${JSON.stringify(rows, null, 2)}\n`);
   if (rows.length === 0) return print(`${home.config} names no MCP server. See "mcplocal mcp add".\n`);
-  const cells = [
+  const lines = columns([
     ['NAME', 'STATE', 'STARTED AS'],
     ...rows.map(({ name, state, command, args }) => [
       name,
       state,
       oneLine([command, ...args].map(quoted).join(' ')),
     ]),
-  ];
-  const widths = [0, 1].map((n) => Math.max(...cells.map((row) => row[n]?.length ?? 0)));
-  for (const row of cells)
-    print(
-      `${row
-        .map((cell, n) => cell.padEnd(widths[n] ?? 0))
-        .join('   ')
-        .trimEnd()}\n`,
-    );
+  ]);
+  for (const line of lines) print(`${line}\n`);
   for (const { name, reason } of rows) if (reason !== undefined) print(`${name}: ${oneLine(reason)}\n`);
 }
 

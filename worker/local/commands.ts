@@ -2,6 +2,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { oneLine } from '../../core/runtime/plain.ts';
 import { askWorker } from './client.ts';
+import { columns } from './columns.ts';
 import type { LocalAction, LocalStatus } from './protocol.ts';
 
 export interface LocalCommandOptions {
@@ -74,19 +75,12 @@ function statusText(status: LocalStatus): string {
       ? []
       : [`Refused:    ${oneLine(refused)} Run "mcpctl login", then start it again.`]),
   ];
-  const rows = [
+  const table = columns([
     ['NAME', 'STATE', 'RUNNING', 'SLOTS', 'MODEL'],
     ...llms.map((llm) =>
       [llm.name, llm.state, String(llm.running), String(llm.slots), llm.model].map(oneLine),
     ),
-  ];
-  const widths = [0, 1, 2, 3].map((n) => Math.max(...rows.map((row) => row[n]?.length ?? 0)));
-  const table = rows.map((row) =>
-    row
-      .map((cell, n) => cell.padEnd(widths[n] ?? 0))
-      .join('   ')
-      .trimEnd(),
-  );
+  ]);
   const troubles = llms.flatMap(({ name, misconfigured }) =>
     misconfigured === undefined ? [] : [`${oneLine(name)} is misconfigured: ${oneLine(misconfigured)}`],
   );
