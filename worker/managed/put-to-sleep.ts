@@ -1,5 +1,5 @@
 import { wakeBackOffMs } from '../../core/member/wake.ts';
-import { pause, type Clock } from '../../core/runtime/clock.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Kept, Keeper, Uses } from '../backends/kept.ts';
 import type { SleepEntry, Wake } from '../sources/config-schema.ts';
@@ -89,14 +89,11 @@ export class PutToSleep implements Kept {
     if (now - uses.lastAt > idleMs) this.#going = this.#putToSleep().finally(() => (this.#going = undefined));
   }
 
-  /** It takes nothing from the first moment on; who was quicker is waited for. */
+  /** It takes nothing from the first moment on. Nobody uses it then: a use that runs, or waits, makes it none that is idle. */
   async #putToSleep(): Promise<void> {
-    const { name, sleep, uses, clock, log } = this.#deps;
+    const { name, sleep, clock, log } = this.#deps;
     this.#sleeps = true;
     this.#keeper?.onGone();
-    while (uses.running > 0 && !this.#over.signal.aborted) await pause(LOOK_MS / 10, this.#over.signal);
-    // A call that waits for it already has it woken again: it is not put to sleep at all.
-    if (this.#over.signal.aborted || uses.waiting > 0) return;
     const limit = AbortSignal.timeout(sleep.maxWaitSeconds * 1_000);
     const signal = AbortSignal.any([this.#over.signal, limit]);
     const why = await carryOut(sleep, { ...this.#deps, kind: 'sleep', signal });
