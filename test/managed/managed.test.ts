@@ -30,8 +30,8 @@ interface World {
   opened: readonly Opened[];
   of(name: string): Opened;
   status(name: string): ManagedStatus;
-  /** The text of a whole answer, or the code of its failure. */
-  ask(name: string, taskId?: string): Promise<string>;
+  /** The text of a whole answer, or the code of its failure; `nothing` where the call was broken off. */
+  ask(name: string, taskId?: string, signal?: AbortSignal): Promise<string>;
 }
 
 describe('a managed backend', function () {
@@ -100,7 +100,7 @@ describe('a managed backend', function () {
       opened,
       of,
       status: (name) => of(name).kept?.status ?? expect.fail('it is not managed'),
-      async ask(name, taskId = randomUUID()) {
+      async ask(name, taskId = randomUUID(), signal = new AbortController().signal) {
         const member = members.find((one) => one.member.name === name)?.member ?? expect.fail(`no ${name}`);
         const body = JSON.stringify({ model: name, messages: [{ role: 'user', content: 'hi' }] });
         const how = {
@@ -110,7 +110,6 @@ describe('a managed backend', function () {
           streaming: false,
           stallMs: 20_000,
         } as const;
-        const { signal } = new AbortController();
         const replies: Reply[] = [];
         for await (const reply of member.forward({
           ...how,
@@ -121,8 +120,9 @@ describe('a managed backend', function () {
         }))
           replies.push(reply);
         const last = replies.at(-1);
-        if (last?.kind === 'failed') return last.code;
-        const { choices } = JSON.parse((last?.kind === 'end' && last.body) || '{}') as {
+        if (last === undefined) return 'nothing';
+        if (last.kind === 'failed') return last.code;
+        const { choices } = JSON.parse((last.kind === 'end' && last.body) || '{}') as {
           choices: { message: { content: string } }[];
         };
         return choices[0]?.message.content ?? '';
@@ -237,6 +237,17 @@ describe('a managed backend', function () {
     for (let n = 0; n < 3; n++) codes.push(await own.ask('each', 'one-task'));
     expect(codes.slice(0, 2)).to.deep.equal(['backend_not_ready', 'backend_not_ready']);
     expect(codes[2]).to.match(/^backend_(incomplete|error)$/);
+  });
+
+  it('lets go of a call that is broken off while it starts, as at the end of its time', async () => {
+    const own = await world([await entry('slow', ['never'], { startSeconds: 4 })]);
+    await untilState(own, 'slow', 'starting');
+    const stopped = new AbortController();
+    const asked = own.ask('slow', randomUUID(), stopped.signal);
+    expect(own.of('slow').kept?.uses.waiting).to.equal(1);
+    stopped.abort();
+    expect(await asked).to.equal('nothing');
+    expect(own.of('slow').kept?.uses.waiting).to.equal(0);
   });
 
   it('that hears no SIGTERM and prints without an end is stopped all the same, and holds nobody up', async () => {

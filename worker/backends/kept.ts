@@ -93,7 +93,8 @@ export function keptMember(
   const isUp = (): boolean => kept.isUp && !isAsleep();
   return async function* (call): AsyncGenerator<Reply, void, undefined> {
     for (let tried = 0; !isUp() && tried < TRIES; tried++) {
-      const woken = await kept.uses.wait(wake());
+      const woken = await kept.uses.wait(Promise.race([wake(), aborted(call.signal)]));
+      if (!woken) return; // nobody waits for it any more; the wake goes on for others
       if (!woken.ok) return yield failed('backend_not_ready', woken.message, { blame: 'later' });
     }
     if (!isUp()) return yield failed('backend_not_ready', kept.why ?? undefined, { blame: 'later' });
@@ -109,6 +110,13 @@ export function keptMember(
       over();
     }
   };
+}
+
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 function asNotReady(reply: Extract<Reply, { kind: 'failed' }>, ended: string | null): Reply {

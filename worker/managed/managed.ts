@@ -5,7 +5,7 @@ import { Crashes } from '../children/crashes.ts';
 import { childEnvironment } from '../children/environment.ts';
 import type { GroupGuard } from '../children/guard.ts';
 import { memoryOf } from '../children/memory.ts';
-import type { Kept, Keeper, Uses } from '../backends/kept.ts';
+import { aborted, type Kept, type Keeper, type Uses } from '../backends/kept.ts';
 import type { ManagedEntry } from '../sources/config-schema.ts';
 import type { ManagedState, ManagedStatus } from '../local/protocol.ts';
 import { commandEnvironment } from '../wake/command.ts';
@@ -350,11 +350,4 @@ export class Managed implements Kept, Taker {
     this.#state = state;
     this.#keeper.onChanged();
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
