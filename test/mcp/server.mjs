@@ -49,6 +49,12 @@ const tools = [
 ];
 
 const waiting = new Map();
+/** How often its tools were asked for. */
+let listed = 0;
+
+function saysChanged(times) {
+  for (let n = 0; n < times; n += 1) say({ method: 'notifications/tools/list_changed' });
+}
 
 const calls = {
   echo: ({ message }) => text(String(message)),
@@ -57,6 +63,8 @@ const calls = {
   wrong: () => ({ ...text('It failed.'), isError: true }),
   'a.b/c': () => text('odd'),
   region: ({ region }) => text(region),
+  flood: () => (saysChanged(200), text('said')),
+  listed: () => text(String(listed)),
 };
 
 /** A step each `ms`, and a line of the counter when it begins. */
@@ -108,8 +116,10 @@ createInterface({ input: process.stdin }).on('line', (line) => {
         serverInfo: { name: 'fixture', version: '1.0.0' },
       },
     });
-  else if (method === 'tools/list') say({ id, result: { tools } });
-  else if (method === 'tools/call') call(id, params);
+  else if (method === 'tools/list') {
+    listed += 1;
+    say({ id, result: { tools } });
+  } else if (method === 'tools/call') call(id, params);
   else if (method === 'ping') say({ id, result: {} });
   else if (method === 'notifications/cancelled') {
     process.stderr.write(`cancelled ${params.requestId}\n`);

@@ -107,6 +107,20 @@ describe('an MCP server of a worker', function () {
     expect(hangs.reason).to.include('tried again in 1 s');
   });
 
+  it('that says two hundred times that it has other tools is asked once a second', async () => {
+    const server = open();
+    await server.ready(nobody);
+    const from = performance.now();
+    await call(server, 'flood');
+    const listed = async (): Promise<number> => {
+      const { result } = (await call(server, 'listed')) as { result: { content: [{ text: string }] } };
+      return Number(result.content[0].text);
+    };
+    await until(listed, (times) => times >= 3);
+    const seconds = Math.ceil((performance.now() - from) / 1_000);
+    expect(await listed(), 'with the first one').to.be.at.most(3 + seconds);
+  });
+
   it('that takes too long for a call is told so, and stays', async () => {
     const server = open([], { callSeconds: 0.2 });
     const child = await server.ready(nobody);

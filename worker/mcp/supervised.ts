@@ -37,6 +37,8 @@ const LOOK_MS = 5_000;
 const PING_EVERY_MS = 30_000;
 const PING_WITHIN_MS = 10_000;
 const LIST_WITHIN_MS = 30_000;
+/** One that says again and again that it has other tools is asked no more often. */
+const LIST_EVERY_MS = 1_000;
 
 /**
  * One MCP server of this machine: at most one process of it at a time, begun by who calls it, ended when nobody has for a
@@ -54,6 +56,9 @@ export class Supervised {
   #printed = '';
   #usedAt = 0;
   #pingedAt = 0;
+  /** It has said so since it was listed last. */
+  #isStale = false;
+  #relisting: Promise<void> | undefined;
   readonly #crashes: Crashes;
   #nextTry = 0;
   #look: NodeJS.Timeout | undefined;
@@ -170,7 +175,7 @@ export class Supervised {
       secrets,
       guard,
       onExit: (why) => this.#exited(child, why),
-      onListChanged: () => void this.#relist(child),
+      onListChanged: () => this.#listChanged(child),
     });
     return child;
   }
@@ -226,9 +231,22 @@ export class Supervised {
     }
   }
 
-  async #relist(child: Child): Promise<void> {
-    const introduced = this.#introduced;
-    if (child !== this.#child || !introduced) return;
+  /** One list at a time: the newest is listed last. */
+  #listChanged(child: Child): void {
+    if (child !== this.#child || !this.#introduced) return;
+    this.#isStale = true;
+    this.#relisting ??= this.#relist().finally(() => (this.#relisting = undefined));
+  }
+
+  async #relist(): Promise<void> {
+    while (this.#isStale && this.#child && this.#introduced) {
+      this.#isStale = false;
+      await this.#listAnew(this.#child, this.#introduced);
+      if (this.#isStale) await pause(LIST_EVERY_MS, this.#over.signal);
+    }
+  }
+
+  async #listAnew(child: Child, introduced: Introduced): Promise<void> {
     try {
       const how = { withinMs: LIST_WITHIN_MS, signal: this.#over.signal };
       this.#introduced = { ...introduced, ...(await listedBy(child, introduced.capabilities, how)) };
