@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { can, type Actor } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { whenLeft } from '../http/gone.ts';
@@ -83,7 +85,15 @@ async function listen(
     over.abort();
     wake();
   };
-  const letGo = deps.authority.hold({ tokenId: actor.tokenId, end });
+  const { tokenId, userName, by } = actor;
+  const rights = {
+    as: by && userName,
+    whyNot: (now: Actor) =>
+      can(now, 'view', { resource: 'project', target: project })
+        ? undefined
+        : new McpctlError('project_not_found'),
+  };
+  const letGo = deps.authority.hold({ tokenId, rights, end });
   const longest = setTimeout(end, LONGEST_MS).unref();
   for (const signal of [left, deps.stopping]) {
     signal.addEventListener('abort', end, { once: true });

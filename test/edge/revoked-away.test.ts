@@ -9,6 +9,7 @@ import { runDuties } from '../../scheduler/run-duties.ts';
 import { until } from '../support/system.ts';
 import { dutyDeps, submitTask } from '../support/tasks.ts';
 import { wireToUrl, type Wire } from '../support/wire.ts';
+import { alone } from '../mcp/streamed.ts';
 import { secondEdge, type SecondEdge } from '../relay/second-edge.ts';
 import { SseWorker } from '../relay/sse-worker.ts';
 
@@ -44,12 +45,31 @@ describe('a token that is revoked while Redis is away', function () {
     await redis.close();
   });
 
+  /** To what changes in a project. */
+  const listen = (url: string, headers: Record<string, string>): Promise<Response> => {
+    const method = 'subscriptions/listen';
+    const params = { notifications: { toolsListChanged: true }, _meta: alone };
+    return fetch(`${url}/mcp/projects/heard`, {
+      method: 'POST',
+      headers: {
+        ...headers,
+        'content-type': 'application/json',
+        'mcp-protocol-version': '2026-07-28',
+        'mcp-method': method,
+      },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
+    });
+  };
+
   /** What is another's, and what is done as another, is asked for anew; nothing of the token changes. */
   it('ends what stands on a right that is taken away, at either edge, within five seconds', async function () {
     await publicLlm(t, 'looked-at');
     const grant = {
       subjects: [{ kind: 'user', name: 'bob' }],
-      bindings: [{ role: 'view', resource: 'task' }],
+      bindings: [
+        { role: 'view', resource: 'task' },
+        { role: 'view', resource: 'project' },
+      ],
     };
     const lookers = { name: 'lookers', ...grant, operations: ['logs', 'impersonate'] };
     expect((await t.call('POST /api/v1/rbac', { token: t.tokens.root, body: lookers })).status).to.equal(201);
@@ -64,6 +84,20 @@ describe('a token that is revoked while Redis is away', function () {
     ]);
     expect(opened.map(({ status }) => status)).to.deep.equal([200, 200, 200]);
     const waiting = fetch(`${other.url}/api/v1/tasks/${id}?wait=30`, { headers });
+    const makers = {
+      name: 'makers',
+      subjects: [{ kind: 'user', name: 'ada' }],
+      bindings: [{ role: 'create', resource: 'project' }],
+    };
+    expect((await t.call('POST /api/v1/rbac', { token: t.tokens.root, body: makers })).status).to.equal(201);
+    const project = { token: t.tokens.ada, body: { name: 'heard' } };
+    expect((await t.call('POST /api/v1/projects', project)).status).to.equal(201);
+    const listening = await Promise.all([
+      listen(t.url, headers),
+      listen(other.url, headers),
+      listen(t.url, asOther),
+    ]);
+    expect(listening.map(({ status }) => status)).to.deep.equal([200, 200, 200]);
     const from = performance.now();
     expect((await t.call('DELETE /api/v1/rbac/lookers', { token: t.tokens.root })).status).to.equal(204);
     const codes = await Promise.all(
@@ -74,6 +108,7 @@ describe('a token that is revoked while Redis is away', function () {
       }),
     );
     const { status } = await waiting;
+    await Promise.all(listening.map((stream) => stream.text()));
     const endedMs = performance.now() - from;
     note(this, [endedMs]);
     expect([...codes, status]).to.deep.equal(['task_not_found', 'task_not_found', 'forbidden', 404]);
