@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
+import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { whenLeft } from '../http/gone.ts';
@@ -66,6 +67,15 @@ export async function listenFor(deps: EdgeDeps, changes: ListChanges, asked: Ask
   });
 }
 
+/** They may see the project still, and act as who they listen as. */
+const rightsOf = ({ userName, by }: Actor, project: McpProject) => ({
+  as: by && userName,
+  whyNot: (now: Actor) =>
+    can(now, 'view', { resource: 'project', target: project })
+      ? undefined
+      : new McpctlError('project_not_found'),
+});
+
 async function listen(
   deps: EdgeDeps,
   changes: ListChanges,
@@ -77,23 +87,20 @@ async function listen(
   const left = whenLeft(res);
   const changed = new Set<ListKind>();
   let wake: () => void = () => undefined;
-  const leave = await changes.watch(project.id, (lists) => {
-    for (const kind of lists) if (kinds.includes(kind)) changed.add(kind);
-    wake();
-  });
   const end = (): void => {
     over.abort();
     wake();
   };
-  const { tokenId, userName, by } = actor;
-  const rights = {
-    as: by && userName,
-    whyNot: (now: Actor) =>
-      can(now, 'view', { resource: 'project', target: project })
-        ? undefined
-        : new McpctlError('project_not_found'),
-  };
-  const letGo = deps.authority.hold({ tokenId, rights, end });
+  const leave = await changes.watch({
+    userId: actor.userId,
+    projectId: project.id,
+    tell: (lists) => {
+      for (const kind of lists) if (kinds.includes(kind)) changed.add(kind);
+      wake();
+    },
+    gone: end,
+  });
+  const letGo = deps.authority.hold({ tokenId: actor.tokenId, rights: rightsOf(actor, project), end });
   const longest = setTimeout(end, LONGEST_MS).unref();
   for (const signal of [left, deps.stopping]) {
     signal.addEventListener('abort', end, { once: true });

@@ -1,0 +1,69 @@
+import { expect } from 'chai';
+import type { ListStamps } from '../../core/registry/mcp/stamps.ts';
+import { systemClock as clock } from '../../core/runtime/clock.ts';
+import { createLog } from '../../core/runtime/log.ts';
+import { watchLists, type ListKind } from '../../edge/mcp/changes.ts';
+
+const log = createLog({ process: 'test', level: 'silent', pretty: false });
+const made = (tools: string): ListStamps => ({ tools, prompts: '', resources: '' });
+const nothing = (): void => undefined;
+
+/** What the registry says is what is there when it answers. */
+function edgeOver(projects: Map<string, ListStamps>) {
+  const asked: { ids: readonly string[]; answer: (projects: Map<string, ListStamps>) => void }[] = [];
+  let isHeld = false;
+  const stamps = (ids: readonly string[]): Promise<Map<string, ListStamps>> => {
+    const of = (all: Map<string, ListStamps>) => new Map([...all].filter(([id]) => ids.includes(id)));
+    if (!isHeld) return Promise.resolve(of(projects));
+    return new Promise((resolve) => asked.push({ ids, answer: (all) => resolve(of(all)) }));
+  };
+  return {
+    changes: watchLists({ registry: { mcp: { stamps } }, clock, log }),
+    asked,
+    hold: (held: boolean) => (isHeld = held),
+  };
+}
+
+describe('who listens for what changes in projects', () => {
+  it('is told of it where another began to listen in between', async () => {
+    const projects = new Map([['p', made('new')]]);
+    const { changes, asked, hold } = edgeOver(projects);
+    const listening = { projectId: 'p', gone: nothing };
+    hold(true);
+    const hearing = new Promise<readonly ListKind[]>((tell) => {
+      void changes.watch({ ...listening, userId: 'ada', tell });
+    });
+    const other = changes.watch({ ...listening, userId: 'bob', tell: nothing });
+    hold(false);
+    asked[0]?.answer(new Map([['p', made('old')]]));
+    asked[1]?.answer(projects);
+    await other;
+    expect(await hearing).to.deep.equal(['tools']);
+  });
+
+  it('listens no more to a project that is gone', async () => {
+    const projects = new Map([['p', made('a')]]);
+    const { changes } = edgeOver(projects);
+    const ending = new Promise<void>((gone) => {
+      void changes.watch({ userId: 'ada', projectId: 'p', tell: nothing, gone });
+    });
+    projects.delete('p');
+    await ending;
+  });
+
+  it('leaves room for others', async () => {
+    const { changes } = edgeOver(new Map([['p', made('a')]]));
+    const watch = async (userId: string): Promise<(() => void) | string> =>
+      await changes
+        .watch({ userId, projectId: 'p', tell: nothing, gone: nothing })
+        .catch((thrown: unknown) => (thrown as { code: string }).code);
+    const ofAda = await Promise.all(Array.from({ length: 251 }, () => watch('ada')));
+    expect(ofAda.filter((left) => left === 'too_many_requests')).to.have.length(1);
+    expect(ofAda.at(-1)).to.equal('too_many_requests');
+    const others = await Promise.all(Array.from({ length: 751 }, (_, n) => watch(`user-${String(n % 10)}`)));
+    expect(others.filter((left) => typeof left === 'string')).to.deep.equal(['too_many_requests']);
+    const [first] = ofAda;
+    if (typeof first === 'function') first();
+    expect(await watch('bob')).to.be.a('function');
+  });
+});
