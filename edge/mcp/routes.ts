@@ -64,8 +64,9 @@ async function get(deps: McpEdge, req: Request, res: Response): Promise<void> {
   const project = await projectFor(deps, actorOf(req), String(req.params['name']));
   const session = await sessionOf(deps, req, project);
   const last = req.get('last-event-id');
-  if (last === undefined)
-    return session ? await streamChanges(deps, deps.changes, { req, res, project }) : notAllowed(res);
+  if (last === undefined && !session) return notAllowed(res);
+  if (req.method === 'HEAD') return void res.type('text/event-stream').end();
+  if (last === undefined) return await streamChanges(deps, deps.changes, { req, res, project });
   await resumeCall(deps, { req, res, leg: legacyLeg, session: session?.id ?? null }, last);
 }
 

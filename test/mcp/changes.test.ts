@@ -3,6 +3,7 @@ import type { ListStamps } from '../../core/registry/mcp/stamps.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { watchLists, type ListKind } from '../../edge/mcp/changes.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 const made = (tools: string): ListStamps => ({ tools, prompts: '', resources: '' });
@@ -65,5 +66,33 @@ describe('who listens for what changes in projects', () => {
     const [first] = ofAda;
     if (typeof first === 'function') first();
     expect(await watch('bob')).to.be.a('function');
+  });
+});
+
+describe('the stream of what changes in a project', function () {
+  this.timeout(20_000);
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+  });
+  after(() => t.close());
+
+  it('is none for who asks by HEAD, and holds nothing', async () => {
+    const token = t.tokens.root;
+    expect((await t.call('POST /api/v1/projects', { token, body: { name: 'demo' } })).status).to.equal(201);
+    const params = {
+      protocolVersion: '2025-11-25',
+      capabilities: {},
+      clientInfo: { name: 'x', version: '1' },
+    };
+    const begun = await t.call('POST /mcp/projects/demo', {
+      token,
+      body: { jsonrpc: '2.0', id: 0, method: 'initialize', params },
+    });
+    const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
+    const answer = await t.call('HEAD /mcp/projects/demo', { token, headers });
+    expect([answer.status, t.deps.caps.openStreams()]).to.deep.equal([200, 0]);
+    expect(answer.headers.get('content-type')).to.match(/^text\/event-stream/);
+    expect((await t.call('HEAD /mcp/projects/demo', { token })).status, 'without a session').to.equal(405);
   });
 });
