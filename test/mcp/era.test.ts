@@ -70,11 +70,14 @@ describe('arguments that are repeated in headers', () => {
 
 describe('ids of events of an MCP stream', () => {
   const scope = { key: 'key', scope: 'session' };
-  const stream = { taskId: '01a229e1-bf3b-739a-bc79-e5ddcd825bde', id: 'long', progressToken: 7 };
+  const taskId = '01a229e1-bf3b-739a-bc79-e5ddcd825bde';
+  const stream = { taskId, id: 'long', progressToken: 7, of: 'call' } as const;
 
   it('say all that it takes to go on after them, to whom they were given', () => {
     const idAt = eventIds(scope, stream);
     expect(readEventId(idAt(null, 2), scope)).to.deep.equal({ ...stream, after: null });
+    const read = { ...stream, of: 'read' } as const;
+    expect(readEventId(eventIds(scope, read)(null, 2), scope)).to.deep.equal({ ...read, after: null });
     const at = { epoch: 1, seq: 3, tag: '0be4a7a573' };
     expect(readEventId(idAt(at, 2), scope)).to.deep.equal({ ...stream, after: at });
     for (const other of [

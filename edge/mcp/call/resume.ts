@@ -27,11 +27,11 @@ export async function resumeCall(deps: EdgeDeps, back: Returning, lastEventId: s
   const scope = { key: await deps.registry.mcp.sessionKey(), scope: scopeOf(req, session) };
   const stream = readEventId(lastEventId, scope);
   if (!stream) throw new McpctlError('invalid_cursor');
-  const { taskId, id, progressToken } = stream;
+  const { taskId, id, progressToken, of } = stream;
   const row = await deps.registry.tasks.byId(taskId);
   if (row?.ownerId !== actorOf(req).userId) throw new McpctlError('gone', undefined, { taskId });
   untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming: true }));
-  const call = { leg, id, of: 'call' } as const;
+  const call = { leg, id, of };
   const form = formOf(row, { ...nothingAsked, formAs: callForm(call) });
   const idAt = eventIds(scope, stream);
   const hearing: Hearing = {

@@ -131,7 +131,7 @@ async function hearingOf(
       key === null
         ? null
         : (taskId) => {
-            const idAt = eventIds(scope, { taskId, id, progressToken });
+            const idAt = eventIds(scope, { taskId, id, progressToken, of });
             return (at) => idAt(at, formForAll.now());
           },
     primes: revision >= PRIMED_SINCE,

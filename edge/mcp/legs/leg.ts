@@ -2,7 +2,8 @@ import type { Policy } from '../../../core/task/disconnect.ts';
 import { rpcErrors, rpcResult, type RpcFault, type RpcId } from '../rpc.ts';
 
 /** What a request is for, of what its answer's form depends on. */
-export type Answers = 'list' | 'read' | 'call' | 'other';
+export const answers = ['list', 'read', 'call', 'other'] as const;
+export type Answers = (typeof answers)[number];
 
 /** One era of the protocol: what is done is the same, how it is asked for and answered is not. */
 export interface Leg {
