@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import {
+  MOST_OFFERS,
   promptSchema,
   resourceSchema,
   templateSchema,
@@ -49,7 +50,33 @@ export async function listOffers<Kind extends OfferKind>(
   });
 }
 
-/** What a server's worker has told of it is what there is; what is not there any more may come back under its old place. */
+/**
+ * What of a server is not there any more. It may come back under its old place: of those that are gone as many are remembered as
+ * there may be, those that were seen first last.
+ */
+export async function keepGone(
+  trx: Knex.Transaction,
+  { table, of }: { table: 'serverTools' | 'serverOffers'; of: { serverId: string; kind?: OfferKind } },
+  { names, most }: { names: readonly string[]; most: number },
+): Promise<void> {
+  const others = () =>
+    trx(table)
+      .where(of)
+      .whereNotIn('name', [...names]);
+  const left = await others().where('gone', false).update({ gone: true });
+  if (left === 0) return;
+  const old = others()
+    .where('gone', true)
+    .orderBy([
+      { column: 'firstSeenAt', order: 'desc' },
+      { column: 'position', order: 'desc' },
+    ])
+    .offset(most)
+    .select('name');
+  await others().whereIn('name', old).delete();
+}
+
+/** What a server's worker has told of it is what there is. */
 export async function keepOffers(
   trx: Knex.Transaction,
   serverId: string,
@@ -80,10 +107,8 @@ async function keep(
   const offers = new Map(
     entries.map(([name, offer]) => [name.replaceAll('\u0000', '').toWellFormed(), offer]),
   );
-  await trx('serverOffers')
-    .where(of)
-    .whereNotIn('name', [...offers.keys()])
-    .update({ gone: true });
+  const names = [...offers.keys()];
+  await keepGone(trx, { table: 'serverOffers', of }, { names, most: MOST_OFFERS[of.kind] });
   if (offers.size === 0) return;
   await trx('serverOffers')
     .insert(

@@ -6,11 +6,11 @@ import { McpctlError } from '../../errors.ts';
 import { bindingsSchema, prefixSchema, type Binding, type Prefix } from '../../mcp/bindings.ts';
 import { MCP_TYPE, poolOfServer } from '../../mcp/names.ts';
 import type { OfferKind } from '../../mcp/offers.ts';
-import { serverToolSchema, type ServerTool, type ToolsReport } from '../../mcp/tools.ts';
+import { MOST_TOOLS, serverToolSchema, type ServerTool, type ToolsReport } from '../../mcp/tools.ts';
 import { storableJson } from '../../text/storable.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
-import { keepOffers, listOffers } from './offers.ts';
+import { keepGone, keepOffers, listOffers } from './offers.ts';
 import { listStamps, type ListStamps } from './stamps.ts';
 
 /** A project as its MCP endpoint needs it. */
@@ -160,8 +160,9 @@ async function report(trx: Knex.Transaction, ownerId: string, toolsReport: Tools
     .first('id');
   if (published === undefined) throw new McpctlError('session_not_found');
   const tools = toolsReport.tools.map((tool) => storableJson(tool) as ServerTool);
+  const names = tools.map((tool) => tool.name);
   const kept = {
-    tools: JSON.stringify(tools.map((tool) => tool.name)),
+    tools: JSON.stringify(names),
     info: JSON.stringify(storableJson(info)),
   };
   const [row] = await trx('servers')
@@ -174,13 +175,7 @@ async function report(trx: Knex.Transaction, ownerId: string, toolsReport: Tools
     throw new McpctlError('name_taken', `The server '${name}' belongs to another user; choose another name.`);
   await trx('serverJournals').insert({ serverId: row.id, journal }).onConflict('serverId').merge(['journal']);
   await keepOffers(trx, row.id, toolsReport);
-  await trx('serverTools')
-    .where({ serverId: row.id })
-    .whereNotIn(
-      'name',
-      tools.map((tool) => tool.name),
-    )
-    .update({ gone: true });
+  await keepGone(trx, { table: 'serverTools', of: { serverId: row.id } }, { names, most: MOST_TOOLS });
   if (tools.length === 0) return;
   await trx('serverTools')
     .insert(

@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { MOST_OFFERS } from '../../core/mcp/offers.ts';
+import { MOST_TOOLS, type ServerTool } from '../../core/mcp/tools.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+
+const names = (word: string, count: number): string[] =>
+  Array.from({ length: count }, (_, n) => `${word}-${String(n)}`);
+const tool = (name: string): ServerTool => ({ name, inputSchema: { type: 'object' } });
+
+describe('what a server tells that it has', function () {
+  this.timeout(30_000);
+  let t: EdgeFixture;
+  const sessionId = randomUUID();
+  before(async () => {
+    t = await edgeFixture();
+    const offer = t.offer('mcp.desk', { type: 'mcp', model: 'mcp' });
+    await t.registry.sessions.register(t.publication(t.root, [offer], { sessionId }));
+    await report({});
+    for (const name of ['one', 'two']) {
+      const body = { name, servers: [{ server: 'desk' }] };
+      const made = await t.call('POST /api/v1/projects', { token: t.tokens.root, body });
+      expect(made.status, made.text).to.equal(201);
+    }
+  });
+  after(() => t.close());
+
+  const report = (has: { tools?: string[]; prompts?: string[]; resources?: string[]; about?: string }) =>
+    t.registry.mcp.report(t.root.id, {
+      ...{ providerSessionId: sessionId, server: 'desk', journal: randomUUID() },
+      info: { name: 'desk', version: '1' },
+      tools: (has.tools ?? []).map(tool),
+      prompts: (has.prompts ?? []).map((name) => ({ name })),
+      resources: (has.resources ?? []).map((uri) => ({ uri, name: 'a file', description: has.about })),
+      templates: [],
+    });
+
+  it('changes the stamps of what has changed, and of nothing else', async () => {
+    const projects = await t.connection.db('projects').select<{ id: string }[]>('id');
+    const ids = projects.map(({ id }) => id);
+    const changed = async (has: Parameters<typeof report>[0]): Promise<string[][]> => {
+      const before = await t.registry.mcp.stamps(ids);
+      await report(has);
+      const after = await t.registry.mcp.stamps(ids);
+      expect(after.size).to.equal(2);
+      return [...after].map(([id, now]) => {
+        const old = before.get(id) ?? expect.fail('no stamps');
+        return (['tools', 'prompts', 'resources'] as const).filter((kind) => old[kind] !== now[kind]);
+      });
+    };
+    const both = (...kinds: string[]): string[][] => [kinds, kinds];
+    const has = { tools: ['a'], prompts: ['p'], resources: ['file:///r'] };
+    expect(await changed(has)).to.deep.equal(both('tools', 'prompts', 'resources'));
+    expect(await changed(has), 'said twice').to.deep.equal(both());
+    expect(await changed({ ...has, tools: ['a', 'b'] })).to.deep.equal(both('tools'));
+    expect(await changed({ ...has, prompts: [] })).to.deep.equal(both('tools', 'prompts'));
+    expect(await changed({ ...has, about: 'of today' })).to.deep.equal(both('prompts', 'resources'));
+  });
+
+  it('is remembered when it is gone, as much of it as there may be', async () => {
+    const rows = async (table: string, of: object = {}): Promise<number> =>
+      (await t.connection.db(table).where(of).select('name')).length;
+    for (const word of ['a', 'b', 'c', 'd'])
+      await report({
+        tools: names(word, MOST_TOOLS),
+        prompts: names(word, MOST_OFFERS.prompt),
+        resources: names(`file:///${word}`, MOST_OFFERS.resource),
+      });
+    expect(await rows('serverTools')).to.equal(2 * MOST_TOOLS);
+    expect(await rows('serverOffers', { kind: 'prompt' })).to.equal(2 * MOST_OFFERS.prompt);
+    expect(await rows('serverOffers', { kind: 'resource' })).to.equal(2 * MOST_OFFERS.resource);
+    expect(await rows('serverTools', { gone: false })).to.equal(MOST_TOOLS);
+    const at = async (name: string): Promise<unknown> => {
+      const row: unknown = await t.connection.db('serverTools').where({ name }).first('firstSeenAt');
+      return (row as { firstSeenAt: Date } | undefined)?.firstSeenAt.getTime();
+    };
+    const first = await at('c-7');
+    expect(first).to.be.a('number');
+    await report({ tools: ['c-7'] });
+    expect(await at('c-7'), 'under its old place').to.equal(first);
+  });
+});
