@@ -15,25 +15,41 @@ const rowSchema = z.object({
   resources: z.string(),
 });
 
-/** Of those projects that are there, by their ids; in one question, which reads no definition of a tool. */
+/** Of what one server has now: which things, and what it says of each. */
+const offers = (kinds: string): string => `(
+    select string_agg(md5(o.name || o.definition), ',' order by o.kind, o.name)
+    from server_offers o where o.server_id = its.server_id and o.kind in (${kinds}) and not o.gone)`;
+
+/**
+ * Of those projects that are there, by their ids; in one question, which reads no definition of a tool. What a server has is read
+ * once, in however many of them it is.
+ */
 export async function listStamps(
   db: Knex,
   projectIds: readonly string[],
 ): Promise<ReadonlyMap<string, ListStamps>> {
-  const offers = (kinds: string): string => `(
-    select coalesce(string_agg(o.name || o.definition || o.gone, ',' order by o.server_id, o.kind, o.name), '')
-    from servers s join server_offers o on o.server_id = s.id
-    where s.name in (select b ->> 'server' from jsonb_array_elements(p.servers) b) and o.kind in (${kinds}))`;
+  const all = (of: string): string => `coalesce(string_agg(made.${of}, ',' order by made.server_id), '')`;
   const { rows } = await db.raw<{ rows: unknown }>(
-    `select p.id,
-       md5(p.servers::text || p.prefix || (
-         select coalesce(string_agg(t.name || t.hash || t.gone, ',' order by t.server_id, t.name), '')
-         from servers s join server_tools t on t.server_id = s.id
-         where s.name in (select b ->> 'server' from jsonb_array_elements(p.servers) b))) as tools,
-       md5(p.servers::text || p.prefix || ${offers("'prompt'")}) as prompts,
-       md5(p.servers::text || ${offers("'resource', 'template'")}) as resources
-     from projects p where p.id = any(?)`,
-    [[...projectIds]],
+    `with bound as (
+       select distinct p.id, s.id as server_id
+       from projects p cross join jsonb_array_elements(p.servers) b join servers s on s.name = b ->> 'server'
+       where p.id = any(?)
+     ), made as materialized (
+       select its.server_id,
+         md5(its.server_id || coalesce((
+           select string_agg(t.name || t.hash, ',' order by t.name)
+           from server_tools t where t.server_id = its.server_id and not t.gone), '')) as tools,
+         md5(its.server_id || coalesce(${offers("'prompt'")}, '')) as prompts,
+         md5(its.server_id || coalesce(${offers("'resource', 'template'")}, '')) as resources
+       from (select distinct server_id from bound) its
+     )
+     select p.id,
+       md5(p.servers::text || p.prefix || ${all('tools')}) as tools,
+       md5(p.servers::text || p.prefix || ${all('prompts')}) as prompts,
+       md5(p.servers::text || ${all('resources')}) as resources
+     from projects p left join bound on bound.id = p.id left join made using (server_id)
+     where p.id = any(?) group by p.id`,
+    [[...projectIds], [...projectIds]],
   );
   return new Map(
     z
