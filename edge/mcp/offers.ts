@@ -22,7 +22,7 @@ export async function promptNamed(
   name: string,
 ): Promise<{ server: BoundServer; prompt: string } | undefined> {
   const servers = serversFor(viewer);
-  const prompts = await registry.mcp.offers(
+  const prompts = await registry.mcp.offerNames(
     servers.map(({ id }) => id),
     'prompt',
   );
@@ -62,7 +62,7 @@ export async function serverOfUri(
   const having = (offers: readonly { serverId: string; name: string }[], fits: (name: string) => boolean) =>
     servers.find(({ id }) => offers.some(({ serverId, name }) => serverId === id && fits(name)));
   return (
-    having(await registry.mcp.offers(ids, 'resource'), (name) => name === uri) ??
-    having(await registry.mcp.offers(ids, 'template'), (name) => name === uri || isOfTemplate(name, uri))
+    having(await registry.mcp.offerNames(ids, 'resource'), (name) => name === uri) ??
+    having(await registry.mcp.offerNames(ids, 'template'), (name) => name === uri || isOfTemplate(name, uri))
   );
 }

@@ -29,6 +29,24 @@ interface OffersByKind {
 const schemas = { prompt: promptSchema, resource: resourceSchema, template: templateSchema } as const;
 const rowSchema = z.object({ serverId: z.string(), name: z.string(), definition: z.string() });
 
+const offered = (db: Knex, serverIds: readonly string[], kind: OfferKind): Knex.QueryBuilder =>
+  db('serverOffers')
+    .whereIn('serverId', [...serverIds])
+    .where({ kind, gone: false })
+    .orderBy(['firstSeenAt', 'position', 'name']);
+
+/** What it is called, of all of one kind that some servers have. */
+export const listOfferNames = async (
+  db: Knex,
+  serverIds: readonly string[],
+  kind: OfferKind,
+): Promise<Pick<OfferOf<object>, 'serverId' | 'name'>[]> =>
+  serverIds.length === 0
+    ? []
+    : z
+        .array(rowSchema.omit({ definition: true }))
+        .parse(await offered(db, serverIds, kind).select('serverId', 'name'));
+
 /** All of one kind that some servers have, those first that were seen first. */
 export async function listOffers<Kind extends OfferKind>(
   db: Knex,
@@ -36,13 +54,9 @@ export async function listOffers<Kind extends OfferKind>(
   kind: Kind,
 ): Promise<OfferOf<OffersByKind[Kind]>[]> {
   if (serverIds.length === 0) return [];
-  const rows = z.array(rowSchema).parse(
-    await db('serverOffers')
-      .whereIn('serverId', [...serverIds])
-      .where({ kind, gone: false })
-      .orderBy(['firstSeenAt', 'position', 'name'])
-      .select('serverId', 'name', 'definition'),
-  );
+  const rows = z
+    .array(rowSchema)
+    .parse(await offered(db, serverIds, kind).select('serverId', 'name', 'definition'));
   return rows.flatMap(({ definition, ...of }) => {
     // One that another release kept in another form is not shown.
     const offer = schemas[kind].safeParse(JSON.parse(definition));

@@ -10,7 +10,7 @@ import { MOST_TOOLS, serverToolSchema, type ServerTool, type ToolsReport } from 
 import { storableJson } from '../../text/storable.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
-import { keepGone, keepOffers, listOffers } from './offers.ts';
+import { keepGone, keepOffers, listOfferNames, listOffers } from './offers.ts';
 import { listStamps, type ListStamps } from './stamps.ts';
 
 /** A project as its MCP endpoint needs it. */
@@ -55,6 +55,7 @@ export interface McpServerRows {
     serverIds: readonly string[],
     kind: Kind,
   ): ReturnType<typeof listOffers<Kind>>;
+  offerNames(serverIds: readonly string[], kind: OfferKind): ReturnType<typeof listOfferNames>;
   /** What changes when a list of those projects does. */
   stamps(projectIds: readonly string[]): Promise<ReadonlyMap<string, ListStamps>>;
   /** What session ids are signed with. */
@@ -130,6 +131,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
       return row === undefined ? undefined : toolIn(toolSchema.parse(row).definition);
     },
     offers: (serverIds, kind) => listOffers(db, serverIds, kind),
+    offerNames: (serverIds, kind) => listOfferNames(db, serverIds, kind),
     stamps: (projectIds) => listStamps(db, projectIds),
     sessionKey: () => sessionKey(db),
   };
