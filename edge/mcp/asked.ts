@@ -4,6 +4,15 @@ import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import type { Leg } from './legs/leg.ts';
 import type { RpcId } from './rpc.ts';
 
+/** Nothing of it is kept: it is what its id says. */
+export interface Session {
+  id: string;
+  /** The revision that was agreed on. */
+  revision: string;
+  /** What its id is signed with, and so are those of its events. */
+  key: string;
+}
+
 /** One request of a client, of which its era is known and found to be in order. */
 export interface Asked {
   req: Request;
@@ -12,13 +21,13 @@ export interface Asked {
   leg: Leg;
   /** Of the protocol, as the client speaks it. */
   revision: string;
-  /** The id of its session, which is its own; null without one. */
-  session: string | null;
+  /** Its own; null without one. */
+  session: Session | null;
   id: RpcId;
   method: string;
   params: Readonly<Record<string, unknown>>;
 }
 
 /** Whose streams and calls they are: of a session, else of a token. */
-export const scopeOf = (req: Request, session: string | null): string =>
-  session ?? `token:${actorOf(req).tokenId}`;
+export const scopeOf = (req: Request, session: Session | null): string =>
+  session?.id ?? `token:${actorOf(req).tokenId}`;

@@ -56,7 +56,7 @@ async function post(deps: McpEdge, req: Request, res: Response): Promise<void> {
   if (fault) return void res.status(400).json(rpcError(id, fault));
   const leg = isNew ? modernLeg(serverInfo(deps, project)) : legacyLeg;
   const revision = isNew ? modernRevisions[0] : (session?.revision ?? revisionOf(req));
-  await perform(deps, { req, res, project, leg, revision, session: session?.id ?? null, id, method, params });
+  await perform(deps, { req, res, project, leg, revision, session, id, method, params });
 }
 
 /** The rest of a stream that broke; without the id of an event what changes, to who has a session. */
@@ -67,7 +67,7 @@ async function get(deps: McpEdge, req: Request, res: Response): Promise<void> {
   if (last === undefined && !session) return notAllowed(res);
   if (req.method === 'HEAD') return void res.type('text/event-stream').end();
   if (last === undefined) return await streamChanges(deps, deps.changes, { req, res, project });
-  await resumeCall(deps, { req, res, leg: legacyLeg, session: session?.id ?? null }, last);
+  await resumeCall(deps, { req, res, leg: legacyLeg, session }, last);
 }
 
 /** @returns null when it is none, and has been answered. */

@@ -24,7 +24,8 @@ export type Returning = Pick<Asked, 'req' | 'res' | 'leg' | 'session'>;
  */
 export async function resumeCall(deps: EdgeDeps, back: Returning, lastEventId: string): Promise<void> {
   const { req, res, leg, session } = back;
-  const scope = { key: await deps.registry.mcp.sessionKey(), scope: scopeOf(req, session) };
+  const key = session?.key ?? (await deps.registry.mcp.sessionKey());
+  const scope = { key, scope: scopeOf(req, session) };
   const stream = readEventId(lastEventId, scope);
   if (!stream) throw new McpctlError('invalid_cursor');
   const { taskId, id, progressToken, of } = stream;

@@ -122,7 +122,7 @@ async function hearingOf(
 ): Promise<Hearing> {
   const { req, leg, revision, session, id } = asked;
   const streams = takesStreams(req);
-  const key = streams && leg.era === 'legacy' ? await registry.mcp.sessionKey() : null;
+  const key = streams && leg.era === 'legacy' ? (session?.key ?? (await registry.mcp.sessionKey())) : null;
   const scope = { key: key ?? '', scope: scopeOf(req, session) };
   return {
     streams,
@@ -177,7 +177,7 @@ function keyOf(
   at: ServerCall,
   { request: { hash }, header }: { request: InferenceRequest; header: string | undefined },
 ): TaskKey | null {
-  const key = header ?? at.key ?? (session === null ? null : keyOfCall(session, id));
+  const key = header ?? at.key ?? (session === null ? null : keyOfCall(session.id, id));
   if (key === null) return null;
   const requestHash = createHash('sha256')
     .update(JSON.stringify(['mcp', at.server.id, hash]))

@@ -6,7 +6,7 @@ import type { McpProject } from '../../../core/registry/mcp/servers.ts';
 import { isTerminal } from '../../../core/task/task.ts';
 import { actorOf } from '../../http/context.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
-import type { Asked } from '../asked.ts';
+import type { Asked, Session } from '../asked.ts';
 import { legacyRevisions } from './leg.ts';
 import { keyOfCall } from '../call/run-call.ts';
 import { readSessionId, signSession } from '../session-id.ts';
@@ -17,13 +17,6 @@ const SESSION = 'mcp-session-id';
 const initializeSchema = z.looseObject({ protocolVersion: z.string() });
 const cancelSchema = z.looseObject({ requestId: idSchema });
 
-export interface Session {
-  /** Its own id. */
-  id: string;
-  /** The revision that was agreed on. */
-  revision: string;
-}
-
 /** @returns null without one. @throws McpctlError `mcp_session_not_found`: the client is to initialize again. */
 export async function sessionOf(
   { registry, clock }: Pick<EdgeDeps, 'registry' | 'clock'>,
@@ -32,10 +25,11 @@ export async function sessionOf(
 ): Promise<Session | null> {
   const id = req.get(SESSION);
   if (id === undefined) return null;
-  const content = readSessionId(id, await registry.mcp.sessionKey(), clock.now());
+  const key = await registry.mcp.sessionKey();
+  const content = readSessionId(id, key, clock.now());
   if (content?.p !== project.id || content.t !== actorOf(req).tokenId)
     throw new McpctlError('mcp_session_not_found');
-  return { id, revision: content.e };
+  return { id, revision: content.e, key };
 }
 
 /** What a request says that it speaks, where it is in no session that says it. */
