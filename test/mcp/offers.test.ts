@@ -57,6 +57,12 @@ describe('what a server tells that it has', function () {
     expect(await changed({ ...has, about: 'of today' })).to.deep.equal(both('prompts', 'resources'));
   });
 
+  it('is one of each name', async () => {
+    await report({ tools: ['twice', 'twice'], prompts: ['twice', 'twice'] });
+    const rows: unknown = await t.connection.db('serverTools').where({ name: 'twice' }).select('name');
+    expect(rows).to.deep.equal([{ name: 'twice' }]);
+  });
+
   it('is remembered when it is gone, as much of it as there may be', async () => {
     const rows = async (table: string, of: object = {}): Promise<number> =>
       (await t.connection.db(table).where(of).select('name')).length;

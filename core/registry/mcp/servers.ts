@@ -161,8 +161,10 @@ async function report(trx: Knex.Transaction, ownerId: string, toolsReport: Tools
     .where({ name: poolOfServer(name), type: MCP_TYPE, ownerId, providerSessionId })
     .first('id');
   if (published === undefined) throw new McpctlError('session_not_found');
-  const tools = toolsReport.tools.map((tool) => storableJson(tool) as ServerTool);
-  const names = tools.map((tool) => tool.name);
+  const byName = new Map(
+    toolsReport.tools.map((tool) => storableJson(tool) as ServerTool).map((tool) => [tool.name, tool]),
+  );
+  const [names, tools] = [[...byName.keys()], [...byName.values()]];
   const kept = {
     tools: JSON.stringify(names),
     info: JSON.stringify(storableJson(info)),
