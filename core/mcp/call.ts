@@ -1,9 +1,21 @@
 import { z } from 'zod';
 
 const nameSchema = z.string().min(1).max(256);
-const uriSchema = z.string().min(1).max(2_048);
+const uriSchema = z.string().min(1).max(1_024);
 /** Of prompts and templates of resources: texts by name. */
 const textsSchema = z.record(z.string().max(256), z.string());
+
+export const getPromptSchema = z.object({ name: nameSchema, arguments: textsSchema.optional() });
+export const readResourceSchema = z.object({ uri: uriSchema });
+export const completeSchema = z.object({
+  ref: z.discriminatedUnion('type', [
+    z.object({ type: z.literal('ref/prompt'), name: nameSchema }),
+    z.object({ type: z.literal('ref/resource'), uri: uriSchema }),
+  ]),
+  argument: z.object({ name: nameSchema, value: z.string() }),
+  context: z.object({ arguments: textsSchema.optional() }).optional(),
+});
+
 const journaled = {
   /** The journal of the machine that served it when the call was accepted; null: none was known. */
   journal: z.string().nullable(),
@@ -21,24 +33,9 @@ export const mcpCallSchema = z.discriminatedUnion('method', [
     progress: z.boolean().optional(),
     ...journaled,
   }),
-  z.object({
-    method: z.literal('prompts/get'),
-    params: z.object({ name: nameSchema, arguments: textsSchema.optional() }),
-    ...journaled,
-  }),
-  z.object({ method: z.literal('resources/read'), params: z.object({ uri: uriSchema }), ...journaled }),
-  z.object({
-    method: z.literal('completion/complete'),
-    params: z.object({
-      ref: z.discriminatedUnion('type', [
-        z.object({ type: z.literal('ref/prompt'), name: nameSchema }),
-        z.object({ type: z.literal('ref/resource'), uri: uriSchema }),
-      ]),
-      argument: z.object({ name: nameSchema, value: z.string() }),
-      context: z.object({ arguments: textsSchema.optional() }).optional(),
-    }),
-    ...journaled,
-  }),
+  z.object({ method: z.literal('prompts/get'), params: getPromptSchema, ...journaled }),
+  z.object({ method: z.literal('resources/read'), params: readResourceSchema, ...journaled }),
+  z.object({ method: z.literal('completion/complete'), params: completeSchema, ...journaled }),
 ]);
 export type McpCall = z.infer<typeof mcpCallSchema>;
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { completeSchema, getPromptSchema, readResourceSchema } from '../../core/mcp/call.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -12,20 +13,6 @@ import { runCall } from './call/run-call.ts';
 import { idSchema, rpcError, rpcErrors } from './rpc.ts';
 import { listPrompts, listResources, promptNamed, serverOfUri } from './offers.ts';
 import { listTools, toolNamed, type Viewer } from './tools.ts';
-
-const textsSchema = z.record(z.string().max(256), z.string()).optional();
-const nameSchema = z.string().min(1).max(256);
-const uriSchema = z.string().min(1).max(1_024);
-const promptSchema = z.looseObject({ name: nameSchema, arguments: textsSchema });
-const resourceSchema = z.looseObject({ uri: uriSchema });
-const completeSchema = z.looseObject({
-  ref: z.discriminatedUnion('type', [
-    z.object({ type: z.literal('ref/prompt'), name: nameSchema }),
-    z.object({ type: z.literal('ref/resource'), uri: uriSchema }),
-  ]),
-  argument: z.object({ name: nameSchema, value: z.string() }),
-  context: z.object({ arguments: textsSchema }).optional(),
-});
 
 /** What is kept for all requests at this edge: who listens. */
 export type McpEdge = EdgeDeps & { changes: ListChanges };
@@ -141,7 +128,7 @@ async function callTool(deps: EdgeDeps, asked: Asked): Promise<void> {
 const reading = { progressToken: null, key: null } as const;
 
 async function getPrompt(deps: EdgeDeps, asked: Asked): Promise<void> {
-  const parsed = promptSchema.safeParse(asked.params);
+  const parsed = getPromptSchema.safeParse(asked.params);
   if (!parsed.success)
     return refuse(asked, 'A prompt is asked for by its name, with arguments that are texts.');
   const { name, arguments: given } = parsed.data;
@@ -157,7 +144,7 @@ async function getPrompt(deps: EdgeDeps, asked: Asked): Promise<void> {
 }
 
 async function readResource(deps: EdgeDeps, asked: Asked): Promise<void> {
-  const parsed = resourceSchema.safeParse(asked.params);
+  const parsed = readResourceSchema.safeParse(asked.params);
   if (!parsed.success) return refuse(asked, 'A resource is read by its uri.');
   const { uri } = parsed.data;
   const server = await serverOfUri(deps, viewerOf(asked), uri);
