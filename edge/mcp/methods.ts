@@ -3,11 +3,12 @@ import { completeSchema, getPromptSchema, readResourceSchema } from '../../core/
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { takeTurn } from '../limits/turns.ts';
 import type { Asked } from './asked.ts';
 import type { ListChanges } from './changes.ts';
 import { listenFor } from './listen.ts';
 import { initialize } from './legs/legacy.ts';
-import { modernRevisions, RESOURCE_MISSING } from './legs/leg.ts';
+import { modernRevisions, RESOURCE_MISSING, type Leg } from './legs/leg.ts';
 import { paramFault } from './legs/modern.ts';
 import { runCall } from './call/run-call.ts';
 import { idSchema, rpcError, rpcErrors } from './rpc.ts';
@@ -51,18 +52,24 @@ export const serverInfo = (deps: Pick<EdgeDeps, 'version'>, project: McpProject)
 
 const viewerOf = ({ req, project }: Asked): Viewer => ({ actor: actorOf(req), project });
 
-const answerList = ({ res, leg, id }: Asked, list: object): void =>
-  void res.json(leg.result(id, list, 'list'));
+/** Of all that many servers have: a few at a time of one user. */
+const listing =
+  (list: (deps: EdgeDeps, viewer: Viewer, leg: Leg) => Promise<object>): Method =>
+  async (deps, asked) => {
+    const { req, res, leg, id } = asked;
+    await takeTurn(deps.gates.lists, req);
+    res.json(leg.result(id, await list(deps, viewerOf(asked), leg), 'list'));
+  };
 
 const ofBoth: Readonly<Record<string, Method>> = {
-  'tools/list': async (deps, asked) =>
-    answerList(asked, { tools: await listTools(deps, viewerOf(asked), asked.leg.era) }),
-  'prompts/list': async (deps, asked) =>
-    answerList(asked, { prompts: await listPrompts(deps, viewerOf(asked)) }),
-  'resources/list': async (deps, asked) =>
-    answerList(asked, { resources: await listResources(deps, viewerOf(asked), 'resource') }),
-  'resources/templates/list': async (deps, asked) =>
-    answerList(asked, { resourceTemplates: await listResources(deps, viewerOf(asked), 'template') }),
+  'tools/list': listing(async (deps, viewer, { era }) => ({ tools: await listTools(deps, viewer, era) })),
+  'prompts/list': listing(async (deps, viewer) => ({ prompts: await listPrompts(deps, viewer) })),
+  'resources/list': listing(async (deps, viewer) => ({
+    resources: await listResources(deps, viewer, 'resource'),
+  })),
+  'resources/templates/list': listing(async (deps, viewer) => ({
+    resourceTemplates: await listResources(deps, viewer, 'template'),
+  })),
   'tools/call': callTool,
   'prompts/get': getPrompt,
   'resources/read': readResource,

@@ -85,4 +85,26 @@ describe('what a server tells that it has', function () {
     await report({ tools: ['c-7'] });
     expect(await at('c-7'), 'under its old place').to.equal(first);
   });
+
+  it('is listed a few times at once of one user, as all that is read of many rows', async () => {
+    const { lists } = t.deps.gates;
+    const entered: string[] = [];
+    const enter = lists.enter.bind(lists);
+    lists.enter = (owner, gone) => {
+      entered.push(owner);
+      return enter(owner, gone);
+    };
+    await report({ tools: ['a'], prompts: ['p'], resources: ['file:///r'] });
+    const counts: Record<string, number> = {};
+    for (const of of ['tools', 'prompts', 'resources', 'resources/templates']) {
+      const body = { jsonrpc: '2.0', id: 1, method: `${of}/list` };
+      const { json } = await t.call('POST /mcp/projects/one', { token: t.tokens.root, body });
+      const [[key, listed] = expect.fail('nothing')] = Object.entries(
+        (json as { result: Record<string, unknown[]> }).result,
+      );
+      counts[key] = listed.length;
+    }
+    expect(counts).to.deep.equal({ tools: 1, prompts: 1, resources: 1, resourceTemplates: 0 });
+    expect(entered).to.deep.equal(Array.from({ length: 4 }, () => t.root.id));
+  });
 });
