@@ -1,3 +1,4 @@
+import { poolOfServer } from '../../mcp/names.ts';
 import { storedIdSchema } from '../../names.ts';
 import type { Knex } from 'knex';
 import { z } from 'zod';
@@ -23,7 +24,7 @@ export interface TaskUpkeep {
   overdue(page: { skip: number; limit: number }): Promise<TaskRow[]>;
   /**
    * Tasks that have not ended of users who may not run any more what would take them, in pages by id: neither their pool nor,
-   * where they are pinned, that llm.
+   * where they are pinned, that llm; of calls of an MCP server, that server.
    */
   unentitled(page: { after: string | null; limit: number }): Promise<TaskRow[]>;
   /** Pool keys with a task that has not ended. */
@@ -99,15 +100,28 @@ async function unentitledIn(db: Knex, page: { after: string | null; limit: numbe
   return ids.length === 0 ? [] : parseTasks(await query.select<unknown[]>(rowColumns));
 }
 
+/** Of a call of an MCP server, that is there: its caller neither owns it, nor is granted it or a project that its owner lends it to. */
+const mayNotCallServer = `exists (
+      select 1 from servers s
+      where s.name = substr(a.pool_name, ${String(poolOfServer('').length + 1)}) and s.owner_id <> a.owner_id
+        and not user_may(a.owner_id, 'run', 'server', s.name)
+        and not exists (
+          select 1 from projects p
+          where p.owner_id = s.owner_id and p.servers @> jsonb_build_array(jsonb_build_object('server', s.name))
+            and user_may(a.owner_id, 'run', 'project', p.name)))`;
+
 /** Asked once for all tasks of one user that the same may take. */
 const unentitledSql = `
-  with asked as materialized (select distinct owner_id, pool_name, pin from tasks where ${OPEN}),
+  with asked as materialized (
+    select distinct owner_id, pool_name, pin, operation = 'mcp' as of_server from tasks where ${OPEN}),
   lost as materialized (
-    select a.owner_id, a.pool_name, a.pin from asked a left join llms l on l.id::text = a.pin
-    where not user_may(a.owner_id, 'run', 'pool', a.pool_name)
-      and (l.id is null or not user_may(a.owner_id, 'run', 'llm', l.name)))
+    select a.* from asked a left join llms l on l.id::text = a.pin
+    where case when a.of_server then ${mayNotCallServer}
+      else not user_may(a.owner_id, 'run', 'pool', a.pool_name)
+        and (l.id is null or not user_may(a.owner_id, 'run', 'llm', l.name)) end)
   select t.id from tasks t
     join lost on lost.owner_id = t.owner_id and lost.pool_name = t.pool_name and t.pin is not distinct from lost.pin
+      and (t.operation = 'mcp') = lost.of_server
   where t.${OPEN} and (cast(:after as uuid) is null or t.id > :after)
   order by t.id limit :limit`;
 

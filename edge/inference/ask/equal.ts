@@ -45,6 +45,8 @@ export async function needEqual(
   // Who acts as another reads by a key what they may read without one.
   if (!readsBodies(actor, row))
     throw new McpctlError('forbidden', 'What another was answered may read only who has the operation logs.');
+  // Who calls a tool was asked for its server, whose pool is nobody's to run, and the hash says which server it is.
+  if (row.operation === 'mcp') return row;
   // A token that is bound to other pools may not read by a key what it may not run.
   if (reachOf(actor, { poolKey: row.poolName, llm: row.pin ?? row.llmName }) !== null) return row;
   throw new McpctlError('forbidden', `Your token may not run '${row.llmName.slice(0, 128)}'.`);
