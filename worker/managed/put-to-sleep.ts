@@ -27,6 +27,8 @@ export class PutToSleep implements Kept {
   readonly #over = new AbortController();
   #keeper: Keeper | undefined;
   #sleeps = false;
+  /** When it was woken last: by the clock of the process, as `uses.lastAt`. */
+  #wokenAt = -Infinity;
   #going: Promise<void> | undefined;
   #failures = 0;
   #notBefore = -Infinity;
@@ -64,7 +66,10 @@ export class PutToSleep implements Kept {
   async wake(signal: AbortSignal): Promise<string | null> {
     await this.#going;
     const why = await carryOut(this.#deps.wake, { ...this.#deps, kind: 'wake', signal });
-    if (why === null) this.#sleeps = false;
+    if (why === null) {
+      this.#wokenAt = this.#deps.clock.elapsed();
+      this.#sleeps = false;
+    }
     return why;
   }
 
@@ -83,10 +88,15 @@ export class PutToSleep implements Kept {
   }
 
   #lookAfter(): void {
-    const { uses, clock, idleMs } = this.#deps;
+    const { uses, clock, idleMs, wake } = this.#deps;
     const now = clock.elapsed();
     if (this.#sleeps || this.#going || now < this.#notBefore) return;
-    if (now - uses.lastAt > idleMs) this.#going = this.#putToSleep().finally(() => (this.#going = undefined));
+    // Who had it woken waits elsewhere, and comes when it answers: it is given that long, however long ago its last call was.
+    const isCalled = uses.lastAt > this.#wokenAt;
+    const [since, quietMs] = isCalled
+      ? [uses.lastAt, idleMs]
+      : [this.#wokenAt, Math.max(idleMs, wake.maxWaitSeconds * 1_000)];
+    if (now - since > quietMs) this.#going = this.#putToSleep().finally(() => (this.#going = undefined));
   }
 
   /** It takes nothing from the first moment on. Nobody uses it then: a use that runs, or waits, makes it none that is idle. */
