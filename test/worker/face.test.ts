@@ -12,6 +12,7 @@ import { scriptedEdge } from '../bridge/scripted-edge.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { startKnown } from '../support/known-backends.ts';
 import { programOf } from '../support/program.ts';
+import { until } from '../support/system.ts';
 import { submitTask } from '../support/tasks.ts';
 import { atTerminal, hasPseudoTerminal, type Line } from '../support/pseudo-terminal.ts';
 
@@ -285,13 +286,13 @@ describe('mcplocal and the owner of its machine', function () {
 
   it('asks at a terminal which models to share: Space marks, Enter goes on, Ctrl-C changes nothing', async function () {
     if (!hasPseudoTerminal()) return this.skip();
-    const stopped = await typed(['init'], [['Space marks', '\u0003']]);
+    const stopped = await typed(['init'], [['[x]', '\u0003']]);
     expect(stopped.status, stopped.text).to.equal(2);
     expect(await stat(join(home, 'config.json')).catch(() => null)).to.equal(null);
     const joined = await typed(
       ['join', t.url, '--code', await invite()],
       [
-        ['Space marks', ' \u001b[B\u001b[A \r'],
+        ['[x]', ' \u001b[B\u001b[A \r'],
         ['Do you come first?', '\r'],
         ['Hours that are yours', 'never\r'],
         ['is none', 'Mon-Fri 9-18\r'],
@@ -312,17 +313,17 @@ describe('mcplocal and the owner of its machine', function () {
     await writeFile(join(home, 'config.json'), JSON.stringify({ providers: [other] }));
     await t.connection.db.raw(`delete from device_logins`);
     const waiting = typed(['join', t.url, '--pool', 'gpu'], [['Put them into gpu? [Y/n]', '\r']]);
-    let code: string | undefined;
-    for (let n = 0; n < 1_000 && code === undefined; n++) {
-      const [row] = await t.connection.db('deviceLogins').select<{ userCode: string }[]>('userCode');
-      code = row?.userCode;
-    }
+    const [{ userCode: code = '' } = {}] = await until(
+      async () => await t.connection.db('deviceLogins').select<{ userCode: string }[]>('userCode'),
+      ({ length }) => length === 1,
+      30_000,
+    );
     const decided = await t.call('POST /api/v1/join-requests', { body: { code, answer: 'approve' } });
     expect(decided.status, decided.text).to.equal(200);
     const { status, text } = await waiting;
     expect(status, text).to.equal(0);
     expect(text)
-      .to.include(`${code?.slice(0, 4) ?? ''}-`)
+      .to.include(`${code.slice(0, 4)}-`)
       .and.include('is now the worker');
     expect((await config()).providers).to.deep.equal([{ ...other, poolName: 'gpu' }]);
   });

@@ -1,3 +1,4 @@
+import { emitKeypressEvents } from 'node:readline';
 import { createInterface } from 'node:readline/promises';
 import { McpctlError } from '../../core/errors.ts';
 import { homeAt, type Home } from '../../core/runtime/files/home.ts';
@@ -106,7 +107,6 @@ export async function choose(
   lines: readonly string[],
   marked: readonly boolean[],
 ): Promise<boolean[]> {
-  const { emitKeypressEvents } = await import('node:readline');
   const marks = lines.map((_, n) => marked[n] ?? false);
   let at = 0;
   const width = Math.max(20, screen.columns || 80);
