@@ -15,7 +15,7 @@ import { answerTask } from './answer-task.ts';
 import { endWithError } from './answer/answer.ts';
 import { unreported } from './answer/report.ts';
 import { dropOnceDelivered } from './answer/retention.ts';
-import { formOf, type Form } from './form/index.ts';
+import { formOf, nothingAsked, type Form } from './form/index.ts';
 import type { Call } from './ask/call.ts';
 import { readRequest } from './ask/request.ts';
 import { lookingOn } from './follow/duties.ts';
@@ -105,16 +105,7 @@ export async function showRow(deps: EdgeDeps, { res, row, part }: Reader): Promi
   writer.end();
 }
 
-/** A body that was dropped asked for nothing special. */
 async function formFor(row: TaskRow, requestBody: string | null): Promise<Form> {
-  const nothing = {
-    model: undefined,
-    wantsUsage: false,
-    encoding: 'float',
-    customTools: [],
-    toolNames: [],
-    stops: [],
-  } as const;
-  if (requestBody === null || row.operation === 'mcp') return formOf(row, nothing, true);
+  if (requestBody === null || row.operation === 'mcp') return formOf(row, nothingAsked, true);
   return formOf(row, await readRequest(row.operation, requestBody, { owner: row.ownerId }), true);
 }

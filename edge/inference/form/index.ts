@@ -11,11 +11,21 @@ import { TranslatingForm } from '../translate/form.ts';
 
 export type { Form };
 
-/** What the caller had asked for; a body that was dropped asked for nothing special. */
+/** What the caller had asked for. */
 type Asked = Pick<
   InferenceRequest,
   'model' | 'wantsUsage' | 'encoding' | 'customTools' | 'toolNames' | 'stops' | 'formAs'
 >;
+
+/** Nothing special, as of a body that was dropped. */
+export const nothingAsked = {
+  model: undefined,
+  wantsUsage: false,
+  encoding: 'float',
+  customTools: [],
+  toolNames: [],
+  stops: [],
+} as const satisfies Asked;
 
 /** Whether the frames of its answer have ids, so that its caller may go on after any of them. */
 export const hasIds = ({ source }: Pick<TaskRow, 'source'>): boolean =>

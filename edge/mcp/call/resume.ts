@@ -5,7 +5,7 @@ import { actorOf } from '../../http/context.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { unreported } from '../../inference/answer/report.ts';
 import { followFrom } from '../../inference/follow/resume.ts';
-import { formOf } from '../../inference/form/index.ts';
+import { formOf, nothingAsked } from '../../inference/form/index.ts';
 import { lookOn } from '../../inference/look-on.ts';
 import { untilClosed } from '../../limits/caps.ts';
 import { answerCall, quietOf, type Hearing } from './answer-call.ts';
@@ -73,12 +73,3 @@ async function followOn(
     return { follower: await followFrom(deps, row, null), isWhole: false };
   }
 }
-
-const nothingAsked = {
-  model: undefined,
-  wantsUsage: false,
-  encoding: 'float',
-  customTools: [],
-  toolNames: [],
-  stops: [],
-} as const;
