@@ -1,4 +1,5 @@
 import { McpctlError } from '../../core/errors.ts';
+import { jsonValue } from '../../core/text/json-text.ts';
 import { readFileText } from '../input/stdin.ts';
 import type { Context } from '../who/context.ts';
 import type { Tool } from './project-tools.ts';
@@ -32,7 +33,7 @@ export async function givenOf(
 }
 
 function objectOf(text: string): Record<string, unknown> {
-  const json = jsonIn(text);
+  const json = jsonValue(text);
   if (typeof json === 'object' && json !== null && !Array.isArray(json))
     return json as Record<string, unknown>;
   throw new McpctlError('usage', 'The arguments are to be one JSON object, as {"path": "/"}.');
@@ -42,7 +43,7 @@ function objectOf(text: string): Record<string, unknown> {
 function valueOf(key: string, text: string, tool: Tool | undefined): unknown {
   const type = typeOf(tool?.inputSchema.properties?.[key]);
   if (type === 'string') return text;
-  const json = jsonIn(text);
+  const json = jsonValue(text);
   if (type === undefined) return json === undefined ? text : json;
   if (json === undefined)
     throw new McpctlError('usage', `${key} is to be of type ${type}; "${text}" is not.`);
@@ -52,12 +53,4 @@ function valueOf(key: string, text: string, tool: Tool | undefined): unknown {
 function typeOf(schema: unknown): string | undefined {
   const type = (schema as { type?: unknown } | null | undefined)?.type;
   return typeof type === 'string' ? type : undefined;
-}
-
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined; // a text
-  }
 }
