@@ -11,7 +11,7 @@ import { settledEvent } from '../../core/task/settled-event.ts';
 import { forListed } from '../listed.ts';
 import { announced, type Duty, type DutyDeps } from './duty.ts';
 
-/** The waiting edge settles its own at once; what is older has no edge any more, but for what is large: `edgeHasMs`. */
+/** The waiting edge settles its own at once; what is older has no edge any more, but for what is large: `isAnEdges`. */
 const EDGE_HAS_MS = 2_500;
 /** What an edge is left beyond it, of the most that so many bytes may take: 64 MiB in 8.4 s, where an idle machine needs 2. */
 const EDGES_SHARE = 1 / 4;
@@ -75,8 +75,6 @@ async function settleOne({ queue, registry, flow }: DutyDeps, ref: TaskRef): Pro
   return 0;
 }
 
-const edgeHasMs = (bytes: number): number => EDGE_HAS_MS + msFor(bytes) * EDGES_SHARE;
-
 /**
  * An edge reads and writes an answer this large just now, maybe: both doing it would cost the memory and the time of it
  * twice, on a machine that has none to spare. Nobody waits at an edge for what is asynchronous.
@@ -87,7 +85,7 @@ async function isAnEdges(
 ): Promise<boolean> {
   if (upTo === Infinity || row?.source === 'async') return false;
   const endedAt = await queue.lists.instantOf({ index: 'ended', ref });
-  return endedAt !== null && endedAt + edgeHasMs(bytes) > upTo + EDGE_HAS_MS;
+  return endedAt !== null && endedAt + msFor(bytes) * EDGES_SHARE > upTo;
 }
 
 /** What every one of them needs in one statement; what needs more is done by itself. */
