@@ -41,6 +41,17 @@ describe('who may do what, generated: resource × role × way × call', function
     return mayDo ? (asked === 'delete' ? 204 : 200) : 403;
   };
 
+  /** What ada comes with: a token that lets through to look, or one of her own. */
+  const tokenFor = async (way: Way, { word, name }: { word: string; name: string }): Promise<string> => {
+    if (way !== 'filtered token') return t.tokens.ada;
+    const filter = {
+      name: `${word}-${name}`,
+      preset: 'full',
+      bindings: [{ role: 'view', resource: word }],
+    };
+    return (await api('POST /tokens', filter, t.tokens.ada)).json.token ?? '';
+  };
+
   for (const definition of plain) {
     const { word, plural, key } = definition;
     it(`${word}: only who is granted, or owns it, and only what; the rest is 404, or 403 where it is seen`, async () => {
@@ -67,15 +78,7 @@ describe('who may do what, generated: resource × role × way × call', function
             expect(await answerOf('POST /rbac', { name: 'now', ...subjects, bindings: [binding] })).to.equal(
               '201',
             );
-          const filter = {
-            name: `${word}-${name}`,
-            preset: 'full',
-            bindings: [{ role: 'view', resource: word }],
-          };
-          const token =
-            way === 'filtered token'
-              ? ((await api('POST /tokens', filter, t.tokens.ada)).json.token ?? '')
-              : t.tokens.ada;
+          const token = await tokenFor(way, { word, name });
           const at = `/${plural}/${key === 'id' ? id : name}`;
           for (const [verb, method, body] of [
             ['view', 'GET', undefined],
@@ -111,15 +114,7 @@ describe('who may do what, generated: resource × role × way × call', function
               bindings,
             }),
           ).to.equal('201');
-        const filter = {
-          name: `${word}-making`,
-          preset: 'full',
-          bindings: [{ role: 'view', resource: word }],
-        };
-        const token =
-          way === 'filtered token'
-            ? ((await api('POST /tokens', filter, t.tokens.ada)).json.token ?? '')
-            : t.tokens.ada;
+        const token = await tokenFor(way, { word, name: 'making' });
         const { status } = await api(`POST /${plural}`, { ...definition.example, name }, token);
         const isGranted = way === 'named' || way === 'unnamed' || way === 'group';
         const may = way !== 'filtered token' && (isGranted || definition.may.create !== undefined);
