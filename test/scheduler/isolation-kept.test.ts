@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { TurnView } from '../../core/agent/thread.ts';
 import type { TaskRow } from '../../core/task/task.ts';
-import { createDuties } from '../../scheduler/duties/index.ts';
 import type { DutyDeps } from '../../scheduler/duties/duty.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
+import { dutyOf, holdingRow, refuseWrites, runDuty } from '../support/hindered.ts';
 import { dutyDeps, endingOf, submitTask } from '../support/tasks.ts';
 
 /** As `isolation.test.ts`, of duties over what people keep: threads, events, rights and users of Redis. */
@@ -18,24 +18,8 @@ describe('a duty over what is kept, among items that it cannot do', function () 
   });
   afterEach(() => t.close());
 
-  const dutyOf = (name: string, given: DutyDeps = deps) =>
-    createDuties(given).find((one) => one.name === name) ?? expect.fail(`no duty ${name}`);
-  const run = (name: string, given: DutyDeps = deps): Promise<number> =>
-    dutyOf(name, given).run(new AbortController().signal);
   const statusOf = async ({ id }: TaskRow) => (await t.registry.tasks.byId(id))?.status;
   const streamOf = ({ poolName, id }: TaskRow): string => t.deps.queue.keys.pool(poolName).task(id).stream;
-  /** While somebody holds this row. */
-  const holding = <T>([table, id]: readonly [string, string], work: () => Promise<T>): Promise<T> =>
-    t.connection.db.transaction(async (trx) => {
-      await trx(table).where({ id }).forUpdate().select('id');
-      return await work();
-    });
-  /** From now on nothing of this row can be written, nor can it be deleted. */
-  const refuse = (table: string, id: string) =>
-    t.connection.db.raw(
-      `create or replace function refuse() returns trigger language plpgsql as $$ begin raise 'poison'; end $$;
-       create trigger refuse before update or delete on ${table} for each row when (old.id = '${id}') execute function refuse()`,
-    );
 
   it('threads: past one that cannot be deleted, one that somebody speaks in, and old requests of both', async () => {
     await publicLlm(t, 'gpt');
@@ -59,17 +43,17 @@ describe('a duty over what is kept, among items that it cannot do', function () 
     const old = new Date(Date.now() - 400 * 86_400_000);
     await db('chatTurns').update({ endedAt: old });
     await db('chatThreads').update({ lastTurnAt: old });
-    await refuse('chat_threads', poisoned);
+    await refuseWrites(t.connection, ['chat_threads', poisoned], 'update or delete');
     const given = { ...deps, config: { ...deps.config, threadRetentionMs: 86_400_000 } };
-    const duty = dutyOf('threads', given);
+    const duty = dutyOf(given, 'threads');
     const turn = () => duty.run(new AbortController().signal);
-    await holding(['chatThreads', held], turn);
+    await holdingRow(t.connection, ['chatThreads', held], turn);
     const left = async () => (await db('chatThreads').pluck<string[]>('id')).sort();
     expect(await left()).to.deep.equal([poisoned, held].sort());
     expect(good).to.not.equal('');
     await turn();
     // Whose thread was held rests for a moment after it failed.
-    expect(await run('threads', given)).to.equal(1);
+    expect(await runDuty(given, 'threads')).to.equal(1);
     expect(await left()).to.deep.equal([poisoned]);
     const [{ bodyDropped = false } = {}] = await db('chatTurns')
       .where({ threadId: poisoned })
@@ -94,7 +78,7 @@ describe('a duty over what is kept, among items that it cannot do', function () 
       await redis.del(key ?? '');
       await redis.set(key ?? '', 'x'.repeat(100_000));
     }
-    await run('drop-events', { ...deps, config: { ...deps.config, maxUserEventMemory: 20_000 } });
+    await runDuty({ ...deps, config: { ...deps.config, maxUserEventMemory: 20_000 } }, 'drop-events');
     expect(await redis.pttl(end ?? ''), 'goes').to.be.within(1, 10_000);
     expect(await redis.pttl(poisonedEnd ?? ''), 'goes').to.be.within(1, 10_000);
     expect(await redis.xlen(runs ?? '')).to.equal(5);
@@ -112,9 +96,9 @@ describe('a duty over what is kept, among items that it cannot do', function () 
     await redis.del(fence);
     await redis.set(fence, 'poison');
     await t.connection.db('tasks').where({ id: gone.id }).delete();
-    const duty = dutyOf('unentitled');
+    const duty = dutyOf(deps, 'unentitled');
     const turn = () => duty.run(new AbortController().signal);
-    await holding(['tasks', locked.id], turn);
+    await holdingRow(t.connection, ['tasks', locked.id], turn);
     expect([await statusOf(good), await statusOf(locked)]).to.deep.equal(['cancelled', 'pending']);
     await turn();
     expect(await statusOf(locked)).to.equal('cancelled');
@@ -137,7 +121,7 @@ describe('a duty over what is kept, among items that it cannot do', function () 
     for (const id of sessions) await redis.call('ACL', 'DELUSER', (await nameOf(id)) ?? '');
     // No rule of Redis can be made of it.
     await t.connection.db('sessions').where({ id: poisoned }).update({ redisHash: 'no hash' });
-    await run('redis-users');
+    await runDuty(deps, 'redis-users');
     expect(await nameOf(good)).to.be.a('string');
     expect(await nameOf(poisoned)).to.equal(undefined);
   });

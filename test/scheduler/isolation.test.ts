@@ -8,6 +8,7 @@ import type { TaskRow } from '../../core/task/task.ts';
 import { createDuties } from '../../scheduler/duties/index.ts';
 import type { DutyDeps } from '../../scheduler/duties/duty.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { dutyOf, holdingRow, refuseWrites, runDuty } from '../support/hindered.ts';
 import { dutyDeps, submitTask } from '../support/tasks.ts';
 
 const LONG_AGO = 1;
@@ -25,20 +26,14 @@ describe('a duty among items that it cannot do', function () {
   });
   afterEach(() => t.close());
 
-  const run = async (name: string): Promise<number> => {
-    const duty = createDuties(deps).find((one) => one.name === name) ?? expect.fail(`no duty ${name}`);
-    return await duty.run(new AbortController().signal);
-  };
+  const run = (name: string): Promise<number> => runDuty(deps, name);
   const task = (row: TaskRow) => t.deps.queue.keys.pool(row.poolName).task(row.id);
   const pool = () => t.deps.queue.keys.pool('p');
   const statusOf = async (row: TaskRow) => (await t.registry.tasks.byId(row.id))?.status;
   const ageRows = () => t.connection.db.raw(`update tasks set created_at = now() - interval '1 minute'`);
   /** While somebody holds this row. */
-  const holding = async <T>(row: TaskRow, work: () => Promise<T>): Promise<T> =>
-    await t.connection.db.transaction(async (trx) => {
-      await trx('tasks').where({ id: row.id }).forUpdate().select('id');
-      return await work();
-    });
+  const holding = <T>({ id }: TaskRow, work: () => Promise<T>): Promise<T> =>
+    holdingRow(t.connection, ['tasks', id], work);
   /** Nobody can do anything with what stands there instead. */
   const poison = async (key: string): Promise<void> => {
     const { redis } = t.deps.queue;
@@ -97,7 +92,7 @@ describe('a duty among items that it cannot do', function () {
   it('settle, where an edge may be at an answer that is large: it has longer, as its bytes are', async () => {
     const [waited, small, longPast, nobodys] = await four();
     const { redis, keys } = t.deps.queue;
-    const duty = createDuties(deps).find(({ name }) => name === 'settle') ?? expect.fail('no duty');
+    const duty = dutyOf(deps, 'settle');
     const signal = new AbortController().signal;
     await duty.run(signal); // the first of a process asks nobody
     const body = JSON.stringify('x'.repeat(8 * 1024 * 1024));
@@ -225,13 +220,6 @@ describe('a duty among items that it cannot do', function () {
     expect([await statusOf(good), await statusOf(locked)]).to.deep.equal([undefined, 'cancelled']);
   });
 
-  /** From now on nothing of this row can be written. */
-  const refuse = (table: string, id: string) =>
-    t.connection.db.raw(
-      `create or replace function refuse() returns trigger language plpgsql as $$ begin raise 'poison'; end $$;
-       create trigger refuse before update on ${table} for each row when (old.id = '${id}') execute function refuse()`,
-    );
-
   it('prune and forget: bodies, where one row takes no write and one is held', async () => {
     const [poisoned, locked, good] = await four();
     await t.connection.db('tasks').update({ retention: 'none' });
@@ -241,7 +229,7 @@ describe('a duty among items that it cannot do', function () {
     await t.connection.db.raw(`update tasks set completed_at = now() - interval '1 day', kept_bytes = null
       where completed_at is not null`);
     await t.connection.db.raw('alter table tasks enable trigger user');
-    await refuse('tasks', poisoned.id);
+    await refuseWrites(t.connection, ['tasks', poisoned.id]);
     await holding(locked, async () => [await run('forget'), await run('prune')]);
     const { rows } = await t.connection.db.raw<{ rows: { id: string; kept: boolean; weighed: boolean }[] }>(
       'select id, request_body is not null as kept, kept_bytes is not null as weighed from tasks where completed_at is not null',
@@ -268,7 +256,7 @@ describe('a duty among items that it cannot do', function () {
       await t.connection.db('tokens').where({ id: tokenId }).update({ revokedAt: new Date() });
     }
     const { db } = t.connection;
-    await refuse('llms', llms.get('poisoned')?.id ?? '');
+    await refuseWrites(t.connection, ['llms', llms.get('poisoned')?.id ?? '']);
     await poison(t.deps.queue.keys.pool('stuck').members);
     await db.transaction(async (trx) => {
       await trx('sessions')
@@ -294,7 +282,7 @@ describe('a duty among items that it cannot do', function () {
     for (const name of ['poisoned', 'good']) {
       const [llm] = (await t.registry.sessions.register(t.publication(t.ada, [name]))).llms;
       sessions.push(llm?.providerSessionId ?? '');
-      if (name === 'poisoned') await refuse('llms', llm?.id ?? '');
+      if (name === 'poisoned') await refuseWrites(t.connection, ['llms', llm?.id ?? '']);
     }
     await t.connection.db('sessions').update({ lastHeartbeatAt: new Date(1) });
     await t.deps.queue.redis.set(t.deps.queue.keys.epoch, 1);
