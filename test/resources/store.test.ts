@@ -105,7 +105,8 @@ describe('the store of resources', function () {
   it('makes, shows, lists, changes, replaces and deletes', async () => {
     const made = await projects().create({ name: 'shop' }, who(ada));
     expect(made.row).to.include({ revision: 1, ownerId: t.ada.id, owner: 'ada' });
-    expect(made.row.values).to.deep.equal({ name: 'shop', description: '', servers: [], prefix: 'always' });
+    const fallbacks = { description: '', servers: [], prefix: 'always', gate: 'off', llm: null };
+    expect(made.row.values).to.deep.equal({ name: 'shop', ...fallbacks });
     const changed = await projects().change('shop', { description: 'x' }, any(ada));
     expect(changed.changed).to.deep.equal(['description']);
     expect(changed.row.revision).to.equal(2);

@@ -139,8 +139,17 @@ async function needNoOthersThreads(trx: Knex.Transaction, row: ResourceRow, acto
 }
 
 const ofBoth = 'a prompt is of a project, of an agent, or of neither: set one of them to null';
+const noText = 'a prompt has a text, or a link to where its text is';
+const bothTexts = 'a prompt has a text of its own or a link, and not both: leave one of them out';
+const noProject = 'a link leads to a server of a project: say which project the prompt is of';
 
-/** What the database says of `prompts_of_one`, as a sentence. */
+function textFault({ project, content, link }: Values): { path: string; message: string } | null {
+  if (link == null) return content === '' ? { path: 'content', message: noText } : null;
+  if (content !== '') return { path: 'link', message: bothTexts };
+  return project == null ? { path: 'project', message: noProject } : null;
+}
+
+/** What the database says of `prompts_of_one`, as a sentence; and that there is something to tell. */
 export const promptHooks: Hooks = {
   async admit(
     trx: Knex.Transaction,
@@ -150,6 +159,8 @@ export const promptHooks: Hooks = {
     const { project, agent } = { ...row?.values, ...asked };
     if (project != null && agent != null)
       throw new McpctlError('invalid_request', undefined, { details: [{ path: 'agent', message: ofBoth }] });
+    const fault = asked && textFault({ ...row?.values, ...asked });
+    if (fault) throw new McpctlError('invalid_request', undefined, { details: [fault] });
     return {};
   },
   declare: needNotPublished,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { bindingsSchema, prefixSchema } from '../../mcp/bindings.ts';
-import { nameSchema, textSchema } from '../../names.ts';
+import { gateSchema } from '../../mcp/gate.ts';
+import { aliasSchema, nameSchema, textSchema } from '../../names.ts';
 import { defineResource, optional, ownership, required, shown } from '../define.ts';
 
 export const project = defineResource({
@@ -17,6 +18,10 @@ export const project = defineResource({
       item: { flag: 'mcp-server', parts: ['server', 'alias'] },
     }),
     prefix: optional(prefixSchema, 'always'),
+    /** Who uses its tools is told its prompts first, or not. */
+    gate: optional(gateSchema, 'off', { audit: 'value' }),
+    /** What a call's `model` may be: it chooses among prompts, for who may call it. No more than a name: it may come and go. */
+    llm: optional(aliasSchema.nullable(), null, { audit: 'value' }),
   },
   derived: {
     /** How many it has. */
@@ -42,6 +47,8 @@ export const project = defineResource({
     shown('Agents', 'agents'),
     shown('Prompts', 'prompts'),
     shown('Servers', 'servers.server', { as: 'list' }),
+    shown('Gate', 'gate'),
+    shown('Llm', 'llm'),
     ...ownership,
   ],
   backup: 'with',

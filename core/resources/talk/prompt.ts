@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { nameSchema, textBlockSchema } from '../../names.ts';
+import { linkSchema, tagsSchema } from '../../mcp/gate.ts';
+import { nameSchema, textBlockSchema, textSchema } from '../../names.ts';
 import { agent } from './agent.ts';
 import { defineResource, optional, ownership, reference, required, shown } from '../define.ts';
 import { project } from './project.ts';
@@ -15,7 +16,14 @@ export const prompt = defineResource({
     project: reference(project, { onDelete: 'cascade', needs: 'edit' }),
     agent: reference(agent, { onDelete: 'cascade', needs: 'edit' }),
     priority: optional(z.int().min(0).max(1_000), 500),
-    content: required(textBlockSchema(100_000), { long: true }),
+    /** It has one, or a link. */
+    content: optional(textBlockSchema(100_000, 0), '', { long: true }),
+    /** Of a project's: what its content is in a server of the project, read when it is told. */
+    link: optional(linkSchema.nullable(), null, { json: true }),
+    /** What it is about, in words that a task may have. */
+    tags: optional(tagsSchema, [], { json: true, item: { flag: 'tag', parts: [] } }),
+    /** What stands for it where it is listed; without one, its first sentence. */
+    summary: optional(textSchema(160), ''),
   },
   derived: {
     /** A worker publishes it with its agent. */
@@ -44,6 +52,10 @@ export const prompt = defineResource({
     shown('Scope', 'scope'),
     shown('Priority', 'priority'),
     shown('Bytes', 'bytes'),
+    shown('Tags', 'tags', { as: 'list' }),
+    shown('Summary', 'summary'),
+    shown('Server', 'link.server'),
+    shown('Resource', 'link.uri'),
     ...ownership,
     shown('Content', 'content', { as: 'block' }),
   ],
