@@ -2,12 +2,8 @@ import { createHash } from 'node:crypto';
 import type { Request } from 'express';
 import { z } from 'zod';
 import { McpctlError, type ErrorCode } from '../../../core/errors.ts';
-import { isServed, mayReturn } from '../../../core/flow/alive/served.ts';
-import type { LivePool } from '../../../core/flow/alive/liveness.ts';
-import type { McpCall } from '../../../core/mcp/call.ts';
 import { poolOfServer } from '../../../core/mcp/names.ts';
 import type { TaskKey } from '../../../core/registry/idempotency.ts';
-import type { BoundServer } from '../../../core/registry/mcp/servers.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 import { actorOf } from '../../http/context.ts';
 import { whenLeft } from '../../http/gone.ts';
@@ -20,21 +16,16 @@ import { equalTask } from '../../inference/ask/equal.ts';
 import { wishesOf } from '../../inference/ask/headers.ts';
 import type { InferenceRequest } from '../../inference/ask/request.ts';
 import type { Order } from '../../inference/ask/submit.ts';
-import type { Target } from '../../inference/ask/target.ts';
 import { answerNow } from '../../inference/now.ts';
 import { answerCall, quietOf, type Hearing } from './answer-call.ts';
 import { scopeOf, type Asked } from '../asked.ts';
 import { callForm, failureOf } from './call-form.ts';
 import { eventIds } from './event-id.ts';
+import { orderOfCall, requestOfCall, type AskedOfServer } from './order.ts';
 import type { Answers } from '../legs/leg.ts';
 import { rpcError, rpcErrors, type RpcId } from '../rpc.ts';
 
-type Unjournaled<C> = C extends McpCall ? Omit<C, 'journal'> : never;
-
-/** What a server is asked, under the names that it has itself. */
-export interface ServerCall {
-  server: BoundServer;
-  call: Unjournaled<McpCall>;
+export interface ServerCall extends AskedOfServer {
   of: Answers;
   /** Under which its caller wants to hear of progress; null: not at all. */
   progressToken: RpcId | null;
@@ -100,13 +91,13 @@ async function answer(deps: EdgeDeps, { asked, at, report }: Understood): Promis
   const actor = actorOf(req);
   const llmName = poolOfServer(at.server.server);
   const wishes = { ...wishesOf(req), respondAsync: false, pin: undefined };
-  const request = requestOf(asked, at);
+  const request = requestOfCall(at, { formAs: callForm({ leg: asked.leg, id: asked.id, of: at.of }) });
   const key = keyOf(asked, at, { request, header: wishes.idempotencyKey });
   const hearing = await hearingOf(deps, asked, at);
   const own = { answerer: answerCall(hearing), quiet: quietOf(hearing, deps.config.keepAliveMs) };
   const call: Call = { req, res, report, request, translation: null, llmName, wishes, headers: {}, key, own };
   const equal = key && (await equalTask(deps, actor, key));
-  const twin = equal ?? (await answerNow(deps, call, await orderOf(deps, call, asked)));
+  const twin = equal ?? (await answerNow(deps, call, await orderOf(deps, { call, asked, at })));
   if (!twin) return;
   res.set('idempotency-replayed', 'true');
   await answerFrom(deps, call, { row: twin });
@@ -151,27 +142,6 @@ function statusOf({ leg }: Asked, body: string): number {
 const takesStreams = (req: Request): boolean =>
   (req.get('accept') ?? '').split(',').some((type) => /^\s*text\/event-stream\s*(;|$)/i.test(type));
 
-function requestOf({ leg, id }: Asked, { server, call, of }: ServerCall): InferenceRequest {
-  const task: McpCall = { ...call, journal: server.journal };
-  return {
-    operation: 'mcp',
-    body: JSON.stringify(task),
-    hash: createHash('sha256')
-      .update(JSON.stringify(call.method === 'tools/call' ? call.params : [call.method, call.params]))
-      .digest('hex'),
-    model: undefined,
-    streaming: false,
-    wantsUsage: false,
-    encoding: 'float',
-    customTools: [],
-    toolNames: [],
-    stops: [],
-    formAs: callForm({ leg, id, of }),
-    // Of a model: no member is chosen by it.
-    needs: { operation: 'chat', tools: false, vision: false, tokenIds: false, aboutTokens: 0 },
-  };
-}
-
 function keyOf(
   { req, session, id }: Asked,
   at: ServerCall,
@@ -185,54 +155,15 @@ function keyOf(
   return { ownerId: actorOf(req).userId, key, requestHash };
 }
 
-async function orderOf(deps: EdgeDeps, call: Call, { leg }: Asked): Promise<Order> {
-  const { request, llmName, wishes, key } = call;
-  const pool = await deps.lookAtPool(llmName);
-  const target = targetIn(pool);
-  call.report.to(target);
-  if (!target.served && !target.returning) throw down(llmName, pool);
-  return {
-    request,
-    sent: null,
-    target,
-    llmName,
-    source: 'mcp',
-    priority: 'interactive',
-    headers: {},
-    queueMs: deps.config.queueSyncMs,
-    policy: wishes.policy ?? leg.onDisconnect,
-    retention: wishes.retention,
-    key,
-  };
-}
-
-function targetIn(pool: LivePool): Target {
-  return {
-    poolKey: pool.key,
-    pin: null,
-    pinned: null,
-    agent: null,
-    unfit: [],
-    spared: [],
-    shorter: [],
-    served: isServed(pool, null),
-    returning: mayReturn(pool, null),
-    contextLength: null,
-    translated: false,
-    members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
-  };
-}
-
-/** Its worker has said why, where it is there. */
-function down(llmName: string, pool: LivePool): McpctlError {
-  const why = pool.members[0]?.row.misconfigured;
-  const server = llmName.slice(poolOfServer('').length);
-  return new McpctlError(
-    'mcp_server_down',
-    why
-      ? `The MCP server '${server}' does not run: ${why}.`
-      : `No machine runs the MCP server '${server}' now.`,
-  );
+async function orderOf(
+  deps: EdgeDeps,
+  { call, asked, at }: { call: Call; asked: Asked; at: ServerCall },
+): Promise<Order> {
+  const { request, wishes, key, report } = call;
+  const policy = wishes.policy ?? asked.leg.onDisconnect;
+  const order = await orderOfCall(deps, at, { request, policy, retention: wishes.retention, key });
+  report.to(order.target);
+  return order;
 }
 
 /** @throws McpctlError what is not for a model. */

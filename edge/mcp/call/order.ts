@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { McpctlError } from '../../../core/errors.ts';
+import { isServed, mayReturn } from '../../../core/flow/alive/served.ts';
+import type { LivePool } from '../../../core/flow/alive/liveness.ts';
+import type { McpCall } from '../../../core/mcp/call.ts';
+import { poolOfServer } from '../../../core/mcp/names.ts';
+import type { BoundServer } from '../../../core/registry/mcp/servers.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import type { InferenceRequest } from '../../inference/ask/request.ts';
+import type { Order } from '../../inference/ask/submit.ts';
+import type { Target } from '../../inference/ask/target.ts';
+
+type Unjournaled<C> = C extends McpCall ? Omit<C, 'journal'> : never;
+
+/** What a server is asked, under the names that it has itself. */
+export interface AskedOfServer {
+  server: BoundServer;
+  call: Unjournaled<McpCall>;
+}
+
+/** As its task has it; in the form of JSON unless told. */
+export function requestOfCall(
+  { server, call }: AskedOfServer,
+  more: Pick<InferenceRequest, 'formAs'> = {},
+): InferenceRequest {
+  const task: McpCall = { ...call, journal: server.journal };
+  return {
+    operation: 'mcp',
+    body: JSON.stringify(task),
+    hash: createHash('sha256')
+      .update(JSON.stringify(call.method === 'tools/call' ? call.params : [call.method, call.params]))
+      .digest('hex'),
+    model: undefined,
+    streaming: false,
+    wantsUsage: false,
+    encoding: 'float',
+    customTools: [],
+    toolNames: [],
+    stops: [],
+    ...more,
+    // Of a model: no member is chosen by it.
+    needs: { operation: 'chat', tools: false, vision: false, tokenIds: false, aboutTokens: 0 },
+  };
+}
+
+type Ordered = Pick<Order, 'request' | 'policy' | 'retention' | 'key'>;
+
+/** The task that a call becomes. @throws McpctlError `mcp_server_down`. */
+export async function orderOfCall(
+  deps: Pick<EdgeDeps, 'lookAtPool' | 'config'>,
+  { server }: Pick<AskedOfServer, 'server'>,
+  ordered: Ordered,
+): Promise<Order> {
+  const llmName = poolOfServer(server.server);
+  const pool = await deps.lookAtPool(llmName);
+  const target = targetIn(pool);
+  if (!target.served && !target.returning) throw down(llmName, pool);
+  return {
+    ...ordered,
+    sent: null,
+    target,
+    llmName,
+    source: 'mcp',
+    priority: 'interactive',
+    headers: {},
+    queueMs: deps.config.queueSyncMs,
+  };
+}
+
+function targetIn(pool: LivePool): Target {
+  return {
+    poolKey: pool.key,
+    pin: null,
+    pinned: null,
+    agent: null,
+    unfit: [],
+    spared: [],
+    shorter: [],
+    served: isServed(pool, null),
+    returning: mayReturn(pool, null),
+    contextLength: null,
+    translated: false,
+    members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
+  };
+}
+
+/** Its worker has said why, where it is there. */
+function down(llmName: string, pool: LivePool): McpctlError {
+  const why = pool.members[0]?.row.misconfigured;
+  const server = llmName.slice(poolOfServer('').length);
+  return new McpctlError(
+    'mcp_server_down',
+    why
+      ? `The MCP server '${server}' does not run: ${why}.`
+      : `No machine runs the MCP server '${server}' now.`,
+  );
+}
