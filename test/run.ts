@@ -16,6 +16,7 @@ import { systemClock as clock } from '../core/runtime/clock.ts';
 import { bundlePrograms } from './support/bundles.ts';
 import { lanesOf, type Lane } from './support/lanes.ts';
 import {
+  exitCodeOf,
   failures,
   readOutcome,
   replaced,
@@ -144,7 +145,7 @@ async function mocha(args: readonly string[], { env, folder }: MochaRun): Promis
 
 try {
   const { code, outcome } = await run(process.argv.slice(2));
-  process.exitCode = code;
+  process.exitCode = exitCodeOf(code, outcome);
   if (outcome) failures(outcome).forEach(say);
   process.stdout.write(`${outcome ? summary(outcome) : '0 passed, 1 failed, 0 skipped'}\n`);
 } catch (thrown) {

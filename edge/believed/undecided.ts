@@ -31,6 +31,7 @@ export function createUndecided({ flow, clock, log }: { flow: FlowDeps; clock: C
   const open = new Map<string, number | null>();
   let timer: NodeJS.Timeout | undefined;
   let looking = Promise.resolve();
+  let isOver = false;
 
   const look = async (id: string): Promise<void> => {
     try {
@@ -50,7 +51,9 @@ export function createUndecided({ flow, clock, log }: { flow: FlowDeps; clock: C
     for (let at = 0; at < ids.length; at += TOGETHER)
       await Promise.all(ids.slice(at, at + TOGETHER).map(look));
   };
+  /** Not once it is over, though a look that was under way then comes back with some still open. */
   const again = (): void => {
+    if (isOver) return;
     timer ??= setTimeout(() => {
       looking = lookAtAll().then(() => {
         timer = undefined;
@@ -75,6 +78,7 @@ export function createUndecided({ flow, clock, log }: { flow: FlowDeps; clock: C
       again();
     },
     async stop() {
+      isOver = true;
       clearTimeout(timer);
       await looking;
     },

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { replaced, summary, together, worthAnother, type Outcome } from '../support/outcome.ts';
+import { exitCodeOf, replaced, summary, together, worthAnother, type Outcome } from '../support/outcome.ts';
 
 const counts = (passed: number, failed: number) => ({ passed, failed, skipped: 1, failures: [] });
 const run = (files: Outcome['files'], hung = false): Outcome => ({ files, hung });
@@ -28,5 +28,11 @@ describe('what a run of all tests comes to', () => {
     expect(summary(replaced(first, run({ b: counts(2, 0) })))).to.equal('4 passed, 0 failed, 2 skipped');
     expect(summary(replaced(first, run({ b: counts(0, 2) })))).to.equal('2 passed, 2 failed, 2 skipped');
     expect(summary(replaced(first, run({}, true)))).to.equal('3 passed, 2 failed, 2 skipped');
+  });
+  it('ends with a code that says what its sum says, though a process that hung had none of its tests fail', () => {
+    expect(exitCodeOf(0, run({ a: counts(2, 0) }))).to.equal(0);
+    expect(exitCodeOf(0, run({ a: counts(2, 0) }, true))).to.equal(1);
+    expect(exitCodeOf(0, null)).to.equal(1);
+    expect(exitCodeOf(7, run({ a: counts(2, 0) }))).to.equal(7);
   });
 });

@@ -1,4 +1,8 @@
+import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { expect } from 'chai';
+import { createUndecided } from '../../edge/believed/undecided.ts';
+import { flowOf } from '../../edge/deps.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { readFences } from '../../core/queue/task/fence.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
@@ -40,4 +44,27 @@ describe('a task whose commit was not answered', () => {
       const [fence] = await readFences(redis, keys, [{ taskId, poolKey: row?.poolName ?? '' }]);
       expect(fence).to.include({ state: 'closed' });
     });
+
+  it('is looked for no more once its edge has stopped, though Postgres was away until then', async () => {
+    const flow = flowOf(t.deps);
+    const answer = new EventEmitter();
+    let calls = 0;
+    const tasks = Object.assign(Object.create(flow.registry.tasks) as typeof flow.registry.tasks, {
+      close: async () => {
+        calls += 1;
+        if (calls === 2 && answer.emit('looked')) await once(answer, 'away'); // the first is of the closing itself
+        throw new McpctlError('unavailable');
+      },
+    });
+    const undecided = createUndecided({
+      ...t.deps,
+      flow: { ...flow, registry: { ...flow.registry, tasks } },
+    });
+    const looked = once(answer, 'looked');
+    undecided.close({ id: randomUUID(), poolName: 'gpt' });
+    await looked;
+    const over = undecided.stop();
+    answer.emit('away');
+    await over; // what goes on looking keeps this process alive, which fails the run
+  });
 });

@@ -26,6 +26,24 @@ const more = (): string[] =>
     return left > 0 ? [`${kind} ×${left}`] : [];
   });
 
+/**
+ * Timers that keep the process alive, at the end of each file. One that ends by itself is let be: waiting for those of a
+ * closed connection would cost two seconds a file. Only when the process does not end it is told which file left one for good.
+ */
+const timersAfter: [file: string, count: number][] = [];
+const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+const isJob = process.send !== undefined;
+process.on('exit', () => {
+  if (isJob || timers() === 0) return;
+  let fewest = Infinity;
+  const kept = timersAfter.reverse().filter(([, count], at, all) => {
+    fewest = Math.min(fewest, count);
+    return fewest > (all.slice(at + 1).at(0)?.[1] ?? 0);
+  });
+  for (const [file] of kept)
+    process.stdout.write(`A timer that does not end was there after ${relative('', file)}\n`);
+});
+
 /** What Node takes for a leak is one, or its object says that it may have so many: a person would find it in their log. */
 const leaks: string[] = [];
 process.on('warning', ({ name, stack }) => {
@@ -42,6 +60,7 @@ function watch(suite: Suite): void {
     while (more().length > 0 && systemClock.elapsed() < until) await pause(20);
     const left = more().join(', ');
     before = open();
+    timersAfter.push([suite.file ?? suite.title, timers() - 1]); // mocha's own bound of this hook
     note(suite.file);
     expect(leaks.splice(0), 'listeners that nobody took away').to.deep.equal([]);
     if (left !== '') throw new Error(`${suite.file ?? suite.title} left something running: ${left}`);

@@ -60,9 +60,15 @@ export function failures({ files, hung }: Outcome): string[] {
   return hung ? [...each, 'FAILED a test process did not come to its end'] : each;
 }
 
+const sumOf = ({ files }: Outcome, of: 'passed' | 'failed' | 'skipped'): number =>
+  Object.values(files).reduce((all, counts) => all + counts[of], 0);
+
 /** `N passed, N failed, N skipped` */
-export function summary({ files, hung }: Outcome): string {
-  const sum = (of: 'passed' | 'failed' | 'skipped'): number =>
-    Object.values(files).reduce((all, counts) => all + counts[of], 0);
-  return `${sum('passed')} passed, ${sum('failed') + (hung ? 1 : 0)} failed, ${sum('skipped')} skipped`;
-}
+export const summary = (outcome: Outcome): string =>
+  `${sumOf(outcome, 'passed')} passed, ${failedOf(outcome)} failed, ${sumOf(outcome, 'skipped')} skipped`;
+
+const failedOf = (outcome: Outcome): number => sumOf(outcome, 'failed') + (outcome.hung ? 1 : 0);
+
+/** Mocha's own word is not enough: of a process that did not end it is that of its tests. */
+export const exitCodeOf = (mochas: number, outcome: Outcome | null): number =>
+  mochas || (outcome && failedOf(outcome) === 0 ? 0 : 1);
