@@ -35,6 +35,7 @@ import { poolRoutes } from './routes/pools.ts';
 import { providerTaskRoutes, providerUplinkRoutes } from './routes/provider-tasks.ts';
 import { providerRoutes } from './routes/providers.ts';
 import { secretRoutes } from './routes/secrets.ts';
+import { serverRoutes } from './routes/servers.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { resourceRoutes } from './resources/routes.ts';
 import { taskStreamRoutes } from './routes/task-stream.ts';
@@ -65,6 +66,7 @@ export const apiRoutes = [
   joiningRoutes,
   groupRoutes,
   secretRoutes,
+  serverRoutes,
   accessRoutes,
   resourceRoutes,
   agentRoutes,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { serverNameSchema } from './names.ts';
 import { hasParts } from './parts.ts';
+import { pinSchema } from './pinned/pins.ts';
 
 const MOST_BINDINGS = 32;
 const globs = z.array(z.string().min(1).max(256)).max(64);
@@ -12,6 +13,8 @@ const bindingSchema = z.strictObject({
   alias: serverNameSchema.optional(),
   /** `*` stands for any characters. What is denied is never there; `allow`, where it names any, says what is. */
   tools: z.strictObject({ allow: globs.optional(), deny: globs.optional() }).optional(),
+  /** What becomes of tools that nobody has approved as they are now; `pinOf` says what it is where it is absent. */
+  pin: pinSchema.optional(),
 });
 export type Binding = z.infer<typeof bindingSchema>;
 
@@ -23,6 +26,9 @@ export const bindingsSchema = z
   .refine((bindings) => new Set(bindings.map(aliasOf)).size === bindings.length, {
     message: 'two servers have the same alias; give one of them another',
   });
+
+/** As they are read from a row: what a later release says of one besides is passed over. */
+export const storedBindingsSchema = z.array(bindingSchema.strip()).catch([]);
 
 /** `never`: a project's one server has its names as they are. */
 export const prefixSchema = z.enum(['always', 'never']);

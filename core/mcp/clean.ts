@@ -6,3 +6,7 @@ const MOST_SHOWN = 2_048;
 /** A text of a server as clients are shown it: nothing in it that a person would not see. */
 export const cleaned = (text: string): string =>
   text.replace(unseen, '').toWellFormed().slice(0, MOST_SHOWN).toWellFormed();
+
+/** A text for who decides about it: what a person would not see is written out, and nothing is cut. */
+export const revealed = (text: string): string =>
+  text.toWellFormed().replace(unseen, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);

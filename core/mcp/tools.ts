@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { cleaned } from './clean.ts';
 import { offersSchema } from './offers.ts';
+import type { PinState } from './pinned/pins.ts';
 
 /** What one server may offer; a project shows fewer. */
 export const MOST_TOOLS = 256;
@@ -14,6 +15,11 @@ const schemaSchema = z
     (schema) => Buffer.byteLength(JSON.stringify(schema)) <= MOST_SCHEMA_BYTES,
     `is larger than ${String(MOST_SCHEMA_BYTES)} bytes`,
   );
+
+/** A longer description is nobody's to trust unread: it is shown cut, and only where somebody has approved it. */
+const MOST_DESCRIPTION_BYTES = 2_048;
+export const isTooLarge = ({ description = '' }: Pick<ServerTool, 'description'>): boolean =>
+  Buffer.byteLength(description) > MOST_DESCRIPTION_BYTES;
 
 const hintsSchema = z
   .object({
@@ -48,8 +54,11 @@ export const toolsReportSchema = z.object({
 });
 export type ToolsReport = z.infer<typeof toolsReportSchema>;
 
+/** Under which a tool that is listed though nobody has approved it says so. */
+const PIN_META = 'mcpctl.dev/pin';
+
 /** A tool as clients are told of it: nothing in its texts that a person would not see. */
-export function shownTool(tool: ServerTool, name: string): object {
+export function shownTool(tool: ServerTool, { name, state }: { name: string; state: PinState }): object {
   const { title, description, inputSchema, outputSchema, annotations } = tool;
   return {
     name,
@@ -60,6 +69,7 @@ export function shownTool(tool: ServerTool, name: string): object {
     ...(annotations === undefined
       ? {}
       : { annotations: { ...annotations, ...(annotations.title && { title: cleaned(annotations.title) }) } }),
+    ...(state === 'approved' ? {} : { _meta: { [PIN_META]: state } }),
   };
 }
 

@@ -6,6 +6,7 @@ import { createBackups, type Backups } from './backup/backups.ts';
 import type { Connection } from './database/connect.ts';
 import { createDeviceLogins, type DeviceLogins } from './people/device-logins.ts';
 import { createDenials, type Denials } from './people/denials.ts';
+import { createApprovals, type Approvals } from './mcp/approvals.ts';
 import { createMcpServerRows, type McpServerRows } from './mcp/servers.ts';
 import { projectHooks } from './mcp/project-hooks.ts';
 import { createJoinCodes, type JoinCodes } from './joining/join-codes.ts';
@@ -64,6 +65,7 @@ export interface Registry {
   redisGenerations: RedisGenerations;
   redisUsers: RedisUserRows;
   mcp: McpServerRows;
+  approvals: Approvals;
   forms: Forms;
   secrets: Secrets;
   /** Of what is a definition of core/resources, and no more than that. */
@@ -110,6 +112,7 @@ export function createRegistry(
     audits: createAudits(connection),
     redisUsers: createRedisUserRows(connection),
     mcp: createMcpServerRows(connection),
+    approvals: createApprovals(connection),
     forms: createForms(connection),
     secrets: createSecrets(connection, { keyring, store: () => resources(ofThisRelease.secret) }),
     resources,

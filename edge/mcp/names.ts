@@ -18,20 +18,30 @@ export interface Named<T extends Thing> {
 
 /**
  * What the things of a project's servers are called there: one answer for lists and for calls. Of two that would be called alike
- * the one that was there first has the name.
+ * the one that was there first has the name, and has it while it is not let through, too: what a name means never changes.
  */
 export function namedIn<T extends Thing>(
-  project: Pick<McpProject, 'name' | 'prefix'>,
-  servers: readonly BoundServer[],
-  things: readonly T[],
+  { name: projectName, prefix }: Pick<McpProject, 'name' | 'prefix'>,
+  {
+    servers,
+    things,
+    isLetThrough = () => true,
+  }: {
+    servers: readonly BoundServer[];
+    things: readonly T[];
+    isLetThrough?: (named: Named<T>) => boolean;
+  },
 ): Map<string, Named<T>> {
+  const taken = new Set<string>();
   const byName = new Map<string, Named<T>>();
   for (const server of servers) {
-    const alias = project.prefix === 'never' ? null : aliasOf(server);
+    const alias = prefix === 'never' ? null : aliasOf(server);
     for (const thing of things) {
       if (thing.serverId !== server.id) continue;
-      const name = exposedName({ project: project.name, alias, name: thing.name });
-      if (!byName.has(name) && byName.size < MOST_SHOWN) byName.set(name, { server, thing });
+      const name = exposedName({ project: projectName, alias, name: thing.name });
+      if (taken.has(name)) continue;
+      taken.add(name);
+      if (byName.size < MOST_SHOWN && isLetThrough({ server, thing })) byName.set(name, { server, thing });
     }
   }
   return byName;

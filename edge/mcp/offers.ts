@@ -10,7 +10,7 @@ export async function listPrompts({ registry }: McpDeps, viewer: Viewer): Promis
     servers.map(({ id }) => id),
     'prompt',
   );
-  return inOrder(namedIn(viewer.project, servers, prompts)).map(([name, { offer }]) =>
+  return inOrder(namedIn(viewer.project, { servers, things: prompts })).map(([name, { offer }]) =>
     shownPrompt(offer, name),
   );
 }
@@ -26,7 +26,7 @@ export async function promptNamed(
     servers.map(({ id }) => id),
     'prompt',
   );
-  const prompt = namedIn(viewer.project, servers, prompts).get(name);
+  const prompt = namedIn(viewer.project, { servers, things: prompts }).get(name);
   return prompt && { server: prompt.server, prompt: prompt.thing.name };
 }
 

@@ -1,6 +1,8 @@
 import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { hasTool } from '../../core/mcp/bindings.ts';
+import { mayCall } from '../../core/mcp/may-call.ts';
+import { isLetThrough, pinOf } from '../../core/mcp/pinned/pins.ts';
 import { headersOf } from '../../core/mcp/param-headers.ts';
 import { shownTool, type ServerTool } from '../../core/mcp/tools.ts';
 import type { BoundServer, McpProject, ToolOf } from '../../core/registry/mcp/servers.ts';
@@ -24,20 +26,14 @@ export async function projectFor({ registry }: McpDeps, actor: Actor, name: stri
   return project;
 }
 
-/**
- * Whether an actor may call a project's server: it is theirs, or they are granted it; or they are granted the project, and
- * its owner has lent it one of theirs.
- */
-function mayRun({ actor, project }: Viewer, server: BoundServer): boolean {
-  const { ownerId } = server;
-  if (can(actor, 'run', { resource: 'server', target: { ownerId, name: server.server } })) return true;
-  return ownerId === project.ownerId && can(actor, 'run', { resource: 'project', target: project });
-}
-
 export const serversFor = (viewer: Viewer): readonly BoundServer[] =>
-  viewer.project.servers.filter((server) => mayRun(viewer, server));
+  viewer.project.servers.filter(({ server: name, ownerId }) =>
+    mayCall(viewer.actor, { project: viewer.project, server: { name, ownerId } }),
+  );
 
-/** By their names in the project, those that its binding lets through. */
+const idsOf = (servers: readonly BoundServer[]): string[] => servers.map(({ id }) => id);
+
+/** By their names in the project, those that its binding lets through: of its policy, and as its pin has it. */
 function named<Tool extends ToolOf>(
   project: McpProject,
   servers: readonly BoundServer[],
@@ -48,18 +44,21 @@ function named<Tool extends ToolOf>(
     const server = byId.get(tool.serverId);
     return server !== undefined && hasTool(server, tool.name);
   });
-  return namedIn(project, servers, offered);
+  return namedIn(project, {
+    ...{ servers, things: offered },
+    isLetThrough: ({ server, thing }) => isLetThrough(pinOf(server, project), thing.state),
+  });
 }
 
 /** The tools of a project as this actor may call them, by their names there. No worker is asked. */
 export async function listTools({ registry }: McpDeps, viewer: Viewer, era: Leg['era']): Promise<object[]> {
   const servers = serversFor(viewer);
-  const tools = await registry.mcp.tools(servers.map(({ id }) => id));
+  const tools = await registry.mcp.tools(viewer.project.id, idsOf(servers));
   return (
     inOrder(named(viewer.project, servers, tools))
       // Clients of that era drop a tool that wants headers it may not.
       .filter(([, { tool }]) => era === 'legacy' || headersOf(tool.inputSchema) !== null)
-      .map(([name, { tool }]) => shownTool(tool, name))
+      .map(([name, { tool, state }]) => shownTool(tool, { name, state }))
   );
 }
 
@@ -78,7 +77,7 @@ export async function toolNamed(
   name: string,
 ): Promise<FoundTool | undefined> {
   const servers = serversFor(viewer);
-  const tools = await registry.mcp.toolNames(servers.map(({ id }) => id));
+  const tools = await registry.mcp.toolNames(viewer.project.id, idsOf(servers));
   const entry = named(viewer.project, servers, tools).get(name);
   if (!entry) return undefined;
   const { server, thing } = entry;

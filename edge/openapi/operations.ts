@@ -34,6 +34,7 @@ import {
   groupOperations,
   joinOperations,
   secretOperations,
+  serverOperations,
 } from './access.ts';
 import { agentOperations } from './agents.ts';
 import { applyOperations, backupOperations } from './apply.ts';
@@ -291,6 +292,7 @@ export const apiOperations: readonly Operation[] = [
   ...threadOperations,
   ...groupOperations,
   ...secretOperations,
+  ...serverOperations,
   ...accessOperations,
   ...auditOperations,
   ...tasks,

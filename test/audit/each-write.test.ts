@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import type { ChangesView } from '../../core/mcp/pinned/approvals.ts';
 import type { Definition } from '../../core/resources/define.ts';
 import { stored } from '../../core/resources/index.ts';
 import { BackupWriter } from '../../core/runtime/backup/lines.ts';
@@ -227,6 +228,28 @@ const ofOthers: Readonly<Record<string, Write>> = {
     },
     call: (t) => t.ask(`DELETE /tasks/${t.made.id ?? ''}`),
     says: 'delete task *',
+  },
+  'POST /servers/{name}/approve': {
+    first: async (t) => {
+      const session = { providerSessionId: randomUUID(), instanceId: randomUUID(), transports: ['sse'] };
+      const providers = [{ name: 'mcp.files', type: 'mcp', model: 'mcp' }];
+      await t.ask('POST /llms/_provider-register', { ...session, providers });
+      const report = (description: string): Promise<Answer> =>
+        t.ask('POST /llms/_provider-tools', {
+          ...{ ...session, server: 'files', journal: session.instanceId, info: { name: 'f', version: '1' } },
+          tools: [{ name: 'read', description, inputSchema: { type: 'object' } }],
+        });
+      await report('as it was');
+      await t.ask('POST /projects', { name: 'support', servers: [{ server: 'files' }] });
+      await report('another');
+    },
+    call: async (t) => {
+      const { json } = await t.ask('GET /servers/files/changes');
+      const [project] = (json as ChangesView).projects;
+      const tools = project?.changes.map(({ name, hash }) => ({ name, hash }));
+      return t.ask('POST /servers/files/approve', { tools });
+    },
+    says: 'edit project support',
   },
   'POST /join-codes': {
     call: (t) => t.ask('POST /join-codes', { pools: ['gpu'], name: 'desk' }),

@@ -188,6 +188,10 @@ describe('what the OpenAPI document says of answers', function () {
     const tools = [{ name: 'open', inputSchema: { type: 'object' } }];
     const report = { body: { providerSessionId, ...box, tools } };
     await fits('POST /llms/_provider-tools', '/llms/_provider-tools', report);
+    const boxed = { body: { name: 'boxed', servers: [{ server: 'box', pin: 'enforce' }] } };
+    await fits('POST /projects', '/projects', boxed);
+    await fits('GET /servers/{name}/changes', '/servers/box/changes');
+    await fits('POST /servers/{name}/approve', '/servers/box/approve', { body: { tools: [] } });
     await fits('POST /llms/_provider-goodbye', '/llms/_provider-goodbye', session);
     await workersFit(offer);
     await fits('POST /login/device', '/login/device', { body: { machine: 'm' } });

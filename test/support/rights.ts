@@ -3,6 +3,7 @@ import { closed } from '../../core/access/grants.ts';
 import { grantedTo } from '../../core/access/presets.ts';
 import type { Definition, Verb } from '../../core/resources/define.ts';
 import { stored } from '../../core/resources/index.ts';
+import { server } from '../../core/resources/mcp/server.ts';
 
 /** `none` has no token; `adaIn` and `rootIn` are tokens of ada and of an admin that are bound to the pool `in`. */
 export const roles = ['none', 'ada', 'bob', 'root', 'adaIn', 'rootIn'] as const;
@@ -96,6 +97,12 @@ export function resourceRules(): Record<string, ResourceRule> {
     'POST /restore': { of: byRight(403), body: () => ({ backup: 'none' }) },
     'PUT /groups/{name}/members/{user}': members,
     'DELETE /groups/{name}/members/{user}': members,
+    // No project has the server: there is nothing to approve. test/mcp/pins.test.ts has who approves what.
+    'GET /servers/{name}/changes': { of: holders(server, 'view', 404) },
+    'POST /servers/{name}/approve': {
+      of: holders(server, 'view', 404),
+      body: () => ({ tools: [] }),
+    },
     'GET /keyring': { of: byRight(403) },
     'GET /secrets/{name}/versions': { of: byRight(404) },
     // Whether it is there is nobody's who may not see it.

@@ -40,6 +40,7 @@ import * as statusReason from '../migrations/0047-status-reason.ts';
 import * as serverOffers from '../migrations/0048-server-offers.ts';
 import * as turnsMadeOf from '../migrations/0049-turns-made-of.ts';
 import * as unfilledAnswers from '../migrations/0052-unfilled-answers.ts';
+import * as toolPins from '../migrations/0053-tool-pins.ts';
 import * as briefings from '../migrations/0056-briefings.ts';
 
 export interface Named extends Knex.Migration {
@@ -96,6 +97,7 @@ const migrations: readonly Named[] = [
   named('0048-server-offers', serverOffers),
   named('0049-turns-made-of', turnsMadeOf),
   named('0052-unfilled-answers', unfilledAnswers),
+  named('0053-tool-pins', toolPins),
   named('0056-briefings', briefings),
 ];
 

@@ -1,14 +1,15 @@
 import type { Knex } from 'knex';
 import { can, type Actor } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
-import { bindingsSchema, prefixSchema } from '../../mcp/bindings.ts';
+import { bindingsSchema, prefixSchema, storedBindingsSchema } from '../../mcp/bindings.ts';
 import type { Hooks } from '../resources/hooks.ts';
+import { trust } from './pins.ts';
 
 /** A project gets servers that its writer may call; those that it has already are kept. */
 export const projectHooks: Hooks = {
   async admit(trx, { row, asked, actor }) {
     if (asked?.['servers'] === undefined && asked?.['prefix'] === undefined) return {};
-    const bound = bindingsSchema.catch([]).parse(row?.values['servers'] ?? []);
+    const bound = storedBindingsSchema.parse(row?.values['servers'] ?? []);
     const servers = asked['servers'] === undefined ? bound : bindingsSchema.parse(asked['servers']);
     const prefix = prefixSchema.catch('always').parse(asked['prefix'] ?? row?.values['prefix']);
     if (prefix === 'never' && servers.length > 1)
@@ -24,6 +25,12 @@ export const projectHooks: Hooks = {
     const names = new Set(servers.map(({ server }) => server).filter((name) => !had.has(name)));
     await needCallable(trx, [...names], actor);
     return {};
+  },
+  async after(trx, { row, asked }) {
+    if (!row || asked?.['servers'] === undefined) return;
+    const servers = bindingsSchema.parse(asked['servers']).map(({ server }) => server);
+    await trx('serverPins').where({ projectId: row.id }).whereNotIn('server', servers).delete();
+    await trust(trx, { servers, projectId: row.id });
   },
 };
 

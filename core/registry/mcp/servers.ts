@@ -3,14 +3,22 @@ import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { z } from 'zod';
 import { McpctlError } from '../../errors.ts';
-import { bindingsSchema, prefixSchema, type Binding, type Prefix } from '../../mcp/bindings.ts';
+import { prefixSchema, storedBindingsSchema, type Binding, type Prefix } from '../../mcp/bindings.ts';
 import { MCP_TYPE, poolOfServer } from '../../mcp/names.ts';
 import type { OfferKind } from '../../mcp/offers.ts';
-import { MOST_TOOLS, serverToolSchema, type ServerTool, type ToolsReport } from '../../mcp/tools.ts';
+import { stateOf, type PinState } from '../../mcp/pinned/pins.ts';
+import {
+  isTooLarge,
+  MOST_TOOLS,
+  serverToolSchema,
+  type ServerTool,
+  type ToolsReport,
+} from '../../mcp/tools.ts';
 import { storableJson } from '../../text/storable.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
 import { keepGone, keepOffers, listOfferNames, listOffers } from './offers.ts';
+import { trust, withPins } from './pins.ts';
 import { listStamps, type ListStamps } from './stamps.ts';
 
 /** A project as its MCP endpoint needs it. */
@@ -36,6 +44,8 @@ export interface BoundServer extends Binding {
 export interface ToolOf {
   serverId: string;
   name: string;
+  /** Of the project for which it was asked. */
+  state: PinState;
 }
 
 export interface McpServerRows {
@@ -46,8 +56,8 @@ export interface McpServerRows {
   report(ownerId: string, toolsReport: ToolsReport): Promise<void>;
   /** Undefined: there is none. Whoever asks has rights to ask for. */
   project(name: string): Promise<McpProject | undefined>;
-  toolNames(serverIds: readonly string[]): Promise<ToolOf[]>;
-  tools(serverIds: readonly string[]): Promise<(ToolOf & { tool: ServerTool })[]>;
+  toolNames(projectId: string, serverIds: readonly string[]): Promise<ToolOf[]>;
+  tools(projectId: string, serverIds: readonly string[]): Promise<(ToolOf & { tool: ServerTool })[]>;
   /** Of one, as its server has told it; undefined where it is gone. */
   tool(serverId: string, name: string): Promise<ServerTool | undefined>;
   /** What servers have beside tools, of one kind. */
@@ -68,7 +78,7 @@ const projectSchema = z.object({
   description: z.string(),
   ownerId: z.string(),
   prefix: prefixSchema.catch('always'),
-  servers: bindingsSchema.catch([]),
+  servers: storedBindingsSchema,
 });
 const serverSchema = z.object({
   id: z.string(),
@@ -76,15 +86,27 @@ const serverSchema = z.object({
   ownerId: z.string(),
   journal: z.string().nullable(),
 });
-const nameSchema = z.object({ serverId: z.string(), name: z.string() });
+const nameSchema = z.object({
+  serverId: z.string(),
+  name: z.string(),
+  hash: z.string(),
+  approvedHash: z.string().nullable(),
+  isPinned: z.boolean(),
+});
 const toolSchema = nameSchema.extend({ definition: z.string() });
+type NameRow = z.infer<typeof nameSchema>;
+
+const toolOf = ({ serverId, name, ...pinned }: NameRow): ToolOf => ({
+  ...{ serverId, name },
+  state: stateOf(pinned),
+});
 
 export function createMcpServerRows({ db, transaction }: Connection): McpServerRows {
-  const listed = (serverIds: readonly string[]): Knex.QueryBuilder =>
-    db('serverTools')
-      .whereIn('serverId', [...serverIds])
-      .where('gone', false)
-      .orderBy(['firstSeenAt', 'position', 'name']);
+  const listed = (projectId: string, serverIds: readonly string[]): Knex.QueryBuilder =>
+    withPins(db, projectId)
+      .whereIn('t.serverId', [...serverIds])
+      .where('t.gone', false)
+      .orderBy(['t.firstSeenAt', 't.position', 't.name']);
   return {
     report: (ownerId, toolsReport) => transaction((trx) => report(trx, ownerId, toolsReport)),
     async project(name) {
@@ -110,25 +132,26 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
       });
       return { ...project, servers: bound };
     },
-    toolNames: async (serverIds) =>
+    toolNames: async (projectId, serverIds) =>
       serverIds.length === 0
         ? []
-        : z.array(nameSchema).parse(await listed(serverIds).select('serverId', 'name')),
-    async tools(serverIds) {
+        : z
+            .array(nameSchema)
+            .parse(await listed(projectId, serverIds))
+            .map(toolOf),
+    async tools(projectId, serverIds) {
       if (serverIds.length === 0) return [];
-      const rows = z
-        .array(toolSchema)
-        .parse(await listed(serverIds).select('serverId', 'name', 'definition'));
-      return rows.flatMap(({ definition, ...of }) => {
-        const tool = toolIn(definition);
-        return tool ? [{ ...of, tool }] : [];
+      const rows = z.array(toolSchema).parse(await listed(projectId, serverIds).select('t.definition'));
+      return rows.flatMap((row) => {
+        const tool = toolIn(row.definition);
+        return tool ? [{ ...toolOf(row), tool }] : [];
       });
     },
     async tool(serverId, name) {
-      const row: unknown = await db('serverTools')
+      const row = await db('serverTools')
         .where({ serverId, name, gone: false })
-        .first('serverId', 'name', 'definition');
-      return row === undefined ? undefined : toolIn(toolSchema.parse(row).definition);
+        .first<{ definition: string } | undefined>('definition');
+      return row && toolIn(row.definition);
     },
     offers: (serverIds, kind) => listOffers(db, serverIds, kind),
     offerNames: (serverIds, kind) => listOfferNames(db, serverIds, kind),
@@ -169,6 +192,8 @@ async function report(trx: Knex.Transaction, ownerId: string, toolsReport: Tools
     tools: JSON.stringify(names),
     info: JSON.stringify(storableJson(info)),
   };
+  // Who has it bound, and of whom it is not written down what it had then, trusts what it has still, and not what comes now.
+  await trust(trx, { servers: [name] });
   const [row] = await trx('servers')
     .insert({ id: v7(), name, ownerId, ...kept })
     .onConflict('name')
@@ -180,18 +205,21 @@ async function report(trx: Knex.Transaction, ownerId: string, toolsReport: Tools
   await trx('serverJournals').insert({ serverId: row.id, journal }).onConflict('serverId').merge(['journal']);
   await keepOffers(trx, row.id, toolsReport);
   await keepGone(trx, { table: 'serverTools', of: { serverId: row.id } }, { names, most: MOST_TOOLS });
-  if (tools.length === 0) return;
-  await trx('serverTools')
-    .insert(
-      tools.map((tool, position) => ({
-        serverId: row.id,
-        name: tool.name,
-        definition: JSON.stringify(tool),
-        hash: hashOfTool(tool),
-        position,
-        gone: false,
-      })),
-    )
-    .onConflict(['serverId', 'name'])
-    .merge(['definition', 'hash', 'position', 'gone']);
+  if (tools.length > 0)
+    await trx('serverTools')
+      .insert(
+        tools.map((tool, position) => ({
+          serverId: row.id,
+          name: tool.name,
+          definition: JSON.stringify(tool),
+          hash: hashOfTool(tool),
+          isTooLarge: isTooLarge(tool),
+          position,
+          gone: false,
+        })),
+      )
+      .onConflict(['serverId', 'name'])
+      .merge(['definition', 'hash', 'isTooLarge', 'position', 'gone']);
+  // It has told of nothing before: this is what its first use is.
+  await trust(trx, { servers: [name] });
 }

@@ -44,7 +44,9 @@ export async function listStamps(
        from (select distinct server_id from bound) its
      )
      select p.id,
-       md5(p.servers::text || p.prefix || ${all('tools')}) as tools,
+       md5(p.servers::text || p.prefix || ${all('tools')} || coalesce((
+         select string_agg(a.server || a.name || a.hash, ',' order by a.server, a.name)
+         from tool_pins a where a.project_id = p.id), '')) as tools,
        md5(p.servers::text || p.prefix || ${all('prompts')}) as prompts,
        md5(p.servers::text || ${all('resources')}) as resources
      from projects p left join bound on bound.id = p.id left join made using (server_id)

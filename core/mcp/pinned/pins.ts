@@ -1,0 +1,34 @@
+import { z } from 'zod';
+
+/**
+ * What becomes of a tool that nobody of a project has approved as it is now. `enforce`: it is not there; `warn`: it is there, and
+ * said to be so; `off`: nothing.
+ */
+export const pinSchema = z.enum(['enforce', 'warn', 'off']);
+export type Pin = z.infer<typeof pinSchema>;
+
+/** A tool as a project sees it: as it was approved, never seen before, or another than was approved. */
+export type PinState = 'approved' | 'pending' | 'changed';
+
+/** Of a binding that does not say: who runs a server of their own is told, and others' servers change nothing unseen. */
+export const pinOf = (
+  { pin, ownerId }: { pin?: Pin | undefined; ownerId: string },
+  project: { ownerId: string },
+): Pin => pin ?? (ownerId === project.ownerId ? 'warn' : 'enforce');
+
+/** Whether a tool is there, for lists and calls alike. */
+export const isLetThrough = (pin: Pin, state: PinState): boolean => pin !== 'enforce' || state === 'approved';
+
+/** What Postgres knows of a tool in a project. */
+export interface Pinned {
+  hash: string;
+  /** As what it was approved; null: never. */
+  approvedHash: string | null;
+  /** Whether what the server had when it was bound was written down; not yet: it is what is approved. */
+  isPinned: boolean;
+}
+
+export function stateOf({ hash, approvedHash, isPinned }: Pinned): PinState {
+  if (!isPinned || approvedHash === hash) return 'approved';
+  return approvedHash === null ? 'pending' : 'changed';
+}

@@ -1,0 +1,45 @@
+import { Router, type Request, type Response } from 'express';
+import { McpctlError } from '../../core/errors.ts';
+import { approveSchema, changesQuerySchema } from '../../core/mcp/pinned/approvals.ts';
+import { serverNameSchema } from '../../core/mcp/names.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { actorOf } from '../http/context.ts';
+import { bodyOf, queryOf } from '../http/parse.ts';
+import { tellEach, written } from '../http/written.ts';
+import { listsInTurn } from '../limits/turns.ts';
+
+/** What cannot be a name is nobody's. */
+function nameOf(req: Request): string {
+  const parsed = serverNameSchema.safeParse(req.params['name']);
+  if (!parsed.success) throw new McpctlError('server_not_found');
+  return parsed.data;
+}
+
+/** Told of as what it is: an edit of each project. */
+async function approve(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const server = nameOf(req);
+  const asked = bodyOf(req, approveSchema);
+  const what = { verb: 'edit', resource: 'server', name: server } as const;
+  const view = await written({ ...deps, req, isTold: () => false }, what, () =>
+    deps.registry.approvals.approve(server, asked, actorOf(req)),
+  );
+  tellEach(
+    { ...deps, req },
+    view.projects
+      .filter(({ approved }) => approved.length > 0)
+      .map(({ project: name }) => ({ resource: 'project', name, outcome: 'changed', changed: ['approved'] })),
+  );
+  res.json(view);
+}
+
+/** What a server has besides create, read, update and delete. */
+export function serverRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  router.get('/servers/:name/changes', listsInTurn(deps), async (req, res) => {
+    res.json(
+      await deps.registry.approvals.changes(nameOf(req), queryOf(req, changesQuerySchema), actorOf(req)),
+    );
+  });
+  router.post('/servers/:name/approve', (req, res) => approve(deps, req, res));
+  return router;
+}
