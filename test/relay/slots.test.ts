@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'chai';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
@@ -36,12 +37,15 @@ describe('the slots and the state of a worker of the sse transport', () => {
     return worker;
   };
   const quiet = (ms = 400): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-  /** Resolves when the edge that has its stream has heard it. */
+  /** Resolves when the edge that has its stream has heard it, and not one of those that keep the lease beside it. */
   const heard = async (worker: SseWorker, heartbeat: object): Promise<void> => {
     const { queue } = t.deps;
     const channel = queue.keys.control(worker.session ?? '', worker.instance ?? '');
     await new Promise<void>((resolve, reject) => {
-      const listening = queue.subscriber.listen(channel, () => resolve());
+      const listening = queue.subscriber.listen(channel, (message) => {
+        const said: unknown = message.kind === 'message' ? JSON.parse(message.text) : {};
+        if (isDeepStrictEqual(said, { kind: 'state', ...heartbeat })) resolve();
+      });
       const telling = listening.then(() => worker.heartbeat(heartbeat));
       telling.then(({ status }) => expect(status).to.equal(200)).catch(reject);
     });
