@@ -27,6 +27,7 @@ const agent = catalogueEntry(resources.agent);
 const user = catalogueEntry(resources.user);
 const group = catalogueEntry(resources.group);
 const secret = catalogueEntry(resources.secret);
+const server = catalogueEntry(resources.server);
 const worker = catalogueEntry(resources.session);
 
 const nothing: Source = { of: 'nothing' };
@@ -42,6 +43,8 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   edit: [typed('edit')],
   delete: [typed('delete')],
   rename: [typed('rename'), nothing],
+  diff: [words('server'), names(server)],
+  approve: [words('server'), names(server)],
   'backup verify': [{ of: 'files' }],
   restore: [{ of: 'files' }],
   'create llm': [nothing],

@@ -19,6 +19,7 @@ import {
 import type { Keyed } from '../keyed.ts';
 import { readEntry, readKeyed } from '../resources/calls.ts';
 import { secretCalls, type SecretCalls } from './secrets.ts';
+import { serverCalls, type ServerCalls } from './servers.ts';
 import { openEvents, type ServerEvent } from './sse.ts';
 import { turnCalls, type TurnCalls } from './turns.ts';
 import { workerCalls, type WorkerCalls } from './workers.ts';
@@ -134,6 +135,7 @@ export interface Client {
   /** Deletes what documents name, all of it or nothing. @throws McpctlError as `apply`. */
   applyDelete(body: ApplyDeleteAsked): Promise<AppliedSeen>;
   secrets: SecretCalls;
+  servers: ServerCalls;
   /** Conversations with agents. */
   turns: TurnCalls;
   infer: {
@@ -256,6 +258,14 @@ const identityCalls = (http: Http): Pick<Client, 'access' | 'groups'> => ({
   },
 });
 
+/** What has a file of its own. */
+const furtherCalls = (http: Http): Pick<Client, 'workers' | 'secrets' | 'servers' | 'turns'> => ({
+  workers: workerCalls(http),
+  secrets: secretCalls(http),
+  servers: serverCalls(http),
+  turns: turnCalls(http),
+});
+
 /** Under a key, so that it may be sent again where its answer was lost. */
 const once = (http: Http, at: string, body: unknown): Promise<unknown> =>
   http.json({ method: 'POST', path: at, body, headers: { 'idempotency-key': randomUUID() } });
@@ -302,7 +312,7 @@ export function createClient(http: Http): Client {
     },
     explain: async (kind, name) => readExplain(await get(path(`${kind}s`, name, 'explain'))),
     ...identityCalls(http),
-    workers: workerCalls(http),
+    ...furtherCalls(http),
     tasks: taskCalls(http, pages),
     resources: resourceCalls(http, pages),
     tokens: {
@@ -313,8 +323,6 @@ export function createClient(http: Http): Client {
     },
     apply: async (body) => readApplied(await once(http, path('apply'), body)),
     applyDelete: async (body) => readApplied(await once(http, path('apply', 'delete'), body)),
-    secrets: secretCalls(http),
-    turns: turnCalls(http),
     infer: {
       stream: (call) => inferStream(http, call),
       once: (call) => inferOnce(http, call),

@@ -1,6 +1,7 @@
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import { makeApi } from '../commands/api/api.ts';
+import { makeApprove } from '../commands/approve/approve.ts';
 import { makeAudit } from '../commands/audit/audit.ts';
 import { makeApply, makeDiff } from '../commands/apply/apply.ts';
 import { makeBackup } from '../commands/backup/backup.ts';
@@ -88,7 +89,7 @@ function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandU
     ...[makeEdit(ctx), makeRename(ctx)],
     makeDelete(ctx),
     makeApply(ctx),
-    makeDiff(ctx),
+    ...[makeDiff(ctx), makeApprove(ctx)],
     ...[makeBackup(ctx), makeRestore(ctx)],
     makeChat(ctx),
     makeChatLlm(ctx),

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -49,6 +50,59 @@ describe('cli: apply and diff, with a real edge', () => {
     expect(s.out()).to.match(
       /\nproject\/review differs: description\n {2}- description: Somebody was here\.\n {2}\+ description: What we look at\.\n$/,
     );
+  });
+
+  it('shows and approves tools that are another than a project trusts, and keeps a pin in documents', async () => {
+    const session = { providerSessionId: randomUUID(), instanceId: randomUUID(), transports: ['sse'] };
+    const post = async (call: string, body: object): Promise<void> => {
+      expect((await edge.call(`POST /api/v1/llms/${call}`, { body })).status).to.be.within(200, 201);
+    };
+    const report = (description: string, ...more: string[]): Promise<void> =>
+      post('_provider-tools', {
+        ...{ ...session, server: 'files', journal: session.instanceId, info: { name: 'f', version: '1' } },
+        tools: [
+          { name: 'read', description, inputSchema: { type: 'object' } },
+          ...more.map((name) => ({ name, inputSchema: { type: 'object' } })),
+        ],
+      });
+    await post('_provider-register', {
+      ...session,
+      providers: [{ name: 'mcp.files', type: 'mcp', model: 'mcp' }],
+    });
+    await report('as it was');
+    expect(await s.run('create', 'project', 'pinned', '--mcp-server', 'files'), s.err()).to.equal(0);
+    expect(s.err()).to.equal('files: trusted as they are now: read.\n');
+    expect(await s.run('diff', 'server', 'files')).to.equal(0);
+    await report('another\u202e', 'new');
+    await anew();
+    expect(await s.run('diff', 'server', 'files', '--project', 'pinned')).to.equal(3);
+    expect(s.out().split('\n')).to.include.members([
+      'project/pinned: 0 of the tools of files approved; pin warn: others are there, and marked',
+      ...['  new: pending', '  read: changed'],
+      ...['    - description: "as it was"', '    + description: "another\\u{202e}"'],
+    ]);
+    await anew();
+    expect(await s.run('approve', 'server', 'files'), 'nobody can be asked').to.equal(2);
+    expect(await s.run('approve', 'server', 'files', '--tool', 'read', '-y'), s.err()).to.equal(0);
+    expect(s.out()).to.equal('project/pinned approved read\n');
+    for (const what of [
+      ['project', 'pinned'],
+      ['server', 'files'],
+    ]) {
+      await anew();
+      expect(await s.run('describe', ...what), s.err()).to.equal(0);
+      expect(s.out()).to.match(/project\/pinned: 1 of the tools of files approved; .*\n +new: pending\n/);
+    }
+    await anew();
+    const servers = [{ server: 'files', pin: 'enforce' }];
+    const document = { resource: 'project', name: 'pinned', servers };
+    const path = await file('pinned.json', JSON.stringify(document));
+    expect(await s.run('apply', '-f', path), s.err()).to.equal(0);
+    expect(await s.run('get', 'project', 'pinned', '-o', 'json')).to.equal(0);
+    expect(s.out()).to.match(/"pin": "enforce"/);
+    expect(await s.run('approve', 'server', 'files', '--yes')).to.equal(0);
+    expect(await s.run('diff', 'server', 'files')).to.equal(0);
+    expect(await s.run('diff', '-f', path)).to.equal(0);
   });
 
   it('shows what differs, line by line, and no value of a secret', async () => {

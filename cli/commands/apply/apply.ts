@@ -3,15 +3,18 @@ import { collect, countOf } from '../../input/arguments.ts';
 import { timeoutOption } from '../../input/timeout.ts';
 import type { Context } from '../../who/context.ts';
 import type { ApplyOptions } from './run-apply.ts';
+import type { DiffServerOptions } from './run-diff-server.ts';
 
 type Run = (options: ApplyOptions) => Promise<void>;
 
 const words = (text: string): string[] => text.split(',').filter((word) => word !== '');
 
+const unnamed = "error: required option '-f, --filename <path>' not specified";
+
 /** What both read. */
 const reading = (name: string) =>
   new Command(name)
-    .requiredOption(
+    .option(
       '-f, --filename <path>',
       'a YAML or JSON file, a folder of them, or - for stdin; may be repeated',
       collect,
@@ -67,7 +70,8 @@ export function makeApply(ctx: Context, run?: Run) {
   mcpctl get agent reviewer -o yaml | mcpctl apply -f -
 `,
     )
-    .action(async ({ filename, dryRun, atomic, ...flags }) => {
+    .action(async ({ filename, dryRun, atomic, ...flags }, command) => {
+      if (!filename) return command.error(unnamed);
       const how = dryRun === undefined ? 'apply' : dryRun === 'client' ? 'read' : 'dry-run';
       const options: ApplyOptions = { ...flags, files: filename, how, isAtomic: atomic };
       if (run) return run(options);
@@ -76,23 +80,42 @@ export function makeApply(ctx: Context, run?: Run) {
     });
 }
 
-export function makeDiff(ctx: Context, run?: Run) {
-  return reading('diff')
-    .summary('say what apply would change')
+export function makeDiff(
+  ctx: Context,
+  run?: { apply: Run; server: (options: DiffServerOptions) => Promise<void> },
+) {
+  const command = reading('diff')
+    .summary('say what apply would change, or what of a server is not approved')
     .description(
-      'Say what "apply" would make or change of the documents of files. Leaves with 0 where everything is as they say, with 3 where something is not.',
+      'Say what "apply" would make or change of the documents of files; of a server, which of its tools are new, or another than projects have approved. Leaves with 0 where everything is as it should be, with 3 where something is not.',
     )
+    .argument('[type]', 'server')
+    .argument('[name]', 'which server')
+    .option('--project <name>', 'of a server: in this project')
+    .option('--tool <name>', 'of a server: this tool alone')
     .addHelpText(
       'before',
       `Examples:
   mcpctl diff -f infra/ -R
   mcpctl diff -f team.yaml
+  mcpctl diff server files --project demo
 `,
-    )
-    .action(async ({ filename, ...flags }) => {
-      const options: ApplyOptions = { ...flags, files: filename, how: 'diff', isAtomic: true };
-      if (run) return run(options);
-      const { runApply } = await import('./run-apply.ts');
-      return runApply(ctx, options);
-    });
+    );
+  return command.action(async (type, name, { filename, project, tool, ...flags }) => {
+    if (type !== undefined) {
+      if (name === undefined) return command.error("error: missing required argument 'name'");
+      if (filename) return command.error('error: --filename is of documents, and not of a server');
+      const options: DiffServerOptions = { type, name, project, tool };
+      if (run) return run.server(options);
+      const { runDiffServer } = await import('./run-diff-server.ts');
+      return runDiffServer(ctx, options);
+    }
+    if (!filename) return command.error(unnamed);
+    if (project !== undefined || tool !== undefined)
+      return command.error('error: --project and --tool are of a server');
+    const options: ApplyOptions = { ...flags, files: filename, how: 'diff', isAtomic: true };
+    if (run) return run.apply(options);
+    const { runApply } = await import('./run-apply.ts');
+    return runApply(ctx, options);
+  });
 }

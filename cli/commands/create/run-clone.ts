@@ -7,7 +7,7 @@ import { hinted } from '../../hint.ts';
 import { writtenOf } from '../../keyed.ts';
 import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
-import { bodyFor, printMade, type CreateOneOptions } from './run-create-one.ts';
+import { bodyFor, printMade, trustedIn, type CreateOneOptions } from './run-create-one.ts';
 
 export interface CloneOptions extends CreateOneOptions {
   from: string;
@@ -37,7 +37,9 @@ export async function runClone(ctx: Context, options: CloneOptions): Promise<voi
   const { items } = await client.apply({ documents });
   for (const { resource, name: made, outcome } of items.slice(1))
     ctx.out.note(`${resource}/${made} ${outcome}`);
-  await printMade(ctx, { entry, made: await resources.get(entry, name), output });
+  const made = await resources.get(entry, name);
+  await printMade(ctx, { entry, made, output });
+  for (const line of await trustedIn(client, entry, made)) ctx.out.note(line);
 }
 
 /** @throws McpctlError `name_taken`: an apply would change it. */

@@ -7,6 +7,7 @@ import { listingOf, printListings } from '../../say/print.ts';
 import { columnsOf } from '../../resources/shown.ts';
 import { readText } from '../../input/stdin.ts';
 import { calledOf, type Keyed } from '../../keyed.ts';
+import { serversIn, trustLines } from '../../mcp/change-lines.ts';
 import type { Client } from '../../net/client.ts';
 import { agent as agentResource } from '../../../core/resources/talk/agent.ts';
 import { paramsOf } from '../../input/params.ts';
@@ -28,10 +29,18 @@ export async function runCreateOne(
   const made = await client.resources.create(entry, body);
   if (fields['default'] === true) await makeDefault(client, made);
   await printMade(ctx, { entry, made, output });
+  for (const line of await trustedIn(client, entry, made)) ctx.out.note(line);
   if (entry.word !== 'rbac') return;
   const { sayDoubts } = await import('./rbac-doubts.ts');
   await sayDoubts({ client, out: ctx.out }, entry, made);
 }
+
+/** What a project that was just made trusts of its servers' tools, as they are now. */
+export const trustedIn = async (
+  client: Client,
+  { word }: CatalogueEntry,
+  { key, raw }: Keyed,
+): Promise<string[]> => (word === 'project' ? await trustLines(client, key, serversIn(raw)) : []);
 
 /** Fields that were said in another way (create-one.ts) as they are called. @throws McpctlError `usage` */
 function spelledOut(fields: CreateOneOptions['fields']): CreateOneOptions['fields'] {

@@ -3,6 +3,7 @@ import { catalogueEntry } from '../../../core/resources/catalogue.ts';
 import { agent } from '../../../core/resources/talk/agent.ts';
 import { personality } from '../../../core/resources/talk/personality.ts';
 import type { Keyed } from '../../keyed.ts';
+import { changeLines, changesOf, serversIn } from '../../mcp/change-lines.ts';
 import type { Client } from '../../net/client.ts';
 import { cell } from '../../say/text.ts';
 import type { Look } from './look.ts';
@@ -82,16 +83,32 @@ const promptMore: More = async (client, { key, raw }, { paint }) => {
 const isOf = (binding: unknown, names: readonly unknown[]): boolean =>
   names.includes((binding as { prompt?: unknown } | null)?.prompt);
 
-/** What goes with a project, and what stays. */
-const projectMore: More = (_client, { raw: { prompts, agents } }) =>
-  Promise.resolve(
-    typeof prompts !== 'number' || typeof agents !== 'number'
+/** What it has not approved of its servers' tools; what goes with it, and what stays. */
+const projectMore: More = async (client, { key, raw }, { paint }) => {
+  const { prompts, agents } = raw;
+  const pinned = await changesOf(client, key, serversIn(raw));
+  const lines = pinned.flatMap(([server, one]) => changeLines(server, one, { diffs: false }));
+  return [
+    ...(lines.length === 0
+      ? []
+      : ['', paint.bold('Tools of its servers:'), ...lines.map((line) => `  ${line}`)]),
+    ...(typeof prompts !== 'number' || typeof agents !== 'number'
       ? []
       : [
           '',
           `Deleted, it takes ${prompts} of its prompts with it; ${agents} of its agents stay, in no project.`,
-        ],
-  );
+        ]),
+  ];
+};
+
+/** What projects have not approved of its tools. */
+const serverMore: More = async (client, { key }, { paint }) => {
+  const { projects } = (await orNone(client.servers.changes(key, {}))) ?? { projects: [] };
+  const lines = projects.flatMap((one) => changeLines(key, one, { diffs: false }));
+  return lines.length === 0
+    ? []
+    : ['', paint.bold('Projects that have it:'), ...lines.map((line) => `  ${line}`)];
+};
 
 /** By the word of the resource. */
 export const moreLines: Readonly<Record<string, More>> = {
@@ -99,4 +116,5 @@ export const moreLines: Readonly<Record<string, More>> = {
   personality: personalityMore,
   prompt: promptMore,
   project: projectMore,
+  server: serverMore,
 };

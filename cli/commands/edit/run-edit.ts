@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
-import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
+import { catalogueEntry, type CatalogueEntry } from '../../../core/resources/catalogue.ts';
+import { project } from '../../../core/resources/talk/project.ts';
 import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
 import { writtenOf, type Keyed } from '../../keyed.ts';
 import { hinted } from '../../hint.ts';
+import { serversIn, trustLines } from '../../mcp/change-lines.ts';
 import { PATIENCE_MS } from '../../input/timeout.ts';
 import { namedRefsOf } from '../../resources/refs.ts';
 import { typesFor } from '../../resources/types.ts';
@@ -49,10 +51,19 @@ export async function runEdit(ctx: Context, { args, showValues = false }: EditOp
     await draft.remove();
     if (changed) ctx.out.line(`${entry.word}/${name} ${changed}`);
     else ctx.out.note('Nothing was changed.');
+    if (changed === 'edited' && entry.word === 'project') await sayTrusted(ctx, client, seen);
   } catch (thrown) {
     if (await draft.keepTyped()) ctx.out.note(`What you typed is kept in ${draft.path}.`);
     throw thrown;
   }
+}
+
+/** Of servers that the project has got: what it trusts of them, as they are now. */
+async function sayTrusted(ctx: Context, client: Client, seen: Keyed): Promise<void> {
+  const had = serversIn(seen.raw);
+  const { raw } = await client.resources.get(catalogueEntry(project), seen.key);
+  const news = serversIn(raw).filter((server) => !had.includes(server));
+  for (const line of await trustLines(client, seen.key, news)) ctx.out.note(line);
 }
 
 /**

@@ -1,0 +1,32 @@
+import { AlreadySaid, type ExitCode } from '../../exit.ts';
+import { hinted } from '../../hint.ts';
+import { changeLines, needServer } from '../../mcp/change-lines.ts';
+import type { Context } from '../../who/context.ts';
+
+export interface DiffServerOptions {
+  type: string;
+  name: string;
+  project?: string | undefined;
+  tool?: string | undefined;
+}
+
+/** What the tools of an MCP server are, beside what projects have approved. */
+export async function runDiffServer(
+  ctx: Context,
+  { type, name, project, tool }: DiffServerOptions,
+): Promise<void> {
+  needServer(type);
+  const client = await ctx.client();
+  const { projects, more } = await hinted(client, { type: 'server', name }, () =>
+    client.servers.changes(name, { project, tool }),
+  );
+  const differing = projects.filter(({ changes }) => changes.length > 0);
+  for (const one of differing) for (const line of changeLines(name, one, { diffs: true })) ctx.out.line(line);
+  if (more > 0) ctx.out.note(`${more} further projects have it; ask for one with --project.`);
+  if (differing.length > 0) throw new AlreadySaid(3 satisfies ExitCode);
+  ctx.out.note(
+    projects.length === 0
+      ? 'No project that you may see has it.'
+      : 'All of its tools are as they were approved.',
+  );
+}

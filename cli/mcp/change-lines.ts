@@ -1,0 +1,93 @@
+import { z } from 'zod';
+import { McpctlError } from '../../core/errors.ts';
+import type { Client } from '../net/client.ts';
+import type { SeenProject } from '../net/servers.ts';
+import { cell } from '../say/text.ts';
+
+/** @throws McpctlError `usage` for a type of which no tools are approved. */
+export function needServer(type: string): void {
+  if (!['server', 'servers', 'srv'].includes(type))
+    throw new McpctlError('usage', `Of a ${cell(type)} nothing is approved; say "server NAME".`);
+}
+
+type Change = SeenProject['changes'][number];
+
+/** What becomes of tools that nobody has approved as they are, in words. */
+const endings: Readonly<Record<string, string>> = {
+  enforce: 'not there until approved',
+  warn: 'there, and marked',
+  off: 'there',
+};
+
+/** What a project has not approved of a server's tools, a line each; with `diffs` what differs of each. */
+export function changeLines(
+  server: string,
+  { project, pin, approved, changes }: SeenProject,
+  { diffs }: { diffs: boolean },
+): string[] {
+  const ending = endings[pin] ?? cell(pin);
+  const head = `project/${cell(project)}: ${approved.length} of the tools of ${cell(server)} approved; pin ${cell(pin)}: others are ${ending}`;
+  return [
+    head,
+    ...changes.flatMap((change) => [
+      `  ${cell(change.name)}: ${wordsOf(change)}`,
+      ...(diffs ? (change.diff ?? ['ask for this one: --project and --tool']) : []).map(
+        (line) => `    ${cell(line)}`,
+      ),
+    ]),
+  ];
+}
+
+function wordsOf({ state, reason }: Change): string {
+  const why = reason === null || reason === 'new' ? '' : ` (${cell(reason)})`;
+  return `${cell(state)}${why}`;
+}
+
+/** More tools than this cost a model more than they help it. */
+const MANY = 40;
+
+/** What a project trusts of its servers from now on, as they are, and what of it is much. Nothing from a server that knows no pins. */
+export async function trustLines(
+  client: Client,
+  project: string,
+  servers: readonly string[],
+): Promise<string[]> {
+  const seen = await changesOf(client, project, servers);
+  const all = seen.reduce((sum, [, { approved }]) => sum + approved.length, 0);
+  return [
+    ...seen.map(([server, { approved, changes }]) =>
+      approved.length === 0 && changes.length === 0
+        ? `${cell(server)}: what it has is trusted when its worker first tells of it.`
+        : `${cell(server)}: trusted as they are now: ${approved.map(cell).join(', ') || 'none'}.`,
+    ),
+    ...(all > MANY
+      ? [`Warning: ${all} tools are more than models use well; leave some out with tools: { allow, deny }.`]
+      : []),
+  ];
+}
+
+/** Of each server what one project has approved of it; those of which nothing may be asked are left out. */
+export async function changesOf(
+  client: Client,
+  project: string,
+  servers: readonly string[],
+): Promise<[server: string, SeenProject][]> {
+  const all = await Promise.all(
+    [...new Set(servers)].map(async (server): Promise<[string, SeenProject][]> => {
+      try {
+        const { projects } = await client.servers.changes(server, { project });
+        return projects.map((one) => [server, one]);
+      } catch (thrown) {
+        if (thrown instanceof McpctlError) return [];
+        throw thrown;
+      }
+    }),
+  );
+  return all.flat();
+}
+
+const bindingsSchema = z.array(z.looseObject({ server: z.string() })).catch([]);
+
+/** Which servers a project has, as the API sends it. */
+export const serversIn = (raw: Readonly<Record<string, unknown>>): string[] =>
+  bindingsSchema.parse(raw['servers']).map(({ server }) => server);
