@@ -1,6 +1,7 @@
 import { McpctlError } from '../errors.ts';
 import type { Extras } from './extras.ts';
 import { letThrough } from './let-through.ts';
+import { withOffered, type OfferedTool } from './offered.ts';
 import {
   elementsAt,
   memberOf,
@@ -19,6 +20,8 @@ export interface Persona {
   /** The text of a JSON object: it is spliced, never parsed, so that every number stays as it is written. */
   defaultParams: string;
   extras: Extras;
+  /** The project whose tools it is offered, by its name; null: none's. */
+  toolsOf?: string | null;
   prompts: readonly PersonaPrompt[];
   /** What it was asked for with, or has where nothing is asked for. */
   personality: { id: string; name: string; revision: number } | null;
@@ -26,6 +29,8 @@ export interface Persona {
   outOfReach: readonly { id: string; name: string }[];
   /** What a call says in place of the system prompt. */
   replaced?: string | undefined;
+  /** The tools of its project that are offered with the call's. */
+  offered?: readonly OfferedTool[] | undefined;
 }
 
 export interface PersonaPrompt {
@@ -57,6 +62,8 @@ export interface Composed {
   params: string[];
   /** Tools of the call that the agent does not let through. */
   toolsLeft: string[];
+  /** Names of the project's tools that are in the body. */
+  offered: string[];
 }
 
 /** The texts of an agent and its prompts together; more is not sent. */
@@ -94,7 +101,9 @@ export function composeChat(persona: Persona, body: string, spoken?: readonly st
   const { kept, defaults } = paramsOf(persona.defaultParams, { body, members });
   // Of two members of one name the last is the one that counts.
   const once = kept.filter((member) => member.key !== 'messages' || member === messages);
-  const { members: through, left: toolsLeft } = letThrough(body, once, persona.extras.allowedTools);
+  const { allowedTools } = persona.extras;
+  const { members: fromCall, left: toolsLeft } = letThrough(body, once, allowedTools);
+  const { members: through, names: offered } = withOffered(fromCall, persona.offered ?? [], allowedTools);
   const parts = through.map(({ key, text }) =>
     key === 'messages' ? `"messages":[${[...first, ...conversation].join(',')}]` : text,
   );
@@ -107,6 +116,7 @@ export function composeChat(persona: Persona, body: string, spoken?: readonly st
     system: ownText.length,
     params: defaults.map(({ name }) => name),
     toolsLeft,
+    offered,
   };
 }
 

@@ -6,7 +6,7 @@ const lists = new Set(['tools', 'functions']);
 const aboutLists = new Set(['tool_choice', 'parallel_tool_calls', 'function_call']);
 
 /** A member of a body, as text: key and value. */
-interface Kept {
+export interface Kept {
   key: string;
   text: string;
 }
@@ -25,7 +25,7 @@ interface Named {
 }
 
 /** What a tool, or a choice of one, is called. */
-function nameOf(text: string): string | null {
+export function nameOfTool(text: string): string | null {
   const value = jsonValue(text) as Named | string | null | undefined;
   if (typeof value !== 'object' || value === null) return null;
   const name = value.function?.name ?? value.custom?.name ?? value.name;
@@ -49,7 +49,7 @@ export function letThrough(
     if (!whole || !lists.has(member.key)) return whole ? [whole] : [];
     const stays = (elementsAt(body, member.valueStart) ?? []).flatMap(({ start, end }) => {
       const text = body.slice(start, end);
-      const name = nameOf(text);
+      const name = nameOfTool(text);
       if (name !== null && allowed.includes(name)) return [text];
       left.push(name ?? '');
       return [];
@@ -67,7 +67,7 @@ export function letThrough(
 function needChoosable(body: string, members: readonly Member[], allowed: readonly string[]): void {
   for (const path of ['tool_choice', 'function_call']) {
     const text = memberText(body, path, members);
-    const name = text?.startsWith('{') ? nameOf(text) : null;
+    const name = text?.startsWith('{') ? nameOfTool(text) : null;
     if (name === null || allowed.includes(name)) continue;
     const message = `this agent does not let the tool '${name.slice(0, 64)}' through`;
     throw new McpctlError('invalid_request', undefined, { details: [{ path, message }] });

@@ -25,6 +25,8 @@ export const madeSchema = z.object({
   params: z.array(z.string()).optional(),
   /** Tools of the call that the agent did not let through. */
   toolsLeft: z.array(z.string()),
+  /** How many of its project's tools it was offered; missing: it is offered none. */
+  serverTools: z.number().optional(),
   /** Of the body that was sent, and its hash, SHA-256 in hex, as long as it is kept with the task; the hash only for who may see the persona. */
   bytes: z.number(),
   sha256: z.string().optional(),
@@ -42,16 +44,26 @@ export type Made = z.infer<typeof madeSchema>;
 /** What composing alone knows of it. */
 export type MadeOfAgent = Pick<
   Made,
-  'revision' | 'llm' | 'pool' | 'personality' | 'pieces' | 'params' | 'toolsLeft' | 'bytes' | 'sha256'
+  | 'revision'
+  | 'llm'
+  | 'pool'
+  | 'personality'
+  | 'pieces'
+  | 'params'
+  | 'toolsLeft'
+  | 'serverTools'
+  | 'bytes'
+  | 'sha256'
 >;
 
 export function madeOf(
-  { revision, personality }: Pick<Persona, 'revision' | 'personality'>,
-  { body, pieces, params, toolsLeft }: Composed,
+  { revision, personality, toolsOf }: Pick<Persona, 'revision' | 'personality' | 'toolsOf'>,
+  { body, pieces, params, toolsLeft, offered }: Composed,
   { llm, pool, sha256 }: Pick<Made, 'llm' | 'pool' | 'sha256'>,
 ): MadeOfAgent {
   return {
     ...{ revision, llm, pool, personality, pieces, params, toolsLeft: toolsLeft.slice(0, MOST_NAMES) },
+    ...(toolsOf != null && { serverTools: offered.length }),
     bytes: Buffer.byteLength(body),
     ...(sha256 !== undefined && { sha256 }),
   };

@@ -57,8 +57,14 @@ export type ToolsReport = z.infer<typeof toolsReportSchema>;
 /** Under which a tool that is listed though nobody has approved it says so. */
 const PIN_META = 'mcpctl.dev/pin';
 
+export interface ShownTool {
+  name: string;
+  description?: string;
+  inputSchema: unknown;
+}
+
 /** A tool as clients are told of it: nothing in its texts that a person would not see. */
-export function shownTool(tool: ServerTool, { name, state }: { name: string; state: PinState }): object {
+export function shownTool(tool: ServerTool, { name, state }: { name: string; state: PinState }): ShownTool {
   const { title, description, inputSchema, outputSchema, annotations } = tool;
   return {
     name,

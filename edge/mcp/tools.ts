@@ -51,11 +51,16 @@ function named<Tool extends ToolOf>(
 }
 
 /** The tools of a project as this actor may call them, by their names there. No worker is asked. */
-export async function listTools({ registry }: McpDeps, viewer: Viewer, era: Leg['era']): Promise<object[]> {
+export async function toolsFor({ registry }: McpDeps, viewer: Viewer) {
   const servers = serversFor(viewer);
   const tools = await registry.mcp.tools(viewer.project.id, idsOf(servers));
+  return inOrder(named(viewer.project, servers, tools));
+}
+
+/** The same, as clients of an era are told of them. */
+export async function listTools(deps: McpDeps, viewer: Viewer, era: Leg['era']): Promise<object[]> {
   return (
-    inOrder(named(viewer.project, servers, tools))
+    (await toolsFor(deps, viewer))
       // Clients of that era drop a tool that wants headers it may not.
       .filter(([, { tool }]) => era === 'legacy' || headersOf(tool.inputSchema) !== null)
       .map(([name, { tool, state }]) => shownTool(tool, { name, state }))

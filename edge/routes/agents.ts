@@ -34,7 +34,7 @@ async function compose(deps: EdgeDeps, req: Request): Promise<ComposedView> {
   const { body, personality, system } = chatIn(req, String(row.values['name']));
   const request = await readRequest('chat', body, { owner: actor.userId });
   const composed = await composedFor(deps, actor, {
-    ...{ id: row.id, body: request.body, system },
+    ...{ id: row.id, body: request.body, system, offersTools: true },
     personality: personality === '' ? null : personality,
   });
   const { persona } = composed;

@@ -21,6 +21,7 @@ import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { startNextSoon } from '../inference/turn/line.ts';
 import { chatOf, importedMessages } from '../inference/turn/sent.ts';
+import { endStrays } from '../inference/turn/tools/collect.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
 import { untilEnded } from '../inference/follow/until-ended.ts';
 import { listsInTurn } from '../limits/turns.ts';
@@ -97,6 +98,7 @@ async function cancelTurn(deps: EdgeDeps, req: Request): Promise<TurnView> {
   const row = turn.taskId === null ? undefined : await deps.registry.tasks.byId(turn.taskId);
   if (row && (await closeTask(flowOf(deps), row, cancelled)) === 'ended')
     await untilEnded(deps, row, { withinMs: SETTLED_WITHIN_MS, gone: new AbortController().signal });
+  await endStrays(deps);
   if (drop === 'true')
     await deps.registry.threads.leaveOut({ id: turn.threadId, ownerId: actorOf(req).userId }, turn.id);
   startNextSoon(deps, turn.threadId);

@@ -53,12 +53,16 @@ export interface TurnMade {
   made: Made;
   /** Where its backend finds it too long, it can be made of less. */
   mayShrink: boolean;
+  /** What its answer calls the server may run. */
+  usesServerTools: boolean;
 }
 
 /** What its columns say of how a turn that runs was made. */
-export const compositionColumns = ({ composition, mayShrink }: TurnMade) => ({
+export const compositionColumns = ({ composition, mayShrink, usesServerTools }: TurnMade) => ({
   composition: JSON.stringify(composition),
   shrink: mayShrink ? 'may' : null,
+  serverCalls: usesServerTools ? 'may' : null,
+  asksClient: false,
 });
 
 /** A turn about to be accepted, with the task that answers it unless it is to wait. */
@@ -125,7 +129,9 @@ export async function acceptTurn(
     ? await startThread(trx, turn, { ...turn.starts, most: limits.maxUserThreads })
     : await lockThread(trx, turn);
   const there = turn.starts ? [] : await openTurns(trx, turn.threadId);
-  const waiting = there.find(({ status, isReady }) => status === 'waiting' && (turn.abandons || !isReady));
+  const waiting = there.find(
+    ({ status, isReady, isServers }) => status === 'waiting' && !isServers && (turn.abandons || !isReady),
+  );
   if (waiting && !turn.abandons) return { kind: 'pending', n: waiting.n, taskId: waiting.taskId };
   const open = there.filter((each) => each !== waiting);
   const [first] = open;
@@ -203,7 +209,7 @@ async function insertTurn(
     ...{ id, threadId, ownerId, tokenId, n, status, requestHash, request: storableText(request), streaming },
     clientKey: turn.key,
     supersedes: turn.supersedes?.id ?? null,
-    waitsForTools: turn.hasTools,
+    waitsForTools: turn.hasTools || made.usesServerTools,
     ...(isRunning
       ? compositionColumns(made)
       : { composition: JSON.stringify({ pin, personality, system, isWhole }) }),

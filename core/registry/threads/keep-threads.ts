@@ -194,7 +194,9 @@ export async function tasksOf(
   const { rows } = await trx.raw<{ rows: { taskId: string; poolName: string; status: string }[] }>(
     `select task_id, pool_name, status from chat_turns where thread_id = :id and task_id is not null
      union all select m.task_id, c.pool_name, 'completed' from chat_messages m join chat_turns c on c.id = m.turn_id
-       where m.thread_id = :id and m.role = 'assistant' and m.task_id <> c.task_id`,
+       where m.thread_id = :id and m.role = 'assistant' and m.task_id <> c.task_id
+     union all select l.task_id, l.pool_name, case when l.ended_at is null then 'running' else 'completed' end
+       from chat_calls l join chat_turns c on c.id = l.turn_id where c.thread_id = :id and l.task_id is not null`,
     { id },
   );
   return rows;

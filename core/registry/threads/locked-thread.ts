@@ -47,14 +47,17 @@ export async function lockThread(
 
 /** A turn that has not ended. */
 export interface OpenTurn extends Pick<TurnRow, 'id' | 'n' | 'status' | 'taskId'> {
-  /** It waits for no result of a tool any more: it goes on with the next look. */
+  /** It waits for no result of a tool that its client has to bring: it goes on with a look to come. */
   isReady: boolean;
+  /** What it has called the server runs, and the client nothing of it. */
+  isServers: boolean;
 }
 
 export async function openTurns(trx: Knex, threadId: string): Promise<OpenTurn[]> {
   const { rows } = await trx.raw<{ rows: OpenTurn[] }>(
-    `select id, n, status, task_id, status = 'waiting' and tool_deadline is null as is_ready
-     from (${unended(':threadId', 'id, n, status, task_id, tool_deadline')}) u order by status = 'queued', n`,
+    `select id, n, status, task_id, status = 'waiting' and (tool_deadline is null or is_servers) as is_ready, is_servers
+     from (${unended(':threadId', "id, n, status, task_id, tool_deadline, coalesce(server_calls <> 'may' and not asks_client, false) as is_servers")}) u
+     order by status = 'queued', n`,
     { threadId },
   );
   return rows;

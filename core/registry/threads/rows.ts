@@ -65,6 +65,10 @@ export const turnRowSchema = z.object({
   requestHash: z.string(),
   errorCode: z.string().nullable(),
   errorMessage: z.string().nullable(),
+  /** How far it is with the tools of its agent's project; null: it is offered none. */
+  serverCalls: orNothing(z.enum(['may', 'due', 'open', 'done'])),
+  /** Its answer has called tools that its client runs. */
+  asksClient: z.boolean(),
   createdAt: instantSchema,
   endedAt: instantSchema.nullable(),
 });

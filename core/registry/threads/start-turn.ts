@@ -105,7 +105,9 @@ async function startTurn(
     .where({ id })
     .update({
       status: 'running',
-      ...(status === 'queued' ? { waitsForTools: hasTools } : { rounds: rounds + 1 }),
+      ...(status === 'queued'
+        ? { waitsForTools: hasTools || made.usesServerTools }
+        : { rounds: rounds + 1, ...(made.usesServerTools && { waitsForTools: true }) }),
       taskId: task.id,
       poolName: task.poolKey,
       ...compositionColumns(made),

@@ -27,7 +27,8 @@ import {
 import { endUnasked, type UnaskedTurn } from './end-unasked.ts';
 import { createUnfilled, type UnfilledAnswers } from './unfilled.ts';
 import { createTurnStarts, type TurnStarts } from './start-turn.ts';
-import { createToolResults, type ToolResults } from './tool-results.ts';
+import { createTurnCalls, type TurnCalls } from './tools/calls.ts';
+import { createToolResults, type ToolResults } from './tools/tool-results.ts';
 import { instantSchema } from '../../newer-words.ts';
 import type { TaskRow } from '../../task/task.ts';
 import {
@@ -48,7 +49,7 @@ const useSchema = z.object({ agentId: z.string(), threads: z.number(), lastAt: i
 type AgentUse = z.infer<typeof useSchema>;
 
 export interface Threads
-  extends AskedTurns, ThreadContexts, TurnStarts, TurnContinuations, ToolResults, UnfilledAnswers {
+  extends AskedTurns, ThreadContexts, TurnStarts, TurnContinuations, ToolResults, TurnCalls, UnfilledAnswers {
   /** Newest first. @param after the `lastAt` and id of the last one seen. */
   list(query: {
     scope: Scope;
@@ -242,6 +243,7 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     ...createTurnStarts(connection),
     ...createContinuations(connection, limits),
     ...createToolResults(connection, limits),
+    ...createTurnCalls(connection, limits),
     ...createUnfilled(connection),
     delete: (id, ownerId, author) =>
       transaction(async (trx) => {

@@ -28,6 +28,8 @@ export const agent = defineResource({
     llm: requiredReference(llm, { onDelete: 'refuse', needs: 'run' }),
     pinMode: optional(z.enum(['pool', 'only']), 'pool', { audit: 'value' }),
     project: reference(project, { onDelete: 'clear', needs: 'edit' }),
+    /** It is offered what the project's MCP servers have, and the server runs what it calls of that. */
+    serverTools: optional(z.boolean(), false, { audit: 'value' }),
     /** One of its own, by its name: what is said where a call says none. */
     defaultPersonality: optional(nameSchema.nullable(), null, { afterwards: true }),
     visibility: optional(z.enum(visibilities), 'shared', { audit: 'value' }),
@@ -80,6 +82,7 @@ export const agent = defineResource({
     shown('Pool', 'pool'),
     shown('Pin mode', 'pinMode'),
     shown('Project', 'project'),
+    shown('Server tools', 'serverTools'),
     shown('Personality', 'defaultPersonality'),
     shown('Visibility', 'visibility'),
     shown('Own threads', 'threads'),

@@ -12,6 +12,7 @@ import type { Translation } from '../translate/sent.ts';
 import { needsOfChat, type InferenceRequest } from './request.ts';
 import type { Needs } from './needs.ts';
 import type { Order } from './submit.ts';
+import { offeredTools } from '../turn/tools/offered.ts';
 import { targetOf } from './target.ts';
 
 interface Aiming {
@@ -27,6 +28,8 @@ interface Aiming {
   system?: string | undefined;
   /** What a thread has besides what the request brings. */
   thread?: ThreadTexts | undefined;
+  /** It is offered its project's tools: who asks has a turn, whose rows say what becomes of their calls. */
+  offersTools?: boolean;
 }
 
 /** What was said in a thread, as it is sent: with what the request brings, but for system texts. */
@@ -45,7 +48,17 @@ export interface ThreadTexts {
 export async function aim(
   deps: EdgeDeps,
   actor: Actor,
-  { request, translation, llmName: asked, pin, mayWait, personality, system, thread }: Aiming,
+  {
+    request,
+    translation,
+    llmName: asked,
+    pin,
+    mayWait,
+    personality,
+    system,
+    thread,
+    offersTools = false,
+  }: Aiming,
 ): Promise<Pick<Order, 'request' | 'sent' | 'target' | 'agent'>> {
   const wanted = { asked, pin, mayWait, needs: request.needs, translation: translation?.needs ?? null };
   const target = await targetOf(deps, actor, wanted);
@@ -53,7 +66,7 @@ export async function aim(
   if (agent === null)
     return { request, target, sent: target.translated && translation ? translation.sent() : null };
   const called = await composedFor(deps, actor, {
-    ...{ id: agent.id, body: request.body, system },
+    ...{ id: agent.id, body: request.body, system, offersTools },
     personality: personality === undefined ? (agent.personality ?? undefined) : personality,
   });
   const { persona } = called;
@@ -72,6 +85,7 @@ export async function aim(
     agent: {
       id: agent.id,
       composed: { system: composed.system, params: composed.params },
+      usesServerTools: offersTools && persona.toolsOf != null,
       made: () =>
         madeOf(persona, composed, {
           ...{ llm: aimed.pinned, pool: aimed.poolKey },
@@ -109,11 +123,13 @@ export async function composedFor(
     body,
     personality,
     system,
-  }: { id: string; body: string; personality?: string | null | undefined; system?: string | undefined },
+    offersTools,
+  }: { id: string; body: string; offersTools: boolean } & Pick<Aiming, 'personality' | 'system'>,
 ): Promise<Composed & { persona: Persona & { publisher: Publisher | null } }> {
   const own = await deps.registry.agents.persona(id, personality);
   if (!own) throw new McpctlError('llm_not_found');
-  const persona = { ...own, replaced: system };
+  const offers = offersTools && own.toolsOf != null ? await offeredTools(deps, actor, own.toolsOf) : [];
+  const persona = { ...own, replaced: system, offered: offers };
   await turnFor(body, actor.userId);
   return { ...composeChat(persona, body), persona };
 }

@@ -23,7 +23,7 @@ export interface Order {
   sent: Sent | null;
   target: Target;
   /** Where an agent was asked: which, and what of the request is its own. */
-  agent?: (AskedOfAgent & { made: () => MadeOfAgent }) | undefined;
+  agent?: AgentOfOrder | undefined;
   /** The name that the caller asked for. */
   llmName: string;
   source: TaskRow['source'];
@@ -35,6 +35,13 @@ export interface Order {
   retention: TaskRow['retention'];
   /** What the call may be repeated under. */
   key: TaskKey | null;
+}
+
+/** The agent that an order is for. */
+export interface AgentOfOrder extends AskedOfAgent {
+  made: () => MadeOfAgent;
+  /** What it calls the server may run. */
+  usesServerTools: boolean;
 }
 
 /** The row of an accepted task, the follower of its stream, opened before the task could begin, and the wait for it. */

@@ -10,6 +10,8 @@ import { readRequest } from '../ask/request.ts';
 import { leaveAccepted, newTask, type Order } from '../ask/submit.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn } from './sent.ts';
+import { endStrays } from './tools/collect.ts';
+import { stepCalls } from './tools/steps.ts';
 
 const EVERY_MS = 1_000;
 /** Threads that one look starts turns in; the others are looked at next. */
@@ -20,11 +22,16 @@ const passing = ['unavailable', 'too_many_requests', 'queue_full', 'no_active_ll
 
 /**
  * Starts the turn that is next in a thread's line, if none is open there, or the next round of one that has all the results of
- * tools that it waited for: it is composed now, of all that was said before it, with the rights that its caller's token has
+ * tools that it waited for; or the step that is next with calls of its own: it is composed now, of all that was said before it, with the rights that its caller's token has
  * now. Many may do so at once; one does.
  */
 export async function startNext(deps: EdgeDeps, threadId: string): Promise<void> {
-  const turn = await deps.registry.threads.next(threadId);
+  const { threads } = deps.registry;
+  let turn = await threads.next(threadId);
+  if (!turn) {
+    await stepCalls(deps, threadId, (id) => startNext(deps, id));
+    turn = await threads.next(threadId);
+  }
   if (!turn) return;
   try {
     await start(deps, turn);
@@ -32,7 +39,7 @@ export async function startNext(deps: EdgeDeps, threadId: string): Promise<void>
     if (!(thrown instanceof McpctlError) || thrown.code === 'internal') throw thrown;
     const { code, message } = thrown;
     if (passing.includes(code)) return;
-    await deps.registry.threads.endUnasked(turn, { status: 'error', code, message });
+    await threads.endUnasked(turn, { status: 'error', code, message });
   }
 }
 
@@ -91,7 +98,12 @@ export function createTurnLine(deps: EdgeDeps): Service {
     try {
       const { threads } = deps.registry;
       await threads.expireTools();
-      const waiting = [...(await threads.readyThreads(AT_ONCE)), ...(await threads.waiting(AT_ONCE))];
+      await endStrays(deps);
+      const waiting = [
+        ...(await threads.withCalls(AT_ONCE)),
+        ...(await threads.readyThreads(AT_ONCE)),
+        ...(await threads.waiting(AT_ONCE)),
+      ];
       await eachInTurn(
         waiting,
         async (threadId) => (stopped ? undefined : await startNext(deps, threadId)),

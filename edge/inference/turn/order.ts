@@ -141,7 +141,8 @@ function turnOf(
   const composition = { pin, personality, system, isWhole, ...cut, expected };
   const { from: _from, ...facts } = cut;
   const made = { ...agent.made(), ...facts, turns, expected, isShorter: refused !== null };
-  return { composed, made: { composition, made, mayShrink: turns > 0 && isWhole !== true } };
+  const { usesServerTools } = agent;
+  return { composed, made: { composition, made, mayShrink: turns > 0 && isWhole !== true, usesServerTools } };
 }
 
 interface Cutting extends Pick<ThreadContext, 'measured'> {
@@ -203,6 +204,7 @@ async function composedOf(
     mayWait,
     personality: personality === '' ? null : personality,
     system,
+    offersTools: true,
     thread: {
       texts: historyTexts(messages, sent.added),
       needs: needsOfThread(messages, open),

@@ -22,6 +22,7 @@ import { calledAs, type AskedTurn } from './asked-turn.ts';
 import type { KnownPlace } from './form.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn, titleOf, type SentTurn } from './sent.ts';
+import { endStrays } from './tools/collect.ts';
 import {
   answerAcceptedTurn,
   answerRunning,
@@ -172,8 +173,15 @@ function pending(res: Response, threadId: string, { n }: { n: number }): McpctlE
 
 /** Cancels the turn that is open: what was shown of its answer stays, and the line goes on. */
 async function interrupt(deps: EdgeDeps, threadId: string): Promise<void> {
-  const [open] = await deps.registry.threads.running(threadId);
-  if (open) await closeTask(flowOf(deps), open, cancelled);
+  const { threads } = deps.registry;
+  const [open] = await threads.running(threadId);
+  if (open) return void (await closeTask(flowOf(deps), open, cancelled));
+  // What it has called runs here: its line does not go on before that.
+  const id = await threads.waitsForTools(threadId, true);
+  if (id === undefined) return;
+  const { code, message } = cancelled;
+  await threads.endUnasked({ id, status: 'waiting' }, { status: 'cancelled', code, message });
+  await endStrays(deps);
 }
 
 /** A call that was made before, under the same key: its answer, as far as it has come. */

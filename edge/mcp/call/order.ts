@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { McpctlError } from '../../../core/errors.ts';
+import { McpctlError, type ErrorCode } from '../../../core/errors.ts';
 import { isServed, mayReturn } from '../../../core/flow/alive/served.ts';
 import type { LivePool } from '../../../core/flow/alive/liveness.ts';
 import type { McpCall } from '../../../core/mcp/call.ts';
@@ -10,6 +10,14 @@ import type { InferenceRequest } from '../../inference/ask/request.ts';
 import type { Order } from '../../inference/ask/submit.ts';
 import type { Target } from '../../inference/ask/target.ts';
 
+/** What happened to a call is not known once any of these has ended it: each comes after it was delivered, or may. */
+const unknownAfter: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'outcome_unknown',
+  'worker_lost',
+  'shutting_down',
+  'run_timeout',
+  'settle_pending',
+]);
 type Unjournaled<C> = C extends McpCall ? Omit<C, 'journal'> : never;
 
 /** What a server is asked, under the names that it has itself. */
@@ -94,4 +102,13 @@ function down(llmName: string, pool: LivePool): McpctlError {
       ? `The MCP server '${server}' does not run: ${why}.`
       : `No machine runs the MCP server '${server}' now.`,
   );
+}
+
+/** How a model is told of a call that failed. */
+export function asToldOf({ code, message }: McpctlError): { code: ErrorCode; message: string } {
+  if (code === 'outcome_unknown' || !unknownAfter.has(code)) return { code, message };
+  return {
+    code: 'outcome_unknown',
+    message: `What became of the call is not known, and it is not run again; look before you repeat it. ${message}`,
+  };
 }

@@ -21,7 +21,7 @@ import { answerCall, quietOf, type Hearing } from './answer-call.ts';
 import { scopeOf, type Asked } from '../asked.ts';
 import { callForm, failureOf } from './call-form.ts';
 import { eventIds } from './event-id.ts';
-import { orderOfCall, requestOfCall, type AskedOfServer } from './order.ts';
+import { asToldOf, orderOfCall, requestOfCall, type AskedOfServer } from './order.ts';
 import type { Answers } from '../legs/leg.ts';
 import { rpcError, rpcErrors, type RpcId } from '../rpc.ts';
 
@@ -33,14 +33,6 @@ export interface ServerCall extends AskedOfServer {
   key: string | null;
 }
 
-/** What happened to a call is not known once any of these has ended it: each comes after it was delivered, or may. */
-const unknownAfter: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'outcome_unknown',
-  'worker_lost',
-  'shutting_down',
-  'run_timeout',
-  'settle_pending',
-]);
 /** The caller can do something about it, and a model cannot. */
 const httpErrors: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'unauthenticated',
@@ -181,12 +173,4 @@ function shownFailure({ leg, id }: Asked, of: Answers, error: McpctlError): obje
   const { code, message } = error;
   if (code === 'idempotency_mismatch') return rpcError(id, { code: rpcErrors.invalidParams, message });
   return failureOf({ leg, id, of }, of === 'call' ? asToldOf(error) : { code, message });
-}
-
-function asToldOf({ code, message }: McpctlError): { code: ErrorCode; message: string } {
-  if (code === 'outcome_unknown' || !unknownAfter.has(code)) return { code, message };
-  return {
-    code: 'outcome_unknown',
-    message: `What became of the call is not known, and it is not run again; look before you repeat it. ${message}`,
-  };
 }

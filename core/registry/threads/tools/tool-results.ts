@@ -1,14 +1,14 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { z } from 'zod';
-import { toolCallSchema } from '../../agent/assemble.ts';
-import { McpctlError } from '../../errors.ts';
-import { storableText } from '../../text/storable.ts';
-import { canonical } from '../canonical.ts';
-import type { Connection } from '../database/connect.ts';
-import type { RegistryLimits } from '../names/limits.ts';
-import { contentColumns, type NewMessage } from './accept-turn.ts';
-import { lockThread, moveOn, needRoom } from './locked-thread.ts';
+import { toolCallSchema } from '../../../agent/assemble.ts';
+import { McpctlError } from '../../../errors.ts';
+import { storableText } from '../../../text/storable.ts';
+import { canonical } from '../../canonical.ts';
+import type { Connection } from '../../database/connect.ts';
+import type { RegistryLimits } from '../../names/limits.ts';
+import { contentColumns, type NewMessage } from '../accept-turn.ts';
+import { lockThread, moveOn, needRoom } from '../locked-thread.ts';
 
 /** Turns for which no result came in time end: later turns are told of them, in neutral words for what is missing. */
 async function expireTools(db: Knex): Promise<number> {
@@ -26,19 +26,43 @@ const waitingSchema = z.object({
   id: z.string(),
   status: z.string(),
   taskId: z.string().nullable(),
+  serverCalls: z.string().nullable(),
 });
 const callsSchema = z.array(toolCallSchema).nullable().catch(null);
 const resultSchema = z.object({ toolCallId: z.string(), content: z.string(), parts: z.string().nullable() });
+
+/** Longer ones are nobody's to answer: later rounds are told so, in neutral words. */
+export const MOST_ID_CHARS = 256;
 
 /** Calls of the round that ended last, by id; in the order that the model made them. */
 async function callsOf(trx: Knex, turnId: string, taskId: string): Promise<string[]> {
   const row = await trx('chatMessages')
     .where({ turnId, taskId, role: 'assistant' })
     .first<{ toolCalls: unknown } | undefined>('toolCalls');
-  return [...new Set((callsSchema.parse(row?.toolCalls ?? null) ?? []).map(({ id }) => id))];
+  const ids = (callsSchema.parse(row?.toolCalls ?? null) ?? []).map(({ id }) => id);
+  return [...new Set(ids.filter((id) => id.length <= MOST_ID_CHARS))];
 }
 
-/** What a turn still waits for. */
+/** Those of them that the server answers. */
+async function serversCalls(trx: Knex.Transaction, turnId: string, roundId: string): Promise<Set<string>> {
+  const rows = await trx('chatCalls').where({ turnId, roundId }).select<{ callId: string }[]>('callId');
+  return new Set(rows.map(({ callId }) => callId));
+}
+
+/** With its last result a round waits for none any more, whoever brought them: the next one may begin. */
+export async function ripen(
+  trx: Knex.Transaction,
+  { turnId, taskId }: { turnId: string; taskId: string },
+): Promise<void> {
+  const calls = await callsOf(trx, turnId, taskId);
+  const there = new Set(
+    (await resultsIn(trx, { turnId, taskId, isWaiting: true })).map(({ toolCallId }) => toolCallId),
+  );
+  if (calls.every((id) => there.has(id)))
+    await trx('chatTurns').where({ id: turnId, status: 'waiting' }).update({ toolDeadline: null });
+}
+
+/** What a turn still waits for, of its client. */
 interface Missing {
   missing: string[];
   /** The round that called them. */
@@ -49,7 +73,8 @@ interface Missing {
 /**
  * Takes results of tools for the round that waits for them, in any order and in parts. One that is there already, with the same content,
  * changes nothing; when the last one is there, the next round may begin.
- * @throws McpctlError `tool_result_mismatch` for a call that nobody made, `tool_result_differs`, `thread_full`.
+ * @throws McpctlError `tool_result_mismatch` for a call that nobody made, or that is the server's, `tool_result_differs`, `thread_full`,
+ *   `thread_busy` where it is not said yet whose they are.
  */
 async function addResults(
   trx: Knex.Transaction,
@@ -62,11 +87,15 @@ async function addResults(
   limits: RegistryLimits,
 ): Promise<Missing> {
   const thread = await lockThread(trx, { threadId, ownerId });
-  const row: unknown = await trx('chatTurns').where({ threadId, n }).first('id', 'status', 'taskId');
+  const row: unknown = await trx('chatTurns')
+    .where({ threadId, n })
+    .first('id', 'status', 'taskId', 'serverCalls');
   if (row === undefined) throw new McpctlError('thread_not_found');
-  const { id: turnId, status, taskId } = waitingSchema.parse(row);
+  const { id: turnId, status, taskId, serverCalls } = waitingSchema.parse(row);
   const isWaiting = status === 'waiting' && taskId !== null;
-  const calls = isWaiting ? await callsOf(trx, turnId, taskId) : [];
+  if (isWaiting && serverCalls === 'due') throw new McpctlError('thread_busy', undefined, { retryAfterS: 1 });
+  const servers = isWaiting ? await serversCalls(trx, turnId, taskId) : new Set();
+  const calls = isWaiting ? (await callsOf(trx, turnId, taskId)).filter((id) => !servers.has(id)) : [];
   const kept = await resultsIn(trx, { turnId, taskId, isWaiting });
   const fresh: NewMessage[] = [];
   for (const result of results) {
@@ -95,8 +124,7 @@ async function addResults(
     await insertResults(trx, { threadId, turnId, taskId, first: thread.nextMessage, results: fresh });
     await moveOn(trx, threadId, { messages: fresh.length });
   }
-  if (isWaiting && missing.length === 0)
-    await trx('chatTurns').where({ id: turnId }).update({ toolDeadline: null });
+  if (isWaiting && missing.length === 0) await ripen(trx, { turnId, taskId });
   return { missing, taskId, isWaiting };
 }
 
@@ -121,7 +149,7 @@ const isSame = (
 const partsOf = ({ parts }: Pick<NewMessage, 'parts'>): unknown =>
   parts === null ? null : JSON.parse(parts);
 
-async function insertResults(
+export async function insertResults(
   trx: Knex.Transaction,
   {
     threadId,
@@ -134,7 +162,7 @@ async function insertResults(
     turnId: string;
     taskId: string | null;
     first: number;
-    results: readonly NewMessage[];
+    results: readonly Omit<NewMessage, 'role'>[];
   },
 ): Promise<void> {
   await trx('chatMessages').insert(

@@ -1,0 +1,284 @@
+import type { Knex } from 'knex';
+import { z } from 'zod';
+import { toolCallSchema, type ToolCall } from '../../../agent/assemble.ts';
+import { extrasOf } from '../../../agent/extras.ts';
+import { instantSchema, orNothing } from '../../../newer-words.ts';
+import { storableText, storableWord } from '../../../text/storable.ts';
+import type { TaskRow } from '../../../task/task.ts';
+import type { Connection } from '../../database/connect.ts';
+import type { RegistryLimits } from '../../names/limits.ts';
+import { insertTasks, type NewTask } from '../../tasks/insert-tasks.ts';
+import { lockThread, moveOn, needRoom } from '../locked-thread.ts';
+import { insertResults, ripen } from './tool-results.ts';
+
+/** A turn whose answer has called tools, and it is not said yet what becomes of them. */
+const dueSchema = z.object({
+  id: z.string(),
+  threadId: z.string(),
+  n: z.number(),
+  ownerId: z.string(),
+  tokenId: z.string(),
+  /** What the turn was asked with: it names the tools of its client. */
+  request: z.string(),
+  /** The round that called them. */
+  taskId: z.string(),
+  /** The project whose tools the agent has now, by its name; null: none's. */
+  toolsOf: z.string().nullable(),
+  /** Tools that the agent lets through, whoever runs them; null: all. */
+  allowed: z.unknown().transform((extras) => extrasOf(extras).allowedTools),
+  calls: orNothing(z.array(toolCallSchema)),
+  /** Since the first call of the turn; 0: these are the first. */
+  sinceMs: z.number(),
+});
+export type DueTurn = Omit<z.infer<typeof dueSchema>, 'calls'> & { calls: ToolCall[] };
+
+/** What becomes of a call: a task runs it, or it has its result at once. */
+export interface BegunCall {
+  call: ToolCall;
+  position: number;
+  server: string | null;
+  becomes: { task: NewTask } | { code: string; content: string };
+}
+
+/** A call that runs no more, and is no result yet. */
+const endedSchema = z.object({
+  turnId: z.string(),
+  threadId: z.string(),
+  ownerId: z.string(),
+  roundId: z.string(),
+  callId: z.string(),
+  taskId: z.string(),
+  server: z.string(),
+  /** Null: its task is kept no more. */
+  status: z.string().nullable(),
+  errorCode: z.string().nullable(),
+  errorMessage: z.string().nullable(),
+});
+export type EndedCall = z.infer<typeof endedSchema>;
+
+/** A call whose turn waits for it no more. */
+const strayedSchema = z.object({
+  turnId: z.string(),
+  roundId: z.string(),
+  callId: z.string(),
+  taskId: z.string(),
+  poolName: z.string(),
+});
+export type StrayedCall = z.infer<typeof strayedSchema>;
+
+/** A call that the server ran, or answered itself, as it is told of. */
+const toldSchema = z.object({
+  roundId: z.string(),
+  callId: z.string(),
+  name: z.string(),
+  server: z.string().nullable(),
+  taskId: z.string().nullable(),
+  /** Null: its server gave a result. */
+  code: z.string().nullable(),
+  createdAt: instantSchema,
+  endedAt: instantSchema.nullable(),
+});
+export type CallRow = z.infer<typeof toldSchema>;
+
+const isOpen = `q.status = 'waiting' and q.server_calls = 'open'`;
+const hasEnded = `c.ended_at is null and (k.id is null or k.completed_at is not null)`;
+
+/** Threads with a turn of which a step is to be taken: calls to begin, or results to collect. */
+async function threadsWithCalls(db: Knex, limit: number): Promise<string[]> {
+  const { rows } = await db.raw<{ rows: { threadId: string }[] }>(
+    `select q.thread_id from chat_turns q where q.status = 'waiting' and q.server_calls in ('due', 'open') and (q.server_calls = 'due'
+       or exists (select 1 from chat_calls c left join tasks k on k.id = c.task_id where c.turn_id = q.id and ${hasEnded})
+       or not exists (select 1 from chat_calls c where c.turn_id = q.id and c.ended_at is null))
+     limit ?`,
+    [limit],
+  );
+  return rows.map(({ threadId }) => threadId);
+}
+
+async function dueTurn(db: Knex, threadId: string): Promise<DueTurn | null> {
+  const { rows } = await db.raw<{ rows: unknown[] }>(
+    `select q.id, q.thread_id, q.n, q.owner_id, q.token_id, q.request, q.task_id, m.tool_calls as calls, a.extras as allowed,
+       case when a.server_tools then (select p.name from projects p where p.id = a.project_id) end as tools_of,
+       coalesce(extract(epoch from now() - q.tools_since) * 1000, 0)::float8 as since_ms
+     from chat_turns q join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id
+       join chat_messages m on m.turn_id = q.id and m.task_id = q.task_id and m.role = 'assistant'
+     where q.thread_id = ? and q.status = 'waiting' and q.server_calls = 'due'`,
+    [threadId],
+  );
+  if (rows.length === 0) return null;
+  const turn = dueSchema.parse(rows[0]);
+  return { ...turn, calls: turn.calls ?? [] };
+}
+
+/**
+ * Says what becomes of the calls of an answer, all of it or nothing: each is a row, those that run have their tasks, and the others
+ * their results. Of many who do so one does.
+ * @returns the tasks that were made; null where it was said before.
+ * @throws McpctlError `thread_not_found`, `thread_full`.
+ */
+async function beginCalls(
+  trx: Knex.Transaction,
+  { turn, begun, asksClient }: { turn: DueTurn; begun: readonly BegunCall[]; asksClient: boolean },
+  limits: RegistryLimits,
+): Promise<TaskRow[] | null> {
+  const { id: turnId, threadId, ownerId, taskId } = turn;
+  const thread = await lockThread(trx, { threadId, ownerId });
+  const tasks = begun.flatMap(({ becomes }) => ('task' in becomes ? [becomes.task] : []));
+  const moved = await trx('chatTurns')
+    .where({ id: turnId, status: 'waiting', taskId, serverCalls: 'due' })
+    .update({
+      serverCalls: tasks.length > 0 ? 'open' : 'done',
+      asksClient,
+      toolsSince: trx.raw('coalesce(tools_since, now())'),
+    });
+  if (moved === 0) return null;
+  const atOnce = begun.flatMap(({ call, becomes }) =>
+    'task' in becomes ? [] : [{ toolCallId: call.id, content: becomes.content }],
+  );
+  if (begun.length > 0) await trx('chatCalls').insert(begun.map((each) => rowOf(turn, each, trx)));
+  await keepResults(trx, { turnId, threadId, taskId, results: atOnce, thread, limits });
+  await ripen(trx, { turnId, taskId });
+  const rows: TaskRow[] = [];
+  // One that is large goes alone.
+  for (const task of tasks) rows.push(...(await insertTasks(trx, [task])));
+  return rows;
+}
+
+const rowOf = (
+  { id, taskId }: DueTurn,
+  { call, position, server, becomes }: BegunCall,
+  trx: Knex.Transaction,
+) => ({
+  ...{ turnId: id, roundId: taskId, callId: storableText(call.id), position, server },
+  name: storableText(call.name),
+  ...('task' in becomes
+    ? { taskId: becomes.task.id, poolName: becomes.task.poolKey }
+    : { endedAt: trx.fn.now(), code: storableWord(becomes.code) }),
+});
+
+interface Keeping {
+  turnId: string;
+  threadId: string;
+  taskId: string;
+  results: readonly { toolCallId: string; content: string }[];
+  thread: Parameters<typeof needRoom>[1]['thread'];
+  limits: RegistryLimits;
+}
+
+async function keepResults(trx: Knex.Transaction, keeping: Keeping): Promise<void> {
+  const { turnId, threadId, taskId, thread, limits } = keeping;
+  if (keeping.results.length === 0) return;
+  const results = keeping.results.map((result) => ({ parts: null, ...result }));
+  const bytes = results.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+  await needRoom(trx, { threadId, messages: results.length, bytes, thread, limits });
+  await insertResults(trx, { threadId, turnId, taskId, first: thread.nextMessage, results });
+  await moveOn(trx, threadId, { messages: results.length });
+}
+
+async function endedCalls(db: Knex, threadId: string): Promise<EndedCall[]> {
+  const { rows } = await db.raw<{ rows: unknown[] }>(
+    `select c.turn_id, q.thread_id, q.owner_id, c.round_id, c.call_id, c.task_id, c.server, k.status, k.error_code, k.error_message
+     from chat_turns q join chat_calls c on c.turn_id = q.id left join tasks k on k.id = c.task_id
+     where q.thread_id = ? and ${isOpen} and c.round_id = q.task_id and ${hasEnded} order by c.position`,
+    [threadId],
+  );
+  return z.array(endedSchema).parse(rows);
+}
+
+/**
+ * A call's result becomes a message of its turn, once; with the last one the next round may begin.
+ * @throws McpctlError `thread_not_found`, `thread_full`.
+ */
+async function collectCall(
+  trx: Knex.Transaction,
+  { call, code, content }: { call: EndedCall; code: string | null; content: string },
+  limits: RegistryLimits,
+): Promise<void> {
+  const { turnId, threadId, ownerId, roundId, callId } = call;
+  const thread = await lockThread(trx, { threadId, ownerId });
+  const waits = await trx('chatTurns')
+    .where({ id: turnId, taskId: roundId, status: 'waiting', serverCalls: 'open' })
+    .first('id');
+  if (waits === undefined) return;
+  const ended = await trx('chatCalls')
+    .where({ turnId, roundId, callId, endedAt: null })
+    .update({ endedAt: trx.fn.now(), code: code === null ? null : storableWord(code) });
+  if (ended > 0) {
+    const results = [{ toolCallId: callId, content }];
+    await keepResults(trx, { turnId, threadId, taskId: roundId, results, thread, limits });
+  }
+  await trx('chatTurns')
+    .where({ id: turnId })
+    .whereRaw('not exists (select 1 from chat_calls where turn_id = ? and ended_at is null)', [turnId])
+    .update({ serverCalls: 'done' });
+  await ripen(trx, { turnId, taskId: roundId });
+}
+
+/** Calls that run on though their turns wait for them no more. */
+async function strayedCalls(db: Knex, limit: number): Promise<StrayedCall[]> {
+  const { rows } = await db.raw<{ rows: unknown[] }>(
+    `select c.turn_id, c.round_id, c.call_id, c.task_id, c.pool_name from chat_calls c join chat_turns q on q.id = c.turn_id
+     where c.ended_at is null and q.status <> 'waiting' limit ?`,
+    [limit],
+  );
+  return z.array(strayedSchema).parse(rows);
+}
+
+export interface TurnCalls {
+  /** As `threadsWithCalls`. */
+  withCalls(limit: number): Promise<string[]>;
+  /** The turn of a thread whose calls are to be begun; null: there is none. */
+  dueTurn(threadId: string): Promise<DueTurn | null>;
+  /** As `beginCalls`. */
+  beginCalls(what: Parameters<typeof beginCalls>[1]): Promise<TaskRow[] | null>;
+  /** Whether a turn of a thread has calls of which a step may be to be taken. */
+  hasCalls(threadId: string): Promise<boolean>;
+  /** Calls of a thread that have ended, and are no results yet. */
+  endedCalls(threadId: string): Promise<EndedCall[]>;
+  /** As `collectCall`. */
+  collectCall(what: Parameters<typeof collectCall>[1]): Promise<void>;
+  /** As `strayedCalls`. */
+  strayedCalls(limit: number): Promise<StrayedCall[]>;
+  /** What became of one that strayed. */
+  endStrayed(call: StrayedCall, code: string | null): Promise<void>;
+  /** Calls of a turn that the server ran, those of each round in the order that the model made them. */
+  callsOf(turnId: string): Promise<CallRow[]>;
+  /** The turn of a thread that waits for tools; undefined: none does. @param alone for those of the server alone. */
+  waitsForTools(threadId: string, alone?: boolean): Promise<string | undefined>;
+}
+
+/** What the server runs of what an answer calls: docs/decisions/0077-an-agent-calls-its-project-s-tools.md. */
+export const createTurnCalls = ({ db, transaction }: Connection, limits: RegistryLimits): TurnCalls => ({
+  withCalls: (limit) => threadsWithCalls(db, limit),
+  dueTurn: (threadId) => dueTurn(db, threadId),
+  beginCalls: (what) => transaction((trx) => beginCalls(trx, what, limits)),
+  async hasCalls(threadId) {
+    const row = await db('chatTurns')
+      .where({ threadId, status: 'waiting' })
+      .whereIn('serverCalls', ['due', 'open'])
+      .first<{ id: string } | undefined>('id');
+    return row !== undefined;
+  },
+  endedCalls: (threadId) => endedCalls(db, threadId),
+  collectCall: (what) => transaction((trx) => collectCall(trx, what, limits), what.content.length),
+  strayedCalls: (limit) => strayedCalls(db, limit),
+  async endStrayed({ turnId, roundId, callId }, code) {
+    await db('chatCalls')
+      .where({ turnId, roundId, callId, endedAt: null })
+      .update({ endedAt: db.fn.now(), code: code === null ? null : storableWord(code) });
+  },
+  async callsOf(turnId) {
+    const rows: unknown = await db('chatCalls')
+      .where({ turnId })
+      .orderBy(['createdAt', 'position'])
+      .select('roundId', 'callId', 'name', 'server', 'taskId', 'code', 'createdAt', 'endedAt');
+    return z.array(toldSchema).parse(rows);
+  },
+  async waitsForTools(threadId, alone = false) {
+    const row = await db('chatTurns')
+      .where({ threadId, status: 'waiting', ...(alone && { asksClient: false }) })
+      .whereNotNull('serverCalls')
+      .first<{ id: string } | undefined>('id');
+    return row?.id;
+  },
+});

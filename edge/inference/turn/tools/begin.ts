@@ -1,0 +1,119 @@
+import { v7 } from 'uuid';
+import type { Actor } from '../../../../core/access.ts';
+import type { ToolCall } from '../../../../core/agent/assemble.ts';
+import { toolNamesOf } from '../../../../core/agent/offered.ts';
+import { McpctlError } from '../../../../core/errors.ts';
+import type { McpProject } from '../../../../core/registry/mcp/servers.ts';
+import type { BegunCall, DueTurn } from '../../../../core/registry/threads/tools/calls.ts';
+import { MOST_ID_CHARS } from '../../../../core/registry/threads/tools/tool-results.ts';
+import { goesOn } from '../../../../core/task/disconnect.ts';
+import { jsonValue } from '../../../../core/text/json-text.ts';
+import type { EdgeDeps } from '../../../deps.ts';
+import { orderOfCall, requestOfCall } from '../../../mcp/call/order.ts';
+import { toolNamed, type FoundTool } from '../../../mcp/tools.ts';
+import { newTask, type Order } from '../../ask/submit.ts';
+import { projectSeen } from './offered.ts';
+
+/** Calls of one answer that are run; a model that makes more is told so. */
+export const MOST_CALLS = 16;
+/** How long a turn may go on calling tools, from the first call on. */
+const MOST_MS = 3_600_000;
+
+/** What becomes of the calls of an answer, and the orders of those that run, by their tasks' ids. */
+export interface Planned {
+  actor: Actor;
+  begun: BegunCall[];
+  orders: ReadonlyMap<string, Order>;
+  asksClient: boolean;
+}
+
+/**
+ * Says of each call of an answer whose it is, and what becomes of it: with the rights that the turn's token has now, by the same names as
+ * the endpoint of the project.
+ * @throws McpctlError `unauthenticated`, `tool_rounds_exceeded` where the turn has had its time.
+ */
+export async function planCalls(deps: EdgeDeps, turn: DueTurn): Promise<Planned> {
+  if (turn.sinceMs > MOST_MS)
+    throw new McpctlError(
+      'tool_rounds_exceeded',
+      'The turn has called tools for an hour, which is the most that one may.',
+    );
+  const actor = await deps.registry.tokens.actorOfId(turn.tokenId);
+  if (actor?.userId !== turn.ownerId)
+    throw new McpctlError('unauthenticated', 'The token that this was said with is not good any more.');
+  const project = turn.toolsOf === null ? undefined : await projectSeen(deps, actor, turn.toolsOf);
+  const clients = toolNamesOf(turn.request);
+  const begun: BegunCall[] = [];
+  const orders = new Map<string, Order>();
+  let asksClient = false;
+  for (const [position, call] of eachOnce(turn.calls).entries()) {
+    if (clients.has(call.name)) {
+      asksClient = true;
+      continue;
+    }
+    const plan = await planned(deps, { actor, turn, project, call, isOver: orders.size >= MOST_CALLS });
+    if ('order' in plan) orders.set(plan.task.id, plan.order);
+    const becomes = 'order' in plan ? { task: plan.task } : plan.told;
+    begun.push({ call, position, server: plan.server, becomes });
+  }
+  return { actor, begun, orders, asksClient };
+}
+
+/** Of two that are called by one id the first counts, for its result too. */
+function eachOnce(calls: readonly ToolCall[]): ToolCall[] {
+  const byId = new Map<string, ToolCall>();
+  for (const call of calls)
+    if (call.id.length <= MOST_ID_CHARS && !byId.has(call.id)) byId.set(call.id, call);
+  return [...byId.values()];
+}
+
+interface Planning {
+  actor: Actor;
+  turn: DueTurn;
+  project: McpProject | undefined;
+  call: ToolCall;
+  isOver: boolean;
+}
+
+type Plan =
+  | { server: string; order: Order; task: ReturnType<typeof newTask> }
+  | { server: string | null; told: { code: string; content: string } };
+
+async function planned(deps: EdgeDeps, { actor, turn, project, call, isOver }: Planning): Promise<Plan> {
+  const isLetThrough = turn.allowed === null || turn.allowed.includes(call.name);
+  const tool = project && isLetThrough ? await toolNamed(deps, { actor, project }, call.name) : undefined;
+  // In the words of the endpoint: what is filtered is not there.
+  if (!tool) return told(null, 'invalid_request', `Unknown tool: ${call.name.slice(0, 128)}`);
+  const { server } = tool.server;
+  if (isOver)
+    return told(
+      server,
+      'too_many_requests',
+      `At most ${MOST_CALLS} calls of one answer are run; call it again.`,
+    );
+  const given = call.arguments.trim() === '' ? {} : jsonValue(call.arguments);
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    return told(server, 'invalid_json', 'The arguments of a call are one JSON object; these are none.');
+  try {
+    const order = await orderOf(deps, tool, given as Record<string, unknown>);
+    return { server, order, task: newTask(deps, actor, { order, id: v7() }) };
+  } catch (thrown) {
+    if (!(thrown instanceof McpctlError) || thrown.code !== 'mcp_server_down') throw thrown;
+    return told(server, thrown.code, thrown.message);
+  }
+}
+
+const told = (server: string | null, code: string, message: string): Plan => ({
+  server,
+  told: { code, content: `${message} (${code})` },
+});
+
+function orderOf(
+  deps: EdgeDeps,
+  { server, tool: name }: FoundTool,
+  given: Record<string, unknown>,
+): Promise<Order> {
+  const call = { method: 'tools/call', params: { name, arguments: given } } as const;
+  const request = requestOfCall({ server, call });
+  return orderOfCall(deps, { server }, { request, policy: goesOn, retention: 'keep', key: null });
+}

@@ -1,0 +1,71 @@
+import { isErrorCode, McpctlError } from '../../../../core/errors.ts';
+import { cancelled, closeTask } from '../../../../core/flow/end/cancel.ts';
+import { mcpAnswerSchema } from '../../../../core/mcp/call.ts';
+import { resultText } from '../../../../core/mcp/result-text.ts';
+import type { EndedCall, StrayedCall } from '../../../../core/registry/threads/tools/calls.ts';
+import { isTerminal } from '../../../../core/task/task.ts';
+import { jsonValue } from '../../../../core/text/json-text.ts';
+import { flowOf, type EdgeDeps } from '../../../deps.ts';
+import { asToldOf } from '../../../mcp/call/order.ts';
+
+/** What came of a call, as the model is told of it; a code of null: its server gave a result. */
+interface Told {
+  code: string | null;
+  content: string;
+}
+
+/** Of those that strayed, so many are ended by one look. */
+const AT_ONCE = 50;
+
+/** What has ended becomes a result of its turn. @throws McpctlError `thread_full`, `thread_not_found`. */
+export async function collectCalls(deps: EdgeDeps, threadId: string): Promise<void> {
+  const { threads } = deps.registry;
+  for (const call of await threads.endedCalls(threadId))
+    await threads.collectCall({ call, ...(await toldOf(deps, call)) });
+}
+
+async function toldOf(deps: EdgeDeps, call: EndedCall): Promise<Told> {
+  if (call.status === 'completed') {
+    const { responseBody } = await deps.registry.tasks.bodies(call.taskId);
+    return responseBody === null ? goneBy : answered(responseBody);
+  }
+  if (call.status === null) return goneBy;
+  const { errorCode, errorMessage } = call;
+  const code = errorCode !== null && isErrorCode(errorCode) ? errorCode : 'task_cancelled';
+  return inWords(asToldOf(new McpctlError(code, errorMessage ?? undefined)));
+}
+
+const inWords = ({ code, message }: { code: string; message: string }): Told => ({
+  code,
+  content: `${message} (${code})`,
+});
+
+const goneBy = inWords(new McpctlError('gone', 'The call has run, and its result is kept no more.'));
+
+/** Its worker wrote it, and anybody may be a worker. */
+function answered(body: string): Told {
+  const answer = mcpAnswerSchema.safeParse(jsonValue(body));
+  if (!answer.success) {
+    const message = 'The MCP server answered in no form that is known; the tool has run.';
+    return inWords(new McpctlError('mcp_server_failed', message));
+  }
+  if ('error' in answer.data) {
+    const { code, message } = answer.data.error;
+    return { code: 'mcp_server_failed', content: `${message} (${String(code)})` };
+  }
+  const { result } = answer.data;
+  return { code: result['isError'] === true ? 'tool_failed' : null, content: resultText(result) };
+}
+
+/** Ends calls that run on though their turns have ended. */
+export async function endStrays(deps: EdgeDeps): Promise<void> {
+  for (const call of await deps.registry.threads.strayedCalls(AT_ONCE)) await endStray(deps, call);
+}
+
+async function endStray(deps: EdgeDeps, call: StrayedCall): Promise<void> {
+  const { registry } = deps;
+  await closeTask(flowOf(deps), { id: call.taskId, poolName: call.poolName, turnId: null }, cancelled);
+  const row = await registry.tasks.byId(call.taskId);
+  // One whose end is written down a moment later is looked at again.
+  if (!row || isTerminal(row.status)) await registry.threads.endStrayed(call, row?.errorCode ?? null);
+}

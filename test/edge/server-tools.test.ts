@@ -1,0 +1,184 @@
+import { expect } from 'chai';
+import { randomUUID } from 'node:crypto';
+import type { MessageView, TurnDetail, TurnView } from '../../core/agent/thread.ts';
+import type { TaskRow } from '../../core/task/task.ts';
+import { edgeFixture, publicLlm, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
+import { speakFor, type Speaker } from '../support/speaker.ts';
+import { until } from '../support/system.ts';
+
+const later = { prefer: 'respond-async' };
+const own = [{ type: 'function', function: { name: 'ask_me', parameters: { type: 'object' } } }];
+const calling = (...calls: [id: string, name: string, args?: string][]): object => ({
+  content: null,
+  tool_calls: calls.map(([id, name, text = '{}']) => ({
+    ...{ id, type: 'function' },
+    function: { name, arguments: text },
+  })),
+});
+const text = (said: string): object => ({ result: { content: [{ type: 'text', text: said }] } });
+
+describe('an agent with the tools of its project', function () {
+  this.timeout(30_000);
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+    await publicLlm(t, 'gpt');
+    for (const name of ['one', 'two']) await serve(name);
+    const servers = [{ server: 'one', tools: { deny: ['secret*'] } }, { server: 'two' }];
+    await ok('POST /api/v1/projects', { body: { name: 'demo', servers } });
+    const agent = { name: 'worker', llm: 'gpt', project: 'demo', serverTools: true };
+    await ok('POST /api/v1/agents', { body: agent });
+  });
+  after(() => t.close());
+
+  /** A server of ada's that nobody runs here: a test speaks for its calls. */
+  async function serve(name: string): Promise<void> {
+    const providers = [{ name: `mcp.${name}`, type: 'mcp', model: 'mcp' }];
+    const worker = { instanceId: randomUUID(), workerVersion: '1', transports: ['redis'], providers };
+    const { json } = await ok('POST /api/v1/llms/_provider-register', { body: worker });
+    const { providerSessionId } = json as { providerSessionId: string };
+    const tools = ['add', 'secret'].map((tool) => ({ name: tool, inputSchema: { type: 'object' } }));
+    const info = { name, version: '1' };
+    const report = { providerSessionId, server: name, journal: randomUUID(), info, tools };
+    await ok('POST /api/v1/llms/_provider-tools', { body: report });
+  }
+  const ok = async (what: string, options: Call = {}): Promise<Answer> => {
+    const answer = await t.call(what, options);
+    expect(answer.status, `${what} ${answer.text}`).to.be.within(200, 204);
+    return answer;
+  };
+  const turnOf = async ({ threadId, turn }: TurnView): Promise<TurnDetail> =>
+    (await t.call(`GET /api/v1/threads/${threadId}/turns/${turn}`)).json as TurnDetail;
+  const messagesOf = async ({ threadId }: TurnView): Promise<MessageView[]> =>
+    ((await t.call(`GET /api/v1/threads/${threadId}/messages`)).json as { items: MessageView[] }).items;
+  const speak = async (taskId: string | null): Promise<Speaker> =>
+    speakFor(t, (await t.registry.tasks.byId(taskId ?? '')) ?? expect.fail('no task'));
+  const whole = (body: object) => ({ kind: 'completed', status: 200, body: JSON.stringify(body) }) as const;
+  async function answered(turn: TurnView, message: object): Promise<void> {
+    await (await speak(turn.taskId)).end(whole({ choices: [{ message }] }));
+    await t.call(`GET /api/v1/tasks/${turn.taskId ?? ''}?wait=10`);
+  }
+  const begin = async (more: object = {}, options: Call = {}): Promise<TurnView> => {
+    const body = { message: 'sum?', ...more };
+    return (await ok('POST /api/v1/agents/worker/chat', { headers: later, ...options, body }))
+      .json as TurnView;
+  };
+  const requestOf = async (taskId: string | null) =>
+    JSON.parse((await t.registry.tasks.bodies(taskId ?? '')).requestBody ?? '{}') as {
+      tools?: { function: { name: string } }[];
+      messages: Record<string, unknown>[];
+    };
+  const toolsIn = async (turn: TurnView): Promise<string[]> =>
+    ((await requestOf(turn.taskId)).tools ?? []).map(({ function: { name } }) => name);
+  /** Tasks of calls of a server, the newest first. */
+  const callsOf = (server: string): Promise<Pick<TaskRow, 'id' | 'status'>[]> =>
+    t.connection
+      .db('tasks')
+      .where({ poolName: `mcp.${server}` })
+      .orderBy('createdAt', 'desc')
+      .select('id', 'status');
+  const called = async (server: string, before = 0): Promise<string> =>
+    (
+      await until(
+        () => callsOf(server),
+        (rows) => rows.length > before,
+      )
+    )[0]?.id ?? '';
+  const nextRound = (turn: TurnView): Promise<TurnDetail> =>
+    until(
+      () => turnOf(turn),
+      ({ status, taskId }) => status === 'running' && taskId !== turn.taskId,
+    );
+
+  it('is offered what the endpoint lists, calls two servers at once, and goes on with both results', async () => {
+    const turn = await begin();
+    expect(await toolsIn(turn)).to.deep.equal(['one__add', 'two__add', 'two__secret']);
+    const [one, two] = [(await callsOf('one')).length, (await callsOf('two')).length];
+    await answered(
+      turn,
+      calling(
+        ['a', 'one__add', '{"n":1}'],
+        ['b', 'two__add'],
+        ['c', 'one__secret'],
+        ['d', 'two__add', '[1]'],
+      ),
+    );
+    const [first, second] = [await called('one', one), await called('two', two)];
+    expect(JSON.parse((await t.registry.tasks.bodies(first)).requestBody ?? '')).to.deep.include({
+      method: 'tools/call',
+      params: { name: 'add', arguments: { n: 1 } },
+    });
+    await (await speak(second)).end(whole(text('two said')));
+    await (await speak(first)).end(whole(text('one said')));
+    const round = await nextRound(turn);
+    expect((await requestOf(round.taskId)).messages.slice(-4)).to.deep.equal([
+      { role: 'tool', tool_call_id: 'a', content: 'one said' },
+      { role: 'tool', tool_call_id: 'b', content: 'two said' },
+      { role: 'tool', tool_call_id: 'c', content: 'Unknown tool: one__secret (invalid_request)' },
+      {
+        role: 'tool',
+        tool_call_id: 'd',
+        content: 'The arguments of a call are one JSON object; these are none. (invalid_json)',
+      },
+    ]);
+    await answered(round, { content: 'Three.' });
+    expect(await turnOf(turn)).to.include({ status: 'completed' });
+    const roles = (await messagesOf(turn)).map(({ role }) => role);
+    expect(roles.join(' ')).to.equal('user assistant tool tool tool tool assistant');
+  });
+
+  it('tells the model of a call whose outcome is not known, and of a server that is down', async () => {
+    const turn = await begin();
+    const before = (await callsOf('one')).length;
+    await answered(turn, calling(['a', 'one__add']));
+    const speaker = await speak(await called('one', before));
+    await speaker.end({ kind: 'failed', code: 'worker_lost', message: 'Its worker has gone.' });
+    const round = await nextRound(turn);
+    expect((await requestOf(round.taskId)).messages.at(-1)?.['content']).to.match(
+      /not run again.*\(outcome_unknown\)$/,
+    );
+    await answered(round, { content: 'No.' });
+  });
+
+  it("stops for the client's own tools, runs the others, and goes on when all results are there", async () => {
+    const turn = await begin({ tools: own });
+    expect(await toolsIn(turn)).to.deep.equal(['ask_me', 'one__add', 'two__add', 'two__secret']);
+    const before = (await callsOf('one')).length;
+    await answered(turn, calling(['a', 'one__add'], ['b', 'ask_me']));
+    const at = `POST /api/v1/threads/${turn.threadId}/turns/${turn.turn}/tool-results`;
+    await (await speak(await called('one', before))).end(whole(text('done')));
+    await until(
+      () => messagesOf(turn),
+      (messages) => messages.some(({ content }) => content === 'done'),
+    );
+    expect((await ok(at, { body: [] })).json).to.deep.include({ missing: ['b'], status: 'waiting' });
+    const wrong = await t.call(at, { body: [{ tool_call_id: 'a', content: 'mine' }] });
+    expect(wrong.status, wrong.text).to.equal(409);
+    await ok(at, { headers: later, body: [{ tool_call_id: 'b', content: 'yes' }] });
+    const round = await nextRound(turn);
+    expect((await requestOf(round.taskId)).messages.slice(-2).map(({ content }) => content)).to.deep.equal([
+      'done',
+      'yes',
+    ]);
+    await answered(round, { content: 'Both.' });
+  });
+
+  it('ends its calls with the turn, whichever way that ends', async () => {
+    const turn = await begin();
+    const before = (await callsOf('one')).length;
+    await answered(turn, calling(['a', 'one__add']));
+    await called('one', before);
+    await ok(`DELETE /api/v1/threads/${turn.threadId}/turns/${turn.turn}`);
+    expect((await callsOf('one'))[0]?.status).to.equal('cancelled');
+    const next = await begin({ threadId: turn.threadId });
+    await answered(next, calling(['a', 'one__add']));
+    await called('one', before + 1);
+    const interrupting = await begin({ threadId: turn.threadId, onBusy: 'interrupt' });
+    await until(
+      () => turnOf(interrupting),
+      ({ status }) => status === 'running',
+    );
+    expect((await callsOf('one'))[0]?.status).to.equal('cancelled');
+    expect(await turnOf(next)).to.include({ status: 'cancelled' });
+  });
+});
