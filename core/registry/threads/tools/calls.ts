@@ -198,8 +198,8 @@ async function collectCall(
   const thread = await lockThread(trx, { threadId, ownerId });
   const waits = await trx('chatTurns')
     .where({ id: turnId, taskId: roundId, status: 'waiting', serverCalls: 'open' })
-    .first('id');
-  if (waits === undefined) return;
+    .first<{ id: string } | undefined>('id');
+  if (!waits) return;
   const ended = await trx('chatCalls')
     .where({ turnId, roundId, callId, endedAt: null })
     .update({ endedAt: trx.fn.now(), code: code === null ? null : storableWord(code) });
