@@ -44,6 +44,7 @@ export interface RedisUsers {
  */
 export const workerScripts = [
   'claim',
+  'take',
   'emit',
   'deliver',
   'beat',

@@ -14,6 +14,7 @@ const names = [
   'enqueue',
   'turn',
   'claim',
+  'take',
   'emit',
   'read',
   'beat',
@@ -45,8 +46,12 @@ const names = [
 ] as const;
 export type ScriptName = (typeof names)[number];
 
+const written = (name: string): string =>
+  readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+
+/** One that does what another does as well has that in the place of a line `--@<its name>`. */
 const load = (name: ScriptName): { lua: string; sha: string } => {
-  const lua = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+  const lua = written(name).replace(/^--@(\w+)$/m, (_, other: string) => written(other));
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
 };
 const scripts = Object.fromEntries(names.map((name) => [name, load(name)])) as Record<

@@ -5,7 +5,7 @@ import type { HandBack } from '../../core/task/hand-back.ts';
 import type { LlmRow } from '../../core/llm.ts';
 import { backendStateOf, type MemberState } from '../../core/member/member-state.ts';
 import type { Frame } from '../../core/member/protocol.ts';
-import { claimTask, handBack, isRefusal } from '../../core/queue/task/claim.ts';
+import { claimTask, handBack, isRefusal, type Claimant } from '../../core/queue/task/claim.ts';
 import { Consumer, type TakenJob } from '../../core/queue/jobs/consumer.ts';
 import { refuse } from '../../core/queue/jobs/refuse.ts';
 import { readingMs } from '../../core/runtime/time-of-bytes.ts';
@@ -65,6 +65,7 @@ export function createMember(context: MemberContext, row: LlmRow, slots: Slots):
     member: { llmId, poolKey },
     slots,
     gate: bothOpen(gate, deps.trusted),
+    claimant: () => claimantOf(context, llmId),
     run: (job) => run(context, { llmId, name, poolKey, gate }, job),
     clock: deps.clock,
     log: deps.log,
@@ -72,20 +73,30 @@ export function createMember(context: MemberContext, row: LlmRow, slots: Slots):
   return { llmId, name, poolKey, group: groupOf(row), slots, standing: standingOf(row), gate, consumer };
 }
 
-/** Claims a job for the member, hands it down, and resolves when the claim is let go of. */
+const claimantOf = ({ carried: { session, boot } }: MemberContext, llmId: string): Claimant => ({
+  claimId: randomUUID(),
+  session,
+  boot,
+  llmId,
+  via: 'sse',
+});
+
+/** Claims a job for the member, if that was not done as it was taken, hands it down, and resolves when the claim is let go of. */
 async function run(
-  { deps, carried, claims, onHeld, send }: MemberContext,
+  context: MemberContext,
   member: Pick<RelayMember, 'llmId' | 'name' | 'poolKey' | 'gate'>,
   job: TakenJob,
 ): Promise<void> {
+  const { deps, carried, claims, onHeld, send } = context;
   const { llmId, name, poolKey, gate } = member;
   const { taskId, jobId } = job;
-  if (!gate.isOpen()) return job.later(0);
+  // It may have been closed while the job was on its way.
+  const takes = gate.isOpen();
+  if (!takes && !job.early) return job.later(0);
   const store = { redis: deps.commands, keys: deps.keys };
-  const claimId = randomUUID();
-  const { session, boot } = carried;
-  const by = { claimId, session, boot, llmId, via: 'sse' } as const;
-  const claimed = await claimTask(store, { taskId, poolKey, jobId }, by);
+  const by = claimantOf(context, llmId);
+  const { claimId, answer } = job.early ?? { claimId: by.claimId, answer: null };
+  const claimed = answer ?? (await claimTask(store, { taskId, poolKey, jobId }, { ...by, claimId }));
   if (claimed === 'held') onHeld();
   if (isRefusal(claimed))
     return await refuse({ ...store, log: deps.log }, { job, llmId, poolKey, claimId }, claimed);
@@ -105,10 +116,11 @@ async function run(
   const sent = (): void => claims.sent(claimId);
   if (
     request === null ||
+    !takes ||
     !send({ kind: 'infer', taskId, claimId, llmName: name, ...what, ...fetched }, sent)
   ) {
     // It never left this process: nobody's crash.
-    const why = request === null ? unread : gone;
+    const why = request === null ? unread : takes ? gone : closed;
     await handBack(store, claim, why);
     await claims.over(claimId, { kind: 'handed back' });
   }
@@ -118,6 +130,7 @@ async function run(
 /** What is in a frame beside a request. */
 const FRAME_BYTES = 1_024;
 const gone: HandBack = { counts: 'none', code: 'shutting_down', message: 'The worker was gone.' };
+const closed: HandBack = { counts: 'none', code: 'shutting_down', message: 'The member takes nothing now.' };
 const unread: HandBack = { counts: 'none', code: 'unavailable', message: 'Its request could not be read.' };
 
 /** A large body, from the task's row. @returns null when it cannot be read now: the task is to go back. */

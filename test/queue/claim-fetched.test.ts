@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { claimFetched, isRefusal, type EarlyClaim } from '../../core/queue/task/claim.ts';
+import { claimFetched, isRefusal, type Claimed, type Refusal } from '../../core/queue/task/claim.ts';
 import { refuse } from '../../core/queue/jobs/refuse.ts';
 import { createLog } from '../../core/runtime/log.ts';
+import { untaught } from '../support/failing-redis.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
@@ -16,14 +17,12 @@ describe('a claim that is asked for together with the job', function () {
   });
   after(() => t.close());
 
-  const claimBy = (poolKey: string, llmId: string) => (token: string) => {
-    const by = { claimId: randomUUID(), session: randomUUID(), boot: 'b', llmId };
-    const queue = t.door.keys.pool(poolKey).queue();
-    return claimFetched({ redis: t.redis, keys: t.door.keys }, { poolKey, queue, token }, by);
-  };
+  const queueOf = (poolKey: string): string => t.door.keys.pool(poolKey).queue();
+  const member = (llmId: string) => ({ claimId: randomUUID(), session: randomUUID(), boot: 'b', llmId });
   const fetchAndClaim = async (poolKey: string, llmId = 'llm-1') => {
-    const job = await t.fetchers.next(t.door.keys.pool(poolKey).queue(), claimBy(poolKey, llmId));
-    return job && { job, early: (await job.beside) ?? null };
+    const early = { keys: t.door.keys, poolKey, by: member(llmId) };
+    const job = await t.fetchers.next([queueOf(poolKey)], early);
+    return job && { job, early: job.early };
   };
   const enqueue = async (poolKey: string, more = {}) => {
     const task = { ...submissionOf(newTask({ ownerId: '', poolKey, requestBody: poolKey })), ...more };
@@ -31,22 +30,60 @@ describe('a claim that is asked for together with the job', function () {
     return task;
   };
 
-  it('is for the task of that very job, however many are fetched at once', async () => {
-    const tasks = await Promise.all(Array.from({ length: 40 }, () => enqueue('many')));
-    const taken = await Promise.all(tasks.map(() => fetchAndClaim('many')));
+  const expectEach = async (poolKey: string, least: number): Promise<void> => {
+    const tasks = await Promise.all(Array.from({ length: 40 }, () => enqueue(poolKey)));
+    const taken = await Promise.all(tasks.map(() => fetchAndClaim(poolKey)));
     expect(new Set(taken.map((one) => one?.job.taskId)).size).to.equal(40);
-    // Whoever stood behind sixteen others asks once more, by the name of the job.
     const early = taken.flatMap((one) => (one?.early ? [{ ...one, early: one.early }] : []));
-    expect(early.length).to.be.at.least(16);
+    expect(early.length).to.be.at.least(least);
     for (const { job, early: claim } of early) {
       const task = tasks.find(({ taskId }) => taskId === job.taskId);
-      expect(claim.answer).to.deep.include({ epoch: 1, body: 'many' });
+      expect(claim.answer).to.deep.include({ epoch: 1, body: poolKey });
       expect(task && (await t.fence(task))?.claim).to.equal(claim.claimId);
     }
+    for (const one of taken) await one?.job.complete();
+    expect(await t.redis.llen(`${t.door.keys.namespace}:${queueOf(poolKey)}:active`)).to.equal(0);
+  };
+
+  it('is for the task of that very job, however many are fetched at once', () => expectEach('many', 40));
+
+  it('is so where Redis was taught by an edge that knows no script for both', () =>
+    // Whoever stood behind sixteen others asks once more, by the name of the job.
+    untaught(t.redis, 'take', () => expectEach('untaught', 16)));
+
+  it('says with the job whether more waits, and lays down a marker only then', async () => {
+    const marker = `${t.door.keys.namespace}:${queueOf('more')}:marker`;
+    for (const priority of ['interactive', 'interactive', 'background'] as const)
+      await enqueue('more', { priority });
+    const seen: unknown[] = [];
+    for (let n = 0; n < 3; n += 1) {
+      await t.redis.del(marker);
+      const taken = await fetchAndClaim('more');
+      seen.push([taken?.job.more, await t.redis.exists(marker)]);
+    }
+    expect(seen).to.deep.equal([
+      [true, 1],
+      [true, 1],
+      [false, 0],
+    ]);
+    expect(await fetchAndClaim('more')).to.equal(null);
+  });
+
+  it('is asked for by name, under the same id, where something stands in its way', async () => {
+    const task = await enqueue('spoiled');
+    const { fence } = t.door.keys.pool('spoiled').task(task.taskId);
+    await t.redis.rename(fence, `${fence}-away`);
+    await t.redis.lpush(fence, 'of another kind');
+    const taken = await fetchAndClaim('spoiled');
+    expect(taken?.job.taskId).to.equal(task.taskId);
+    expect(taken?.early?.answer).to.equal(null);
+    await t.redis.rename(`${fence}-away`, fence);
+    const claimed = await t.claim(task, taken?.early?.claimId);
+    expect(claimed).to.deep.include({ epoch: 1, body: 'spoiled' });
   });
 
   it('says why not, as one that is asked for by name', async () => {
-    const answers: EarlyClaim['answer'][] = [];
+    const answers: (Claimed | Refusal | null)[] = [];
     const unfit = { head: { ...submissionOf(newTask({ ownerId: '' })).head, unfit: ['llm-1'] } };
     for (const more of [unfit, { epoch: 1 }]) {
       const task = await enqueue('no', more);
@@ -64,14 +101,14 @@ describe('a claim that is asked for together with the job', function () {
       const task = await enqueue('odd', { head: odd });
       const taken = await fetchAndClaim('odd');
       const answer = taken?.early?.answer;
-      if (!taken?.early || answer === undefined || !isRefusal(answer)) return expect.fail('it was read');
+      if (!taken?.early || !answer || !isRefusal(answer)) return expect.fail('it was read');
       expect(answer).to.deep.equal({ unreadable: 1 });
       const { taskId, jobId } = taken.job;
       const unused = (): never => expect.fail('the job is the requeue’s');
       const job = {
         taskId,
         jobId,
-        claim: undefined,
+        early: null,
         complete: unused,
         fail: unused,
         later: unused,
@@ -87,7 +124,9 @@ describe('a claim that is asked for together with the job', function () {
 
   it('is nobody’s where no job was fetched under its token', async () => {
     const task = await enqueue('none');
-    expect(await claimBy('none', 'llm-1')(randomUUID())).to.equal(null);
+    const fetched = { poolKey: 'none', queue: queueOf('none'), token: randomUUID() };
+    const store = { redis: t.redis, keys: t.door.keys };
+    expect(await claimFetched(store, fetched, member('llm-1'))).to.equal(null);
     expect((await t.fence(task))?.claim).to.equal('');
   });
 });

@@ -15,7 +15,7 @@ describe('a new task, enqueued in one round trip', function () {
   const made = (poolKey: string): Submission => submissionOf(newTask({ ownerId: '', poolKey }));
   const queueOf = (task: Submission): string => t.door.keys.pool(task.poolKey).queue();
   const take = async (task: Submission, from: QueueFixture = t) => {
-    const job = await from.fetchers.next(queueOf(task));
+    const job = await from.fetchers.next([queueOf(task)]);
     const claimed = await from.claim(task);
     await job?.complete();
     return { taskId: job?.taskId, claimed };
@@ -25,7 +25,7 @@ describe('a new task, enqueued in one round trip', function () {
     const task = made('one');
     await t.door.dispatch.enqueueNew(task);
     expect(await take(task)).to.deep.include({ taskId: task.taskId });
-    expect((await t.fetchers.next(queueOf(task)))?.taskId).to.equal(undefined);
+    expect((await t.fetchers.next([queueOf(task)]))?.taskId).to.equal(undefined);
   });
 
   it('has its fence before anybody finds its job, however many come at once', async () => {
@@ -34,7 +34,7 @@ describe('a new task, enqueued in one round trip', function () {
     const claims: unknown[] = [];
     const taking = (async () => {
       while (left > 0) {
-        const job = await t.fetchers.next(queueOf(tasks[0] as Submission));
+        const job = await t.fetchers.next([queueOf(tasks[0] as Submission)]);
         if (!job) continue;
         left -= 1;
         claims.push(await t.claim({ ...(tasks[0] as Submission), taskId: job.taskId }));

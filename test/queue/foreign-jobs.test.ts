@@ -61,7 +61,7 @@ describe("what a session's Redis user writes into its pool's jobs", () => {
     expect(await dispatch.remove(standing(removed))).to.equal(true);
     for (const end of ['complete', 'fail'] as const) {
       const task = await lay();
-      const taken = await t.fetchers.next(queueOf(task));
+      const taken = await t.fetchers.next([queueOf(task)]);
       await (end === 'fail' ? taken?.fail('internal') : taken?.complete());
       expect(await dispatch.remove(standing(task)), end).to.be.a('boolean');
     }

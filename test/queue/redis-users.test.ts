@@ -148,17 +148,14 @@ describe("a provider session's own Redis user", function () {
     );
     await markers.passOn(pool.queue());
     markers.stop?.();
-    expect(await fetchers.hasJobs(pool.queue())).to.equal(true);
-    const passed = await fetchers.next(pool.queue());
+    const passed = await fetchers.next([pool.queue()]);
     await passed?.putLast();
-    const back = await fetchers.next(pool.queue());
+    const back = await fetchers.next([pool.queue()]);
     await back?.putBack();
     for (const task of tasks) {
       const by = claimant(mine);
-      const job = await fetchers.next(pool.queue(), (token) =>
-        claimFetched(store, { poolKey, queue: pool.queue(), token }, by),
-      );
-      const early = (await job?.beside)?.answer;
+      const job = await fetchers.next([pool.queue()], { keys: store.keys, poolKey, by });
+      const early = job?.early?.answer;
       const ref = { taskId: job?.taskId ?? '', poolKey, jobId: job?.jobId ?? '' };
       const answer = early ?? (await claimTask(store, ref, by));
       expect(answer).to.include({ body: '{"messages":[]}' });

@@ -49,7 +49,7 @@ async function live(t: QueueFixture, poolKey: string): Promise<void> {
   await presence.introduce({ sessionId, boot: 'b' }, [{ poolKey, llmId, slots: 1, state: 'serving' }]);
   const queue = keys.pool(poolKey).queue();
   // A consumer that met an error looks once more.
-  const next = () => t.fetchers.next(queue).catch(() => t.fetchers.next(queue));
+  const next = () => t.fetchers.next([queue]).catch(() => t.fetchers.next([queue]));
   let job = await next();
   // Others may stand before it.
   for (let n = 0; n < 4 && job && job.taskId !== task.taskId; n += 1) {

@@ -54,7 +54,7 @@ describe('too much at a key of a pool', () => {
     expect(await t.redis.zcard(`${t.door.keys.namespace}:${queue}:prioritized`)).to.equal(1);
     await t.redis.ltrim(wait, 0, 0);
     for (const { taskId } of [first, other]) {
-      const job = await t.fetchers.next(queue);
+      const job = await t.fetchers.next([queue]);
       expect(job?.taskId).to.equal(taskId);
       await job?.complete();
     }

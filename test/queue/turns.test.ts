@@ -29,7 +29,7 @@ describe('owners of a queue take turns', function () {
     await t.door.dispatch.enqueueNew(task);
     return task;
   };
-  const next = (poolKey: string, pin?: string) => t.fetchers.next(t.door.keys.pool(poolKey).queue(pin));
+  const next = (poolKey: string, pin?: string) => t.fetchers.next([t.door.keys.pool(poolKey).queue(pin)]);
   /** Takes all that waits; whose each is, by the names that tasks were given. */
   const drain = async (poolKey: string, names: Map<string, string>, pin?: string): Promise<string> => {
     let order = '';

@@ -104,6 +104,17 @@ export const ways: readonly Way[] = [
   },
   { script: 'claim', before: nothing, act: claimed, isOfSeveral: true },
   {
+    script: 'take',
+    before: nothing,
+    act: async (t, task) => {
+      const by = { claimId: 'c', session: idOf(task), boot: 'b1', llmId: idOf(task) };
+      const early = { keys: t.door.keys, poolKey: task.poolKey, by };
+      // A consumer that meets an error looks again.
+      const job = await t.fetchers.next([queueOf(t, task)], early).catch(() => null);
+      await job?.complete();
+    },
+  },
+  {
     script: 'fail',
     before: nothing,
     act: (t, task) => t.door.dispatch.remove(jobOf(t, task), 'worker_lost'),
@@ -114,7 +125,7 @@ export const ways: readonly Way[] = [
     before: nothing,
     act: async (t, task) => {
       // A consumer that meets an error looks again.
-      const job = await t.fetchers.next(queueOf(t, task)).catch(() => null);
+      const job = await t.fetchers.next([queueOf(t, task)]).catch(() => null);
       await job?.complete();
     },
     isOfSeveral: true,
@@ -126,7 +137,7 @@ export const ways: readonly Way[] = [
     },
     act: async (t, task) => {
       // A consumer that meets an error looks again.
-      const job = await t.fetchers.next(queueOf(t, task)).catch(() => null);
+      const job = await t.fetchers.next([queueOf(t, task)]).catch(() => null);
       await job?.putLast();
     },
     isOfSeveral: true,

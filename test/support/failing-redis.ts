@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+import { textOf, type ScriptName } from '../../core/queue/scripts.ts';
 import { standBefore } from './stand-before.ts';
 
 /** What Redis says when it cannot, for now or for good; and a bug. */
@@ -33,10 +35,25 @@ const first: ReadonlySet<string> = new Set(['hello', 'auth', 'client', 'info', '
 const folder = new URL('../../core/queue/scripts/', import.meta.url);
 const scriptOf = new Map(
   readdirSync(folder).map((file) => {
-    const text = readFileSync(new URL(file, folder), 'utf8');
-    return [createHash('sha1').update(text).digest('hex'), { name: file.replace('.lua', ''), text }];
+    const name = file.replace('.lua', '');
+    const text = textOf(name as ScriptName);
+    return [createHash('sha1').update(text).digest('hex'), { name, text }];
   }),
 );
+
+/** As over a Redis that was taught by an edge which knows no script of this name. */
+export async function untaught<T>(redis: Redis, name: ScriptName, act: () => Promise<T>): Promise<T> {
+  const sha = createHash('sha1').update(textOf(name)).digest('hex');
+  const evalsha = redis.evalsha.bind(redis) as (...args: unknown[]) => Promise<unknown>;
+  const instead = (...args: unknown[]): Promise<unknown> =>
+    args[0] === sha ? Promise.reject(new Error('NOSCRIPT No matching script.')) : evalsha(...args);
+  Object.assign(redis, { evalsha: instead });
+  try {
+    return await act();
+  } finally {
+    Object.assign(redis, { evalsha });
+  }
+}
 
 /** The script, broken off at its nth call of Redis. */
 export const brokenOff = (text: string, nth: number, error: string): string =>

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import {
   beat,
-  claimFetched,
   claimTask,
   deliverClaim,
   handBack,
@@ -9,7 +8,6 @@ import {
   type Claimant,
   type Claimed,
   type ClaimRef,
-  type EarlyClaim,
   type Refusal,
 } from '../../core/queue/task/claim.ts';
 import type { Redis } from '../../core/queue/link/connect.ts';
@@ -43,21 +41,12 @@ interface Work {
   job: TakenJob;
 }
 
-const claimantOf = ({ session, boot }: RedisClaimDeps, { llmId }: Member): Claimant => ({
+export const claimantOf = ({ session, boot }: RedisClaimDeps, { llmId }: Member): Claimant => ({
   claimId: randomUUID(),
   session,
   boot,
   llmId,
 });
-
-/** For the job of a fetch that is sent with this. */
-export function claimEarly(
-  deps: RedisClaimDeps,
-  member: Member,
-  fetched: { queue: string; token: string },
-): Promise<EarlyClaim | null> {
-  return claimFetched(deps, { poolKey: member.poolKey, ...fetched }, claimantOf(deps, member));
-}
 
 /**
  * Runs one job: claim → run → job done. Never throws. The claim is taken first; without it the job is merely
@@ -68,9 +57,8 @@ export async function runJob(deps: RedisClaimDeps, work: Work): Promise<void> {
   const { member, job } = work;
   const { taskId } = job;
   try {
-    const early = await job.claim;
-    if (!early) return await claimLate(deps, work);
-    const { claimId, answer } = early;
+    const { claimId = randomUUID(), answer = null } = job.early ?? {};
+    if (answer === null) return await claimLate(deps, work, claimId);
     if (isRefusal(answer)) return await notFor(deps, { job, ...member, claimId }, answer);
     await deps.running.overtake(taskId);
     await begin(deps, work, { claimId, ask: () => Promise.resolve(answer) });
@@ -88,13 +76,13 @@ async function notFor(
   await refuse(deps, refused, why);
 }
 
-async function claimLate(deps: RedisClaimDeps, work: Work): Promise<void> {
+async function claimLate(deps: RedisClaimDeps, work: Work, claimId: string): Promise<void> {
   const { member, job } = work;
   const { taskId, jobId } = job;
   // The task came back while a run of it still goes on here. If that one has lost its claim, its next beat ends
   // it; if it has not, this job is an old one, and finds the task taken or over.
   await deps.running.untilEnded(taskId);
-  const by = claimantOf(deps, member);
+  const by = { ...claimantOf(deps, member), claimId };
   const ask = () => claimTask(deps, { taskId, poolKey: member.poolKey, jobId }, by);
   await begin(deps, work, { claimId: by.claimId, ask });
 }

@@ -24,7 +24,7 @@ import { atMost } from '../../core/runtime/clock.ts';
 import { bothOpen, Switch } from '../../core/member/switch.ts';
 import type { Member } from '../work/execute.ts';
 import { RunningClaims } from '../work/running.ts';
-import { claimEarly, runJob, type RedisClaimDeps } from './redis-claim.ts';
+import { claimantOf, runJob, type RedisClaimDeps } from './redis-claim.ts';
 import type { FetchBody } from '../work/resting-body.ts';
 import type { ServedMember, Transport, Wake } from './transport.ts';
 
@@ -231,7 +231,7 @@ export class RedisTransport implements Transport {
       member,
       slots,
       gate: bothOpen(bothOpen(gate, bothOpen(this.#mine, this.#free)), this.#trusted),
-      claim: (fetched) => claimEarly(this.#claims, member, fetched),
+      claimant: () => claimantOf(this.#claims, member),
       run: (job) => runJob(this.#claims, { member, gate, job }),
       clock: this.#deps.clock,
       log: this.#deps.log,

@@ -4,8 +4,8 @@ import { pause, type Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Service } from '../../runtime/process/service.ts';
 import type { Openable } from '../../member/switch.ts';
-import type { EarlyClaim } from '../task/claim.ts';
-import type { FetchedJob, Fetchers } from './fetchers.ts';
+import type { Claimant, EarlyClaim } from '../task/claim.ts';
+import type { Fetched, FetchedJob, Fetchers } from './fetchers.ts';
 import type { Keys } from '../keys.ts';
 import type { Markers } from './markers.ts';
 
@@ -13,8 +13,8 @@ import type { Markers } from './markers.ts';
 export interface TakenJob extends HeldJob {
   taskId: string;
   jobId: string;
-  /** It was asked for with the job; null when that came too early. */
-  claim: Promise<EarlyClaim | null> | undefined;
+  /** It was asked for with the job; null where it was not, or came too early. */
+  early: EarlyClaim | null;
   /** This member may not have it: it goes back to the head of its queue after so long. Holds no slot meanwhile. */
   later(ms: number): void;
   /** This member cannot do it: it goes to the end of its queue at once. */
@@ -34,8 +34,8 @@ export interface ConsumerDeps {
   };
   /** Whether this member takes tasks now (it rests after its backend has failed, and while Redis is not trusted). */
   gate: Openable;
-  /** Asks for the claim together with the job; `run` asks for it otherwise. */
-  claim?: (fetched: { queue: string; token: string }) => Promise<EarlyClaim | null>;
+  /** Who claims the task of a job as that is taken; without it `run` asks for it. */
+  claimant?: () => Claimant;
   /** Runs the job to its end; must not throw. */
   run: (job: TakenJob) => Promise<void>;
   clock: Clock;
@@ -57,10 +57,8 @@ export class Consumer implements Service {
   readonly #deps: ConsumerDeps;
   /** The member's own queue first. */
   readonly #queues: readonly string[];
-  /** Where a job may be, as far as we know: a look costs a round trip, so each is for a reason. */
-  #look: readonly string[];
-  /** Jobs that were found one after the other. */
-  #inARow = 0;
+  /** A job may be there, as far as we know: a look costs a round trip, so each is for a reason. */
+  #mayFind = true;
   readonly #stopping = new AbortController();
   /** Runs, and jobs to be put back. */
   readonly #running = new Set<Promise<void>>();
@@ -74,7 +72,6 @@ export class Consumer implements Service {
     this.name = `consumer of ${deps.member.poolKey}`;
     const pool = deps.keys.pool(deps.member.poolKey);
     this.#queues = [pool.queue(deps.member.llmId), pool.queue()];
-    this.#look = this.#queues;
   }
 
   async start(): Promise<void> {
@@ -103,7 +100,7 @@ export class Consumer implements Service {
         await this.#turn();
       } catch (thrown) {
         if (this.#stopping.signal.aborted) return;
-        this.#look = this.#queues;
+        this.#mayFind = true;
         this.#deps.log.warn(
           { consumer: this.name, why: messageOf(thrown) },
           'taking a task failed; trying again',
@@ -115,11 +112,11 @@ export class Consumer implements Service {
 
   async #turn(): Promise<void> {
     const signal = this.#stopping.signal;
-    if (!this.#mayTake()) this.#look = this.#queues;
+    if (!this.#mayTake()) this.#mayFind = true;
     await this.#deps.gate.untilOpen(signal);
     const abstainMs = this.#abstainUntil - this.#deps.clock.elapsed();
     if (abstainMs > 0) await pause(abstainMs, signal);
-    if (this.#look.length === 0) return await this.#waitForMarker();
+    if (!this.#mayFind) return await this.#waitForMarker();
     const release = await this.#deps.slots.take(signal);
     if (!release) return;
     let job: TakenJob | null = null;
@@ -144,38 +141,26 @@ export class Consumer implements Service {
   /** Without a slot in hand: another llm of the same backend may take it meanwhile. */
   async #waitForMarker(): Promise<void> {
     const queue = await this.#deps.markers.wait(this.#queues, this.#stopping.signal);
-    this.#look = queue === null ? this.#queues : [queue];
+    this.#mayFind = true;
     if (queue === null) return;
     if (!this.#deps.slots.isFree() || !this.#mayTake()) await this.#deps.markers.passOn(queue);
   }
 
-  /**
-   * After one job that a marker told of, the next marker tells of more, or of nothing: BullMQ lays one down with each job
-   * that is taken. So it is asked first, where calls come one by one. Where a second job follows there is a heap, and it is
-   * worked off without markers; before each of it only the own queue is asked.
-   */
+  /** One that is taken says whether more waits; where nothing does, a marker will tell. */
   async #fetch(): Promise<TakenJob | null> {
-    for (const queue of this.#look) {
-      const unsure = this.#inARow === 1 || (this.#look.length > 1 && queue === this.#queues[0]);
-      if (unsure && !(await this.#deps.fetchers.hasJobs(queue))) continue;
-      const { claim } = this.#deps;
-      const job = await this.#deps.fetchers.next(queue, claim && ((token) => claim({ queue, token })));
-      if (!job) continue;
-      this.#inARow += 1;
-      this.#look = this.#inARow > 1 ? this.#queues : [];
-      return this.#asTaken(job);
-    }
-    this.#inARow = 0;
-    this.#look = [];
-    return null;
+    const { fetchers, claimant, keys, member } = this.#deps;
+    const early = claimant && { keys, poolKey: member.poolKey, by: claimant() };
+    const job = await fetchers.next(this.#queues, early);
+    this.#mayFind = job?.more ?? false;
+    return job && this.#asTaken(job);
   }
 
-  #asTaken(job: FetchedJob & { beside: TakenJob['claim'] }): TakenJob {
+  #asTaken(job: Fetched): TakenJob {
     const { taskId, jobId } = job;
     return {
       taskId,
       jobId,
-      claim: job.beside,
+      early: job.early,
       complete: () => job.complete(),
       later: (ms) => this.#track(this.#putBack(job, ms)),
       fail: (code) => job.fail(code),

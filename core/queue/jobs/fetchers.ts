@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import type { Job, Worker } from 'bullmq';
+import { Job, type Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../runtime/log.ts';
 import { mayTeach } from '../link/taught.ts';
 import { runKnownScript, runScript } from '../scripts.ts';
 import type { HeldJob } from '../../task/let-go.ts';
+import { claimFetched, type EarlyClaim } from '../task/claim.ts';
 import { failing } from '../task/closing.ts';
 import { isErrorReply } from '../trouble.ts';
 import { createFetcher, createQueues, KEPT_JOBS, LOCK_MS, type JobData } from './jobs.ts';
+import { takeJob, type Early } from './take.ts';
 
 /** A job that was taken out of its queue. */
 export interface FetchedJob extends HeldJob {
@@ -20,12 +22,28 @@ export interface FetchedJob extends HeldJob {
   putLast(): Promise<void>;
 }
 
+/** With what was asked for with it. */
+export interface Fetched extends FetchedJob {
+  /** More may wait where it came from. */
+  more: boolean;
+  /** Null: none was asked for, or that came too early. */
+  early: EarlyClaim | null;
+}
+
+/** A job as it is taken. */
+interface Standing {
+  queue: string;
+  jobId: string;
+  taskId: string;
+  token: string;
+}
+
 /** A fetcher costs some 40 kB; those of queues that nothing is taken from go, the least recently used first. */
 const MOST_FETCHERS = 256;
 
 interface Fetcher {
   worker: Worker<JobData>;
-  /** Fetches under way, and jobs that have not ended: it must not be closed. */
+  /** What is under way with it: it must not be closed. */
   inUse: number;
 }
 
@@ -44,33 +62,42 @@ export class Fetchers {
   }
 
   /**
-   * The next job of a queue, without waiting.
-   * @param beside asks something of the job that this token gets. It is sent right after the fetch, in the same write, and
-   * may come before it all the same.
+   * The next job of the first of these queues that has any, without waiting.
+   * @param early for whom its task is claimed with it.
    */
-  async next<T>(
-    queue: string,
-    beside?: (token: string) => Promise<T>,
-  ): Promise<(FetchedJob & { beside: Promise<T> | undefined }) | null> {
-    const fetcher = this.#use(queue);
+  async next(queues: readonly string[], early?: Early): Promise<Fetched | null> {
     const token = randomUUID();
-    let job: Job<JobData> | undefined;
-    try {
-      const fetching = fetcher.worker.getNextJob(token, { block: false });
-      // BullMQ gives its command within this turn; what is written in one turn goes out together.
-      const asking = beside && new Promise<T>((resolve) => setImmediate(() => resolve(beside(token))));
-      asking?.catch(() => undefined); // told to who awaits it; without a job nobody does
-      job = await fetching;
-      return job ? { ...this.#fetched(job, { queue, token, fetcher }), beside: asking } : null;
-    } finally {
-      if (!job) fetcher.inUse -= 1;
-    }
+    const { redis, prefix } = this.#deps;
+    const taken = await takeJob(redis, { prefix, queues, token, early });
+    if (taken === undefined) return await this.#nextByBull(queues, early);
+    return taken && { ...this.#fetched({ ...taken, token }), more: taken.more, early: taken.early };
   }
 
-  /** Whether a look would find a job; a tenth of what a look costs. */
-  async hasJobs(queue: string): Promise<boolean> {
-    const { redis, prefix } = this.#deps;
-    return (await redis.exists(`${prefix}:${queue}:wait`, `${prefix}:${queue}:prioritized`)) > 0;
+  /** For who may bring no script to a Redis that an edge of an earlier release has taught. */
+  async #nextByBull(queues: readonly string[], early: Early | undefined): Promise<Fetched | null> {
+    for (const queue of queues) {
+      const taken = await this.#with(queue, (worker) => this.#fetch(worker, queue, early));
+      if (taken) return { ...this.#fetched(taken), more: true, early: taken.early };
+    }
+    return null;
+  }
+
+  async #fetch(
+    worker: Worker<JobData>,
+    queue: string,
+    early: Early | undefined,
+  ): Promise<(Standing & Pick<Fetched, 'early'>) | null> {
+    const { redis } = this.#deps;
+    const token = randomUUID();
+    const fetching = worker.getNextJob(token, { block: false });
+    // BullMQ gives its command within this turn; what is written in one turn goes out together.
+    const asking = new Promise<EarlyClaim | null>((resolve) => {
+      const ask = () => early && claimFetched({ redis, ...early }, { queue, token, ...early }, early.by);
+      setImmediate(() => resolve(ask() ?? null));
+    });
+    asking.catch(() => undefined); // told to who awaits it; without a job nobody does
+    const job = await fetching;
+    return job ? { queue, token, jobId: job.id ?? '', taskId: job.data.T, early: await asking } : null;
   }
 
   /** A job that another process has taken, and left to us: its lock is replaced by one of ours. */
@@ -96,37 +123,33 @@ export class Fetchers {
     await Promise.all(all.map(({ worker }) => worker.close(true)));
   }
 
-  #fetched(
-    job: Job<JobData>,
-    { queue, token, fetcher }: { queue: string; token: string; fetcher: Fetcher },
-  ): FetchedJob {
-    const { id: jobId = '', data } = job;
-    const end = async (ending: () => Promise<unknown>): Promise<void> => {
-      await this.#settle(jobId, ending);
-      fetcher.inUse -= 1;
-    };
+  #fetched({ queue, jobId, taskId, token }: Standing): FetchedJob {
     const finish = (code: string, ending: () => Promise<unknown>): Promise<void> =>
-      end(() => this.#finish({ queue, jobId, code }, ending));
+      this.#settle(jobId, () => this.#finish({ queue, jobId, code }, ending));
+    const byBull = <T>(ending: (job: Job<JobData>) => Promise<T>): Promise<T> =>
+      this.#with(queue, (worker) => ending(new Job<JobData>(worker, 'infer', { T: taskId }, {}, jobId)));
+    const complete = async (): Promise<void> => {
+      const answer = await this.#complete(queue, { jobId, token });
+      if (answer === undefined) await byBull((job) => job.moveToCompleted(null, token, false));
+    };
     return {
-      taskId: data.T,
+      taskId,
       jobId,
-      complete: () => finish('', () => this.#complete(job, { queue, token })),
-      fail: (code) => finish(code, () => job.moveToFailed(failure(code), token, false)),
-      putBack: () => end(() => job.moveToWait(token)),
-      putLast: () => end(() => this.#pass(queue, { jobId, token })),
+      complete: () => finish('', complete),
+      fail: (code) => finish(code, () => byBull((job) => job.moveToFailed(failure(code), token, false))),
+      putBack: () => this.#settle(jobId, () => byBull((job) => job.moveToWait(token))),
+      putLast: () => this.#settle(jobId, () => this.#pass(queue, { jobId, token })),
     };
   }
 
-  /** BullMQ's own way is there for who may bring no script to a Redis that an edge of an earlier release has taught. */
-  async #complete(job: Job<JobData>, { queue, token }: { queue: string; token: string }): Promise<void> {
-    const { id: jobId = '' } = job;
+  /** @returns undefined, and nothing was done, where this Redis was taught by an edge that does not know how. */
+  async #complete(queue: string, { jobId, token }: { jobId: string; token: string }): Promise<unknown> {
     const { redis, prefix } = this.#deps;
     const jobs = `${prefix}:${queue}:`;
     const names = ['active', 'completed', 'stalled', jobId, `${jobId}:lock`, 'events'];
     const keys = names.map((name) => jobs + name);
     const run = mayTeach(redis) ? runScript : runKnownScript;
-    const answer = await run(redis, 'done', { keys, args: [jobId, token, KEPT_JOBS, jobs] });
-    if (answer === undefined) await job.moveToCompleted(null, token, false);
+    return await run(redis, 'done', { keys, args: [jobId, token, KEPT_JOBS, jobs] });
   }
 
   async #pass(queue: string, { jobId, token }: { jobId: string; token: string }): Promise<void> {
@@ -164,14 +187,18 @@ export class Fetchers {
     }
   }
 
-  #use(name: string): Fetcher {
+  async #with<T>(name: string, use: (worker: Worker<JobData>) => Promise<T>): Promise<T> {
     const { redis, prefix } = this.#deps;
     const fetcher = this.#fetchers.get(name) ?? { worker: createFetcher(redis, { prefix, name }), inUse: 0 };
     this.#fetchers.delete(name);
     this.#fetchers.set(name, fetcher);
     fetcher.inUse += 1;
     this.#evict();
-    return fetcher;
+    try {
+      return await use(fetcher.worker);
+    } finally {
+      fetcher.inUse -= 1;
+    }
   }
 
   #evict(): void {

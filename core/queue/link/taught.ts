@@ -12,7 +12,7 @@ const byHashOnly = new WeakSet<Redis>();
 /** The Lua that BullMQ has defined on each connection, by its name there: `moveToActive:6.7.0`. */
 const definedOn = new WeakMap<Redis, Map<string, string>>();
 
-/** The scripts of BullMQ that a worker runs (fetchers.ts). */
+/** The scripts of BullMQ that a worker may run (fetchers.ts). */
 const OF_WORKERS = /^(moveToActive|moveToFinished|moveJobFromActiveToWait):/;
 
 const AGAIN_MS = 250;

@@ -35,6 +35,7 @@ export interface Claimant {
 }
 
 const FENCE_MS = 10 * 60_000;
+const answerSchema = z.array(z.string());
 
 /**
  * Why a member may not have a task: `absent` (the fence is gone: the reconciler brings the task again), `closed`, `taken`,
@@ -68,7 +69,8 @@ export async function claimTask(
 /** A claim that was asked for together with the job, before anybody here knew which task that is. */
 export interface EarlyClaim {
   claimId: string;
-  answer: Claimed | Refusal;
+  /** Null: it could not be decided, and is to be asked for by name under the same id. */
+  answer: Claimed | Refusal | null;
 }
 
 /** Takes the task of the job that was fetched just now under a token. @returns null when no job was. */
@@ -90,11 +92,21 @@ async function askForClaim(
   by: Claimant,
   { keys, args }: { keys: string[]; args: string[] },
 ): Promise<string[]> {
-  const who = [by.claimId, by.session, by.boot, by.llmId, FENCE_MS, by.via ?? 'redis'];
-  return z.array(z.string()).parse(await runScript(redis, 'claim', { keys, args: [...who, ...args] }));
+  const call = { keys, args: [...claimantWords(by), ...args] };
+  return answerSchema.parse(await runScript(redis, 'claim', call));
 }
 
-function readClaim([kind, epoch, body, head, bytes = '']: readonly string[]): Claimed | Refusal {
+/** Who claims, as the scripts are told. */
+export const claimantWords = (by: Claimant): (string | number)[] => [
+  by.claimId,
+  by.session,
+  by.boot,
+  by.llmId,
+  FENCE_MS,
+  by.via ?? 'redis',
+];
+
+export function readClaim([kind, epoch, body, head, bytes = '']: readonly string[]): Claimed | Refusal {
   switch (kind) {
     case 'ok':
       return readTask(Number(epoch), bytes === '' ? (body ?? '') : { bytes: Number(bytes) }, head ?? '');
