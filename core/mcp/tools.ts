@@ -42,6 +42,12 @@ export const serverToolSchema = z.object({
 });
 export type ServerTool = z.infer<typeof serverToolSchema>;
 
+/** What is a tool, however large it is. */
+export const anyToolSchema = z.looseObject({
+  name: serverToolSchema.shape.name,
+  inputSchema: z.looseObject({ type: z.literal('object') }),
+});
+
 /** Body of `POST /api/v1/llms/_provider-tools`: what one server of a worker's session has. */
 export const toolsReportSchema = z.object({
   providerSessionId: z.uuid(),
@@ -50,6 +56,8 @@ export const toolsReportSchema = z.object({
   journal: z.uuid(),
   info: z.object({ name: z.string().max(256), version: z.string().max(128) }),
   tools: z.array(serverToolSchema).max(MOST_TOOLS),
+  /** Names of those that are larger than is kept of a tool: nobody is shown them, and why is said. */
+  tooLarge: z.array(serverToolSchema.shape.name).max(MOST_TOOLS).optional(),
   ...offersSchema.shape,
 });
 export type ToolsReport = z.infer<typeof toolsReportSchema>;

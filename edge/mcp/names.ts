@@ -20,31 +20,37 @@ export interface Named<T extends Thing> {
  * What the things of a project's servers are called there: one answer for lists and for calls. Of two that would be called alike
  * the one that was there first has the name, and has it while it is not let through, too: what a name means never changes.
  */
-export function namedIn<T extends Thing>(
+export const namedIn = <T extends Thing>(
+  project: Pick<McpProject, 'name' | 'prefix'>,
+  asked: Asked<T>,
+): Map<string, Named<T>> => nameAll(project, asked).byName;
+
+interface Asked<T extends Thing> {
+  servers: readonly BoundServer[];
+  things: readonly T[];
+  isLetThrough?: (named: Named<T>) => boolean;
+}
+
+/** With those besides whose name was another's before. */
+export function nameAll<T extends Thing>(
   { name: projectName, prefix }: Pick<McpProject, 'name' | 'prefix'>,
-  {
-    servers,
-    things,
-    isLetThrough = () => true,
-  }: {
-    servers: readonly BoundServer[];
-    things: readonly T[];
-    isLetThrough?: (named: Named<T>) => boolean;
-  },
-): Map<string, Named<T>> {
+  { servers, things, isLetThrough = () => true }: Asked<T>,
+): { byName: Map<string, Named<T>>; late: T[] } {
   const taken = new Set<string>();
+  const late: T[] = [];
   const byName = new Map<string, Named<T>>();
   for (const server of servers) {
     const alias = prefix === 'never' ? null : aliasOf(server);
     for (const thing of things) {
       if (thing.serverId !== server.id) continue;
       const name = exposedName({ project: projectName, alias, name: thing.name });
-      if (taken.has(name)) continue;
+      if (taken.has(name)) late.push(thing);
+      else if (byName.size < MOST_SHOWN && isLetThrough({ server, thing }))
+        byName.set(name, { server, thing });
       taken.add(name);
-      if (byName.size < MOST_SHOWN && isLetThrough({ server, thing })) byName.set(name, { server, thing });
     }
   }
-  return byName;
+  return { byName, late };
 }
 
 /** In the order of their names, whatever was there first: the same list is the same bytes. */

@@ -8,7 +8,7 @@ import { shownTool, type ServerTool } from '../../core/mcp/tools.ts';
 import type { BoundServer, McpProject, ToolOf } from '../../core/registry/mcp/servers.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { Leg } from './legs/leg.ts';
-import { inOrder, namedIn, type Named } from './names.ts';
+import { inOrder, nameAll, namedIn, type Named } from './names.ts';
 
 export type McpDeps = Pick<EdgeDeps, 'registry'>;
 
@@ -33,21 +33,38 @@ export const serversFor = (viewer: Viewer): readonly BoundServer[] =>
 
 const idsOf = (servers: readonly BoundServer[]): string[] => servers.map(({ id }) => id);
 
-/** By their names in the project, those that its binding lets through: of its policy, and as its pin has it. */
-function named<Tool extends ToolOf>(
-  project: McpProject,
-  servers: readonly BoundServer[],
-  tools: readonly Tool[],
-): Map<string, Named<Tool>> {
+/** Of tools those that their binding has. */
+function offered<Tool extends ToolOf>(servers: readonly BoundServer[], tools: readonly Tool[]): Tool[] {
   const byId = new Map(servers.map((server) => [server.id, server]));
-  const offered = tools.filter((tool) => {
+  return tools.filter((tool) => {
     const server = byId.get(tool.serverId);
     return server !== undefined && hasTool(server, tool.name);
   });
-  return namedIn(project, {
-    ...{ servers, things: offered },
+}
+
+/** By their names in the project, those that its binding lets through: of its policy, and as its pin has it. */
+const named = <Tool extends ToolOf>(
+  project: McpProject,
+  servers: readonly BoundServer[],
+  tools: readonly Tool[],
+): Map<string, Named<Tool>> =>
+  namedIn(project, {
+    ...{ servers, things: offered(servers, tools) },
     isLetThrough: ({ server, thing }) => isLetThrough(pinOf(server, project), thing.state),
   });
+
+/** The tools of one server that a project has no name for, as another that was there before is called so. */
+export async function nameless(
+  { registry }: McpDeps,
+  at: { project: string; server: string },
+): Promise<ReadonlySet<string>> {
+  const project = await registry.mcp.project(at.project);
+  if (!project) return new Set();
+  const { servers } = project;
+  const tools = await registry.mcp.toolNames(project.id, idsOf(servers));
+  const { late } = nameAll(project, { servers, things: offered(servers, tools) });
+  const ids = servers.filter(({ server }) => server === at.server).map(({ id }) => id);
+  return new Set(late.filter(({ serverId }) => ids.includes(serverId)).map(({ name }) => name));
 }
 
 /** The tools of a project as this actor may call them, by their names there. No worker is asked. */

@@ -1,12 +1,18 @@
 import { Router, type Request, type Response } from 'express';
 import { McpctlError } from '../../core/errors.ts';
-import { approveSchema, changesQuerySchema } from '../../core/mcp/pinned/approvals.ts';
+import {
+  approveSchema,
+  changesQuerySchema,
+  type ChangesView,
+  type ToolChange,
+} from '../../core/mcp/pinned/approvals.ts';
 import { serverNameSchema } from '../../core/mcp/names.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { bodyOf, queryOf } from '../http/parse.ts';
 import { tellEach, written } from '../http/written.ts';
 import { listsInTurn } from '../limits/turns.ts';
+import { nameless } from '../mcp/tools.ts';
 
 /** What cannot be a name is nobody's. */
 function nameOf(req: Request): string {
@@ -14,6 +20,27 @@ function nameOf(req: Request): string {
   if (!parsed.success) throw new McpctlError('server_not_found');
   return parsed.data;
 }
+
+/** What waits, and what has no name in its project whatever is approved. */
+async function changes(deps: EdgeDeps, req: Request): Promise<ChangesView> {
+  const server = nameOf(req);
+  const view = await deps.registry.approvals.changes(server, queryOf(req, changesQuerySchema), actorOf(req));
+  const projects = [];
+  for (const { approved, changes, ...one } of view.projects) {
+    const late = await nameless(deps, { project: one.project, server });
+    const named = changes.map((change) => (late.has(change.name) ? withoutName(change.name) : change));
+    projects.push({
+      ...one,
+      approved: approved.filter((name) => !late.has(name)),
+      changes: [...named, ...approved.filter((name) => late.has(name)).map(withoutName)],
+    });
+  }
+  return { ...view, projects };
+}
+
+const withoutName = (name: string): ToolChange => ({
+  ...{ name, state: 'pending', reason: 'name_taken', hash: null, diff: [] },
+});
 
 /** Told of as what it is: an edit of each project. */
 async function approve(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
@@ -36,9 +63,7 @@ async function approve(deps: EdgeDeps, req: Request, res: Response): Promise<voi
 export function serverRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.get('/servers/:name/changes', listsInTurn(deps), async (req, res) => {
-    res.json(
-      await deps.registry.approvals.changes(nameOf(req), queryOf(req, changesQuerySchema), actorOf(req)),
-    );
+    res.json(await changes(deps, req));
   });
   router.post('/servers/:name/approve', (req, res) => approve(deps, req, res));
   return router;

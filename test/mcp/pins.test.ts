@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import type { Binding } from '../../core/mcp/bindings.ts';
 import type { ApprovedView, ChangesView } from '../../core/mcp/pinned/approvals.ts';
 import type { ServerTool } from '../../core/mcp/tools.ts';
+import { listTools } from '../../worker/mcp/told/listed.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 
 const tool = (name: string, description = 'as it was'): ServerTool => ({
@@ -34,9 +35,9 @@ describe('pins of tools', function () {
     offers.push(t.offer(`mcp.${server}`, { type: 'mcp', model: 'mcp' }));
     await t.registry.sessions.register(t.publication(t.root, offers, { sessionId }));
   };
-  const report = (server: string, tools: ServerTool[]) =>
+  const report = (server: string, tools: ServerTool[], tooLarge?: string[]) =>
     t.registry.mcp.report(t.root.id, {
-      ...{ providerSessionId: sessionId, server, journal: randomUUID(), tools },
+      ...{ providerSessionId: sessionId, server, journal: randomUUID(), tools, tooLarge },
       ...{ info: { name: server, version: '1' }, prompts: [], resources: [], templates: [] },
     });
   const ok = (answer: Answer): Answer => {
@@ -80,6 +81,8 @@ describe('pins of tools', function () {
   };
   const approve = (body: object, { server = 'desk', token = t.tokens.ada } = {}) =>
     t.call(`POST /api/v1/servers/${server}/approve`, { token, body });
+  const hashOf = (tools: { name: string; hash: string }[], name: string) =>
+    tools.find((one) => one.name === name)?.hash;
   const seen = async (project: string, server = 'desk') =>
     (await changes(project, server)).changes.flatMap(({ name, hash }) => (hash ? [{ name, hash }] : []));
 
@@ -176,6 +179,31 @@ describe('pins of tools', function () {
     expect((await list('large')).map(({ description }) => description.length)).to.deep.equal([2_048, 9]);
   });
 
+  it("say of what is too large to be kept that it is, and that a name is another's", async () => {
+    await report('desk', [tool('a.b'), tool('a_b'), tool('huge')]);
+    await bound('odd', { pin: 'off' });
+    const words = async () =>
+      (await changes('odd')).changes.map(({ name, state, reason, hash }) => [name, state, reason, hash]);
+    const late = ['a_b', 'pending', 'name_taken', null];
+    expect(await words()).to.deep.equal([late]);
+    const [first] = await list('odd');
+    expect(first?.name).to.equal('desk__a_b');
+    await report('desk', [tool('a_b'), tool('a.b', 'the dotted one')], ['huge', 'vast']);
+    expect(await words()).to.deep.equal([
+      ['a.b', 'changed', null, hashOf(await seen('odd'), 'a.b')],
+      ['huge', 'changed', 'too_large', null],
+      ['vast', 'pending', 'too_large', null],
+      late,
+    ]);
+    expect(await list('odd'), 'turned round, the name means what it meant').to.have.deep.property('0', {
+      ...{ ...first, description: 'the dotted one', _meta: { 'mcpctl.dev/pin': 'changed' } },
+    });
+    expect(await names('odd')).to.deep.equal(['a_b']);
+    expect(await refusal('odd', 'huge')).to.deep.equal({ code: -32602, message: 'Unknown tool: desk__huge' });
+    const body = { project: 'odd', tools: [{ name: 'huge', hash: '0'.repeat(64) }] };
+    expect((await approve(body)).status).to.equal(412);
+  });
+
   it('are approved as they were seen, in the projects of who approves, all of them or none', async () => {
     await report('desk', [tool('read'), tool('write')]);
     await bound('first');
@@ -232,5 +260,23 @@ describe('pins of tools', function () {
     expect(await names('closed')).to.deep.equal([]);
     expect((await approve({ project: 'closed', tools }, { token: t.tokens.root })).status).to.equal(200);
     expect(await names('closed')).to.deep.equal(['read']);
+  });
+});
+
+it('a worker tells of a tool that is too large that it is, and of no tool nothing', async () => {
+  const deep = (levels: number): object => (levels === 0 ? {} : { properties: { x: deep(levels - 1) } });
+  const inputSchema = { type: 'object' };
+  const tools = [
+    { name: 'fits', inputSchema },
+    { name: 'deep', inputSchema: { ...inputSchema, ...deep(12) } },
+    { name: 'wide', inputSchema: { ...inputSchema, description: 'x'.repeat(32 * 1024) } },
+    { name: 'wordy', description: 'x'.repeat(8_193), inputSchema },
+    { name: 'none', inputSchema: { type: 'string' } },
+  ];
+  const child = { request: () => Promise.resolve({ result: { tools } }) };
+  const listed = await listTools(child, { withinMs: 1_000, signal: new AbortController().signal });
+  expect(listed).to.deep.equal({
+    tools: [{ name: 'fits', inputSchema }],
+    tooLarge: ['deep', 'wide', 'wordy'],
   });
 });

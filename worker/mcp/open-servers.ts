@@ -68,6 +68,7 @@ export function openServers(entries: readonly McpServerEntry[], deps: McpServers
         journal: journal.id,
         info: introduced.info,
         tools: [...introduced.tools],
+        tooLarge: [...introduced.tooLarge],
         ...introduced.offers,
       };
     },

@@ -11,14 +11,17 @@ export const changesQuerySchema = z.strictObject({
   tool: toolNameSchema.optional(),
 });
 
-/** Why a tool is not approved: nobody has seen it, or its description is too long to be trusted unread. */
-const reasons = ['new', 'too_large'] as const;
+/**
+ * Why a tool is not approved: nobody has seen it, it is too large to be trusted unread or to be kept at all, or its
+ * name here is another's, which was there first.
+ */
+const reasons = ['new', 'too_large', 'name_taken'] as const;
 
 const changeSchema = z.object({
   name: z.string(),
   state: z.enum(['pending', 'changed', 'gone']),
   reason: z.enum(reasons).nullable(),
-  /** Of what it is now, as an approval names it; null of one that is gone. */
+  /** Of what it is now, as an approval names it; null of one that cannot be approved. */
   hash: z.string().nullable(),
   /** What of its definition is other than was approved, a line each; null: ask for this one by project and tool. */
   diff: z.array(z.string()).nullable(),

@@ -165,10 +165,11 @@ function takeFrom(budget: { diffs: number }, rows: readonly ToolRow[]): string[]
 }
 
 function changeOf(row: ToolRow, diff: string[] | null): ToolChange {
-  const { name, hash, isTooLarge } = row;
+  const { name, isTooLarge } = row;
   const state = stateOf(row) === 'changed' ? 'changed' : 'pending';
+  const hash = row.hash === '' ? null : row.hash;
   const reason = isTooLarge ? 'too_large' : state === 'pending' ? 'new' : null;
-  return { name, state, reason, hash, diff };
+  return { name, state, reason, hash, diff: hash === null ? [] : diff };
 }
 
 const strictness: readonly Pin[] = ['enforce', 'warn', 'off'];

@@ -124,6 +124,7 @@ async function keep(
   const names = [...offers.keys()];
   await keepGone(trx, { table: 'serverOffers', of }, { names, most: MOST_OFFERS[of.kind] });
   if (offers.size === 0) return;
+  // Its position is where it was first seen: of two that would be called alike the one that came first stays that.
   await trx('serverOffers')
     .insert(
       [...offers].map(([name, offer], position) => ({
@@ -135,5 +136,5 @@ async function keep(
       })),
     )
     .onConflict(['serverId', 'kind', 'name'])
-    .merge(['definition', 'position', 'gone']);
+    .merge(['definition', 'gone']);
 }

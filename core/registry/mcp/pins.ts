@@ -1,5 +1,8 @@
 import type { Knex } from 'knex';
 
+/** The definition of a tool that is too large to be kept: it is no tool, so that no release lists one. */
+export const NOT_KEPT = '{}';
+
 /** Tools of servers as `t`, of servers `s`, with what a project has approved of each. */
 export const withPins = (db: Knex, projectId: string): Knex.QueryBuilder =>
   db('serverTools as t')

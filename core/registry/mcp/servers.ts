@@ -14,11 +14,11 @@ import {
   type ServerTool,
   type ToolsReport,
 } from '../../mcp/tools.ts';
-import { storableJson } from '../../text/storable.ts';
+import { storableJson, storableText } from '../../text/storable.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
 import { keepGone, keepOffers, listOfferNames, listOffers } from './offers.ts';
-import { trust, withPins } from './pins.ts';
+import { NOT_KEPT, trust, withPins } from './pins.ts';
 import { listStamps, type ListStamps } from './stamps.ts';
 
 /** A project as its MCP endpoint needs it. */
@@ -106,6 +106,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
     withPins(db, projectId)
       .whereIn('t.serverId', [...serverIds])
       .where('t.gone', false)
+      .whereNot('t.definition', NOT_KEPT)
       .orderBy(['t.firstSeenAt', 't.position', 't.name']);
   return {
     report: (ownerId, toolsReport) => transaction((trx) => report(trx, ownerId, toolsReport)),
@@ -187,9 +188,9 @@ async function report(trx: Knex.Transaction, ownerId: string, toolsReport: Tools
   const byName = new Map(
     toolsReport.tools.map((tool) => storableJson(tool) as ServerTool).map((tool) => [tool.name, tool]),
   );
-  const [names, tools] = [[...byName.keys()], [...byName.values()]];
+  const tools = [...byName.values()];
   const kept = {
-    tools: JSON.stringify(names),
+    tools: JSON.stringify([...byName.keys()]),
     info: JSON.stringify(storableJson(info)),
   };
   // Who has it bound, and of whom it is not written down what it had then, trusts what it has still, and not what comes now.
@@ -204,22 +205,34 @@ async function report(trx: Knex.Transaction, ownerId: string, toolsReport: Tools
     throw new McpctlError('name_taken', `The server '${name}' belongs to another user; choose another name.`);
   await trx('serverJournals').insert({ serverId: row.id, journal }).onConflict('serverId').merge(['journal']);
   await keepOffers(trx, row.id, toolsReport);
-  await keepGone(trx, { table: 'serverTools', of: { serverId: row.id } }, { names, most: MOST_TOOLS });
-  if (tools.length > 0)
-    await trx('serverTools')
-      .insert(
-        tools.map((tool, position) => ({
-          serverId: row.id,
-          name: tool.name,
-          definition: JSON.stringify(tool),
-          hash: hashOfTool(tool),
-          isTooLarge: isTooLarge(tool),
-          position,
-          gone: false,
-        })),
-      )
-      .onConflict(['serverId', 'name'])
-      .merge(['definition', 'hash', 'isTooLarge', 'position', 'gone']);
+  await keepTools(trx, row.id, { tools, tooLarge: toolsReport.tooLarge ?? [] });
   // It has told of nothing before: this is what its first use is.
   await trust(trx, { servers: [name] });
+}
+
+async function keepTools(
+  trx: Knex.Transaction,
+  serverId: string,
+  { tools, tooLarge }: { tools: readonly ServerTool[]; tooLarge: readonly string[] },
+): Promise<void> {
+  const rows = new Map([
+    ...tooLarge
+      .map(storableText)
+      .map((name) => [name, { definition: NOT_KEPT, hash: '', isTooLarge: true }] as const),
+    ...tools.map(
+      (tool) =>
+        [
+          tool.name,
+          { definition: JSON.stringify(tool), hash: hashOfTool(tool), isTooLarge: isTooLarge(tool) },
+        ] as const,
+    ),
+  ]);
+  const names = [...rows.keys()].slice(0, MOST_TOOLS);
+  await keepGone(trx, { table: 'serverTools', of: { serverId } }, { names, most: MOST_TOOLS });
+  if (names.length === 0) return;
+  // Its position is where it was first seen: of two that would be called alike the one that came first stays that.
+  await trx('serverTools')
+    .insert(names.map((name, position) => ({ serverId, name, ...rows.get(name), position, gone: false })))
+    .onConflict(['serverId', 'name'])
+    .merge(['definition', 'hash', 'isTooLarge', 'gone']);
 }

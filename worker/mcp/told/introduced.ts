@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
 import type { Offers } from '../../../core/mcp/offers.ts';
-import type { ServerTool } from '../../../core/mcp/tools.ts';
 import { ownPackage } from '../../../core/runtime/files/own-package.ts';
 import type { Child } from '../child.ts';
-import { listOffers, listTools } from './listed.ts';
+import { listOffers, listTools, type ListedTools } from './listed.ts';
 
 /** What a server has said of itself. */
 export interface Introduced {
   info: { name: string; version: string };
-  tools: readonly ServerTool[];
+  tools: ListedTools['tools'];
+  tooLarge: ListedTools['tooLarge'];
   /** What it has beside them. */
   offers: Offers;
   /** What it says that it can do. */
@@ -53,7 +53,8 @@ export async function listedBy(
   child: Child,
   capabilities: object,
   how: { withinMs: number; signal: AbortSignal },
-): Promise<Pick<Introduced, 'tools' | 'offers'>> {
-  const tools = 'tools' in capabilities ? await listTools(child, how) : [];
-  return { tools, offers: await listOffers(child, capabilities, how) };
+): Promise<Omit<Introduced, 'info' | 'capabilities'>> {
+  const none: ListedTools = { tools: [], tooLarge: [] };
+  const listed = 'tools' in capabilities ? await listTools(child, how) : none;
+  return { ...listed, offers: await listOffers(child, capabilities, how) };
 }

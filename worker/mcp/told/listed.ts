@@ -8,12 +8,14 @@ import {
   templateSchema,
   type Offers,
 } from '../../../core/mcp/offers.ts';
-import { MOST_TOOLS, serverToolSchema, type ServerTool } from '../../../core/mcp/tools.ts';
+import { anyToolSchema, MOST_TOOLS, serverToolSchema, type ServerTool } from '../../../core/mcp/tools.ts';
 import { ChildFailure, type Child } from '../child.ts';
 
 const pageSchema = z.looseObject({ nextCursor: z.string().optional() });
 
 const MOST_PAGES = 50;
+
+type Asking = Pick<Child, 'request'>;
 
 interface How {
   withinMs: number;
@@ -31,7 +33,11 @@ interface List<T> {
 }
 
 /** @throws McpctlError `mcp_server_down` when it does not say. @throws ChildFailure. */
-async function listAll<T>(child: Child, { method, field, most, read, key }: List<T>, how: How): Promise<T[]> {
+async function listAll<T>(
+  child: Asking,
+  { method, field, most, read, key }: List<T>,
+  how: How,
+): Promise<T[]> {
   const all = new Map<string, T>();
   let cursor: string | undefined;
   for (let page = 0; page < MOST_PAGES && all.size < most; page += 1) {
@@ -54,19 +60,38 @@ async function listAll<T>(child: Child, { method, field, most, read, key }: List
   return [...all.values()];
 }
 
-/** What tools a server has, as it says: those that cannot be kept are left out. @throws McpctlError `mcp_server_down` when it does not say. */
-export const listTools = (child: Child, how: How): Promise<ServerTool[]> =>
-  listAll(
+export interface ListedTools {
+  tools: readonly ServerTool[];
+  /** Names of those that are larger than is kept of a tool. */
+  tooLarge: readonly string[];
+}
+
+/** What tools a server has, as it says: what is no tool is left out. @throws McpctlError `mcp_server_down` when it does not say. */
+export async function listTools(child: Asking, how: How): Promise<ListedTools> {
+  const all = await listAll<ServerTool | LargeTool>(
     child,
     { method: 'tools/list', field: 'tools', most: MOST_TOOLS, read: toolOf, key: ({ name }) => name },
     how,
   );
+  return {
+    tools: all.filter((tool): tool is ServerTool => !('isTooLarge' in tool)),
+    tooLarge: all.filter((tool) => 'isTooLarge' in tool).map(({ name }) => name),
+  };
+}
+
+interface LargeTool {
+  name: string;
+  isTooLarge: true;
+}
 
 /** What a call can do without, and is in no form that is known, is left out; undefined where that is the tool itself. */
-function toolOf(listedTool: unknown): ServerTool | undefined {
+function toolOf(listedTool: unknown): ServerTool | LargeTool | undefined {
   const whole = serverToolSchema.safeParse(listedTool);
   if (whole.success) return whole.data;
-  return serverToolSchema.omit({ outputSchema: true, annotations: true }).safeParse(listedTool).data;
+  const needed = serverToolSchema.omit({ outputSchema: true, annotations: true }).safeParse(listedTool);
+  if (needed.success) return needed.data;
+  const large = anyToolSchema.safeParse(listedTool);
+  return large.success ? { name: large.data.name, isTooLarge: true } : undefined;
 }
 
 /** What a server has beside tools. One that lists none of it well has none: its tools are used all the same. @throws ChildFailure when it is gone. */
