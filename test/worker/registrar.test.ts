@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { expect } from 'chai';
 import { createEdgeClient } from '../../worker/edge-client.ts';
 import {
@@ -261,6 +262,43 @@ describe('the registrar', () => {
     );
     expect(warmed).to.deep.equal(['warm']);
     expect(lines.join()).not.to.include('address');
+  });
+
+  it('registers once more for news that came while an older answer was on its way', async () => {
+    const answers = new EventEmitter();
+    let posts = 0;
+    const edge = createEdgeClient({ mcpdUrl: t.url, token: t.tokens.ada });
+    const holds: unknown[] = [];
+    const registrar = make(['mine-held'], {
+      heartbeatIntervalMs: 60_000,
+      onRegistered: ({ hold }) => void holds.push(hold ?? null),
+      edge: {
+        ...edge,
+        post: async (path, ...rest) => {
+          const answer = await edge.post(path, ...rest);
+          posts += 1;
+          if (posts !== 2) return answer;
+          answers.emit('made');
+          await once(answers, 'sent');
+          return answer;
+        },
+      },
+    });
+    await registrar.start();
+    const id = registrar.getSessionId() ?? '';
+    const ofAda = { token: t.tokens.ada };
+    expect((await t.call(`POST /api/v1/sessions/${id}/drain`, ofAda)).status).to.equal(200);
+    const made = once(answers, 'made');
+    registrar.registerAgain();
+    await made;
+    expect((await t.call(`POST /api/v1/sessions/${id}/resume`, ofAda)).status).to.equal(200);
+    registrar.registerAgain();
+    answers.emit('sent');
+    await until(
+      async () => holds.length,
+      (n) => n === 3,
+    );
+    expect(holds).to.deep.equal([null, 'draining', null]);
   });
 
   it('stops serving when its token is revoked, says so once, and asks no more for now', async () => {

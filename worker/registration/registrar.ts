@@ -75,6 +75,8 @@ export class VirtualLlmRegistrar {
   #beats: NodeJS.Timeout | undefined;
   #beating = false;
   #again: Promise<void> | undefined;
+  /** To register again, since the last registration began. */
+  #isAsked = false;
   #stopping = new AbortController();
   #lastWhy: string | undefined;
   /** What the edge said when it would have this worker no more; undefined while it does. */
@@ -133,11 +135,13 @@ export class VirtualLlmRegistrar {
   }
 
   /**
-   * The edge has forgotten the session, or the machine has slept: registers until it works, beginning at once.
-   * Called meanwhile it only hurries. Before `start` it does nothing.
+   * The edge has forgotten the session or has news of it, or the machine has slept: registers until it works, beginning at
+   * once. Called meanwhile it registers once more after that: the answer under way may have been made before the news.
+   * Before `start` it does nothing.
    */
   registerAgain(): void {
     if (this.#beats === undefined) return;
+    this.#isAsked = true;
     if (!this.#again) this.#again = this.#untilRegistered().finally(() => (this.#again = undefined));
   }
 
@@ -235,12 +239,14 @@ export class VirtualLlmRegistrar {
 
   async #untilRegistered(): Promise<void> {
     const { signal } = this.#stopping;
-    while (!signal.aborted) {
+    while (!signal.aborted && this.#isAsked) {
       try {
+        this.#isAsked = false;
         await this.#register();
         this.#backoff.reset();
-        return;
+        continue;
       } catch (thrown) {
+        this.#isAsked = true;
         if (this.#refusal === undefined) this.#say(`${messageOf(thrown)} Trying again.`);
       }
       if (this.#refusal !== undefined) await pause(REFUSED_AGAIN_MS, signal);

@@ -85,6 +85,8 @@ export class RedisTransport implements Transport {
   /** Closed while the server holds the session. */
   readonly #free = new Switch(true);
   #askedAt = -Infinity;
+  /** There was a reason to ask, too soon after the last: it is done with what is said next. */
+  #owesAsking = false;
   #retired = false;
   #announcing: NodeJS.Timeout | undefined;
   #drained: Promise<void> | undefined;
@@ -263,7 +265,8 @@ export class RedisTransport implements Transport {
 
   #askAgain(): void {
     const now = this.#deps.clock.elapsed();
-    if (now - this.#askedAt < ASK_AGAIN_MS) return;
+    this.#owesAsking = now - this.#askedAt < ASK_AGAIN_MS;
+    if (this.#owesAsking) return;
     this.#askedAt = now;
     this.#deps.onChanged?.();
   }
@@ -301,7 +304,8 @@ export class RedisTransport implements Transport {
     const { session, boot, leaseMs, log } = this.#deps;
     try {
       if (!(await this.#isMine())) return;
-      if (!this.#free.isOpen() && this.#deps.clock.elapsed() - this.#askedAt > HELD_ASK_MS) this.#askAgain();
+      const isHeldLong = !this.#free.isOpen() && this.#deps.clock.elapsed() - this.#askedAt > HELD_ASK_MS;
+      if (this.#owesAsking || isHeldLong) this.#askAgain();
       const announcing = this.#serving.map(({ member, slots, gate }) => {
         const running = this.#running.ofLlm(member.name);
         const isQuiet = this.#leaving || !this.#free.isOpen();
