@@ -76,7 +76,7 @@ module.exports = {
     ),
     door('door-to-express', 'express|helmet|@types/express', '^edge/'),
     door('door-to-commander', 'commander|@commander-js', '^cli/'),
-    door('door-to-yaml', 'yaml', '^cli/'),
+    door('door-to-yaml', 'yaml', '^cli/|^core/runtime/files/template-files[.]ts$'),
 
     // Peers are strangers. Files that begin with the same word are one of them: tasks.ts, tasks-stream.ts.
     // index.ts is the table that lists them; their contract and what all of them need are named above.

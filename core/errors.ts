@@ -75,6 +75,10 @@ export const catalogue = {
   task_not_found: { ...missing, message: 'There is no task with that id.' },
   token_not_found: { ...missing, message: 'There is no token of that name or id.' },
   project_not_found: { ...missing, message: 'There is no project of that name.' },
+  template_not_found: {
+    ...missing,
+    message: 'There is no template of that name. See "mcpctl get template".',
+  },
   server_not_found: { ...missing, message: 'There is no MCP server of that name.' },
   mcp_session_not_found: { ...missing, message: 'No such MCP session; initialize again, without its id.' },
   agent_not_found: { ...missing, message: 'There is no agent of that name.' },

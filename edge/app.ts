@@ -41,6 +41,7 @@ import { resourceRoutes } from './resources/routes.ts';
 import { taskStreamRoutes } from './routes/task-stream.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { threadKeepingRoutes } from './routes/thread-keeping.ts';
+import { templateRoutes } from './routes/templates.ts';
 import { threadRoutes } from './routes/threads.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { usageRoutes } from './routes/usage.ts';
@@ -74,6 +75,7 @@ export const apiRoutes = [
   applyRoutes,
   backupRoutes,
   auditRoutes,
+  templateRoutes,
   threadRoutes,
   threadKeepingRoutes,
   usageRoutes,

@@ -101,6 +101,8 @@ ${lines.join('\n')}
                      install that MCP server from npm without running anything of it, show how it would be started,
                      and enter it in config.json  (--name NAME, --program PROGRAM, --integrity SUM, --env NAME=VALUE,
                      --secret NAME=FILE/KEY, --yes)
+  mcplocal mcp add --template NAME [--param NAME=VALUE]
+                     the same of a template of this release: package, sum, program and arguments are in that
   mcplocal mcp list  the MCP servers of config.json, and how they are (-o json)
   mcplocal mcp remove NAME
                      take one out of config.json

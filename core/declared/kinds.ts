@@ -55,6 +55,7 @@ export const noDocuments: Readonly<Record<string, string>> = {
   thread: 'a thread is what was said, and no document makes one',
   session: 'a session is a running worker, and no document makes one',
   token: 'a token is shown once, where it is made; no document holds one',
+  template: 'a template comes with a release, and no document makes one',
   audit: 'the audit is what was done, and no document makes it',
 };
 

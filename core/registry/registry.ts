@@ -8,6 +8,7 @@ import { createDeviceLogins, type DeviceLogins } from './people/device-logins.ts
 import { createDenials, type Denials } from './people/denials.ts';
 import { createApprovals, type Approvals } from './mcp/approvals.ts';
 import { createMcpServerRows, type McpServerRows } from './mcp/servers.ts';
+import { createTemplates, type Templates } from './mcp/templates.ts';
 import { projectHooks } from './mcp/project-hooks.ts';
 import { createJoinCodes, type JoinCodes } from './joining/join-codes.ts';
 import { createWorkerCredentials, type WorkerCredentials } from './joining/leave.ts';
@@ -66,6 +67,7 @@ export interface Registry {
   redisUsers: RedisUserRows;
   mcp: McpServerRows;
   approvals: Approvals;
+  templates: Templates;
   forms: Forms;
   secrets: Secrets;
   /** Of what is a definition of core/resources, and no more than that. */
@@ -113,6 +115,7 @@ export function createRegistry(
     redisUsers: createRedisUserRows(connection),
     mcp: createMcpServerRows(connection),
     approvals: createApprovals(connection),
+    templates: createTemplates(connection),
     forms: createForms(connection),
     secrets: createSecrets(connection, { keyring, store: () => resources(ofThisRelease.secret) }),
     resources,

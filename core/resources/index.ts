@@ -3,6 +3,7 @@ import { audit } from './people/audit.ts';
 import type { Definition, Guarded, Listed } from './define.ts';
 import { board, llm, metrics, task } from './guarded.ts';
 import { server } from './mcp/server.ts';
+import { template } from './mcp/template.ts';
 import { group, rbac, user } from './people/identity.ts';
 import { personality } from './talk/personality.ts';
 import { secret } from './people/secret.ts';
@@ -21,6 +22,7 @@ export const resources = {
   session,
   token,
   server,
+  template,
   project,
   agent,
   prompt,

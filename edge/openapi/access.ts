@@ -14,6 +14,8 @@ import {
   joinSchema,
   leftSchema,
 } from '../../core/access/join-code.ts';
+import { templateViewSchema } from '../../core/mcp/hosted/template.ts';
+import { listQuerySchema } from '../../core/page.ts';
 import { auditQuerySchema, auditViewSchema } from '../../core/audit/query.ts';
 import {
   approvedViewSchema,
@@ -90,6 +92,28 @@ export const groupOperations: readonly Operation[] = [
     about: 'Idempotent, and guarded as to put one in.',
     status: 204,
     errors: [...errors, 'last_admin'],
+  },
+];
+
+export const templateOperations: readonly Operation[] = [
+  {
+    call: 'GET /templates',
+    tag: 'templates',
+    summary: 'List templates of MCP servers',
+    about:
+      'What comes with the release that runs here: a package of npm to the byte, and what it is to be told.',
+    query: listQuerySchema,
+    status: 200,
+    answer: listOf(templateViewSchema.meta({ id: 'Template' })),
+    errors: ['invalid_request', 'invalid_cursor'],
+  },
+  {
+    call: 'GET /templates/{name}',
+    tag: 'templates',
+    summary: 'Show a template',
+    status: 200,
+    answer: templateViewSchema,
+    errors: ['template_not_found'],
   },
 ];
 

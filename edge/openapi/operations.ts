@@ -30,6 +30,7 @@ import { ollamaOperations } from './ollama.ts';
 import {
   accessOperations,
   auditOperations,
+  templateOperations,
   deviceOperations,
   groupOperations,
   joinOperations,
@@ -295,6 +296,7 @@ export const apiOperations: readonly Operation[] = [
   ...serverOperations,
   ...accessOperations,
   ...auditOperations,
+  ...templateOperations,
   ...tasks,
   ...tokens,
   ...deviceOperations,

@@ -6,9 +6,10 @@ import { inspectDatabase } from '../../core/registry/database/inspect.ts';
 import { migrate } from '../../core/registry/database/migrate.ts';
 import { grantHosted } from '../../core/registry/hosted/grant-hosted.ts';
 import { ensureAdmin, faultOfToken } from '../../core/registry/people/bootstrap.ts';
-import { createRegistry } from '../../core/registry/registry.ts';
+import { createRegistry, type Registry } from '../../core/registry/registry.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
-import { createLog, prettyOn } from '../../core/runtime/log.ts';
+import { readTemplates } from '../../core/runtime/files/template-files.ts';
+import { createLog, prettyOn, type Log } from '../../core/runtime/log.ts';
 import { readAndInspect, type Inspection } from '../../core/runtime/settings/config.ts';
 
 const MIGRATION_MS = 10 * 60_000;
@@ -49,11 +50,11 @@ export async function release(env: Readonly<NodeJS.ProcessEnv>, admin: string | 
   });
   const connection = connect({ ...config, poolSize: config.databasePool, log, queryTimeoutMs: MIGRATION_MS });
   try {
-    const applied = await migrate(connection, randomUUID());
+    const registry = createRegistry(connection);
+    const applied = await migrate(connection, randomUUID(), () => seedTemplates(registry, log));
     if (config.hostedRole !== undefined) await grantHosted(connection, config.hostedRole);
     const file = config.bootstrapTokenFile;
     const token = file === undefined ? config.bootstrapToken : readPlainFile(file);
-    const registry = createRegistry(connection);
     if (token !== undefined) await ensureAdmin(registry, token);
     if (admin !== undefined && !(await registry.users.makeAdmin(admin)))
       throw new McpctlError(
@@ -64,6 +65,16 @@ export async function release(env: Readonly<NodeJS.ProcessEnv>, admin: string | 
   } finally {
     await connection.close();
   }
+}
+
+/** A file of the release that cannot be read keeps nothing from starting: the others are there. */
+async function seedTemplates({ templates }: Pick<Registry, 'templates'>, log: Log): Promise<void> {
+  const { files, faults } = await readTemplates();
+  for (const { path, message } of faults)
+    log.error({ file: `templates/${path}`, why: message }, 'a template cannot be read, and is left out');
+  const unread = faults.map(({ path }) => path.replace(/\.yaml$/, ''));
+  const written = await templates.seed(files, unread);
+  if (written.length > 0) log.info({ templates: written }, 'templates are as this release has them');
 }
 
 function inspectTokenFile({

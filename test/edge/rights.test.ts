@@ -122,6 +122,9 @@ const rules: Record<string, Rule> = {
     body: () => ({ verb: 'run', resource: 'llm' }),
   },
   'GET /usage': { of: everybody },
+  'GET /templates': { of: everybody },
+  // What a release brings is everybody's; there is none of that name.
+  'GET /templates/{name}': { of: () => 404 },
   'GET /whoami': { of: everybody },
   // Of what nobody else may see: each sees their own. Events lie in no pool.
   'GET /audit': { of: (role) => (isBound(role) ? 403 : 'ok') },

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { McpctlError } from '../../core/errors.ts';
+import { templateSchema } from '../../core/mcp/hosted/template.ts';
 import { homeAt } from '../../core/runtime/files/home.ts';
+import type { ReadTemplates } from '../../core/runtime/files/template-files.ts';
 import { readMcpArguments } from '../../worker/install/arguments.ts';
 import { runMcpCommand } from '../../worker/install/commands.ts';
 import { packageSpec } from '../../worker/install/package-spec.ts';
@@ -16,6 +18,7 @@ describe('mcplocal mcp add, list and remove', function () {
   let folder: string;
   let registry: PackageRegistry;
   const homes: string[] = [];
+  let templates: ReadTemplates['files'] = [];
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'mcp-add-'));
     registry = await packageRegistry(folder);
@@ -25,12 +28,24 @@ describe('mcplocal mcp add, list and remove', function () {
     };
     registry.publish({ name: 'needed', version: '1.0.0', scripts } as never);
     const more = { scripts, bin: { 'mcp-files': 'dist.js' }, dependencies: { needed: '^1.0.0' } };
-    registry.publish(
+    const integrity = registry.publish(
       { name: '@here/server-files', version: '1.2.3', ...more },
       {
         'dist.js': '// a server\n',
       },
     );
+    const template = templateSchema.parse({
+      ...{ name: 'files', version: '1.0.0', title: 'Files', description: 'Files of a folder' },
+      ...{ transport: 'stdio', package: '@here/server-files', packageVersion: '1.2.3', integrity },
+      ...{ program: 'mcp-files', args: ['--in', '${folder}'], reaches: ['files'], docs: 'https://docs.test' },
+      params: [{ name: 'folder', description: 'a path', pattern: '/[^/]+' }],
+      env: [
+        { name: 'LOG', description: 'how much it prints', value: 'warn' },
+        { name: 'TOKEN', description: 'whose files', secret: true },
+      ],
+      healthCheck: { everySeconds: 30, withinSeconds: 10 },
+    });
+    templates = [{ template, sha256: 'x' }];
   });
   after(async () => {
     await registry.close();
@@ -62,6 +77,7 @@ describe('mcplocal mcp add, list and remove', function () {
       print: (text) => (printed += text),
       terminal: answer === undefined ? null : { input, output: new PassThrough() },
       now: Date.now(),
+      templates: () => Promise.resolve({ files: templates, faults: [] }),
     });
     return printed;
   };
@@ -123,6 +139,39 @@ describe('mcplocal mcp add, list and remove', function () {
     expect(await refusal(run(home, ['add', '@here/server-files@1.2.3'], null))).to.include('Given up');
     expect(packagesIn(home)).to.deep.equal([]);
     expect(await refusal(run(home, ['add', '@here/server-files@1.2.3']))).to.include('say --yes');
+  });
+
+  it('makes a server of a template of its own release: what it is told is an argument, or is refused', async () => {
+    const home = newHome();
+    const argv = ['add', '--template', 'files', '--yes', '--secret', 'TOKEN=files/token'];
+    for (const folder of ['--flag', '../..', 'x; rm -rf ~', '/a\n/b', ''])
+      expect(await refusal(run(home, [...argv, '--param', `folder=${folder}`])), folder).to.match(
+        /^usage: params\.folder /,
+      );
+    expect(existsSync(join(home, 'mcp')), 'nothing was installed').to.equal(false);
+    const param = ['--param', 'folder=/x; rm -rf ~ "$(id)"'];
+    expect(await refusal(run(home, ['add', '--template', 'file', '--yes']))).to.include('Did you mean files');
+    expect(await refusal(run(home, [...argv.slice(0, 4), ...param]))).to.include('--secret TOKEN=FILE/KEY');
+    expect(await refusal(run(home, [...argv.slice(0, 4), ...param, '--env', 'TOKEN=hush']))).to.include(
+      'TOKEN is a secret',
+    );
+    await run(home, [...argv, ...param]);
+    const [entry] = configOf(home)['mcpServers'] as { args: string[] }[];
+    expect(entry?.args.slice(1)).to.deep.equal(['--in', '/x; rm -rf ~ "$(id)"']);
+    expect(entry).to.deep.include({
+      name: 'files',
+      env: [
+        { name: 'LOG', value: 'warn' },
+        { name: 'TOKEN', valueFrom: { secretRef: { name: 'files', key: 'token' } } },
+      ],
+    });
+    const [files] = templates;
+    if (!files) expect.fail();
+    const other = `sha512-${'A'.repeat(86)}==`;
+    templates = [{ ...files, template: { ...files.template, integrity: other } }];
+    expect(await refusal(run(home, [...argv, ...param, '--name', 'b']))).to.include(
+      'is not what it is to be',
+    );
   });
 
   it('takes nothing that is not what it is to be', async () => {

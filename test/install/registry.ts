@@ -8,8 +8,8 @@ import { join } from 'node:path';
 /** A registry of npm's kind, on this machine. */
 export interface PackageRegistry {
   url: string;
-  /** Puts a package there. @param files beside package.json, by path. */
-  publish(manifest: { name: string; version: string }, files?: Readonly<Record<string, string>>): void;
+  /** Puts a package there. @param files beside package.json, by path. @returns its integrity. */
+  publish(manifest: { name: string; version: string }, files?: Readonly<Record<string, string>>): string;
   /** What is sent in place of that package from now on is something else than what it was published as. */
   tamper(name: string): void;
   close(): Promise<void>;
@@ -54,6 +54,7 @@ export async function packageRegistry(folder: string): Promise<PackageRegistry> 
       const bytes = readFileSync(join(at, '..', 'package.tgz'));
       const integrity = `sha512-${createHash('sha512').update(bytes).digest('base64')}`;
       packages.set(manifest.name, { manifest, bytes, integrity });
+      return integrity;
     },
     tamper(name) {
       const kept = packages.get(name);

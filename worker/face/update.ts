@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { whoamiSchema } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { ownPackage } from '../../core/runtime/files/own-package.ts';
-import { exactVersion } from '../install/package-spec.ts';
+import { exactVersion } from '../../core/mcp/hosted/package.ts';
 import { readOwnCredentials } from '../sources/credentials.ts';
 import type { Face } from './face.ts';
 import { callServer, understood } from './server-calls.ts';

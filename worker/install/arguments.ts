@@ -1,11 +1,16 @@
 import { parseArgs } from 'node:util';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
-import { packageSpec, serverNameOf, type PackageSpec } from './package-spec.ts';
+import type { PackageSpec } from '../../core/mcp/hosted/package.ts';
+import { packageSpec, serverNameOf } from './package-spec.ts';
+
+/** A package as it is named, or a template of this release and what it is to be told. */
+type What =
+  { spec: PackageSpec; template: null } | { template: string; params: Readonly<Record<string, string>> };
 
 export interface AddArguments {
   command: 'add';
-  spec: PackageSpec;
+  what: What;
   /** In config.json. */
   name: string;
   /** Which of its programs; undefined: the one that it has. */
@@ -78,15 +83,34 @@ function addArguments(argv: readonly string[]): AddArguments {
       name: { type: 'string' },
       program: { type: 'string' },
       integrity: { type: 'string' },
+      template: { type: 'string' },
+      param: { type: 'string', multiple: true, default: [] },
       env: { type: 'string', multiple: true, default: [] },
       secret: { type: 'string', multiple: true, default: [] },
       yes: { type: 'boolean', short: 'y', default: false },
     },
   });
-  const spec = packageSpec(only(positionals, 'mcplocal mcp add PACKAGE@VERSION [-- ARGUMENTS]'));
-  const { name = serverNameOf(spec), program, integrity, yes } = values;
+  const { program, integrity, yes, template } = values;
   const env = [...values.env.map(plainVariable), ...values.secret.map(secretVariable)];
-  return { command: 'add', spec, name, program, integrity, args, env, yes };
+  const more = { command: 'add', program, integrity, args, env, yes } as const;
+  if (template !== undefined) {
+    if (positionals.length + args.length > 0 || program !== undefined || integrity !== undefined)
+      throw new McpctlError(
+        'usage',
+        'A template says which package, which program and which arguments: say --param NAME=VALUE.',
+      );
+    const params = Object.fromEntries(values.param.map(paramIn));
+    return { ...more, what: { template, params }, name: values.name ?? template };
+  }
+  if (values.param.length > 0) throw new McpctlError('usage', '--param goes with --template.');
+  const spec = packageSpec(only(positionals, 'mcplocal mcp add PACKAGE@VERSION [-- ARGUMENTS]'));
+  return { ...more, what: { spec, template: null }, name: values.name ?? serverNameOf(spec) };
+}
+
+function paramIn(text: string): [name: string, value: string] {
+  const at = text.indexOf('=');
+  if (at < 1) throw new McpctlError('usage', 'Write --param NAME=VALUE.');
+  return [text.slice(0, at), text.slice(at + 1)];
 }
 
 function only(positionals: readonly string[], usage: string): string {

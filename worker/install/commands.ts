@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import type { Home } from '../../core/runtime/files/home.ts';
 import { didYouMean, nearest } from '../../core/runtime/nearest.ts';
+import type { ReadTemplates } from '../../core/runtime/files/template-files.ts';
 import { oneLine } from '../../core/runtime/plain.ts';
 import { agree } from '../face/face.ts';
 import { askWorker, askLogs } from '../local/client.ts';
@@ -12,6 +13,7 @@ import type { McpServerEntry } from '../sources/config-schema.ts';
 import type { AddArguments, McpArguments } from './arguments.ts';
 import { changeServers, configuredServers } from './config-file.ts';
 import { install, type Installed } from './install.ts';
+import { wantedBy, type Wanted } from './wanted.ts';
 
 export interface McpCommandDeps {
   home: Home;
@@ -22,6 +24,8 @@ export interface McpCommandDeps {
   terminal: { input: NodeJS.ReadableStream; output: NodeJS.WritableStream } | null;
   /** Milliseconds since 1970. */
   now: number;
+  /** Those of this release: nothing that a server says is run here. */
+  templates: () => Promise<ReadTemplates>;
 }
 
 /** `mcplocal mcp add | list | remove | logs`. @throws McpctlError. */
@@ -45,7 +49,7 @@ export async function runMcpCommand(
 /** Nothing of the package has run before this command has said what would be, and somebody has agreed. */
 async function add(asked: AddArguments, deps: McpCommandDeps): Promise<void> {
   const { home, environment, print, now } = deps;
-  const { name, spec, env, args, integrity, yes } = asked;
+  const { name, yes } = asked;
   if (configuredServers(home.config).some((server) => server.name === name))
     throw new McpctlError(
       'name_taken',
@@ -53,12 +57,14 @@ async function add(asked: AddArguments, deps: McpCommandDeps): Promise<void> {
     );
   if (!yes && !deps.terminal)
     throw new McpctlError('usage', 'Nobody can be asked here whether it may be run: say --yes.');
+  const wanted = await wantedBy(asked, deps.templates);
+  const { spec, integrity, args, env } = wanted;
   const root = join(home.root, 'mcp');
   const installed = await install(spec, { root, environment, integrity, now });
   try {
-    const program = programOf(installed, asked);
+    const program = programOf(installed, wanted);
     const entry = { name, command: 'node', args: [program, ...args], ...(env.length > 0 ? { env } : {}) };
-    print(summary({ asked, installed, entry }));
+    print(summary({ wanted, installed, entry }));
     if (!yes && !(await agreed(deps, `Add it as '${name}' to ${home.config}?`)))
       throw new McpctlError('usage', 'Nothing was added.');
     changeServers(home.config, (servers) => [...servers, entry]);
@@ -69,7 +75,7 @@ async function add(asked: AddArguments, deps: McpCommandDeps): Promise<void> {
   print(`Added. Start "mcplocal run" anew: it runs '${name}' and publishes its tools.\n`);
 }
 
-function programOf({ programs }: Installed, { program, spec }: AddArguments): string {
+function programOf({ programs }: Installed, { program, spec }: Wanted): string {
   const names = [...programs.keys()];
   const only = names.length === 1 ? names[0] : undefined;
   const chosen = program ?? only ?? spec.name.split('/').at(-1) ?? '';
@@ -84,11 +90,11 @@ function programOf({ programs }: Installed, { program, spec }: AddArguments): st
 }
 
 function summary(of: {
-  asked: AddArguments;
+  wanted: Wanted;
   installed: Installed;
   entry: { command: string; args: readonly string[] };
 }): string {
-  const { spec, env } = of.asked;
+  const { spec, env } = of.wanted;
   const { integrity, needs } = of.installed;
   const line = [of.entry.command, ...of.entry.args].map(quoted).join(' ');
   const variables = env.map((variable) =>

@@ -8,7 +8,7 @@ import { refuseForeign } from '../../core/runtime/files/private-file.mjs';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { jsonFile } from '../sources/json-file.ts';
 import { commandEnvironment, type Environment } from '../wake/command.ts';
-import type { PackageSpec } from './package-spec.ts';
+import type { PackageSpec } from '../../core/mcp/hosted/package.ts';
 
 /** A package that is on this machine with all that it needs, of which nothing has run. */
 export interface Installed {

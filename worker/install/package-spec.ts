@@ -1,20 +1,11 @@
 import { McpctlError } from '../../core/errors.ts';
-
-/** One version of a package, and no other. */
-export interface PackageSpec {
-  name: string;
-  version: string;
-}
-
-const NAME = /^(@[a-z0-9~][a-z0-9._~-]{0,99}\/)?[a-z0-9~][a-z0-9._~-]{0,99}$/;
-/** As semver has it: a range, a tag, an address are none. */
-export const exactVersion = /^\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]{1,64})?(\+[0-9A-Za-z.-]{1,64})?$/;
+import { exactVersion, packageName, type PackageSpec } from '../../core/mcp/hosted/package.ts';
 
 /** `PACKAGE@VERSION`. @throws McpctlError `usage` for what could be one version today and another tomorrow. */
 export function packageSpec(text: string): PackageSpec {
   const at = text.lastIndexOf('@');
   const [name, version] = at > 0 ? [text.slice(0, at), text.slice(at + 1)] : [text, ''];
-  if (!NAME.test(name))
+  if (!packageName.test(name))
     throw new McpctlError(
       'usage',
       `"${text}" is no package of npm. Write PACKAGE@VERSION, as @scope/name@1.2.3.`,

@@ -61,10 +61,15 @@ async function takeLease(connection: Connection, holder: string): Promise<void> 
 /**
  * Brings the schema up to date; does nothing when it is. Any number may call this at once: one works, the
  * others wait for it. Give it a connection with a long `queryTimeoutMs`.
+ * @param seed what else a release writes, under the same lease.
  * @returns the names of the migrations that were applied.
  * @throws McpctlError `invalid_config` when the user may not; `unavailable` when another process is at it for more than a minute.
  */
-export async function migrate(connection: Connection, holder: string): Promise<string[]> {
+export async function migrate(
+  connection: Connection,
+  holder: string,
+  seed: () => Promise<void> = () => Promise.resolve(),
+): Promise<string[]> {
   const { db, schema } = connection;
   await bootstrap(connection);
   await takeLease(connection, holder);
@@ -74,16 +79,21 @@ export async function migrate(connection: Connection, holder: string): Promise<s
     leases.tryHold(LEASE, holder, LIFE_MS).catch(() => undefined);
   }, RENEW_MS);
   try {
-    if (await isCurrent(connection)) return [];
-    const config = { migrationSource, schemaName: schema };
-    // knex's own lock outlives a process that was killed; under our lease nobody else can hold it.
-    await db.migrate.forceFreeMigrationsLock(config);
-    const [, applied] = (await db.migrate.latest(config)) as [number, string[]];
+    const applied = (await isCurrent(connection)) ? [] : await applyMissing({ db, schema });
+    await seed();
     return applied;
   } finally {
     clearInterval(renewal);
     await leases.release(LEASE, holder);
   }
+}
+
+async function applyMissing({ db, schema }: Pick<Connection, 'db' | 'schema'>): Promise<string[]> {
+  const config = { migrationSource, schemaName: schema };
+  // knex's own lock outlives a process that was killed; under our lease nobody else can hold it.
+  await db.migrate.forceFreeMigrationsLock(config);
+  const [, applied] = (await db.migrate.latest(config)) as [number, string[]];
+  return applied;
 }
 
 /** Whether every migration that this code knows has been applied. For `/readyz`; changes nothing. */
