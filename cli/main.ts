@@ -51,13 +51,15 @@ const deps = {
   cwd: process.cwd(),
   systemFile,
 };
-let exitCode = 0;
-try {
-  await runProgram(deps, argv.slice(2));
-} catch (thrown) {
-  const failure = failureOf(thrown);
-  stderr.write(failure.text);
-  exitCode = failure.exitCode;
-}
-// Everything written must be out before the process ends.
-stdout.write('', () => stderr.write('', () => process.exit(exitCode)));
+/** Everything written must be out before the process ends. */
+const leave = (exitCode: number): void =>
+  void stdout.write('', () => stderr.write('', () => process.exit(exitCode)));
+// No await here: the single file is CommonJS, which has none at its top.
+runProgram(deps, argv.slice(2)).then(
+  () => leave(0),
+  (thrown: unknown) => {
+    const failure = failureOf(thrown);
+    stderr.write(failure.text);
+    leave(failure.exitCode);
+  },
+);

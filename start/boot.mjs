@@ -22,6 +22,7 @@ const verbs = {
   test: { run: [...tsx, 'test/run.ts'], builds: true, strict: false },
   check: { run: [...tsx, 'test/check.ts'], builds: true, strict: false },
   build: { run: undefined, builds: true, strict: true },
+  packages: { run: [...tsx, 'deploy/packages/main.ts'], builds: true, strict: true },
   smoke: { run: [...tsx, 'test/smoke.ts'], builds: false, strict: false },
   bench: { run: [...tsx, 'bench/main.ts'], builds: true, strict: true },
   hostile: { run: [...tsx, 'test/hostile/main.ts'], builds: true, strict: true },

@@ -56,6 +56,25 @@ const settingNames = [
 ] as const;
 type Config = Settings<(typeof settingNames)[number]>;
 
+/** What each of these takes, which an installation may be without. */
+const takes = {
+  REDIS_URL:
+    'the packages bullmq and ioredis, which are not here. Install mcplocal from npm with its optional packages, or unset REDIS_URL: through the edge it needs neither.',
+  'WORKER_SOURCE=registry':
+    'the packages knex and pg, which are not here. A hosted worker is part of mcpd: run it as mcpd-worker.',
+} as const;
+
+/** @throws McpctlError `invalid_config` where this installation is without what the setting takes. */
+async function installed<T>(setting: keyof typeof takes, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (thrown) {
+    if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_MODULE_NOT_FOUND'))
+      throw thrown;
+    throw new McpctlError('invalid_config', `${setting} takes ${takes[setting]}`);
+  }
+}
+
 /**
  * The worker's composition root: reads the environment and the home, publishes, serves until a signal. The ways to Redis
  * and Postgres are loaded where the environment names one: a person's machine mostly has neither, and they are half of
@@ -66,13 +85,13 @@ export async function run(environment: NodeJS.ProcessEnv, leave: (code: number) 
     async (settings) => {
       const { optionalRedisUrl: redisUrl } = settings;
       if (redisUrl === undefined) return { faults: [] };
-      const { inspectRedis } = await import('../core/queue/link/inspect.ts');
+      const { inspectRedis } = await installed('REDIS_URL', () => import('../core/queue/link/inspect.ts'));
       const userComesLater = sourceOf(settings) === 'config' || settings.hostedRedisPassword !== undefined;
       return await inspectRedis({ ...settings, redisUrl, userComesLater });
     },
     async (settings) => {
       if (sourceOf(settings) !== 'registry') return { faults: [] };
-      const { inspectHosted } = await import('./hosted/hosted.ts');
+      const { inspectHosted } = await installed('WORKER_SOURCE=registry', () => import('./hosted/hosted.ts'));
       return await inspectHosted(settings);
     },
   ]);

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 import { messageOf } from '../../core/errors.ts';
 import { inspectRedis } from '../../core/queue/link/inspect.ts';
 import { inspectDatabase } from '../../core/registry/database/inspect.ts';

@@ -16,6 +16,19 @@ const banner = "import { createRequire } from 'node:module'; const require = cre
  */
 const unused = /\/(locales\/index|client-h2|socks5-proxy-agent|llhttp_simd-wasm)(\.js)?$/;
 const NOTICES = 'bundle/third-party-licences.txt';
+/** Whose code is in which file of the bundles: what a bill of materials is made of. */
+const TAKEN_IN = 'bundle/packages.json';
+/** What makes every bundle, of many files or of one. */
+const common = {
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'none',
+  metafile: true,
+  logLevel: 'error',
+};
 
 /**
  * Overwrites the programs in `dist` by their bundles; chunks that both use, and that load later, lie in `dist/bundle`.
@@ -32,23 +45,51 @@ export async function bundle(root, dist, programs) {
     entryPoints,
     outdir: dist,
     chunkNames: 'bundle/[name]-[hash]',
-    bundle: true,
+    ...common,
     splitting: true,
     format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    minifySyntax: true,
-    minifyWhitespace: true,
-    legalComments: 'none',
-    metafile: true,
-    logLevel: 'error',
     banner: { js: banner },
     external,
     plugins: [lean(root, leftOut), whereItWas(root)],
   });
   mkdirSync(join(dist, dirname(NOTICES)), { recursive: true });
   writeFileSync(join(dist, NOTICES), noticesOf(root, Object.keys(metafile.inputs)));
+  const taken = Object.entries(metafile.outputs).map(([path, { inputs }]) => [
+    relative(dist, join(root, path)).replaceAll('\\', '/'),
+    packagesOf(Object.keys(inputs)),
+  ]);
+  writeFileSync(join(dist, TAKEN_IN), `${JSON.stringify(Object.fromEntries(taken.sort()), null, 1)}\n`);
   return [...leftOut].sort();
+}
+
+/**
+ * The same as one CommonJS file, for an executable with Node in it, which loads nothing from a folder (docs/install.md).
+ * @param instead what a module of ours is there, by its path: one that reads files beside it, or wants a package that is not taken in.
+ */
+export async function bundleSingle(root, program, outfile, instead) {
+  const { build } = await import('esbuild');
+  await build({
+    absWorkingDir: root,
+    entryPoints: [join(root, program)],
+    outfile,
+    ...common,
+    format: 'cjs',
+    define: { 'import.meta.url': 'whereItIs' },
+    banner: { js: "const whereItIs = require('node:url').pathToFileURL(process.execPath).href;" },
+    plugins: [replaced(root, instead), lean(root, new Set())],
+  });
+}
+
+function replaced(root, instead) {
+  return {
+    name: 'replaced',
+    setup(on) {
+      on.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+        const contents = instead[relative(root, path).replaceAll('\\', '/')];
+        return contents === undefined ? undefined : { contents, loader: 'ts' };
+      });
+    },
+  };
 }
 
 /**
@@ -101,12 +142,17 @@ function whereItWas(root) {
   };
 }
 
+/** The folders of the packages whose code is among these files. */
+function packagesOf(inputs) {
+  const folders = inputs.flatMap(
+    (path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? [],
+  );
+  return [...new Set(folders)].sort();
+}
+
 /** Of each package whose code was taken in. */
 function noticesOf(root, inputs) {
-  const packages = new Set(
-    inputs.flatMap((path) => /^(?:.*\/)?(node_modules\/(?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? []),
-  );
-  const texts = [...packages].sort().map((folder) => {
+  const texts = packagesOf(inputs).map((folder) => {
     const licence = readdirSync(join(root, folder)).find((name) => /^licen[cs]e/i.test(name));
     const text =
       licence === undefined ? 'See its package.json.' : readFileSync(join(root, folder, licence), 'utf8');

@@ -282,6 +282,11 @@ describe('mcplocal and the owner of its machine', function () {
       ['/home/a/mcpctl/dist/worker/main.js', 'git pull && npm run build, in the folder that you cloned'],
     ] as const;
     for (const [file, way] of ways) expect(wayToUpdate(file, '0.2.0')).to.equal(way);
+    const single = (file: string): string => wayToUpdate(file, '0.2.0', true);
+    expect(single('/home/a/bin/mcplocal')).to.equal(
+      'put the file of 0.2.0 in the place of /home/a/bin/mcplocal',
+    );
+    expect(single('/usr/bin/mcplocal')).to.include("your system's packages");
   });
 
   it('asks at a terminal which models to share: Space marks, Enter goes on, Ctrl-C changes nothing', async function () {

@@ -9,8 +9,7 @@ import { service, serviceState, type ServiceOptions } from '../../worker/service
 import { launchdPlist, systemdUnit, windowsTask, type Unit } from '../../worker/service/units.ts';
 
 const odd: Unit = {
-  node: '/opt/no de/bin/node',
-  program: '/srv/a"b\\c/$x/100%/main.js',
+  program: ['/opt/no de/bin/node', '/srv/a"b\\c/$x/100%/main.js'],
   home: '/home/ada & co/<.mcpctl>',
   environment: { HTTPS_PROXY: 'http://proxy.example:8080' },
   user: null,
@@ -64,6 +63,8 @@ describe('a worker that is kept running', function () {
     expect(unit).to.include('Environment="MCPCTL_HOME=/home/ada & co/<.mcpctl>"');
     for (const line of ['Restart=always', 'RestartSec=5', 'TimeoutStopSec=5min', 'WantedBy=default.target'])
       expect(unit.split('\n')).to.include(line);
+    const single = { ...odd, program: ['/usr/bin/mcplocal'] };
+    expect(systemdUnit(single).split('\n')).to.include('ExecStart="/usr/bin/mcplocal" run');
     const ofMachine = systemdUnit({ ...odd, user: 'ada' }).split('\n');
     expect(ofMachine).to.include.members([
       'User=ada',
@@ -77,8 +78,9 @@ describe('a worker that is kept running', function () {
     if (spawnSync('systemd-analyze', ['--version']).status !== 0) return this.skip();
     const file = join(root, 'mcplocal.service');
     for (const user of [null, userInfo().username]) {
-      const real = { ...odd, node: process.execPath, program: join(root, 'bin', 'a $b %c'), user };
-      await writeFile(real.program, '');
+      const script = join(root, 'bin', 'a $b %c');
+      const real = { ...odd, program: [process.execPath, script], user };
+      await writeFile(script, '');
       await writeFile(file, systemdUnit(real));
       const { status, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', file], {
         encoding: 'utf8',
@@ -96,7 +98,7 @@ describe('a worker that is kept running', function () {
       '<string>Background</string>',
     ])
       expect(plist).to.include(part);
-    const task = windowsTask({ ...odd, node: 'C:\\Program Files\\node.exe' });
+    const task = windowsTask({ ...odd, program: ['C:\\Program Files\\node.exe', 'C:\\main.js'] });
     expect(task).to.include('&quot;C:\\Program Files\\node.exe&quot;').and.include('LogonTrigger');
     for (const text of [plist, task]) expect(text.match(/<[^>]*[&](?!amp;|lt;|gt;|quot;)/)).to.equal(null);
   });

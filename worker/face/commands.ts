@@ -1,3 +1,4 @@
+import { isSea } from 'node:sea';
 import { McpctlError } from '../../core/errors.ts';
 import type { WorkerArguments, WorkerCommand } from '../arguments.ts';
 import { readOwnCredentials } from '../sources/credentials.ts';
@@ -47,7 +48,8 @@ const commands: Readonly<Record<FaceCommand, Command>> = {
   },
   async service(face, { system, dryRun, follow, words }) {
     const { service } = await import('../service/service.ts');
-    const program = process.argv[1] ?? '';
+    // Of a single file that is what it was called as, which is no path.
+    const program = isSea() ? process.execPath : (process.argv[1] ?? '');
     const options = { system, dryRun, follow, program, platform: process.platform, waitMs: 10_000 };
     await service(face, words[0], options);
     return 'end';

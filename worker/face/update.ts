@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs';
+import { isSea } from 'node:sea';
 import { fileURLToPath } from 'node:url';
 import { whoamiSchema } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
@@ -22,13 +23,14 @@ export function isNewer(version: string, than: string): boolean {
 }
 
 /**
- * How this was installed, by where it lies, and so what would bring another version.
+ * How this was installed, by where it lies, and so what would bring another version. `isSingle`: it is one file with Node in it.
  * @internal
  */
-export function wayToUpdate(file: string, version: string): string {
+export function wayToUpdate(file: string, version: string, isSingle = false): string {
   if (/[\\/]node_modules[\\/]/.test(file)) return `npm install -g ${ownName(file)}@${version}`;
   if (/^\/usr\/(lib|share|bin)\//.test(file))
     return `install mcplocal ${version} with your system's packages (apt, dnf)`;
+  if (isSingle) return `put the file of ${version} in the place of ${file}`;
   return 'git pull && npm run build, in the folder that you cloned';
 }
 
@@ -50,7 +52,7 @@ export async function update(face: Face): Promise<void> {
   const { version: there } = understood(whoamiSchema.pick({ version: true }), json);
   const here = ownPackage().version;
   const newer = isNewer(there, here);
-  const command = wayToUpdate(realpathSync(fileURLToPath(import.meta.url)), there);
+  const command = wayToUpdate(realpathSync(fileURLToPath(import.meta.url)), there, isSea());
   if (newer) {
     face.say(`Here is ${here}, and the server has ${there}. To get that, when it suits you:`);
     face.say(`  mcplocal drain          (what runs is finished)`);

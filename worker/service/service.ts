@@ -58,8 +58,10 @@ function unitOf(face: Face, { system, program }: ServiceOptions): Unit {
   const node = process.execPath;
   if (switchers.test(node))
     face.say(`! ${node} belongs to a switcher of versions: it is gone when you switch. Install again then.`);
+  const file = realpathSync(program);
   return {
-    ...{ node, program: realpathSync(program), home: face.home.root },
+    program: file === realpathSync(node) ? [file] : [node, file],
+    home: face.home.root,
     environment: environmentOf(face),
     user: system ? userOf(face) : null,
   };

@@ -2,9 +2,8 @@ import { McpctlError } from '../../core/errors.ts';
 
 /** What a machine is told to keep running, in the words of its own keeper of services. No secret is in any of them. */
 export interface Unit {
-  /** Node, and the program, by their whole paths. */
-  node: string;
-  program: string;
+  /** What is run, by whole paths: Node and the program, or the single file that is both. */
+  program: readonly string[];
   home: string;
   /** Of the network: where certificates and proxies are, without any password. */
   environment: Readonly<Record<string, string>>;
@@ -33,9 +32,9 @@ const executed = (text: string): string => quoted(text).replaceAll('$', '$$$$');
 
 /** A unit of the user's own systemd, or with `user` of the machine's. */
 export function systemdUnit(unit: Unit): string {
-  const { node, program, user } = unit;
+  const { program, user } = unit;
   const variables = variablesOf(unit);
-  needOneLine([node, program, ...variables.flat()]);
+  needOneLine([...program, ...variables.flat()]);
   const ofMachine = user !== null;
   return `# ${MARK}; "mcplocal service uninstall" takes it away.
 [Unit]
@@ -43,7 +42,7 @@ Description=mcplocal: publishes the LLMs of this machine
 ${ofMachine ? 'After=network-online.target\nWants=network-online.target\n' : ''}
 [Service]
 Type=exec
-ExecStart=${executed(node)} ${executed(program)} run
+ExecStart=${program.map(executed).join(' ')} run
 ${variables.map(([name, value]) => `Environment=${quoted(`${name}=${value}`)}`).join('\n')}
 ${ofMachine ? `User=${user}\n` : ''}Restart=always
 RestartSec=5
@@ -67,9 +66,9 @@ const strings = (texts: readonly string[], indent: string): string =>
 
 /** A property list for launchd. @param log what it prints goes there. */
 export function launchdPlist(unit: Unit, log: string): string {
-  const { node, program, user } = unit;
+  const { program, user } = unit;
   const variables = variablesOf(unit);
-  needOneLine([node, program, log, ...variables.flat()]);
+  needOneLine([...program, log, ...variables.flat()]);
   const pairs = variables.map(([name, value]) => `    <key>${xml(name)}</key>\n${strings([value], '    ')}`);
   return `<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
@@ -80,7 +79,7 @@ export function launchdPlist(unit: Unit, log: string): string {
   <string>${LABEL}</string>
   <key>ProgramArguments</key>
   <array>
-${strings([node, program, 'run'], '    ')}
+${strings([...program, 'run'], '    ')}
   </array>
   <key>EnvironmentVariables</key>
   <dict>
@@ -106,11 +105,11 @@ ${user === null ? '' : `  <key>UserName</key>\n  <string>${xml(user)}</string>\n
 
 /** A task of Windows that begins as its user logs on. A task has no environment of its own, so a shell sets it. */
 export function windowsTask(unit: Unit): string {
-  const { node, program } = unit;
+  const { program } = unit;
   const variables = variablesOf(unit);
-  needOneLine([node, program, ...variables.flat()]);
+  needOneLine([...program, ...variables.flat()]);
   const set = variables.map(([name, value]) => `set "${name}=${value}"`).join(' && ');
-  const command = `/d /s /c "${set} && "${node}" "${program}" run"`;
+  const command = `/d /s /c "${set} && ${program.map((path) => `"${path}"`).join(' ')} run"`;
   return `<?xml version="1.0" encoding="UTF-16"?>
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>

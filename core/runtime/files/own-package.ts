@@ -1,8 +1,17 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
-const schema = z.object({ version: z.string(), dependencies: z.record(z.string(), z.string()) });
+const packages = z.record(z.string(), z.string()).default({});
+const schema = z
+  .object({ version: z.string(), dependencies: packages, optionalDependencies: packages })
+  .transform(({ version, dependencies, optionalDependencies }) => ({
+    version,
+    dependencies: { ...optionalDependencies, ...dependencies },
+  }));
 
-/** What the package.json above this file says, in the sources and in `dist/` alike. Dependencies are exact. */
+/**
+ * What the package.json above this file says, in the sources and in `dist/` alike. Dependencies are exact; those that a
+ * package may do without are among them.
+ */
 export function ownPackage(): z.infer<typeof schema> {
   for (const up of ['../../../package.json', '../../../../package.json']) {
     const file = new URL(up, import.meta.url);
