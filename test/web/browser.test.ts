@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -243,6 +244,31 @@ describe('the page in a browser', function () {
     await page.until(`document.querySelector('dialog[open]') === null`);
     await page.until(`document.querySelector('[aria-label="Revoke from-the-page"]') === null`);
     expect((await t.call('GET', '/api/v1/whoami', { token: made })).status).to.equal(401);
+  });
+
+  it('shows what tools of a server a project has not approved, and approves them as shown', async () => {
+    const post = async (path: string, body: object): Promise<void> => {
+      expect((await t.call('POST', `/api/v1/${path}`, { body })).status).to.be.within(200, 201);
+    };
+    const id = randomUUID();
+    const session = { providerSessionId: id, instanceId: id, transports: ['sse'] };
+    const providers = [{ name: 'mcp.files', type: 'mcp', model: 'mcp' }];
+    await post('llms/_provider-register', { ...session, providers });
+    const report = (description: string): Promise<void> =>
+      post('llms/_provider-tools', {
+        ...{ ...session, server: 'files', journal: id, info: { name: 'f', version: '1' } },
+        tools: [{ name: 'read', description, inputSchema: { type: 'object' } }],
+      });
+    await report('as it was');
+    await post('projects', { name: 'pinned', servers: [{ server: 'files' }] });
+    await report(hostile);
+    await go('/r/servers/files', /0 of its tools are as they were approved/);
+    await page.until(says(/- description: "as it was"/));
+    await sound('server-1280');
+    await press('Approve as shown');
+    await page.until(says(/1 of its tools are as they were approved/));
+    expect(await page.evaluate(says(/Approve as shown/))).to.equal(false);
+    expect((await t.call('DELETE', `/api/v1/sessions/${id}`)).status).to.equal(204);
   });
 
   it('asks to sign in again, over what was there, when its token is revoked', async () => {

@@ -10,6 +10,7 @@ import { PageButtons, useList } from '../parts/paging.tsx';
 import { Table } from '../parts/table.tsx';
 import { Form, textOf, valueIn, type Row } from '../shown/form.tsx';
 import { NewToken } from '../shown/new-token.tsx';
+import { ServerChanges } from '../shown/server-changes.tsx';
 import { Messages } from '../shown/messages.tsx';
 import { catalogue } from '../state/catalogue.ts';
 import { decoded, go, path } from '../state/router.ts';
@@ -203,6 +204,7 @@ function One({ entry, name }: { entry: CatalogueEntry; name: string }) {
           />
         )}
       </Loaded>
+      {entry.word === 'server' && row && <ServerChanges server={keyIn(entry, row)} />}
       {entry.word === 'thread' && row && (
         <Messages thread={keyIn(entry, row)} agent={textOf(row['agent'] ?? '')} />
       )}
