@@ -1,4 +1,5 @@
 /** A call by each way that an answer can take to its caller: all at once, as a stream, and as a task that nobody waits for. */
+import { messageOf } from '../../core/errors.ts';
 import { until, type System } from './system.ts';
 
 export const wayNames = ['whole', 'streamed', 'later'] as const;
@@ -36,7 +37,10 @@ export function waysOf(
         () => t.task(id),
         ({ status }) => status === 'completed' || status === 'error',
         30_000,
-      );
+      ).catch(async (thrown: unknown) => {
+        const pool = await (await t.call('GET', `/api/v1/pools/${llm}`)).text();
+        throw new Error(`${messageOf(thrown)}, while its pool was ${pool}`, { cause: thrown });
+      });
       return { status: task.error ? 500 : 200, text: JSON.stringify(task.response ?? task.error) };
     },
   };
