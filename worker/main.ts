@@ -37,14 +37,12 @@ async function mcp(argv: readonly string[]): Promise<void> {
     await connectProject(asked.project, { environment: process.env, note });
     return process.exit(0); // whatever connection is kept
   }
-  const [{ runMcpCommand }, { readConfig }, { homeAt }, { systemClock }, { readTemplates }] =
-    await Promise.all([
-      import('./install/commands.ts'),
-      import('../core/runtime/settings/config.ts'),
-      import('../core/runtime/files/home.ts'),
-      import('../core/runtime/clock.ts'),
-      import('../core/runtime/files/template-files.ts'),
-    ]);
+  const [{ runMcpCommand }, { readConfig }, { homeAt }, { systemClock }] = await Promise.all([
+    import('./install/commands.ts'),
+    import('../core/runtime/settings/config.ts'),
+    import('../core/runtime/files/home.ts'),
+    import('../core/runtime/clock.ts'),
+  ]);
   const isAsked = process.stdin.isTTY && process.stderr.isTTY;
   await runMcpCommand(asked, {
     home: homeAt(readConfig(process.env, ['home']).home),
@@ -52,7 +50,7 @@ async function mcp(argv: readonly string[]): Promise<void> {
     print: (text) => void process.stdout.write(plain(text)),
     terminal: isAsked ? { input: process.stdin, output: process.stderr } : null,
     now: systemClock.now(),
-    templates: () => readTemplates(),
+    templates: async () => (await import('../core/runtime/files/template-files.ts')).readTemplates(),
   });
 }
 

@@ -2,6 +2,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readTemplates } from '../../core/runtime/files/template-files.ts';
 import { inject } from 'postject';
 import { bundleSingle } from '../../start/boot/bundle.mjs';
 import { leaksIn, type Tree } from './stage.ts';
@@ -20,6 +21,7 @@ const insteadOf = (version: string): Record<string, string> => ({
   'cli/package-version.ts': `export const packageVersion = () => ${JSON.stringify(version)};`,
   'core/runtime/files/own-package.ts': `export const ownPackage = () => ({ version: ${JSON.stringify(version)}, dependencies: {} });
 export const ownCommit = () => 'unknown';`,
+  'core/runtime/files/template-files.ts': `export const readTemplates = () => (${JSON.stringify(readTemplates())});`,
   'core/queue/link/inspect.ts': notHere('the way to Redis'),
   'worker/transports/redis.ts': notHere('the way to Redis'),
   'worker/hosted/hosted.ts': notHere('the way to Postgres'),

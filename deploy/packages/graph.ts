@@ -6,6 +6,8 @@ import { join, relative } from 'node:path';
 export interface Reach {
   /** Files of `dist/`, by their paths in it, sorted. */
   files: readonly string[];
+  /** Folders of the tree that are read beside package.json. */
+  beside: readonly string[];
   /** Packages that are loaded at once, and those that are loaded where something asks for them alone. */
   atOnce: readonly string[];
   later: readonly string[];
@@ -18,6 +20,8 @@ const readsFolder: Readonly<Record<string, string>> = {
   'core/queue/scripts.js': 'core/queue/scripts',
   'edge/web/files.js': 'web',
 };
+/** Those that read what lies in a folder beside package.json. */
+const readsBeside: Readonly<Record<string, string>> = { 'core/runtime/files/template-files.js': 'templates' };
 const NOTICES = 'bundle/third-party-licences.txt';
 const TAKEN_IN = 'bundle/packages.json';
 
@@ -64,6 +68,7 @@ export async function reachOf(root: string, entries: readonly string[]): Promise
   const takenIn = JSON.parse(readFileSync(join(dist, TAKEN_IN), 'utf8')) as Record<string, string[]>;
   return {
     files: [...files, ...read, NOTICES].sort(),
+    beside: Object.entries(readsBeside).flatMap(([module, folder]) => (has(module) ? [folder] : [])),
     atOnce: [...atOnce].sort(),
     later: [...later].sort(),
     takenIn: [...new Set(files.flatMap((path) => takenIn[path] ?? []))].sort(),

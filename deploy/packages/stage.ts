@@ -51,7 +51,7 @@ export function openTree(root: string, env: NodeJS.ProcessEnv): Tree {
  * What npm's package of a program says of itself. @throws McpctlError `setup_failed` where the files want what the tree does not name.
  * @internal
  */
-export function packageJsonOf({ manifest }: Tree, program: Program, { atOnce, later }: Reach) {
+export function packageJsonOf({ manifest }: Tree, program: Program, { atOnce, later, beside }: Reach) {
   const { version, license, engines } = manifest;
   const early = atOnce.filter((name) => program.optional.includes(name) || program.elsewhere.includes(name));
   if (early.length > 0)
@@ -76,7 +76,7 @@ export function packageJsonOf({ manifest }: Tree, program: Program, { atOnce, la
     ...{ name: program.name, version, description: program.summary, license, type: 'module', engines },
     bin: Object.fromEntries(Object.entries(program.bin).map(([name, file]) => [name, `dist/${file}`])),
     man: [`man/${program.name}.1`],
-    files: ['dist', 'man', `${program.name}.cdx.json`],
+    files: ['dist', 'man', ...beside, `${program.name}.cdx.json`],
     dependencies: pick([...atOnce, ...rest].sort()),
     optionalDependencies: pick(later.filter((name) => program.optional.includes(name))),
   };
@@ -102,6 +102,7 @@ export async function stage(tree: Tree, program: Program, folder: string): Promi
     mkdirSync(dirname(join(folder, 'dist', file)), { recursive: true });
     cpSync(join(root, 'dist', file), join(folder, 'dist', file));
   }
+  for (const name of reach.beside) cpSync(join(root, name), join(folder, name), { recursive: true });
   cpSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
   write('package.json', json);
   write('npm-shrinkwrap.json', shrinkwrapOf(lock, json));

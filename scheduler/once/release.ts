@@ -8,7 +8,6 @@ import { grantHosted } from '../../core/registry/hosted/grant-hosted.ts';
 import { ensureAdmin, faultOfToken } from '../../core/registry/people/bootstrap.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
-import { readTemplates } from '../../core/runtime/files/template-files.ts';
 import { createLog, prettyOn, type Log } from '../../core/runtime/log.ts';
 import { readAndInspect, type Inspection } from '../../core/runtime/settings/config.ts';
 
@@ -69,7 +68,9 @@ export async function release(env: Readonly<NodeJS.ProcessEnv>, admin: string | 
 
 /** A file of the release that cannot be read keeps nothing from starting: the others are there. */
 async function seedTemplates({ templates }: Pick<Registry, 'templates'>, log: Log): Promise<void> {
-  const { files, faults } = await readTemplates();
+  // Whoever leads reads no YAML.
+  const { readTemplates } = await import('../../core/runtime/files/template-files.ts');
+  const { files, faults } = readTemplates();
   for (const { path, message } of faults)
     log.error({ file: `templates/${path}`, why: message }, 'a template cannot be read, and is left out');
   const unread = faults.map(({ path }) => path.replace(/\.yaml$/, ''));

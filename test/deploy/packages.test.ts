@@ -69,7 +69,7 @@ describe('the packages of this tree', function () {
   });
 
   it('are not made where a program does not start without what it may do without', () => {
-    const reach = { files: [], atOnce: ['ioredis'], later: [], takenIn: [] };
+    const reach = { files: [], atOnce: ['ioredis'], later: [], beside: [], takenIn: [] };
     expect(() => packageJsonOf(tree, of('mcplocal'), reach)).to.throw('does not start without ioredis');
     expect(() => packageJsonOf(tree, of('mcpctl'), { ...reach, atOnce: ['left-pad'] })).to.throw(
       'needs left-pad, which package.json does not name',
@@ -173,11 +173,14 @@ describe('the packages of this tree', function () {
       'core/queue/mend.ts',
       'core/queue/scripts.ts',
       'core/runtime/files/own-package.ts',
+      'core/runtime/files/template-files.ts',
       'edge/web/files.ts',
       'worker/face/update.ts',
     ]);
     expect(readdirSync(join(at('mcplocal'), 'dist/core/queue/scripts'))).to.include('claim.lua');
     expect(readdirSync(join(at('mcpd'), 'dist/web'))).to.include('manifest.json');
+    for (const name of ['mcplocal', 'mcpd'])
+      expect(readdirSync(join(at(name), 'templates'))).to.deep.equal(readdirSync(join(root, 'templates')));
   });
 
   it('are installed from nothing but their own file, where there is no network', () => {

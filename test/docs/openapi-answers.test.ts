@@ -144,7 +144,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('GET /tokens', '/tokens');
     await fits('DELETE /tokens/{id}', `/tokens/${token}`);
     await fits('GET /resources', '/resources');
-    await createRegistry(t.connection).templates.seed((await readTemplates()).files);
+    await createRegistry(t.connection).templates.seed(readTemplates().files);
     await fits('GET /templates', '/templates');
     await fits('GET /templates/{name}', '/templates/filesystem');
     const documents = [{ resource: 'project', name: 'applied' }];

@@ -20,7 +20,7 @@ describe('templates of MCP servers', function () {
   this.timeout(20_000);
 
   it('of the release can all be read, and name one version to the byte', async () => {
-    const { files, faults } = await readTemplates();
+    const { files, faults } = readTemplates();
     expect(faults).to.deep.equal([]);
     expect(files.map(({ template: { name } }) => name)).to.include.members([
       ...['everything', 'filesystem', 'memory', 'sequential-thinking', 'time', 'calc'],
@@ -104,7 +104,7 @@ describe('templates of MCP servers', function () {
         join(folder, 'loose.yaml'),
         JSON.stringify({ ...template('loose'), packageVersion: '^1.0.0' }),
       );
-      const { files, faults } = await readTemplates(folder);
+      const { files, faults } = readTemplates(folder);
       expect(files.map((file) => file.template.name)).to.deep.equal(['good']);
       expect(faults.map(({ path }) => path)).to.deep.equal(['bad.yaml', 'else.yaml', 'loose.yaml']);
     } finally {

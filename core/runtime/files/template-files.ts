@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
 import { messageOf, type Fault } from '../../errors.ts';
 import { templateSchema, type Template } from '../../mcp/hosted/template.ts';
 import { readPlainFile } from './plain-file.ts';
@@ -24,10 +25,9 @@ function ownFolder(): string | undefined {
 }
 
 /** Reads `templates/*.yaml`; a file that cannot be read keeps no other from being used. */
-export async function readTemplates(folder = ownFolder()): Promise<ReadTemplates> {
+export function readTemplates(folder = ownFolder()): ReadTemplates {
   const read: ReadTemplates = { files: [], faults: [] };
   if (folder === undefined) return read;
-  const { parse } = await import('yaml'); // nobody else of these processes reads any
   for (const name of readdirSync(folder).sort()) {
     if (!name.endsWith('.yaml')) continue;
     try {
