@@ -127,6 +127,7 @@ export const catalogue = {
   backup_key_missing: { ...conflict, message: 'The key of these secrets is not here.' },
   claim_lost: { ...conflict, message: 'That claim on the task is no longer current.' },
   task_cancelled: { status: 409, v1Status: 503, ...lasting, message: 'The task was cancelled.' },
+  mcp_result_gone: { status: 410, ...invalid, message: 'That result has expired; call its tool again.' },
   gone: { status: 410, ...invalid, message: 'That position is no longer kept; get the task instead.' },
   device_code_expired: { status: 410, ...invalid, message: 'The code was used, or is over ten minutes old.' },
   join_code_used: { status: 410, ...invalid, message: 'The join code was used; ask for another.' },
@@ -232,6 +233,7 @@ export const catalogue = {
   result_too_large: { status: 502, ...server, retryable: false, message: 'The tool answered with too much.' },
   mcp_server_failed: { status: 502, ...server, retryable: false, message: 'The MCP server broke MCP.' },
   mcp_server_down: { status: 503, ...server, retryable: true, message: 'The MCP server does not run now.' },
+  mcp_result_withheld: { status: 502, ...lasting, message: 'It ran; its result cannot be shown safely.' },
   shutting_down: {
     status: 503,
     ...server,

@@ -1,8 +1,14 @@
 import type { Request, Response } from 'express';
+import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
+import type { ListChanges } from './changes.ts';
 import type { Leg } from './legs/leg.ts';
+import type { KeptPages } from './pipe/kept-pages.ts';
 import type { RpcId } from './rpc.ts';
+
+/** What is kept for all requests at this edge: who listens, and pages that were just read. */
+export type McpEdge = EdgeDeps & { changes: ListChanges; pages: KeptPages };
 
 /** Nothing of it is kept: it is what its id says. */
 export interface Session {

@@ -2,21 +2,20 @@ import { z } from 'zod';
 import { completeSchema, getPromptSchema, readResourceSchema } from '../../core/mcp/call.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { actorOf } from '../http/context.ts';
+import { whenLeft } from '../http/gone.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { takeTurn } from '../limits/turns.ts';
-import type { Asked } from './asked.ts';
-import type { ListChanges } from './changes.ts';
+import type { Asked, McpEdge } from './asked.ts';
 import { listenFor } from './listen.ts';
 import { initialize } from './legs/legacy.ts';
 import { modernRevisions, RESOURCE_MISSING, type Leg } from './legs/leg.ts';
 import { paramFault } from './legs/modern.ts';
 import { runCall } from './call/run-call.ts';
+import type { OwnTool } from './own/own-tool.ts';
+import { pageOfUri, pageTemplatesOf, readPage } from './own/read-page.ts';
 import { idSchema, rpcError, rpcErrors } from './rpc.ts';
 import { listPrompts, listResources, promptNamed, serverOfUri } from './offers.ts';
 import { listTools, toolNamed, type Viewer } from './tools.ts';
-
-/** What is kept for all requests at this edge: who listens. */
-export type McpEdge = EdgeDeps & { changes: ListChanges };
 
 type Method = (deps: McpEdge, asked: Asked) => Promise<void>;
 
@@ -50,6 +49,12 @@ export const serverInfo = (deps: Pick<EdgeDeps, 'version'>, project: McpProject)
   version: deps.version,
 });
 
+const ownTools: readonly OwnTool[] = [readPage];
+
+/** The gateway's own tools that a project has, by their names. */
+const ownToolsOf = (project: McpProject): ReadonlyMap<string, OwnTool> =>
+  new Map(ownTools.filter((tool) => tool.isIn(project)).map((tool) => [tool.name, tool]));
+
 const viewerOf = ({ req, project }: Asked): Viewer => ({ actor: actorOf(req), project });
 
 /** Of all that many servers have: a few at a time of one user. */
@@ -62,13 +67,18 @@ const listing =
   };
 
 const ofBoth: Readonly<Record<string, Method>> = {
-  'tools/list': listing(async (deps, viewer, { era }) => ({ tools: await listTools(deps, viewer, era) })),
+  'tools/list': listing(async (deps, viewer, { era }) => ({
+    tools: await listTools(deps, viewer, { era, own: ownToolsOf(viewer.project) }),
+  })),
   'prompts/list': listing(async (deps, viewer) => ({ prompts: await listPrompts(deps, viewer) })),
   'resources/list': listing(async (deps, viewer) => ({
     resources: await listResources(deps, viewer, 'resource'),
   })),
   'resources/templates/list': listing(async (deps, viewer) => ({
-    resourceTemplates: await listResources(deps, viewer, 'template'),
+    resourceTemplates: [
+      ...pageTemplatesOf(viewer.project),
+      ...(await listResources(deps, viewer, 'template')),
+    ],
   })),
   'tools/call': callTool,
   'prompts/get': getPrompt,
@@ -109,11 +119,13 @@ function refuse({ res, id }: Asked, message: string, data?: object): void {
 }
 
 /** One call of a tool: it is run at most once, and what is filtered is not there. */
-async function callTool(deps: EdgeDeps, asked: Asked): Promise<void> {
+async function callTool(deps: McpEdge, asked: Asked): Promise<void> {
   const { req, res, leg, id } = asked;
   const parsed = toolCallSchema.safeParse(asked.params);
   if (!parsed.success) return refuse(asked, 'A call names a tool, and its arguments are an object.');
   const { name, arguments: given, _meta: meta } = parsed.data;
+  const own = ownToolsOf(asked.project).get(name);
+  if (own) return await callOwn(deps, asked, { own, given });
   const tool = await toolNamed(deps, viewerOf(asked), name);
   if (!tool) return refuse(asked, `Unknown tool: ${name.slice(0, 128)}`);
   const fault = leg.era === 'modern' ? paramFault(req, await tool.definition(), given) : null;
@@ -129,6 +141,21 @@ async function callTool(deps: EdgeDeps, asked: Asked): Promise<void> {
     progressToken: meta?.progressToken ?? null,
     key: meta?.['mcpctl.dev/idempotencyKey'] ?? null,
   });
+}
+
+/** A tool of the gateway itself: it counts among its token's open calls, as one of a server does. */
+async function callOwn(
+  deps: McpEdge,
+  asked: Asked,
+  { own, given }: { own: OwnTool; given: unknown },
+): Promise<void> {
+  const { req, res, leg, id } = asked;
+  const leave = await deps.gates.mcpCalls.enter(actorOf(req).tokenId, whenLeft(res));
+  try {
+    res.json(leg.result(id, await own.call(deps, asked, given), 'call'));
+  } finally {
+    leave();
+  }
 }
 
 /** What only reads: nobody hears of its progress, and equal ones are not one. */
@@ -150,10 +177,12 @@ async function getPrompt(deps: EdgeDeps, asked: Asked): Promise<void> {
   });
 }
 
-async function readResource(deps: EdgeDeps, asked: Asked): Promise<void> {
+async function readResource(deps: McpEdge, asked: Asked): Promise<void> {
   const parsed = readResourceSchema.safeParse(asked.params);
   if (!parsed.success) return refuse(asked, 'A resource is read by its uri.');
   const { uri } = parsed.data;
+  const page = await pageOfUri(deps, asked, uri);
+  if (page) return void asked.res.json(asked.leg.result(asked.id, page, 'read'));
   const server = await serverOfUri(deps, viewerOf(asked), uri);
   if (!server) {
     const fault = { code: RESOURCE_MISSING, message: 'Resource not found', data: { uri } };

@@ -9,7 +9,9 @@ import { cancel, revisionFault, revisionOf, sessionOf } from './legs/legacy.ts';
 import { watchLists } from './changes.ts';
 import { streamChanges } from './listen.ts';
 import { legacyLeg, modernLeg, modernRevisions } from './legs/leg.ts';
-import { perform, serverInfo, type McpEdge } from './methods.ts';
+import type { McpEdge } from './asked.ts';
+import { perform, serverInfo } from './methods.ts';
+import { KeptPages } from './pipe/kept-pages.ts';
 import { faultOf, isModern } from './legs/modern.ts';
 import { resumeCall } from './call/resume.ts';
 import { messageSchema, rpcError, rpcErrors, type RpcMessage } from './rpc.ts';
@@ -21,12 +23,12 @@ const MOST_MIB = 4;
 /** The MCP endpoint of each project, of both eras. Nothing of a client is kept here: every edge serves every request. */
 export const mcpRoutes = (deps: EdgeDeps): Router => {
   const router = Router();
-  const changes = watchLists(deps);
+  const at: McpEdge = { ...deps, changes: watchLists(deps), pages: new KeptPages(deps.clock) };
   router.post('/projects/:name', async (req, res) => {
-    await post({ ...deps, changes }, req, res);
+    await post(at, req, res);
   });
   router.get('/projects/:name', async (req, res) => {
-    await get({ ...deps, changes }, req, res);
+    await get(at, req, res);
   });
   // A session is its id, and there is nothing to end.
   router.all('/projects/:name', (_req, res) => notAllowed(res));
@@ -67,7 +69,7 @@ async function get(deps: McpEdge, req: Request, res: Response): Promise<void> {
   if (last === undefined && !session) return notAllowed(res);
   if (req.method === 'HEAD') return void res.type('text/event-stream').end();
   if (last === undefined) return await streamChanges(deps, deps.changes, { req, res, project });
-  await resumeCall(deps, { req, res, leg: legacyLeg, session }, last);
+  await resumeCall(deps, { req, res, project, leg: legacyLeg, session }, last);
 }
 
 /** @returns null when it is none, and has been answered. */

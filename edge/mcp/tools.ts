@@ -9,6 +9,7 @@ import type { BoundServer, McpProject, ToolOf } from '../../core/registry/mcp/se
 import type { EdgeDeps } from '../deps.ts';
 import type { Leg } from './legs/leg.ts';
 import { inOrder, nameAll, namedIn, type Named } from './names.ts';
+import { isPaged } from './pipe/pipe.ts';
 
 export type McpDeps = Pick<EdgeDeps, 'registry'>;
 
@@ -74,15 +75,30 @@ export async function toolsFor({ registry }: McpDeps, viewer: Viewer) {
   return inOrder(named(viewer.project, servers, tools));
 }
 
-/** The same, as clients of an era are told of them. */
-export async function listTools(deps: McpDeps, viewer: Viewer, era: Leg['era']): Promise<object[]> {
-  return (
-    (await toolsFor(deps, viewer))
-      // Clients of that era drop a tool that wants headers it may not.
-      .filter(([, { tool }]) => era === 'legacy' || headersOf(tool.inputSchema) !== null)
-      .map(([name, { tool, state }]) => shownTool(tool, { name, state }))
-  );
+/** Of a tool of the gateway itself, what is listed. */
+export interface OwnListed {
+  name: string;
+  about: object;
 }
+
+/** The same, as clients of an era are told of them. @param own come before any server's. */
+export async function listTools(
+  deps: McpDeps,
+  viewer: Viewer,
+  { era, own }: { era: Leg['era']; own: ReadonlyMap<string, OwnListed> },
+): Promise<object[]> {
+  const isPlain = !isPaged(viewer.project.pipeline);
+  const shown = (await toolsFor(deps, viewer))
+    // Clients of that era drop a tool that wants headers it may not.
+    .filter(
+      ([name, { tool }]) => !own.has(name) && (era === 'legacy' || headersOf(tool.inputSchema) !== null),
+    )
+    .map(([name, { tool, state }]) => shownTool(isPlain ? tool : withoutPromise(tool), { name, state }));
+  return [...own.values()].map(({ name, about }): object => ({ name, ...about })).concat(shown);
+}
+
+/** A result in pages has nothing of what is promised by a schema. */
+const withoutPromise = ({ outputSchema: _promise, ...tool }: ServerTool): ServerTool => tool;
 
 export interface FoundTool {
   server: BoundServer;

@@ -98,7 +98,9 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     const client = await connect();
     const { tools } = await client.listTools();
     expect(tools.map(({ name }) => name)).to.deep.equal(
-      ['a_b_c', 'count', 'echo', 'exit', 'region', 'stderr', 'steps', 'wrong'].map((name) => `desk__${name}`),
+      ['a_b_c', 'count', 'data', 'echo', 'exit', 'region', 'stderr', 'steps', 'wrong'].map(
+        (name) => `desk__${name}`,
+      ),
     );
     expect(tools.find(({ name }) => name === 'desk__echo')?.description).to.equal('Says it again');
     expect(await call(client, 'echo', { message: 'hello' })).to.deep.equal({

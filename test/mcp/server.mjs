@@ -45,6 +45,12 @@ const tools = [
   { name: 'big', description: 'More than anybody takes', inputSchema: object() },
   { name: 'exit', description: 'Ends the server', inputSchema: object() },
   { name: 'wrong', description: 'Says that it failed', inputSchema: object() },
+  {
+    name: 'data',
+    description: 'Answers in a structure',
+    inputSchema: object(),
+    outputSchema: { ...object({ words: { type: 'array', items: { type: 'string' } } }), required: ['words'] },
+  },
   { name: 'a.b/c', description: 'Has an odd name', inputSchema: object() },
 ];
 
@@ -61,6 +67,7 @@ const calls = {
   env: () => text(JSON.stringify(process.env)),
   stderr: () => (process.stderr.write(`token is ${process.env.TOKEN}\n`), text('printed')),
   wrong: () => ({ ...text('It failed.'), isError: true }),
+  data: ({ words }) => ({ ...text(words.join('\n')), structuredContent: { words } }),
   'a.b/c': () => text('odd'),
   region: ({ region }) => text(region),
   flood: () => (saysChanged(200), text('said')),

@@ -47,7 +47,8 @@ export const limitOf = ({ limit }: Pipeline): number | null => (limit ? (limit.m
 export const hasPages = (pipeline: Pipeline): boolean =>
   pagingOf(pipeline) !== null || limitOf(pipeline) !== null;
 
-/** How long a text is that is read by its pages, though its project cuts it alone. */
-export const pageLength = (pipeline: Pipeline): number => pagingOf(pipeline)?.page ?? numbers.page;
+/** How long a page is, also where a project only cuts; one that is longer than what is shown could not be read to its end. */
+export const pageLength = (pipeline: Pipeline): number =>
+  Math.min(pagingOf(pipeline)?.page ?? numbers.page, limitOf(pipeline) ?? Infinity);
 /** Of all pages at once. */
 export const wholeLength = (pipeline: Pipeline): number => limitOf(pipeline) ?? numbers.max;

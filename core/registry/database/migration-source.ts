@@ -42,6 +42,7 @@ import * as turnsMadeOf from '../migrations/0049-turns-made-of.ts';
 import * as unfilledAnswers from '../migrations/0052-unfilled-answers.ts';
 import * as toolPins from '../migrations/0053-tool-pins.ts';
 import * as templates from '../migrations/0054-templates.ts';
+import * as pipelines from '../migrations/0055-pipelines.ts';
 import * as briefings from '../migrations/0056-briefings.ts';
 import * as serverTools from '../migrations/0057-server-tools.ts';
 
@@ -101,6 +102,7 @@ const migrations: readonly Named[] = [
   named('0052-unfilled-answers', unfilledAnswers),
   named('0053-tool-pins', toolPins),
   named('0054-templates', templates),
+  named('0055-pipelines', pipelines),
   named('0056-briefings', briefings),
   named('0057-server-tools', serverTools),
 ];

@@ -7,6 +7,7 @@ import { prefixSchema, storedBindingsSchema, type Binding, type Prefix } from '.
 import { MCP_TYPE, poolOfServer } from '../../mcp/names.ts';
 import type { OfferKind } from '../../mcp/offers.ts';
 import { stateOf, type PinState } from '../../mcp/pinned/pins.ts';
+import { pipelineSchema, type Pipeline } from '../../mcp/pipeline/settings.ts';
 import {
   isTooLarge,
   MOST_TOOLS,
@@ -29,6 +30,8 @@ export interface McpProject {
   ownerId: string;
   /** Whether the alias of a server is before the names of what it has. */
   prefix: Prefix;
+  /** What becomes of results. */
+  pipeline: Pipeline;
   /** In the order in which they were bound; those that are there. */
   servers: readonly BoundServer[];
 }
@@ -78,6 +81,7 @@ const projectSchema = z.object({
   description: z.string(),
   ownerId: z.string(),
   prefix: prefixSchema.catch('always'),
+  pipeline: pipelineSchema,
   servers: storedBindingsSchema,
 });
 const serverSchema = z.object({

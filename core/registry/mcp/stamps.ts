@@ -44,7 +44,7 @@ export async function listStamps(
        from (select distinct server_id from bound) its
      )
      select p.id,
-       md5(p.servers::text || p.prefix || ${all('tools')} || coalesce((
+       md5(p.servers::text || p.prefix || p.pipeline::text || ${all('tools')} || coalesce((
          select string_agg(a.server || a.name || a.hash, ',' order by a.server, a.name)
          from tool_pins a where a.project_id = p.id), '')) as tools,
        md5(p.servers::text || p.prefix || ${all('prompts')}) as prompts,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { bindingsSchema, prefixSchema } from '../../mcp/bindings.ts';
 import { gateSchema } from '../../mcp/gate.ts';
+import { pipelineSchema } from '../../mcp/pipeline/settings.ts';
 import { aliasSchema, nameSchema, textSchema } from '../../names.ts';
 import { defineResource, optional, ownership, required, shown } from '../define.ts';
 
@@ -18,6 +19,8 @@ export const project = defineResource({
       item: { flag: 'mcp-server', parts: ['server', 'alias'] },
     }),
     prefix: optional(prefixSchema, 'always'),
+    /** What becomes of results between a server and who called. */
+    pipeline: optional(pipelineSchema, {}, { json: true }),
     /** Who uses its tools is told its prompts first, or not. */
     gate: optional(gateSchema, 'off', { audit: 'value' }),
     /** What a call's `model` may be: it chooses among prompts, for who may call it. No more than a name: it may come and go. */

@@ -10,7 +10,7 @@ import { deliveryOf } from '../../http/delivered.ts';
 import { keptBodies } from '../../limits/kept-bodies.ts';
 import { eventIdOf, EventWriter, frameText, lineText } from '../../http/sse.ts';
 import { describeAnswer } from './headers.ts';
-import type { Frame } from '../form/form.ts';
+import type { Form, Frame } from '../form/form.ts';
 import { InHand } from '../follow/in-hand.ts';
 import { endLost } from '../follow/lost.ts';
 import type { KeepAlive } from '../ask/headers.ts';
@@ -85,8 +85,11 @@ const goesOn = async ({ deps, row, followsTurn }: Answering): Promise<boolean> =
 /** The row says it all: the task was not streamed, or ended without success. @throws McpctlError `gone`. */
 export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<Answered> {
   const { requestBody, responseBody } = await keptBodies(a.deps, a.res.req, row.id);
-  const body = responseBody ?? undefined;
-  if (row.status === 'completed' && body === undefined) throw answerGone(row, requestBody);
+  if (row.status === 'completed' && responseBody === null) throw answerGone(row, requestBody);
+  const body =
+    row.status === 'completed'
+      ? await settledBody(a.form, responseBody ?? '', row)
+      : (responseBody ?? undefined);
   const status = row.responseStatus ?? undefined;
   const answered = { ...(status === undefined ? {} : { status }), ...(body === undefined ? {} : { body }) };
   const outcome: Outcome =
@@ -97,6 +100,10 @@ export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<An
   sendWhole(a, row, outcome);
   return 'answered';
 }
+
+/** As its caller gets it. */
+export const settledBody = async (form: Form, body: string, row: TaskRow): Promise<string> =>
+  form.settled ? await form.settled(body, row) : body;
 
 async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: number }): Promise<Answered> {
   const row = await settled(a, ending);

@@ -1,5 +1,5 @@
 import type { McpctlError } from '../../../core/errors.ts';
-import type { Usage } from '../../../core/task/task.ts';
+import type { TaskRow, Usage } from '../../../core/task/task.ts';
 
 /** One server-sent event of an answer. */
 export interface Frame {
@@ -33,6 +33,8 @@ export interface Form {
   last(usage: Usage | null): Frame[];
   /** The last frame of a stream that did not complete; null: an event of the backend has said so already. */
   error(error: McpctlError): Frame | null;
+  /** What becomes of a whole answer that its row has, before anything of it is told; absent: nothing. */
+  settled?(body: string, row: Pick<TaskRow, 'id' | 'retention'>): Promise<string>;
   /** A whole answer. */
   whole(body: string): string;
 }

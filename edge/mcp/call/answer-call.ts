@@ -1,4 +1,5 @@
 import { McpctlError } from '../../../core/errors.ts';
+import type { Redact } from '../../../core/mcp/pipeline/redact/redact.ts';
 import { mcpProgressSchema } from '../../../core/mcp/call.ts';
 import { firstSeq, type Events, type Position } from '../../../core/queue/task/stream.ts';
 import type { Outcome } from '../../../core/task/outcome.ts';
@@ -8,6 +9,7 @@ import { deliveryOf } from '../../http/delivered.ts';
 import { EventWriter, frameText } from '../../http/sse.ts';
 import {
   answerFromRow,
+  settledBody,
   type Answered,
   type Answerer,
   type Answering,
@@ -29,6 +31,8 @@ export interface Hearing {
   ids: ((taskId: string) => (at: Position | null) => string) | null;
   /** It knows a first event that says nothing but its id. */
   primes: boolean;
+  /** What is told of what a server says of its progress; null: all of it. */
+  redact: Redact | null;
   /** Of an answer in one body. */
   statusOf: (body: string) => number;
   /** The last event of a stream whose call came to no result that its server gave. */
@@ -117,19 +121,21 @@ class CallAnswer {
     const error = errorOfRow(this.#a.deps, row, { body: responseBody });
     if (error) throw error;
     if (responseBody === null) throw answerGone(row);
-    return await this.#complete(responseBody);
+    return await this.#complete(await settledBody(this.#a.form, responseBody, row));
   }
 
   async #last(row: TaskRow, outcome: Outcome): Promise<Answered> {
-    if (!this.#writer.opened) {
-      const { kind } = outcome;
-      const status = kind === 'completed' ? this.#hearing.statusOf(outcome.body ?? '') : undefined;
-      sendWhole(this.#a, row, kind === 'completed' && status ? { ...outcome, status } : outcome);
+    const error = errorOfRow(this.#a.deps, row, { outcome });
+    if (error && this.#writer.opened) throw error;
+    if (error) {
+      sendWhole(this.#a, row, outcome);
       return 'answered';
     }
-    const error = errorOfRow(this.#a.deps, row, { outcome });
-    if (error) throw error;
-    return await this.#complete('body' in outcome ? (outcome.body ?? '') : '');
+    const body = await settledBody(this.#a.form, 'body' in outcome ? (outcome.body ?? '') : '', row);
+    if (this.#writer.opened) return await this.#complete(body);
+    const isWhole = outcome.kind === 'completed';
+    sendWhole(this.#a, row, isWhole ? { ...outcome, body, status: this.#hearing.statusOf(body) } : outcome);
+    return 'answered';
   }
 
   async #complete(body: string): Promise<Answered> {
@@ -154,7 +160,7 @@ class CallAnswer {
   }
 
   async #tell(events: Events): Promise<void> {
-    const { progressToken, streams } = this.#hearing;
+    const { progressToken, streams, redact } = this.#hearing;
     if (progressToken === null || !streams) return;
     let text = '';
     let seq = firstSeq(events);
@@ -162,7 +168,9 @@ class CallAnswer {
       const progress = mcpProgressSchema.safeParse(jsonValue(event));
       if (progress.success && progress.data.progress.progress > this.#progress) {
         this.#progress = progress.data.progress.progress;
-        const params = { progressToken, ...progress.data.progress };
+        const { message } = progress.data.progress;
+        const shown = message === undefined || !redact ? {} : { message: await redact(message) };
+        const params = { progressToken, ...progress.data.progress, ...shown };
         const data = JSON.stringify({ jsonrpc: '2.0', method: 'notifications/progress', params });
         text += frameText({ data }, this.#idAt?.({ epoch: events.epoch, tag: events.tag, seq }));
       }

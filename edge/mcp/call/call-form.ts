@@ -9,10 +9,15 @@ export interface CallForm {
   leg: Leg;
   id: RpcId;
   of: Answers;
+  /** What becomes of an answer between its row and its caller; null: nothing. */
+  settled: NonNullable<Form['settled']> | null;
 }
 
 /** What a call came to that its server gave no answer to: a model hears of it as of a result of its tool, anybody else as of an error. */
-export function failureOf({ leg, id, of }: CallForm, failure: { code: ErrorCode; message: string }): object {
+export function failureOf(
+  { leg, id, of }: Omit<CallForm, 'settled'>,
+  failure: { code: ErrorCode; message: string },
+): object {
   if (of === 'call') return leg.result(id, failedResult(failure), of);
   const { code, message } = failure;
   return rpcError(id, { code: rpcErrors.internal, message, data: { code } });
@@ -22,6 +27,7 @@ export function failureOf({ leg, id, of }: CallForm, failure: { code: ErrorCode;
 export const callForm =
   (call: CallForm): MakeForm =>
   (): Form => ({
+    ...(call.settled && { settled: call.settled }),
     // How it goes is told by who answers it.
     event: () => [],
     keepAlive: () => null,

@@ -10,11 +10,12 @@ import { lookOn } from '../../inference/look-on.ts';
 import { untilClosed } from '../../limits/caps.ts';
 import { answerCall, quietOf, type Hearing } from './answer-call.ts';
 import { scopeOf, type Asked } from '../asked.ts';
+import { pipeOf, progressOf } from '../pipe/pipe.ts';
 import { callForm, failureOf } from './call-form.ts';
 import { eventIds, readEventId } from './event-id.ts';
 
 /** Who asks for the rest of a stream. */
-export type Returning = Pick<Asked, 'req' | 'res' | 'leg' | 'session'>;
+export type Returning = Pick<Asked, 'req' | 'res' | 'project' | 'leg' | 'session'>;
 
 /**
  * Goes on with the stream of a call after the event that a client has seen last, at whatever edge it asks: the id says which call,
@@ -23,7 +24,7 @@ export type Returning = Pick<Asked, 'req' | 'res' | 'leg' | 'session'>;
  *   no more.
  */
 export async function resumeCall(deps: EdgeDeps, back: Returning, lastEventId: string): Promise<void> {
-  const { req, res, leg, session } = back;
+  const { req, res, project, leg, session } = back;
   const key = session?.key ?? (await deps.registry.mcp.sessionKey());
   const scope = { key, scope: scopeOf(req, session) };
   const stream = readEventId(lastEventId, scope);
@@ -32,7 +33,7 @@ export async function resumeCall(deps: EdgeDeps, back: Returning, lastEventId: s
   const row = await deps.registry.tasks.byId(taskId);
   if (row?.ownerId !== actorOf(req).userId) throw new McpctlError('gone', undefined, { taskId });
   untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming: true }));
-  const call = { leg, id, of };
+  const call = { leg, id, of, settled: pipeOf(deps, { project, of }) };
   const form = formOf(row, { ...nothingAsked, formAs: callForm(call) });
   const idAt = eventIds(scope, stream);
   const hearing: Hearing = {
@@ -40,6 +41,7 @@ export async function resumeCall(deps: EdgeDeps, back: Returning, lastEventId: s
     progressToken,
     ids: () => (at) => idAt(at, deps.formForAll.now()),
     primes: false,
+    redact: progressOf(deps, project),
     statusOf: () => 200,
     failure: ({ code, message }) => failureOf(call, { code, message }),
   };

@@ -19,6 +19,7 @@ import type { Order } from '../../inference/ask/submit.ts';
 import { answerNow } from '../../inference/now.ts';
 import { answerCall, quietOf, type Hearing } from './answer-call.ts';
 import { scopeOf, type Asked } from '../asked.ts';
+import { pipeOf, progressOf } from '../pipe/pipe.ts';
 import { callForm, failureOf } from './call-form.ts';
 import { eventIds } from './event-id.ts';
 import { asToldOf, orderOfCall, requestOfCall, type AskedOfServer } from './order.ts';
@@ -83,7 +84,9 @@ async function answer(deps: EdgeDeps, { asked, at, report }: Understood): Promis
   const actor = actorOf(req);
   const llmName = poolOfServer(at.server.server);
   const wishes = { ...wishesOf(req), respondAsync: false, pin: undefined };
-  const request = requestOfCall(at, { formAs: callForm({ leg: asked.leg, id: asked.id, of: at.of }) });
+  const { leg, id, project } = asked;
+  const settled = pipeOf(deps, { project, of: at.of });
+  const request = requestOfCall(at, { formAs: callForm({ leg, id, of: at.of, settled }) });
   const key = keyOf(asked, at, { request, header: wishes.idempotencyKey });
   const hearing = await hearingOf(deps, asked, at);
   const own = { answerer: answerCall(hearing), quiet: quietOf(hearing, deps.config.keepAliveMs) };
@@ -99,7 +102,7 @@ async function answer(deps: EdgeDeps, { asked, at, report }: Understood): Promis
 const PRIMED_SINCE = '2025-11-25';
 
 async function hearingOf(
-  { registry, formForAll }: EdgeDeps,
+  { registry, formForAll, clock }: EdgeDeps,
   asked: Asked,
   { progressToken, of }: ServerCall,
 ): Promise<Hearing> {
@@ -118,6 +121,7 @@ async function hearingOf(
             return (at) => idAt(at, formForAll.now());
           },
     primes: revision >= PRIMED_SINCE,
+    redact: progressOf({ clock }, asked.project),
     statusOf: (body) => statusOf(asked, body),
     failure: (error) => shownFailure(asked, of, error),
   };

@@ -1,0 +1,120 @@
+import { z } from 'zod';
+import { McpctlError, messageOf } from '../../../core/errors.ts';
+import { poolOfServer } from '../../../core/mcp/names.ts';
+import { limited, READ_PAGE } from '../../../core/mcp/pipeline/result.ts';
+import { hasPages, wholeLength } from '../../../core/mcp/pipeline/settings.ts';
+import type { McpProject } from '../../../core/registry/mcp/servers.ts';
+import { actorOf } from '../../http/context.ts';
+import { keptBodies } from '../../limits/kept-bodies.ts';
+import type { Asked, McpEdge } from '../asked.ts';
+import { pagesIn, taskOfResult } from '../pipe/pipe.ts';
+import { failedResult } from '../rpc.ts';
+import { serversFor } from '../tools.ts';
+import type { OwnTool } from './own-tool.ts';
+
+const givenSchema = z.looseObject({
+  result: z.string().max(128),
+  page: z.union([z.literal('all'), z.coerce.number().int().min(1)]),
+});
+
+/** Reads on where a result was shown in pages, or was cut. */
+export const readPage: OwnTool = {
+  name: READ_PAGE,
+  isIn: ({ pipeline }) => hasPages(pipeline),
+  about: {
+    title: 'Read a page of a long result',
+    description:
+      'Reads one page of a result that was too long to be shown whole, or "all" of them. The result that was shown says its id and how many pages it has. Runs no tool again.',
+    inputSchema: {
+      type: 'object',
+      properties: {
+        result: { type: 'string', description: 'the id that the result said' },
+        page: {
+          description: 'the number of the page, from 1; or "all"',
+          anyOf: [
+            { type: 'integer', minimum: 1 },
+            { type: 'string', enum: ['all'] },
+          ],
+        },
+      },
+      required: ['result', 'page'],
+      additionalProperties: false,
+    },
+    annotations: { readOnlyHint: true, openWorldHint: false },
+  },
+  async call(deps, asked, given) {
+    const parsed = givenSchema.safeParse(given);
+    if (!parsed.success)
+      return failedResult({
+        code: 'invalid_request',
+        message: `${READ_PAGE} takes the id of a result, and the number of a page or "all".`,
+      });
+    const { result, page } = parsed.data;
+    const pages = await pagesFor(deps, asked, result);
+    if (typeof pages === 'string') return failedResult(new McpctlError(pages));
+    const text = page === 'all' ? pages.join('') : pages[page - 1];
+    if (text === undefined)
+      return failedResult({
+        code: 'invalid_request',
+        message: `That result has ${String(pages.length)} pages, and no page ${String(page)}.`,
+      });
+    const whole = { content: [{ type: 'text', text }] };
+    return limited(whole, wholeLength(asked.project.pipeline), () => '; read them page by page');
+  },
+};
+
+const PAGES = 'mcpctl://results/';
+
+/** The same as resources, for clients that read those. */
+export const pageTemplatesOf = ({ pipeline }: Pick<McpProject, 'pipeline'>): readonly object[] =>
+  hasPages(pipeline)
+    ? [
+        {
+          uriTemplate: `${PAGES}{result}/{page}`,
+          name: 'page of a long result',
+          description: `The same as the tool ${READ_PAGE} reads.`,
+          mimeType: 'text/plain',
+        },
+      ]
+    : [];
+
+/** @returns null for what is no page, or none that is there for who asks. */
+export async function pageOfUri(deps: McpEdge, asked: Asked, uri: string): Promise<object | null> {
+  const { project } = asked;
+  if (!uri.startsWith(PAGES) || !hasPages(project.pipeline)) return null;
+  const [result = '', number = ''] = uri.slice(PAGES.length).split('/');
+  if (!/^[1-9]\d{0,8}$/.test(number)) return null;
+  const pages = await pagesFor(deps, asked, result);
+  const text = typeof pages === 'string' ? undefined : pages[Number(number) - 1];
+  if (text === undefined) return null;
+  const whole = { contents: [{ uri, mimeType: 'text/plain', text }] };
+  return limited(whole, wholeLength(project.pipeline), () => '');
+}
+
+/** @returns why not, where there are none for who asks: what is another's looks as what is not there. */
+async function pagesFor(
+  deps: McpEdge,
+  { req, project }: Pick<Asked, 'req' | 'project'>,
+  result: string,
+): Promise<readonly string[] | 'mcp_result_gone' | 'mcp_result_withheld'> {
+  const { userId } = actorOf(req);
+  const taskId = taskOfResult(result, project);
+  const row = taskId === null ? undefined : await deps.registry.tasks.byId(taskId);
+  const pools = serversFor({ actor: actorOf(req), project }).map(({ server }) => poolOfServer(server));
+  const isTheirs = row?.ownerId === userId && row.operation === 'mcp' && pools.includes(row.poolName);
+  if (!row || !isTheirs || row.status !== 'completed') return 'mcp_result_gone';
+  if ((await deps.registry.tasks.bodyBytes(row.id)) === 0) return 'mcp_result_gone';
+  const kept = deps.pages.get(result);
+  if (kept) return kept;
+  const { responseBody } = await keptBodies(deps, req, row.id);
+  if (responseBody === null) return 'mcp_result_gone';
+  try {
+    const pages = await pagesIn(deps, project, responseBody);
+    if (!pages || pages.length === 0) return 'mcp_result_gone';
+    deps.pages.keep(result, { userId, pages });
+    return pages;
+  } catch (thrown) {
+    deps.log.warn({ taskId: row.id, why: messageOf(thrown) }, 'an MCP result is not shown');
+    return 'mcp_result_withheld';
+  }
+}

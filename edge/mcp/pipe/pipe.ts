@@ -1,0 +1,130 @@
+import { createHash } from 'node:crypto';
+import { McpctlError, messageOf } from '../../../core/errors.ts';
+import { mcpAnswerSchema } from '../../../core/mcp/call.ts';
+import { pagesOf } from '../../../core/mcp/pipeline/pages.ts';
+import { redactDeep, redactWith, type Redact } from '../../../core/mcp/pipeline/redact/redact.ts';
+import {
+  firstPage,
+  limited,
+  plainTitle,
+  readOnFrom,
+  textOf,
+  toolResultIn,
+} from '../../../core/mcp/pipeline/result.ts';
+import { limitOf, pageLength, pagingOf, type Pipeline } from '../../../core/mcp/pipeline/settings.ts';
+import type { McpProject } from '../../../core/registry/mcp/servers.ts';
+import { jsonValue } from '../../../core/text/json-text.ts';
+import { loopTurn } from '../../../core/text/loop-turns.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import type { Answers } from '../legs/leg.ts';
+import { failedResult, rpcErrors } from '../rpc.ts';
+
+type Settled = (body: string, row: Pick<TaskRow, 'id' | 'retention'>) => Promise<string>;
+type PipeDeps = Pick<EdgeDeps, 'clock' | 'log'>;
+type Piping = Pick<McpProject, 'id' | 'pipeline'>;
+
+/** Longer no result is looked through. */
+const LONGEST_MS = 5_000;
+
+/**
+ * What a project lets become of what its servers answer, once the row of a call has it as it came: some of it is not shown, a long text is shown
+ * in pages, and cut where its project says. Null: nothing becomes of it. What cannot be looked through is not shown; what cannot be
+ * parted is shown as it is.
+ */
+export function pipeOf(deps: PipeDeps, { project, of }: { project: Piping; of: Answers }): Settled | null {
+  const { pipeline } = project;
+  if (Object.keys(pipeline).length === 0) return null;
+  return async (body, row) => {
+    const answer = mcpAnswerSchema.safeParse(jsonValue(body));
+    if (!answer.success) return body;
+    try {
+      const shown = await redacting(deps, project, (redact) => redactDeep(answer.data, redact));
+      const { result, ...rest } = shown as { result?: object };
+      return JSON.stringify(result ? { result: cutDown(project, { result, row, of }) } : rest);
+    } catch (thrown) {
+      deps.log.warn({ taskId: row.id, why: messageOf(thrown) }, 'an MCP result is not shown');
+      return JSON.stringify(withheld(of));
+    }
+  };
+}
+
+function withheld(of: Answers): object {
+  const { code, message } = new McpctlError('mcp_result_withheld');
+  if (of === 'call') return { result: failedResult({ code, message }) };
+  return { error: { code: rpcErrors.internal, message, data: { code } } };
+}
+
+/** Does what is to be done to texts that are not shown whole, in turns with others. @throws TooComplex, and McpctlError where it takes too long. */
+export async function redacting<T>(
+  { clock }: Pick<EdgeDeps, 'clock'>,
+  { id, pipeline }: Piping,
+  work: (redact: Redact) => Promise<T>,
+): Promise<T> {
+  const { redact = [] } = pipeline;
+  if (redact.length === 0) return await work((text) => Promise.resolve(text));
+  const until = clock.elapsed() + LONGEST_MS;
+  const breathe = async (): Promise<void> => {
+    await loopTurn(id);
+    if (clock.elapsed() > until) throw new McpctlError('mcp_result_withheld');
+  };
+  return await work(redactWith(redact, breathe));
+}
+
+/** What a server says of its progress, without what its project does not show. Null: all of it is. */
+export function progressOf(deps: Pick<EdgeDeps, 'clock'>, project: Piping): Redact | null {
+  if ((project.pipeline.redact ?? []).length === 0) return null;
+  return (text) => redacting(deps, project, (redact) => redact(text)).catch(() => '');
+}
+
+interface CutDown {
+  result: object;
+  row: Pick<TaskRow, 'id' | 'retention'>;
+  of: Answers;
+}
+
+function cutDown(project: Piping, { result, row, of }: CutDown): object {
+  const { pipeline } = project;
+  const tool = of === 'call' ? toolResultIn(result) : null;
+  const id = resultIdOf(row.id, project);
+  // Of an answer that is kept no longer than it takes to give it out there is no second page.
+  const isKept = row.retention !== 'none';
+  const paging = pagingOf(pipeline);
+  const max = limitOf(pipeline) ?? Infinity;
+  const text = tool && isKept ? textOf(tool) : '';
+  const pages = pagesOf(text, pageLength(pipeline));
+  if (tool && paging && tool.isError !== true && text.length > paging.over) {
+    const titles = pages.map((_page, n) => plainTitle(n));
+    return limited(firstPage(tool, pages, { result: id, titles }), max, () => '');
+  }
+  return limited(result, max, pages.length === 0 ? () => '' : readOnFrom(id, pages));
+}
+
+/** What pages depend on: with other numbers they would be others. */
+function stampOf({ id, pipeline }: Piping): string {
+  const { redact, paginate, limit } = pipeline;
+  return createHash('sha256')
+    .update(JSON.stringify([id, redact, paginate, limit]))
+    .digest('hex')
+    .slice(0, 8);
+}
+
+/** What names a result to who reads more of it: the task that it is of, and how its project parts it. */
+const resultIdOf = (taskId: string, project: Piping): string => `${taskId}.${stampOf(project)}`;
+
+/** @returns the task; null for what is none of a project, or is of what it was before. */
+export function taskOfResult(result: string, project: Piping): string | null {
+  const [, taskId, stamp] = /^([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})\.([\da-f]{8})$/.exec(result) ?? [];
+  return taskId !== undefined && stamp === stampOf(project) ? taskId : null;
+}
+
+/** The text of an answer in pages; null: it is no result of a tool. @throws as `redacting`. */
+export async function pagesIn(deps: PipeDeps, project: Piping, body: string): Promise<string[] | null> {
+  const answer = mcpAnswerSchema.safeParse(jsonValue(body));
+  if (!answer.success || !('result' in answer.data)) return null;
+  const shown = await redacting(deps, project, (redact) => redactDeep(answer.data, redact));
+  const tool = toolResultIn((shown as { result: unknown }).result);
+  return tool && pagesOf(textOf(tool), pageLength(project.pipeline));
+}
+
+export const isPaged = (pipeline: Pipeline): boolean => pagingOf(pipeline) !== null;

@@ -1,0 +1,162 @@
+import { fileURLToPath } from 'node:url';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import {
+  Client as NewerClient,
+  StreamableHTTPClientTransport as NewerTransport,
+} from '@modelcontextprotocol/client';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { expect } from 'chai';
+import { onEachTransport, onceIn } from '../../support/each-transport.ts';
+import { startSystem, until, type System } from '../../support/system.ts';
+
+const fixture = fileURLToPath(new URL('../server.mjs', import.meta.url));
+
+interface Told {
+  isError?: boolean;
+  content: { type: string; text: string }[];
+  structuredContent?: unknown;
+  _meta?: Record<string, unknown>;
+}
+
+onEachTransport('what a project lets become of results', function (transport) {
+  this.timeout(60_000);
+  const once = onceIn(transport);
+  let t: System;
+  const clients: Pick<Client, 'close'>[] = [];
+  before(async () => {
+    t = await startSystem({}, { transport });
+    const mcpServers = [{ name: 'desk', command: process.execPath, args: [fixture] }];
+    await t.startWorker([], { mcpServers });
+    await until(
+      async () => (await t.call('GET', '/api/v1/servers/desk')).status,
+      (status) => status === 200,
+    );
+    await project('demo', {});
+  });
+  after(async () => {
+    await Promise.all(clients.map((client) => client.close()));
+    await t.close();
+  });
+
+  const project = async (name: string, pipeline: object): Promise<void> => {
+    const body = { name, servers: [{ server: 'desk' }], pipeline };
+    const made = await t.call('POST', '/api/v1/projects', { body });
+    expect(made.status, await made.text()).to.equal(201);
+  };
+  const at = (name: string) => ({
+    url: new URL(`${t.url}/mcp/projects/${name}`),
+    how: { requestInit: { headers: { authorization: `Bearer ${t.token}` } } },
+  });
+  const connect = async (name: string): Promise<Client> => {
+    const client = new Client({ name: 'test', version: '1' });
+    const { url, how } = at(name);
+    await client.connect(new StreamableHTTPClientTransport(url, how));
+    clients.push(client);
+    return client;
+  };
+  const connectNewer = async (name: string): Promise<NewerClient> => {
+    const client = new NewerClient({ name: 'test', version: '2' }, { versionNegotiation: { mode: 'auto' } });
+    const { url, how } = at(name);
+    await client.connect(new NewerTransport(url, how));
+    clients.push(client);
+    return client;
+  };
+
+  it('shows a long result in pages, without what its project does not show', async () => {
+    const pipeline = {
+      redact: ['sk-[a-z]+', 'step \\d'],
+      paginate: { over: 1_000, page: 500 },
+      limit: { max: 6_000 },
+    };
+    await project('paged', pipeline);
+    const client = await connect('paged');
+    const newer = await connectNewer('paged');
+    const tools = (await client.listTools()).tools;
+    expect((await newer.listTools()).tools, 'the same in both eras').to.deep.equal(tools);
+    expect(tools[0]).to.deep.include({ name: 'read_page' });
+    expect(tools.filter(({ outputSchema }) => outputSchema)).to.deep.equal([]);
+    const line = 'the key is sk-secret, \u{1f468}\u200d\u{1f469}\u200d\u{1f467}.\n';
+    const [message, shown] = [line.repeat(100), line.replace('sk-secret', '[redacted]').repeat(100)];
+    const words = [message];
+    for (const from of [client, newer]) {
+      const ask = async (name: string, given: object): Promise<Told> =>
+        (await from.callTool({ name, arguments: given as Record<string, unknown> })) as Told;
+      const said = await ask('desk__echo', { message });
+      expect(said.content).to.have.length(2);
+      const [, pages, result = ''] =
+        /in (\d+) pages\..*"result":"([^"]+)","page":2/.exec(said.content[0]?.text ?? '') ?? [];
+      const read = async (page: unknown): Promise<string> =>
+        (await ask('read_page', { result, page })).content[0]?.text ?? '';
+      const all = await Promise.all(Array.from({ length: Number(pages) }, async (_, n) => read(n + 1)));
+      expect(all[0]).to.equal(said.content[1]?.text);
+      expect(all.join('')).to.equal(shown);
+      expect(await read('all')).to.equal(shown);
+      expect((await ask('read_page', { result, page: Number(pages) + 1 })).isError).to.equal(true);
+      const gone = await ask('read_page', { result: 'nothing', page: 1 });
+      expect(gone._meta?.['mcpctl.dev/code']).to.equal('mcp_result_gone');
+      const uri = `mcpctl://results/${result}/2`;
+      expect((await from.readResource({ uri })).contents).to.deep.equal([
+        { uri, mimeType: 'text/plain', text: all[1] },
+      ]);
+      const listed = await ask('desk__data', { words });
+      expect(listed.structuredContent, 'what is in pages is in no structure').to.equal(undefined);
+      const short = await ask('desk__data', { words: ['sk-a', 'b'] });
+      expect(short.structuredContent).to.deep.equal({ words: ['[redacted]', 'b'] });
+      expect(await ask('desk__wrong', {})).to.deep.include({ isError: true });
+      const task = { id: result.split('.')[0] ?? '' };
+      await t.sandbox.connection.db('tasks').where(task).update({ requestBody: null, responseBody: null });
+      expect(await ask('read_page', { result, page: 1 }), 'one that is kept no more').to.deep.equal(gone);
+    }
+    const steps: unknown[] = [];
+    await client.callTool({ name: 'desk__steps', arguments: { n: 2, ms: 20, label: 'x' } }, undefined, {
+      onprogress: ({ message: step }) => steps.push(step),
+    });
+    expect(steps).to.deep.equal(['[redacted]', '[redacted]']);
+    const plain = await connect('demo');
+    await plain.listTools();
+    const whole = await plain.callTool({ name: 'desk__data', arguments: { words } });
+    expect(whole.structuredContent, 'by its schema, which its client has looked at').to.deep.equal({ words });
+    expect(whole.content).to.deep.equal([{ type: 'text', text: message }]);
+    await t.call('DELETE', '/api/v1/projects/paged');
+  });
+
+  once('shows no page of a result to anybody else, and cuts what is read of it', async () => {
+    const pipeline = { limit: { max: 1_000 } };
+    for (const name of ['cut', 'other']) await project(name, pipeline);
+    const bindings = ['view', 'run'].map((role) => ({ role, resource: 'project', name: 'cut' }));
+    const subjects = [{ kind: 'user', name: 'eve' }];
+    const stranger = await t.tokenFor('eve');
+    expect(
+      (await t.call('POST', '/api/v1/rbac', { body: { name: 'callers', subjects, bindings } })).status,
+    ).to.equal(201);
+    const message = 'words of a text. '.repeat(1_000);
+    const ask = async (
+      name: string,
+      given: object,
+      { token = t.token, project = 'cut' } = {},
+    ): Promise<Told> => {
+      const params = { name, arguments: given };
+      const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
+      const answer = await t.call('POST', `/mcp/projects/${project}`, { body, token });
+      return ((await answer.json()) as { result: Told }).result;
+    };
+    const [block] = (await ask('desk__echo', { message })).content;
+    const [, result = ''] =
+      /16000 of 17000 characters are not shown; read_page .*"result":"([^"]+)"/.exec(block?.text ?? '') ?? [];
+    const second = message.lastIndexOf(' ', 999) + 1;
+    expect((await ask('read_page', { result, page: 2 })).content[0]?.text).to.equal(
+      message.slice(second, second + 1_000).replace(/\S+$/, ''),
+    );
+    const gone = await ask('read_page', { result: 'nothing', page: 2 });
+    expect(await ask('read_page', { result, page: 2 }, { token: stranger })).to.deep.equal(gone);
+    expect(await ask('read_page', { result, page: 2 }, { project: 'other' })).to.deep.equal(gone);
+    expect((await ask('desk__echo', { message }, { token: stranger })).content[0]?.text).to.include(
+      'not shown',
+    );
+    const headers = { 'x-mcpctl-retention': 'none' };
+    const params = { name: 'desk__echo', arguments: { message } };
+    const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
+    const forgotten = await (await t.call('POST', '/mcp/projects/cut', { body, headers })).text();
+    expect(forgotten, 'there is nothing to read on in').to.not.include('read_page');
+  });
+});
