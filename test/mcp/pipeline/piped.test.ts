@@ -81,14 +81,14 @@ onEachTransport('what a project lets become of results', function (transport) {
     for (const from of [client, newer]) {
       const ask = async (name: string, given: object): Promise<Told> =>
         (await from.callTool({ name, arguments: given as Record<string, unknown> })) as Told;
-      const said = await ask('desk__echo', { message });
-      expect(said.content).to.have.length(2);
+      const answer = await ask('desk__echo', { message });
+      expect(answer.content).to.have.length(2);
       const [, pages, result = ''] =
-        /in (\d+) pages\..*"result":"([^"]+)","page":2/.exec(said.content[0]?.text ?? '') ?? [];
+        /in (\d+) pages\..*"result":"([^"]+)","page":2/.exec(answer.content[0]?.text ?? '') ?? [];
       const read = async (page: unknown): Promise<string> =>
         (await ask('read_page', { result, page })).content[0]?.text ?? '';
       const all = await Promise.all(Array.from({ length: Number(pages) }, async (_, n) => read(n + 1)));
-      expect(all[0]).to.equal(said.content[1]?.text);
+      expect(all[0]).to.equal(answer.content[1]?.text);
       expect(all.join('')).to.equal(shown);
       expect(await read('all')).to.equal(shown);
       expect((await ask('read_page', { result, page: Number(pages) + 1 })).isError).to.equal(true);

@@ -147,14 +147,14 @@ export class Machine {
     const byNature = new Map<string, number>();
     for (const [n, from] of starts.entries()) {
       const nature = [word, lineEnds, ...sets].map((units) => (has(units, from) ? '1' : '0')).join('');
-      let found = byNature.get(nature);
-      if (found === undefined) {
-        found = byNature.size;
-        byNature.set(nature, found);
+      let number = byNature.get(nature);
+      if (number === undefined) {
+        number = byNature.size;
+        byNature.set(nature, number);
         this.#units.push(from);
         this.#sides.push(has(word, from) ? WORD : has(lineEnds, from) ? LINE_END : OTHER);
       }
-      classes.fill(found, from, starts[n + 1] ?? 0x1_00_00);
+      classes.fill(number, from, starts[n + 1] ?? 0x1_00_00);
     }
     return classes;
   }
@@ -197,8 +197,8 @@ export class Machine {
 
   #onwardFrom(from: number, unit: number): number {
     const state = this.#onward.at(from);
-    const known = state.next[unit] ?? -1;
-    if (known >= 0) return known;
+    const after = state.next[unit] ?? -1;
+    if (after >= 0) return after;
     const steps = new Set([this.#start]);
     for (const n of this.#taking(state, unit)) {
       const step = this.#steps[n];
@@ -212,8 +212,8 @@ export class Machine {
   /** The state before a unit: which steps take it and come to the end of a match with what is after it. */
   #backwardFrom(from: number, unit: number): number {
     const state = this.#backward.at(from);
-    const known = state.next[unit] ?? -1;
-    if (known >= 0) return known;
+    const after = state.next[unit] ?? -1;
+    if (after >= 0) return after;
     const before = this.#sides[unit] ?? OTHER;
     const holds = (n: number): boolean => {
       const step = this.#steps[n];
@@ -270,8 +270,8 @@ class States {
   of(steps: readonly number[], side: Side, classes: number): number {
     const inOrder = [...steps].sort((a, b) => a - b);
     const key = `${String(side)}:${inOrder.join()}`;
-    const known = this.#numbers.get(key);
-    if (known !== undefined) return known;
+    const again = this.#numbers.get(key);
+    if (again !== undefined) return again;
     if (this.#states.length >= MOST_STATES) throw new TooComplex();
     const number = this.#states.push({ steps: inOrder, side, next: new Int16Array(classes).fill(-1) }) - 1;
     this.#numbers.set(key, number);

@@ -197,8 +197,8 @@ class Parser {
   #escaped(): Units {
     const char = this.#next();
     this.#at += 1;
-    const known = Object.hasOwn(classes, char) ? classes[char] : undefined;
-    if (known) return known;
+    const set = Object.hasOwn(classes, char) ? classes[char] : undefined;
+    if (set) return set;
     const control = Object.hasOwn(controls, char) ? controls[char] : undefined;
     if (control !== undefined) return single(control);
     const [, digits] = (char === 'x' ? /^([\da-f]{2})/i : /^([\da-f]{4})/i).exec(this.#rest()) ?? [];
