@@ -29,6 +29,8 @@ const tooLarge = { status: 413, ...invalid } as const;
 const server = { type: 'server_error', exit: 1 } as const;
 /** Of ours, and made again the same call fails again. */
 const lasting = { ...server, retryable: false } as const;
+/** Of ours, and it passes. */
+const passing = { ...server, retryable: true } as const;
 const conflict = { status: 409, v1Status: 400, ...invalid } as const;
 const limited = { status: 429, type: 'rate_limit_error', retryable: true, exit: 1 } as const;
 const missing = { status: 404, ...invalid } as const;
@@ -163,8 +165,7 @@ export const catalogue = {
   // 5xx
   internal: {
     status: 500,
-    ...server,
-    retryable: true,
+    ...passing,
     message: 'Something went wrong here; the request id finds it in the log.',
   },
   secret_undecryptable: {
@@ -181,8 +182,7 @@ export const catalogue = {
   backend_error: {
     status: 502,
     v1Code: 'upstream_error',
-    ...server,
-    retryable: true,
+    ...passing,
     message: 'The backend failed before it had answered.',
   },
   backend_auth_failed: {
@@ -198,8 +198,7 @@ export const catalogue = {
   backend_not_ready: {
     status: 503,
     v1Code: 'upstream_not_ready',
-    ...server,
-    retryable: true,
+    ...passing,
     message: 'The backend is not ready yet; try again shortly.',
   },
   address_refused: {
@@ -208,55 +207,37 @@ export const catalogue = {
     message:
       'The address of this llm is in a private network that the hosted worker may not call; its operator can allow it with MCPCTL_HOSTED_ALLOW.',
   },
-  backend_rejected: { status: 502, ...server, retryable: false, message: 'The backend refused the request.' },
+  backend_rejected: { status: 502, ...lasting, message: 'The backend refused the request.' },
   backend_incomplete: {
     status: 502,
     v1Code: 'upstream_error',
-    ...server,
-    retryable: true,
+    ...passing,
     message: 'The backend stopped before it had finished the answer.',
   },
-  backend_timeout: {
-    status: 504,
-    ...server,
-    retryable: true,
-    message: 'The backend was silent for too long.',
-  },
-  unstorable_result: { status: 502, ...server, retryable: false, message: 'The answer could not be stored.' },
-  worker_lost: { status: 502, ...server, retryable: true, message: 'The worker was lost while it answered.' },
+  backend_timeout: { status: 504, ...passing, message: 'The backend was silent for too long.' },
+  unstorable_result: { status: 502, ...lasting, message: 'The answer could not be stored.' },
+  worker_lost: { status: 502, ...passing, message: 'The worker was lost while it answered.' },
   poison_task: {
     status: 502,
     ...lasting,
     message: 'Three workers died while they ran this task; it is not tried again.',
   },
-  outcome_unknown: { status: 502, ...server, retryable: false, message: 'Nobody knows how the call ended.' },
-  result_too_large: { status: 502, ...server, retryable: false, message: 'The tool answered with too much.' },
-  mcp_server_failed: { status: 502, ...server, retryable: false, message: 'The MCP server broke MCP.' },
-  mcp_server_down: { status: 503, ...server, retryable: true, message: 'The MCP server does not run now.' },
+  outcome_unknown: { status: 502, ...lasting, message: 'Nobody knows how the call ended.' },
+  result_too_large: { status: 502, ...lasting, message: 'The tool answered with too much.' },
+  mcp_server_failed: { status: 502, ...lasting, message: 'The MCP server broke MCP.' },
+  mcp_server_down: { status: 503, ...passing, message: 'The MCP server does not run now.' },
   mcp_result_withheld: { status: 502, ...lasting, message: 'It ran; its result cannot be shown safely.' },
-  shutting_down: {
-    status: 503,
-    ...server,
-    retryable: true,
-    message: 'This process is shutting down; call again.',
-  },
+  shutting_down: { status: 503, ...passing, message: 'This process is shutting down; call again.' },
   no_active_llm: {
     status: 503,
     v1Code: 'no_worker_available',
-    ...server,
-    retryable: true,
+    ...passing,
     message: 'No active llm serves this pool now.',
   },
-  wake_failed: {
-    status: 503,
-    ...server,
-    retryable: true,
-    message: 'The backend of this llm sleeps and could not be woken.',
-  },
+  wake_failed: { status: 503, ...passing, message: 'The backend of this llm sleeps and could not be woken.' },
   unavailable: {
     status: 503,
-    ...server,
-    retryable: true,
+    ...passing,
     message: 'Redis or Postgres cannot be reached now; try again shortly.',
   },
   settle_pending: {
@@ -272,11 +253,11 @@ export const catalogue = {
     message: 'The task ran longer than its time limit.',
   },
   // only ever seen at a client
-  server_unreachable: { status: 503, ...server, retryable: true, message: 'The server cannot be reached.' },
+  server_unreachable: { status: 503, ...passing, message: 'The server cannot be reached.' },
   bad_answer: { status: 502, ...lasting, message: 'The server gave an answer that was not understood.' },
-  timed_out: { status: 504, ...server, retryable: true, message: 'The wait ended before the task did.' },
+  timed_out: { status: 504, ...passing, message: 'The wait ended before the task did.' },
   already_running: { status: 409, ...invalid, message: 'Another one is running already.' },
-  setup_failed: { status: 500, ...server, retryable: false, message: 'The setup could not be completed.' },
+  setup_failed: { status: 500, ...lasting, message: 'The setup could not be completed.' },
 } as const satisfies Record<string, CatalogueEntry>;
 
 export type ErrorCode = keyof typeof catalogue;
