@@ -105,7 +105,14 @@ describe('the store of resources', function () {
   it('makes, shows, lists, changes, replaces and deletes', async () => {
     const made = await projects().create({ name: 'shop' }, who(ada));
     expect(made.row).to.include({ revision: 1, ownerId: t.ada.id, owner: 'ada' });
-    const fallbacks = { description: '', servers: [], prefix: 'always', pipeline: {}, gate: 'off', llm: null };
+    const fallbacks = {
+      description: '',
+      servers: [],
+      prefix: 'always',
+      pipeline: {},
+      gate: 'off',
+      llm: null,
+    };
     expect(made.row.values).to.deep.equal({ name: 'shop', ...fallbacks });
     const changed = await projects().change('shop', { description: 'x' }, any(ada));
     expect(changed.changed).to.deep.equal(['description']);
