@@ -54,11 +54,20 @@ describe('the lanes that test files run in', () => {
       [wake]: { ms: 30_000, cpuMs: 1_000 },
       [sse]: { ms: 30_000, cpuMs: 6_000 },
     };
-    const sleepersOf = (times: typeof spent, on = machine): string[] | undefined =>
-      lanesOfSpent([names, system, sse, wake], on, times).find(({ name }) => name === 'sleeping')?.files;
-    expect(sleepersOf(spent)).to.deep.equal([wake]);
-    expect(sleepersOf({ ...spent, [sse]: { ms: 5_000, cpuMs: 1_000 } })).to.deep.equal([wake, sse]);
+    const asleep = (times: typeof spent, on = machine): Lane | undefined =>
+      lanesOfSpent([names, system, sse, wake], on, times).find(({ name }) => name === 'sleeping');
+    const sleepersOf = (times: typeof spent, on = machine): string[] | undefined => asleep(times, on)?.files;
+    const forOneMore = { cores: 2, memoryBytes: 5 * GIB };
+    expect(sleepersOf(spent, forOneMore)).to.deep.equal([wake]);
+    expect(sleepersOf({ ...spent, [sse]: { ms: 5_000, cpuMs: 1_000 } }, forOneMore)).to.deep.equal([
+      wake,
+      sse,
+    ]);
     expect(sleepersOf({ ...spent, [wake]: { ms: 30_000, cpuMs: 20_000 } })).to.deep.equal([sse]);
+    expect(asleep(spent), 'two at once')
+      .to.include({ jobs: 2 })
+      .and.to.have.deep.property('files', [wake, sse]);
+    expect(sleepersOf({ ...spent, [sse]: { ms: 70_000, cpuMs: 14_000 } })).to.deep.equal([wake]);
     expect(sleepersOf(spent, { cores: 2, memoryBytes: 4 * GIB }), 'there is no memory for one more').to.equal(
       undefined,
     );

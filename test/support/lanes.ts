@@ -22,6 +22,8 @@ const UNKNOWN_MS = 400;
 /** What is awake for less than this share of its time, and takes so long, sits through clocks of the product (a lease, a brake). */
 const SLEEPS_BELOW = 0.3;
 const LEAST_SLEEP_MS = 4_000;
+/** At once: each takes a sixth of a core. */
+const MOST_ASLEEP = 2;
 const relativeImport = /from '(\.{1,2}\/[^']+)'/g;
 
 /** Of a lane: the run's Postgres takes three hundred connections, and a file of several edges has fifty. */
@@ -31,8 +33,8 @@ const MOST_JOBS = 3;
  * Who starts processes waits for them two thirds of its time: a job a core. Who computes has half of the cores. With a core
  * each too, on two cores, what has a bound of time met it; with half in each lane the cores idled. When the computing ones
  * are through, their lane goes on with the shortest of the rest, so that both lanes end together. Who nearly sleeps goes by
- * itself, one after the other beside both, as many as end with them: in a lane they would leave a core idle, and in this
- * one they take a sixth of one.
+ * itself, two at once beside both, as many as end with them: in a lane they would leave a core idle, and in this one they
+ * take a third of one.
  * @param spent what each file took, in the last run or on another machine.
  */
 export function lanesOf(
@@ -45,7 +47,8 @@ export function lanesOf(
   const waitingJobs = Math.min(cores, MOST_JOBS, fitting - 1);
   const computingJobs = Math.min(Math.ceil(cores / 2), MOST_JOBS, fitting - waitingJobs);
   const besides = waitingJobs + computingJobs;
-  const asleep = fitting > besides ? sleepersOf(files, { spent, msOf, besides }) : new Set<string>();
+  const sleepingJobs = Math.min(MOST_ASLEEP, fitting - besides);
+  const asleep = sleepersOf(files, { spent, msOf, jobs: sleepingJobs, besides });
   const longestFirst = files.filter((file) => !asleep.has(file)).sort((a, b) => msOf(b) - msOf(a));
   const starts = startersOf();
   const waiting: Lane = { name: 'waiting', files: longestFirst.filter(starts), jobs: waitingJobs };
@@ -64,19 +67,25 @@ export function lanesOf(
   const sleeping: Lane = {
     name: 'sleeping',
     files: [...asleep].sort((a, b) => msOf(b) - msOf(a)),
-    jobs: 1,
+    jobs: sleepingJobs,
   };
   return [waiting, computing, sleeping].filter((lane) => lane.files.length > 0);
 }
 
-/** Those that sleep deepest, as long as one after the other they end before the others do, so many of those at once. */
+/** Those that sleep deepest, as long as so many of them at once end before the others do, as many of those at once. */
 function sleepersOf(
   files: readonly string[],
   {
     spent,
     msOf,
+    jobs,
     besides,
-  }: { spent: Readonly<Record<string, Spent>>; msOf: (file: string) => number; besides: number },
+  }: {
+    spent: Readonly<Record<string, Spent>>;
+    msOf: (file: string) => number;
+    jobs: number;
+    besides: number;
+  },
 ): Set<string> {
   const shareOf = (file: string): number => {
     const { ms = 0, cpuMs } = spent[file] ?? {};
@@ -89,7 +98,7 @@ function sleepersOf(
   let sleepMs = 0;
   let otherMs = files.reduce((sum, file) => sum + msOf(file), 0);
   for (const file of deepestFirst) {
-    if (sleepMs + msOf(file) > (otherMs - msOf(file)) / besides) continue;
+    if (jobs === 0 || (sleepMs + msOf(file)) / jobs > (otherMs - msOf(file)) / besides) continue;
     asleep.add(file);
     sleepMs += msOf(file);
     otherMs -= msOf(file);
