@@ -47,25 +47,28 @@ describe('backup and restore, of many, much and at once', function () {
     );
     const stop = new AbortController();
     let writes = 0;
-    /** People come with the groups and grants that name them, and go with them: each in one transaction. */
+    /** People come with the groups and grants that name them, and go with them, several at once: each time in one transaction. */
     const write = async (who: number): Promise<void> => {
       for (let n = 0; !stop.signal.aborted; n++) {
-        const [name, team] = [`u${who}-${n}`, `g${who}-${n}`];
-        const documents = [
-          { resource: 'user', name },
-          { resource: 'group', name: team, members: [name] },
-          {
-            resource: 'rbac',
-            name: team,
-            subjects: [{ kind: 'user', name }],
-            bindings: [{ role: 'view', resource: 'project', name: team }],
-          },
-          { resource: 'project', name: team },
-          { resource: 'prompt', name: 'p', project: team, content: 'x' },
-        ];
+        const isTakenAway = n % 4 === 0;
+        const documents = Array.from({ length: 10 }, (_, at) => at).flatMap((at) => {
+          const [name, team] = [`u${who}-${n}-${at}`, `g${who}-${n}-${at}`];
+          return [
+            { resource: 'user', name },
+            { resource: 'group', name: team, members: [name] },
+            {
+              resource: 'rbac',
+              name: team,
+              subjects: [{ kind: 'user', name }],
+              bindings: [{ role: 'view', resource: 'project', name: team }],
+            },
+            { resource: 'project', name: team },
+            { resource: 'prompt', name: `p${who}-${n}-${at}`, project: team, content: 'x' },
+          ];
+        });
         await at.made('POST /apply', { documents });
-        if (n % 2 === 0) await at.made('POST /apply/delete', { documents });
-        writes += documents.length * (n % 2 === 0 ? 2 : 1);
+        if (isTakenAway) await at.made('POST /apply/delete', { documents });
+        writes += documents.length * (isTakenAway ? 2 : 1);
       }
     };
     const writers = [1, 2, 3].map(write);
@@ -81,7 +84,7 @@ describe('backup and restore, of many, much and at once', function () {
         );
         for (const d of documents) {
           const name = String(d['name']);
-          const isTheirs = /^[ug]\d-\d+$/.test(name);
+          const isTheirs = /^[ug]\d-\d+-\d$/.test(name);
           if (d.resource === 'group')
             for (const member of d['members'] as string[]) expect(users?.has(member), member).to.equal(true);
           if (d.resource === 'prompt')

@@ -126,6 +126,85 @@ describe('apply: every kind, sets, prune, delete', function () {
     );
   });
 
+  it('of fifty with the last one wrong does nothing, in whatever way it is wrong, and a dry run says the same before', async () => {
+    const rbac = (name: string, more: object): Document => ({ resource: 'rbac', name, ...more });
+    const writers = {
+      subjects: [{ kind: 'user', name: 'bob' }],
+      bindings: [{ role: 'create', resource: 'rbac' }],
+    };
+    await apply([
+      rbac('writers', writers),
+      { ...llm, apiKeyRef: null },
+      { resource: 'user', name: 'admin', enabled: false },
+    ]);
+    const schema: Document = { ...llm, name: 'Not A Name' };
+    const clash: Document = { resource: 'agent', name: 'big', llm: 'big' };
+    const lastAdmin: Document = { resource: 'user', name: 'root', enabled: false };
+    const escalation = rbac('mine', { ...writers, operations: ['reveal'] });
+    const many = Array.from({ length: 49 }, (_, n) => project(`p${n}`));
+    const state = async (): Promise<unknown> =>
+      Promise.all([
+        ...['projects', 'llms', 'agents', 'rbac', 'managed', 'applySets'].map(counted),
+        t.connection.db('users').orderBy('id').select('name', 'enabled', 'revision'),
+      ]);
+    const before = await state();
+    const { root, bob } = t.tokens;
+    for (const [wrong, token, status, code] of [
+      [[schema], root, 400, 'invalid_request'],
+      [[clash], root, 409, 'name_taken'],
+      [[lastAdmin], root, 409, 'last_admin'],
+      [[escalation], bob, 403, 'escalation'],
+      [[schema, clash, lastAdmin], root, 400, 'invalid_request'],
+      [[schema, clash, escalation], bob, 400, 'invalid_request'],
+    ] as const) {
+      const documents = [...many, ...wrong];
+      const [dry, real] = [
+        await apply(documents, { token, body: { dryRun: true, set: 'infra' } }),
+        await apply(documents, { token, body: { set: 'infra' } }),
+      ];
+      expect([real.status, real.json], real.text)
+        .to.deep.include(status)
+        .and.to.have.nested.property('[1].code', code);
+      const places = faults(real).map((fault) => /^documents\.\d+/.exec(fault)?.[0]);
+      expect(places, real.text).to.have.members(wrong.map((_, at) => `documents.${49 + at}`));
+      const { requestId: _d, ...before } = dry.json as { requestId: string };
+      const { requestId: _r, ...after } = real.json as { requestId: string };
+      expect([dry.status, before]).to.deep.equal([real.status, after]);
+    }
+    expect(await state()).to.deep.equal(before);
+  });
+
+  it('makes many with few questions, as each would be made by itself; those that are there are changed', async () => {
+    const n = 30;
+    const each = (make: (at: number) => Document): Document[] =>
+      Array.from({ length: n }, (_, at) => make(at));
+    const many = [
+      ...each((at) => ({ resource: 'prompt', name: `n${at}`, project: `p${at}`, content: 'x' })),
+      ...each((at) => ({ resource: 'prompt', name: 'tone', project: `p${at}`, content: 'x' })),
+      ...each((at) => project(`p${at}`, { description: `Of ${at}` })),
+      ...each((at) => ({ resource: 'group', name: `g${at}`, members: [`m${at}`] })),
+      ...each((at) => ({ resource: 'user', name: `m${at}` })),
+    ];
+    await apply([project('p7'), project('p8', { description: 'Of 8' })]);
+    const before = await counted('audit');
+    let asked = 0;
+    t.connection.db.on('query', () => (asked += 1));
+    const outcomes = faultsOf(await apply(many));
+    expect(outcomes.filter((line) => !line.endsWith(' created'))).to.deep.equal([
+      'project/p7 changed description',
+      'project/p8 unchanged',
+    ]);
+    expect(outcomes.map((line) => line.split(' ')[0])).to.deep.equal(
+      many.map(({ resource, name }) => `${resource}/${String(name)}`),
+    );
+    expect((await counted('audit')) - before, 'each is told of').to.equal(many.length - 1);
+    // Those of one name in several projects are looked for one by one, and a group's members are its own.
+    expect(asked).to.be.below(n * (7 + 8 + 2));
+    expect(new Set(faultsOf(await apply(many)).map((line) => line.split(' ')[1]))).to.deep.equal(
+      new Set(['unchanged']),
+    );
+  });
+
   it('is about a revision only where it is to be, passes over what is no more, and what it is told to', async () => {
     expect(faultsOf(await apply([project('a')]))).to.deep.equal(['project/a created']);
     const old = project('a', { revision: 7, description: 'x' });
@@ -215,6 +294,7 @@ describe('apply: every kind, sets, prune, delete', function () {
     const prune = (more: object = {}) => ({ ...set, prune: more });
     const names = ['a', 'b', 'c', 'd', 'e'].map((name) => project(name));
     await apply([project('nobodys')]);
+    await apply([project('theirs')], { body: { set: 'theirs' } });
     await apply([...names, { resource: 'group', name: 'gpu' }], { body: set });
     expect((await apply(names, { body: { prune: {} } })).status, 'no set').to.equal(400);
     expect((await apply([], { body: prune() })).status, 'empty').to.equal(400);
@@ -241,10 +321,12 @@ describe('apply: every kind, sets, prune, delete', function () {
         await apply([], { body: prune({ allowEmpty: true, confirm: 2, kinds: ['group', 'project'] }) }),
       ),
     ).to.have.members([...['project/b pruned', 'group/gpu pruned']]);
-    expect([await counted('applySets'), await counted('managed')], 'nothing is left of it').to.deep.equal([
-      0, 0,
-    ]);
-    expect((await t.call('GET /api/v1/projects/nobodys', { token: t.tokens.root })).status).to.equal(200);
+    expect(
+      [await counted('applySets'), await counted('managed')],
+      'nothing is left of it but the other set',
+    ).to.deep.equal([1, 1]);
+    for (const name of ['nobodys', 'theirs'])
+      expect((await t.call(`GET /api/v1/projects/${name}`, { token: t.tokens.root })).status).to.equal(200);
   });
 
   it('prunes nothing that a document still says, and says which', async () => {
@@ -289,25 +371,49 @@ describe('apply: every kind, sets, prune, delete', function () {
     ]);
     const everything = { bindings: [{ role: 'edit', resource: '*' }], operations: ['reveal'] };
     const me = [{ kind: 'user', name: 'bob' }];
-    const documents: Document[] = [
-      { resource: 'rbac', name: 'mine', subjects: me, ...everything },
-      { resource: 'rbac', name: 'writers', subjects: me, ...everything },
-      { resource: 'rbac', name: 'admins', subjects: me },
-      { resource: 'group', name: 'admins', members: ['bob', 'root'] },
-      { resource: 'user', name: 'root', enabled: false },
-      { resource: 'secret', name: 'openai', data: { KEY: 'x' } },
-      { ...llm, apiKeyRef: { secretRef: { name: 'openai', key: 'KEY' } } },
-      { resource: 'token', name: 'x' },
-    ];
-    for (const document of documents) {
-      const refused = await apply([document], {
+    const refusedWith = async (document: Document, set: string, prune?: object): Promise<string> => {
+      const { status, json } = await apply([document], {
         token: t.tokens.bob,
-        body: { set: `s${randomUUID().slice(0, 8)}` },
+        body: { set, ...(prune && { prune }) },
       });
-      expect([403, 409], `${document.resource}: ${refused.text}`).to.include(refused.status);
-    }
+      return `${status} ${(json as { code?: string }).code ?? 'done'}`;
+    };
+    const refusals: [Document, string][] = [
+      [{ resource: 'rbac', name: 'mine', subjects: me, ...everything }, '403 escalation'],
+      [{ resource: 'rbac', name: 'writers', subjects: me, ...everything }, '403 forbidden'],
+      [{ resource: 'rbac', name: 'admins', subjects: me }, '403 forbidden'],
+      [{ resource: 'group', name: 'admins', members: ['bob', 'root'] }, '403 escalation'],
+      [{ resource: 'user', name: 'root', enabled: false }, '403 forbidden'],
+      [{ resource: 'user', name: 'other' }, '403 forbidden'],
+      [{ resource: 'secret', name: 'openai', data: { KEY: 'x' } }, '403 forbidden'],
+      [{ ...llm, apiKeyRef: { secretRef: { name: 'openai', key: 'KEY' } } }, '403 forbidden'],
+      [{ resource: 'token', name: 'x' }, '409 not_appliable'],
+    ];
+    for (const [document, says] of refusals)
+      expect(
+        await refusedWith(document, `s${randomUUID().slice(0, 8)}`),
+        `${document.resource}/${String(document['name'])}`,
+      ).to.equal(says);
+    expect(await counted('applySets')).to.equal(0);
+    // Nor by what a set holds: neither as its own, nor by having it taken away.
+    const theirs: Document = { resource: 'rbac', name: 'theirs', subjects: me, bindings: [grant] };
+    await apply([theirs, { resource: 'group', name: 'empty' }], { body: { set: 'infra' } });
+    const pruning = { kinds: ['rbac', 'group'], confirm: 2, allowEmpty: true };
+    expect(await refusedWith({ ...theirs, ...everything }, 'infra', pruning)).to.equal('403 forbidden');
+    expect(await refusedWith(theirs, 'mine')).to.equal('403 forbidden');
     const { json } = await t.call('GET /api/v1/whoami', { token: t.tokens.bob });
     expect(json).to.have.property('binding', 'user');
-    expect(await counted('applySets')).to.equal(0);
+    expect([await counted('applySets'), await counted('managed')]).to.deep.equal([1, 2]);
+    // A project's copy takes what he may not see as little as anything else.
+    await apply([
+      { resource: 'project', name: 'shop' },
+      { resource: 'prompt', name: 'tone', project: 'shop', content: 'x' },
+    ]);
+    const copied = await t.call('POST /api/v1/projects', {
+      token: t.tokens.bob,
+      body: { name: 'shop-2', from: 'shop' },
+    });
+    expect(copied.status).to.be.within(400, 404);
+    expect((await t.call('GET /api/v1/projects/shop-2', { token: t.tokens.root })).status).to.equal(404);
   });
 });

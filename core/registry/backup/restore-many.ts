@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { NOBODY } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
 import { storedIdSchema } from '../../names.ts';
-import { sqlFaultOf } from '../database/faults.ts';
+import { orNothing } from '../declared/together.ts';
 import type { Keeper, Put } from '../declared/keeper.ts';
 import type { New } from '../resources/insert.ts';
 import type { Chosen } from './chosen.ts';
@@ -16,30 +16,6 @@ import {
   whoseOf,
   type Restoring,
 } from './restore-one.ts';
-
-/** What is not in this installation is made many at a time: of a hundred thousand that is most, and each by itself costs a dozen questions. */
-
-/** So many documents are looked at together. */
-const MOST_TOGETHER = 250;
-/** And so long are they in all, as lines: one statement carries them. */
-const MOST_CHARS = 1_048_576;
-
-/** Documents of one kind that stand behind each other, as many as are made together. */
-export function* inBatches(chosen: readonly Chosen[]): Generator<Chosen[]> {
-  let batch: Chosen[] = [];
-  let chars = 0;
-  for (const each of chosen) {
-    const length = JSON.stringify(each.values).length;
-    const isFull = batch.length === MOST_TOGETHER || chars + length > MOST_CHARS;
-    if (batch.length > 0 && (isFull || batch[0]?.kind !== each.kind)) {
-      yield batch;
-      [batch, chars] = [[], 0];
-    }
-    batch.push(each);
-    chars += length;
-  }
-  if (batch.length > 0) yield batch;
-}
 
 const rowsSchema = z.array(z.object({ id: z.string(), name: z.string() }));
 
@@ -85,29 +61,23 @@ export async function restoreNew(
   if (!keeper.putNew || batch.length < 2) return new Map();
   const wanted = await notHere(trx, batch);
   if (wanted.length < 2) return new Map();
-  try {
-    const made = await trx.transaction(async (inner) => {
-      const news: New[] = [];
-      for (const each of wanted) {
-        const { document } = each;
-        const values = await valuesHere(inner, { ...each, restoring, isHere: false });
-        await needCovered(inner, restoring.by, { ...each, values, isHere: false });
-        const as = { id: document.id ?? '', ...(await whoseOf(inner, { ...each, restoring })) };
-        news.push({ values, as: { ...as, revision: revisionBehind(document) } });
-      }
-      return keeper.putNew?.(inner, news, restoring.by);
-    });
-    const puts = new Map<Chosen, Put>();
-    for (const [at, put] of (made ?? []).entries()) {
-      const each = wanted[at];
-      if (!each) throw new McpctlError('internal');
-      puts.set(each, put);
-      if (each.kind.word === 'user') restoring.users.set(put.name, put.id);
+  const made = await orNothing(trx, async (inner) => {
+    const news: New[] = [];
+    for (const each of wanted) {
+      const { document } = each;
+      const values = await valuesHere(inner, { ...each, restoring, isHere: false });
+      await needCovered(inner, restoring.by, { ...each, values, isHere: false });
+      const as = { id: document.id ?? '', ...(await whoseOf(inner, { ...each, restoring })) };
+      news.push({ values, as: { ...as, revision: revisionBehind(document) } });
     }
-    return puts;
-  } catch (thrown) {
-    const isTold = thrown instanceof McpctlError && thrown.code !== 'internal';
-    if (isTold || sqlFaultOf(thrown)?.sqlState === '23505') return new Map();
-    throw thrown;
+    return keeper.putNew?.(inner, news, restoring.by);
+  });
+  const puts = new Map<Chosen, Put>();
+  for (const [at, put] of (made ?? []).entries()) {
+    const each = wanted[at];
+    if (!each) throw new McpctlError('internal');
+    puts.set(each, put);
+    if (each.kind.word === 'user') restoring.users.set(put.name, put.id);
   }
+  return puts;
 }

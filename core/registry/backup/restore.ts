@@ -11,13 +11,13 @@ import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { outcomeOf, type Put } from '../declared/keeper.ts';
 import type { Keepers } from '../declared/keepers.ts';
-import { behindTurns } from '../declared/together.ts';
+import { behindTurns, inBatches } from '../declared/together.ts';
 import { inTransaction } from '../database/in-transaction.ts';
 import { enterIdentity } from '../identity/actors.ts';
 import { inBackup } from './documents.ts';
 import { needEmpty } from './first.ts';
 import { aboutOf, choose, openSecrets, readWhole, type BackupSource, type Chosen } from './chosen.ts';
-import { inBatches, restoreNew } from './restore-many.ts';
+import { restoreNew } from './restore-many.ts';
 import { Clash, Kept, restoreOne, Skip, type Restoring } from './restore-one.ts';
 import { lackForTokens, restoreTokens } from './restore-tokens.ts';
 

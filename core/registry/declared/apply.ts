@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { v7 } from 'uuid';
 import type { Actor } from '../../access.ts';
 import { holderOf, type Kind } from '../../declared/kinds.ts';
 import { inOrder } from '../../declared/order.ts';
@@ -10,7 +11,7 @@ import { doneOnce, type Once } from './once.ts';
 import { pruned, type Pruning } from './prune.ts';
 import { refusalOf, type Refusal } from './refusals.ts';
 import { adopt, enterSet, forget, keyOf, leaveSet, othersOf } from './sets.ts';
-import { behindTurns } from './together.ts';
+import { behindTurns, inBatches, orNothing } from './together.ts';
 import { inTransaction } from '../database/in-transaction.ts';
 
 interface Shared {
@@ -58,24 +59,26 @@ async function together(
 const placeOf = (documents: readonly Document[], at: number): string =>
   `documents.${documents[at]?.at ?? at}`;
 
+interface Asking {
+  refused?: readonly Refusal[];
+  work: (document: Document) => Promise<Applied>;
+  /** Does those of one kind together that it can; the others are asked for by themselves. */
+  ahead?: (batch: readonly Document[]) => Promise<ReadonlyMap<Document, Applied>>;
+}
+
 /** What is asked of each document, in that order; what is refused does not keep the others from being asked. */
 async function eachOf(
   documents: readonly Document[],
   order: readonly number[],
-  {
-    refused = [],
-    work,
-  }: { refused?: readonly Refusal[]; work: (document: Document, place: string) => Promise<Applied> },
+  { refused = [], work, ahead }: Asking,
 ): Promise<Applied[]> {
   const done = new Map<number, Applied>();
   const places = new Map<string, string>();
   const refusals = [...refused];
-  for (const at of order) {
-    const document = documents[at];
-    if (!document) continue;
+  const one = async (at: number, document: Document, together: ReadonlyMap<Document, Applied>) => {
     const place = placeOf(documents, at);
     try {
-      const applied = await work(document, place);
+      const applied = together.get(document) ?? (await work(document));
       const before = places.get(keyOf(applied));
       if (before !== undefined)
         throw new McpctlError('invalid_request', `It is the same ${applied.resource} as ${before}.`);
@@ -85,6 +88,14 @@ async function eachOf(
       if (!(thrown instanceof McpctlError)) throw thrown;
       refusals.push({ place, error: thrown, about: document });
     }
+  };
+  const all = order.flatMap((at) => {
+    const document = documents[at];
+    return document ? [{ kind: document.kind, values: document.values, document, place: at }] : [];
+  });
+  for (const batch of inBatches(all)) {
+    const together = (await ahead?.(batch.map(({ document }) => document))) ?? new Map<Document, Applied>();
+    for (const { place, document } of batch) await one(place, document, together);
   }
   if (refusals.length > 0) throw refusalOf(refusals);
   return documents.flatMap((_, at) => done.get(at) ?? []);
@@ -108,6 +119,7 @@ export function applyAll(deps: ApplyDeps, asked: Applying): Promise<Done> {
     const order = inOrder(documents, deps.kinds);
     const items = await eachOf(documents, order, {
       ...(refused && { refused }),
+      ahead: (batch) => putNew(trx, deps, { batch, actor }),
       work: (document) => putOne(document, document.ifMatch ?? null),
     });
     if (!set) return items;
@@ -122,6 +134,34 @@ export function applyAll(deps: ApplyDeps, asked: Applying): Promise<Done> {
     await leaveSet(trx, set.name);
     return [...items, ...gone];
   });
+}
+
+/** Those whose names nobody has, as one; none where something is in the way of one, which is told when each is asked for. */
+async function putNew(
+  trx: Knex.Transaction,
+  { keepers }: ApplyDeps,
+  { batch, actor }: { batch: readonly Document[]; actor: Actor },
+): Promise<ReadonlyMap<Document, Applied>> {
+  const [first] = batch;
+  if (!first || batch.length < 2) return new Map();
+  const { kind } = first;
+  const keeper = keepers(kind);
+  if (!keeper.putNew) return new Map();
+  const names = batch.map(({ values }) => String(values['name']));
+  const here = await trx(kind.plural).whereIn('name', names).select<{ name: string }[]>('name');
+  const [taken, seen] = [new Set(here.map(({ name }) => name)), new Set<string>()];
+  for (const name of names) (seen.has(name) ? taken : seen).add(name);
+  const wanted = batch.filter(({ ifMatch }, at) => ifMatch === undefined && !taken.has(names[at] ?? ''));
+  if (wanted.length < 2) return new Map();
+  const news = wanted.map(({ values }) => ({ values, as: { id: v7() } }));
+  const puts = (await orNothing(trx, async (inner) => keeper.putNew?.(inner, news, actor))) ?? [];
+  return new Map(
+    puts.flatMap((made, at) => {
+      const document = wanted[at];
+      const { created: _, ...about } = made;
+      return document ? [[document, { resource: kind.word, ...about, outcome: outcomeOf(made) }]] : [];
+    }),
+  );
 }
 
 /** @throws McpctlError `in_use` */
