@@ -180,14 +180,36 @@ describe('apply', function () {
     expect(events, 'nothing was written').to.deep.equal([]);
   });
 
-  it('of two at once, one comes after the other', async () => {
-    const [ours, theirs] = ['Ours.', 'Theirs.'].map((description) =>
-      Array.from({ length: 20 }, (_, n): Document => ({ resource: 'project', name: `p${n}`, description })),
-    );
-    const answers = await Promise.all([apply(ours ?? []), apply([...(theirs ?? [])].reverse())]);
-    expect(answers.map(({ status }) => status)).to.deep.equal([200, 200]);
-    const descriptions = new Set((await all('projects')).map(({ description }) => description));
-    expect([...descriptions]).to.have.length(1);
+  it('of two at once, one comes after the other: what both are about is one’s, and the other finds it', async () => {
+    const of = (description: string, from: number, to: number): Document[] =>
+      Array.from({ length: to - from }, (_, n) => ({
+        resource: 'project',
+        name: `p${from + n}`,
+        description,
+      }));
+    for (const round of ['Made', 'Changed']) {
+      const ours = of(`${round} by us.`, 0, 14);
+      const theirs = of(`${round} by them.`, 7, 21).reverse();
+      const answers = await Promise.all([apply(ours), apply(theirs)]);
+      expect(answers.map(({ status }) => status)).to.deep.equal([200, 200]);
+      const [first, second] = answers.map(
+        (answer) => new Map(outcomes(answer).map((line) => [line.split(' ')[0], line])),
+      );
+      const both = of('', 7, 14).map(({ name }) => `project/${String(name)}`);
+      const created = [first, second].map((lines) =>
+        both.filter((name) => lines?.get(name)?.endsWith(' created')),
+      );
+      // Of those who came first each is made new, and of who came later none is.
+      if (round === 'Made') expect(created.map((each) => each.length).sort()).to.deep.equal([0, 7]);
+      const found = new Map((await all('projects')).map(({ name, description }) => [name, description]));
+      const shared = new Set(of('', 7, 14).map(({ name }) => found.get(name)));
+      expect([...shared], 'all of who came last').to.have.length(1);
+      if (round === 'Made')
+        expect(shared.has('Made by us.'), 'who came last had nothing to make').to.equal(
+          created[0]?.length === 0,
+        );
+      expect([found.get('p0'), found.get('p20')]).to.deep.equal([`${round} by us.`, `${round} by them.`]);
+    }
   });
 
   it('makes of what was read the same once more, whatever it is', async () => {
