@@ -182,6 +182,8 @@ const worlds = fc
                 name: fc.constant(name),
                 description: text,
                 prefix: fc.constantFrom('always', 'never'),
+                gate: fc.constantFrom('off', 'brief', 'hide'),
+                llm: fc.constantFrom(null, ...llms, 'nobody'),
                 servers: some([
                   ...servers.map((server) => ({ server, alias: `${server}-2`, tools: { allow: ['a*'] } })),
                   ...servers.map((server) => ({ server })),
@@ -210,6 +212,7 @@ const worlds = fc
                 {},
                 { temperature: 0.25, stop: ['012', '~'], seed: 9007199254740991 },
               ),
+              serverTools: fc.boolean(),
               extras: fc.constantFrom({}, { tools: { allow: ['a', '012'] }, callerSystem: 'refuse' }),
             }),
           ),
@@ -218,8 +221,18 @@ const worlds = fc
           ...[...projects.map((project) => ({ project })), ...agents.map((agent) => ({ agent })), {}].map(
             (of, at) =>
               fc
-                .record({ name: fc.constant(`p${at}`), priority: fc.nat(1000), content: lines })
-                .map((one) => ({ ...one, ...of })),
+                .record({
+                  name: fc.constant(`p${at}`),
+                  priority: fc.nat(1000),
+                  content: lines,
+                  link: fc.constantFrom(null, { server: 'x', uri: 'note://012#~' }),
+                  tags: fc.subarray(['012', 'true', 'a b']),
+                  summary: text.filter((made) => made.length <= 160),
+                })
+                // Of a project's the text may be elsewhere.
+                .map(({ content, link, ...one }) =>
+                  'project' in of && link ? { ...one, ...of, link } : { ...one, ...of, content },
+                ),
           ),
         ),
         personalities: fc.tuple(

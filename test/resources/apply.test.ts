@@ -201,14 +201,14 @@ describe('apply', function () {
       );
       // Of those who came first each is made new, and of who came later none is.
       if (round === 'Made') expect(created.map((each) => each.length).sort()).to.deep.equal([0, 7]);
-      const found = new Map((await all('projects')).map(({ name, description }) => [name, description]));
-      const shared = new Set(of('', 7, 14).map(({ name }) => found.get(name)));
+      const stands = new Map((await all('projects')).map(({ name, description }) => [name, description]));
+      const shared = new Set(of('', 7, 14).map(({ name }) => stands.get(name)));
       expect([...shared], 'all of who came last').to.have.length(1);
       if (round === 'Made')
         expect(shared.has('Made by us.'), 'who came last had nothing to make').to.equal(
           created[0]?.length === 0,
         );
-      expect([found.get('p0'), found.get('p20')]).to.deep.equal([`${round} by us.`, `${round} by them.`]);
+      expect([stands.get('p0'), stands.get('p20')]).to.deep.equal([`${round} by us.`, `${round} by them.`]);
     }
   });
 
