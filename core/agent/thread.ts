@@ -143,6 +143,22 @@ export type ThreadView = z.infer<typeof threadViewSchema>;
 
 export const threadListQuerySchema = listQuerySchema.extend({ agent: z.string().min(1).max(128).optional() });
 
+/** A call of a tool that the server has run, or answered itself. */
+const serverCallSchema = z.object({
+  id: z.string(),
+  /** As the model called it. */
+  name: z.string(),
+  /** Null: no server was asked. */
+  server: z.string().nullable(),
+  taskId: z.string().nullable(),
+  status: z.enum(['running', 'ended']),
+  /** Why its server gave no result, or gave one of an error (`tool_failed`); null: it gave one, or has not yet. */
+  code: z.string().nullable(),
+  /** From its beginning to its result. */
+  ms: z.number().nullable(),
+});
+export type ServerCallView = z.infer<typeof serverCallSchema>;
+
 const messageStatusSchema = z.enum(['pending', 'complete', 'error', 'cancelled']);
 
 export const messageViewSchema = z.object({
@@ -158,6 +174,8 @@ export const messageViewSchema = z.object({
   parts: z.array(z.unknown()).optional(),
   toolCalls: z.array(toolCallSchema).optional(),
   toolCallId: z.string().optional(),
+  /** Of a result that the server has brought. */
+  serverCall: serverCallSchema.optional(),
   reasoning: z.string().optional(),
   /** False: more was shown than is kept here. */
   isWhole: z.boolean(),
@@ -209,6 +227,8 @@ export const turnDetailSchema = turnViewSchema.extend({
       backendTruncated: z.boolean().optional(),
       /** Every claim that a member had on it, as long as its task is kept. */
       attempts: z.array(z.object({ llm: z.string(), reason: z.string() })),
+      /** What it has called that the server runs, in order. */
+      serverCalls: z.array(serverCallSchema),
       /** Null: it was made elsewhere, or by a release that did not keep it. */
       made: madeSchema.nullable(),
     }),
@@ -227,6 +247,8 @@ export const turnAnswerSchema = z.object({
   taskId: z.string(),
   assistant: z.string(),
   toolCalls: z.array(toolCallSchema).optional(),
+  /** What its agent has called, in all rounds, and the server has run. */
+  serverCalls: z.array(serverCallSchema).optional(),
   reasoning: z.string().optional(),
   turnIndex: z.number(),
   /** How many older turns the members had no room for, and how many tokens they take; missing: none. */

@@ -116,6 +116,7 @@ async function shownTurn(deps: EdgeDeps, req: Request): Promise<TurnDetail> {
   return turnDetail(turn, {
     answers,
     attempts: await tasks.attemptsOf(taskIds),
+    calls: turn.serverCalls === null ? [] : await threads.callsOf(turn.id),
     seesPersona: can(actorOf(req), 'edit', { resource: agent, target }),
     triesAgain: turn.supersedes === null ? null : await threads.numberOf(turn.supersedes),
     triedAgainBy: await threads.triedAgainBy(turn.id),

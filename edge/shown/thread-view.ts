@@ -1,8 +1,14 @@
 import { wasCut } from '../../core/agent/budget.ts';
 import { hidden } from '../../core/agent/made.ts';
-import type { MessageView, ThreadView, TurnDetail, TurnView } from '../../core/agent/thread.ts';
+import type {
+  MessageView,
+  ServerCallView,
+  ThreadView,
+  TurnDetail,
+  TurnView,
+} from '../../core/agent/thread.ts';
 import type { TurnAnswerRow } from '../../core/registry/threads/asked-turns.ts';
-import type { MessageRow, ThreadRow, TurnRow } from '../../core/registry/threads/rows.ts';
+import type { CallRow, MessageRow, ThreadRow, TurnRow } from '../../core/registry/threads/rows.ts';
 
 export function threadView({
   openN,
@@ -30,6 +36,7 @@ export function messageView({
   parts,
   toolCalls,
   toolCallId,
+  serverCall,
   reasoning,
   reasoningField: _field,
   expected,
@@ -41,11 +48,17 @@ export function messageView({
     ...(parts !== null && { parts: JSON.parse(parts) as unknown[] }),
     ...(toolCalls && { toolCalls }),
     ...(toolCallId !== null && { toolCallId }),
+    ...(serverCall && { serverCall: callView(serverCall) }),
     ...(reasoning !== null && { reasoning }),
     ...(row.usage && wasCut(row.usage.promptTokens, expected) && { backendTruncated: true }),
     createdAt: row.createdAt.toISOString(),
   };
 }
+
+export const callView = ({ callId, name, server, taskId, code, ms }: CallRow): ServerCallView => ({
+  ...{ id: callId, name, server, taskId, code, ms },
+  status: ms === null ? 'running' : 'ended',
+});
 
 export const turnView = (turn: TurnRow): TurnView => ({
   threadId: turn.threadId,
@@ -65,12 +78,15 @@ export function turnDetail(
   {
     answers,
     attempts,
+    calls,
     seesPersona,
     ...again
   }: Pick<TurnDetail, 'triesAgain' | 'triedAgainBy'> & {
     answers: readonly TurnAnswerRow[];
     /** Of each task, every claim on it. */
     attempts: ReadonlyMap<string, TurnDetail['answers'][number]['attempts']>;
+    /** Of all its rounds. */
+    calls: readonly CallRow[];
     seesPersona: boolean;
   },
 ): TurnDetail {
@@ -85,6 +101,7 @@ export function turnDetail(
         ...answer,
         ...(isCut && { backendTruncated: true }),
         attempts: claimsOn(taskId).map(({ llm, reason }) => ({ llm, reason })),
+        serverCalls: calls.filter(({ roundId }) => roundId === taskId).map(callView),
         made: made && !seesPersona ? hidden(made) : made,
       };
     }),

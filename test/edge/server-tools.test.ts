@@ -7,6 +7,7 @@ import { speakFor, type Speaker } from '../support/speaker.ts';
 import { until } from '../support/system.ts';
 
 const later = { prefer: 'respond-async' };
+const waits = { prefer: 'wait=20' };
 const own = [{ type: 'function', function: { name: 'ask_me', parameters: { type: 'object' } } }];
 const calling = (...calls: [id: string, name: string, args?: string][]): object => ({
   content: null,
@@ -181,4 +182,114 @@ describe('an agent with the tools of its project', function () {
     expect((await callsOf('one'))[0]?.status).to.equal('cancelled');
     expect(await turnOf(next)).to.include({ status: 'cancelled' });
   });
+
+  /** Answers a turn that somebody waits for, round by round. */
+  async function play(ask: () => Promise<Answer>): Promise<{ answer: Answer; turn: TurnView }> {
+    const before = new Set(
+      (await t.connection.db('chatTurns').select<{ id: string }[]>('id')).map(({ id }) => id),
+    );
+    const asking = ask();
+    const turns = await until(
+      () =>
+        t.connection
+          .db('chatTurns')
+          .select<{ id: string; threadId: string; n: number; taskId: string }[]>(
+            'id',
+            'threadId',
+            'n',
+            'taskId',
+          ),
+      (rows) => rows.some(({ id }) => !before.has(id)),
+    );
+    const { threadId = '', n = 0, taskId = '' } = turns.find(({ id }) => !before.has(id)) ?? {};
+    const turn = { ...(await turnOf({ threadId, turn: n } as TurnView)), taskId };
+    const calls = (await callsOf('one')).length;
+    const first = await speak(taskId);
+    const { streaming } = (await t.registry.tasks.byId(taskId)) ?? expect.fail('no task');
+    const called = calling(['a', 'one__add', '{"n":1}']);
+    const [delta] = [{ content: 'Let me look.' }];
+    if (streaming) {
+      await first.say(delta, {
+        tool_calls: (called as { tool_calls: object[] }).tool_calls.map((call, index) => ({
+          index,
+          ...call,
+        })),
+      });
+      await first.finish('tool_calls');
+      await first.end({ kind: 'completed', status: 200, finishReason: 'tool_calls' });
+    } else
+      await first.end(
+        whole({ choices: [{ message: { ...called, ...delta }, finish_reason: 'tool_calls' }] }),
+      );
+    await (await speak(await calledAfter('one', calls))).end(whole(text('3')));
+    const round = await nextRound(turn);
+    const second = await speak(round.taskId);
+    if (streaming) {
+      await second.say({ content: 'It is ' }, { content: 'three.' });
+      await second.finish('stop');
+      await second.end();
+    } else
+      await second.end(whole({ choices: [{ message: { content: 'It is three.' }, finish_reason: 'stop' }] }));
+    return { answer: await asking, turn };
+  }
+  const calledAfter = called;
+  const chunksOf = ({ text: body }: Answer) =>
+    body
+      .split('\n')
+      .filter((line) => line.startsWith('data: {'))
+      .map((line) => JSON.parse(line.slice(6)) as Chunk);
+  interface Chunk {
+    id: string;
+    mcpctl?: { round?: number; calls?: { name: string; status: string }[] };
+    choices: { delta: { content?: string; tool_calls?: object }; finish_reason: string | null }[];
+  }
+
+  for (const [door, ask] of [
+    [
+      'our own door',
+      (stream: boolean) =>
+        t.call('POST /api/v1/agents/worker/chat', { headers: waits, body: { message: 'sum?', stream } }),
+    ],
+    [
+      "OpenAI's door",
+      (stream: boolean) =>
+        t.call('POST /v1/chat/completions', {
+          headers: { ...waits, 'x-mcpctl-thread': 'new' },
+          body: { model: 'worker', messages: [{ role: 'user', content: 'sum?' }], stream },
+        }),
+    ],
+  ] as const) {
+    it(`answers who waits at ${door} when all rounds are over, whole`, async () => {
+      const { answer, turn } = await play(() => ask(false));
+      expect(answer.status, answer.text).to.equal(200);
+      if (door === 'our own door') {
+        const { assistant, serverCalls, toolCalls } = answer.json as Record<string, unknown>;
+        expect({ assistant, toolCalls }).to.deep.equal({ assistant: 'It is three.', toolCalls: undefined });
+        expect(serverCalls).to.have.length(1);
+      } else {
+        const [{ message } = { message: {} }] = (answer.json as { choices: { message: object }[] }).choices;
+        expect(message).to.deep.equal({ content: 'Let me look.\n\nIt is three.' });
+      }
+      const [, , result] = await messagesOf(turn);
+      expect(result?.serverCall).to.include({ name: 'one__add', server: 'one', status: 'ended', code: null });
+      const [first] = (await turnOf(turn)).answers;
+      expect(first?.serverCalls.map(({ id }) => id)).to.deep.equal(['a']);
+    });
+
+    it(`answers who reads at ${door} one stream of all rounds`, async () => {
+      const { answer } = await play(() => ask(true));
+      expect(answer.status, answer.text).to.equal(200);
+      const chunks = chunksOf(answer);
+      const own = door === 'our own door';
+      const said = chunks.flatMap(({ choices }) => choices.map(({ delta }) => delta.content ?? '')).join('');
+      expect(said).to.equal(own ? 'Let me look.It is three.' : 'Let me look.\n\nIt is three.');
+      expect(JSON.stringify(chunks)).to.not.include('tool_calls');
+      const ends = chunks.flatMap(({ choices }) => choices.flatMap(({ finish_reason: why }) => why ?? []));
+      expect(ends).to.deep.equal(['stop']);
+      expect(answer.text.match(/data: \[DONE\]/g)).to.have.length(1);
+      if (own)
+        expect(chunks.flatMap(({ mcpctl }) => mcpctl?.calls?.at(-1)?.status ?? []).at(-1)).to.equal('ended');
+      else expect(new Set(chunks.map(({ id }) => id))).to.have.property('size', 1);
+    });
+  }
 });

@@ -13,6 +13,8 @@ export interface Speaker {
   claimId: string;
   /** Chunks of a chat, a delta each. */
   say(...deltas: object[]): Promise<void>;
+  /** The chunk that says why it has finished. */
+  finish(reason: string): Promise<void>;
   end(outcome?: Outcome): Promise<void>;
 }
 
@@ -40,6 +42,10 @@ export async function speakFor(t: EdgeFixture, row: Pick<TaskRow, 'id' | 'poolNa
     async say(...deltas) {
       for (const delta of deltas)
         await emitter.emit(JSON.stringify({ model: 'm', choices: [{ index: 0, delta }] }));
+    },
+    async finish(reason) {
+      const choices = [{ index: 0, delta: {}, finish_reason: reason }];
+      await emitter.emit(JSON.stringify({ model: 'm', choices }));
     },
     async end(outcome = { kind: 'completed', status: 200, finishReason: 'stop' }) {
       await emitter.end(outcome);

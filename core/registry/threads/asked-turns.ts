@@ -35,19 +35,26 @@ export interface AskedTurns {
   /** How often a turn was asked, with results of tools, and how its request was made; null: it was not yet. */
   lastAsked(turnId: string): Promise<{
     rounds: number;
+    /** What it calls the server may run. */
+    usesServerTools: boolean;
     composition: Pick<TurnComposition, 'leftOut' | 'contextLength' | 'expected'> | null;
   }>;
   /** Tasks of a turn, one for each of its rounds, in order. */
   tasksOfTurn(turnId: string): Promise<string[]>;
   /** What a turn was asked with, and how; a request of null: it was made elsewhere. */
   asked(turnId: string): Promise<AskedAgain>;
+  /** What a turn has said before that task, round by round. */
+  saidBefore(turnId: string, taskId: string): Promise<string[]>;
   /** In order. */
   answersOf(turnId: string): Promise<TurnAnswerRow[]>;
   /** The turn that tries this one again, by its number; null: none does. */
   triedAgainBy(turnId: string): Promise<number | null>;
   /** A turn's number; null: it is there no more. */
   numberOf(turnId: string): Promise<number | null>;
-  /** Whether a turn goes on behind that task, which has failed: with less of what was said before it. */
+  /**
+   * Whether a turn goes on behind that task: it has failed, and is asked with less of what was said before it; or what it has called the
+   * server runs, and nothing of it the client.
+   */
   goesOnBehind(turnId: string, taskId: string): Promise<boolean>;
 }
 
@@ -57,9 +64,14 @@ export function createAskedReading({ db }: Connection): AskedTurns {
     async lastAsked(turnId) {
       const row = await db('chatTurns')
         .where({ id: turnId })
-        .first<{ rounds: number; composition: unknown } | undefined>('rounds', 'composition');
+        .first<{ rounds: number; composition: unknown; serverCalls: unknown } | undefined>(
+          'rounds',
+          'composition',
+          'serverCalls',
+        );
       return {
         rounds: row?.rounds ?? 1,
+        usesServerTools: row?.serverCalls != null,
         composition: compositionSchema.safeParse(row?.composition).data ?? null,
       };
     },
@@ -88,6 +100,14 @@ export function createAskedReading({ db }: Connection): AskedTurns {
         .select('taskId', 'turnIndex', 'status', 'servedBy', 'usage', 'finishReason', 'made');
       return z.array(turnAnswerSchema).parse(rows);
     },
+    async saidBefore(turnId, taskId) {
+      const rows = await db('chatMessages')
+        .where({ turnId, role: 'assistant', status: 'complete' })
+        .whereNot({ taskId })
+        .orderBy('turnIndex')
+        .select<{ content: string }[]>('content');
+      return rows.map(({ content }) => content);
+    },
     async triedAgainBy(turnId) {
       const { rows } = await db.raw<{ rows: { n: number }[] }>(
         `select again.n from chat_turns turn join chat_turns again on again.thread_id = turn.thread_id
@@ -102,8 +122,9 @@ export function createAskedReading({ db }: Connection): AskedTurns {
     },
     async goesOnBehind(turnId, taskId) {
       const { rows } = await db.raw<{ rows: unknown[] }>(
-        `select 1 from chat_turns where id = :turnId and shrink in ('must', 'done')
-           and (task_id <> :taskId or (status = 'waiting' and shrink = 'must'))`,
+        `select 1 from chat_turns where id = :turnId and (
+           (shrink in ('must', 'done') and (task_id <> :taskId or (status = 'waiting' and shrink = 'must')))
+           or (server_calls is not null and (task_id <> :taskId or (status = 'waiting' and not asks_client))))`,
         { turnId, taskId },
       );
       return rows.length > 0;

@@ -75,6 +75,25 @@ export const turnRowSchema = z.object({
 export type TurnRow = z.infer<typeof turnRowSchema>;
 export const turnColumns = Object.keys(turnRowSchema.shape);
 
+/** A call that the server ran, or answered itself. */
+export const callSchema = z.object({
+  /** The task of the answer that made it. */
+  roundId: z.string(),
+  callId: z.string(),
+  name: z.string(),
+  server: z.string().nullable(),
+  taskId: z.string().nullable(),
+  /** Null: its server gave a result. */
+  code: z.string().nullable(),
+  /** From its beginning to its result; null: it runs. */
+  ms: z.number().nullable(),
+});
+export type CallRow = z.infer<typeof callSchema>;
+
+/** SQL: a row of `chat_calls c` as that. */
+export const callJson = `json_build_object('roundId', c.round_id, 'callId', c.call_id, 'name', c.name, 'server', c.server, 'taskId', c.task_id,
+      'code', c.code, 'ms', round(extract(epoch from c.ended_at - c.created_at) * 1000))`;
+
 export const messageRowSchema = z.object({
   id: z.string(),
   turnId: z.string(),
@@ -86,6 +105,8 @@ export const messageRowSchema = z.object({
   parts: z.string().nullable(),
   toolCalls: orNothing(z.array(toolCallSchema)),
   toolCallId: z.string().nullable(),
+  /** Of a result that the server has brought: its call. */
+  serverCall: orNothing(callSchema),
   reasoning: z.string().nullable(),
   /** What it came in, and goes back as. */
   reasoningField: z.string().nullable(),
@@ -102,5 +123,7 @@ export type MessageRow = z.infer<typeof messageRowSchema>;
 
 export const messageSql = `
   select m.id, m.turn_id, t.n, m.turn_index, m.role, m.status, m.content, m.parts::text as parts, m.tool_calls, m.tool_call_id,
+    case when c.call_id is not null then ${callJson} end as server_call,
     m.reasoning, m.reasoning_field, m.is_whole, t.in_context, m.served_by, m.usage, m.finish_reason, (m.made ->> 'expected')::float8 as expected, m.created_at
-  from chat_messages m join chat_turns t on t.id = m.turn_id`;
+  from chat_messages m join chat_turns t on t.id = m.turn_id
+    left join chat_calls c on m.role = 'tool' and c.turn_id = m.turn_id and c.round_id = m.task_id and c.call_id = m.tool_call_id`;

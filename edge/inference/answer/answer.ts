@@ -16,6 +16,7 @@ import { endLost } from '../follow/lost.ts';
 import type { KeepAlive } from '../ask/headers.ts';
 import { answerGone } from '../follow/row-end.ts';
 import { hasIds } from '../form/index.ts';
+import { startNext } from '../turn/line.ts';
 import { keepWhole } from './keep-whole.ts';
 import { sendWhole, type WholeAnswering } from './send-whole.ts';
 import { errorOf, errorOfRow, settleInTime } from '../follow/settle.ts';
@@ -63,6 +64,7 @@ export async function answerWhole(a: Answering): Promise<Answered> {
         if (await goesOn(a)) return 'goes on';
         throw errorOf(a.row.id, item.outcome);
       case 'row':
+        if (a.form.isServed && (await goesOn(a))) return 'goes on';
         return await answerFromRow(a, item.row);
       case 'end':
         return await endWhole(a, item);
@@ -76,11 +78,16 @@ export async function answerWhole(a: Answering): Promise<Answered> {
   }
 }
 
-/** What was asked was too long for its backend: the turn is asked once more, with less of what was said before it. */
-const goesOn = async ({ deps, row, followsTurn }: Answering): Promise<boolean> =>
-  followsTurn === true &&
-  row.turnId !== null &&
-  (await deps.registry.threads.goesOnBehind(row.turnId, row.id));
+/**
+ * What was asked was too long for its backend: the turn is asked once more, with less of what was said before it. Or what it has called the
+ * server runs.
+ */
+async function goesOn({ deps, row, followsTurn, form }: Answering): Promise<boolean> {
+  const { turnId, threadId } = row;
+  if (followsTurn !== true || turnId === null) return false;
+  if (form.isServed && threadId !== null) await startNext(deps, threadId);
+  return await deps.registry.threads.goesOnBehind(turnId, row.id);
+}
 
 /** The row says it all: the task was not streamed, or ended without success. @throws McpctlError `gone`. */
 export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<Answered> {
@@ -105,11 +112,14 @@ export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<An
 export const settledBody = async (form: Form, body: string, row: TaskRow): Promise<string> =>
   form.settled ? await form.settled(body, row) : body;
 
+const mayGoOn = ({ form }: Answering, { status }: TaskRow): boolean =>
+  status === 'error' || (status === 'completed' && form.isServed === true);
+
 async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: number }): Promise<Answered> {
   const row = await settled(a, ending);
   const fault = row.status === 'completed' ? faultOf(row, { ending, seq, shown: null }) : undefined;
   if (fault) throw fault;
-  if (row.status === 'error' && (await goesOn(a))) return 'goes on';
+  if (mayGoOn(a, row) && (await goesOn(a))) return 'goes on';
   sendWhole(a, row, ending.outcome);
   return 'answered';
 }
@@ -235,7 +245,8 @@ async function endStream(
 ): Promise<Answered> {
   if (shown !== null && !isSameAttempt(shown, attempt)) throw await otherClaim(a, inHand);
   const row = await settled(a, ending, inHand?.upTo({ ...attempt, seq }));
-  if (row.status === 'error' && shown === null && (await goesOn(a))) return 'goes on';
+  const isUnsaid = row.status !== 'error' || shown === null;
+  if (isUnsaid && mayGoOn(a, row) && (await goesOn(a))) return 'goes on';
   const failed = errorOfRow(a.deps, row, ending);
   if (failed && !writer.opened) {
     sendWhole(a, row, ending.outcome);

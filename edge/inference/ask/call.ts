@@ -21,6 +21,8 @@ export interface Call {
   /** The few headers that the backend may see. */
   headers: Record<string, string>;
   key: TaskKey | null;
+  /** Of a turn: it came through OpenAI's door. */
+  isV1?: boolean;
   /** Of a door whose answers are no inference's: how they go out, and when something is said though nothing came. */
   own?: { answerer: Answerer; quiet: Quiet };
 }

@@ -16,6 +16,8 @@ export interface WaitState {
   position?: number;
   /** How long that state has lasted; missing where that is not known. */
   seconds?: number;
+  /** Of a turn: what its agent has called, and the server runs. */
+  calls?: readonly object[];
 }
 
 /**
@@ -25,6 +27,8 @@ export interface WaitState {
 export interface Form {
   /** A stream of it is lines of JSON, no server-sent events. */
   readonly lines?: true;
+  /** Of a turn, what it calls besides its client's tools the server runs: where that is all, it ends with a later round. */
+  readonly isServed?: true;
   /** A backend's event as the caller gets it, in as many frames as that takes; none = nothing to send. */
   event(data: string): Frame[];
   /** Says that the answer is still coming; null: there is no event that clients take for nothing, a comment does it. */

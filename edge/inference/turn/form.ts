@@ -5,7 +5,10 @@ import type { TurnComposition, TurnPlace } from '../../../core/registry/threads/
 import { jsonValue, spliceMembers } from '../../../core/text/json-text.ts';
 import type { Usage } from '../../../core/task/task.ts';
 import { z } from 'zod';
+import type { CallRow } from '../../../core/registry/threads/rows.ts';
 import { ChunkForm } from '../form/chunks.ts';
+import { callView } from '../../shown/thread-view.ts';
+import type { Served } from './tools/served-form.ts';
 import type { Form, FormOptions, Frame } from '../form/form.ts';
 
 export type TurnAnswer = z.infer<typeof turnAnswerSchema>;
@@ -17,6 +20,10 @@ export interface KnownPlace {
   round?: number;
   /** The task of the round before, where the next one is waited for. */
   after?: string | null;
+  /** Of one whose calls the server runs: what its client has seen of all its rounds. */
+  served?: Served;
+  /** What the server has run of it. */
+  calls?: readonly CallRow[];
   /** How what was asked was made. */
   composition: Pick<TurnComposition, 'leftOut' | 'contextLength' | 'expected'> | null;
 }
@@ -64,6 +71,7 @@ export class TurnForm extends ChunkForm implements Form {
       taskId: this.#taskId,
       assistant: content,
       ...(toolCalls && { toolCalls }),
+      ...(this.#place.calls && { serverCalls: this.#place.calls.map(callView) }),
       ...(reasoning !== null && { reasoning }),
       ...this.#leftOut(),
       ...(usage && this.#wasCut(usage.promptTokens) && { backendTruncated: true }),

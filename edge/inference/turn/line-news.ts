@@ -6,6 +6,7 @@ import { EventWriter } from '../../http/sse.ts';
 import { endWithError } from '../answer/answer.ts';
 import { keepWhole } from '../answer/keep-whole.ts';
 import type { Call } from '../ask/call.ts';
+import { callView } from '../../shown/thread-view.ts';
 import type { Wishes } from '../ask/headers.ts';
 import type { Form } from '../form/form.ts';
 
@@ -32,6 +33,7 @@ export class LineNews {
   #lookAt: number;
   #quietFrom: number;
   #told = -1;
+  #toldCalls = '';
 
   constructor(deps: EdgeDeps, waiting: Waiting, { isV1, form }: { isV1: boolean; form: () => Form }) {
     this.#deps = deps;
@@ -44,7 +46,8 @@ export class LineNews {
     this.#lookAt = isV1 ? Infinity : this.#quietFrom + NEWS_MS;
   }
 
-  async look(turn: Pick<TurnRow, 'threadId' | 'n' | 'status'>): Promise<void> {
+  async look(turn: Pick<TurnRow, 'id' | 'threadId' | 'n' | 'status' | 'serverCalls'>): Promise<void> {
+    if (turn.status === 'waiting' && turn.serverCalls !== null) await this.tellCalls(turn.id);
     const { clock, config } = this.#deps;
     const { res, request, wishes } = this.#waiting;
     const keepAlive = wishes.keepAlive ?? config.sseKeepAlive;
@@ -67,6 +70,18 @@ export class LineNews {
     const frame = keepAlive === 'chunk' ? this.#formNow().keepAlive(state) : null;
     const comment = [state.state, ...('position' in state ? [state.position] : [])].join(' ');
     await (frame ? this.#writer.write(frame) : this.#writer.comment(comment));
+  }
+
+  /** What its agent has called and the server runs, where that is another than was told before. Clients of `/v1` know no such thing. */
+  async tellCalls(turnId: string): Promise<void> {
+    if (this.#isV1 || !this.#waiting.request.streaming) return;
+    const calls = (await this.#deps.registry.threads.callsOf(turnId)).map(callView);
+    const known = calls.map(({ id, taskId, status }) => [id, taskId, status].join()).join(';');
+    if (known === this.#toldCalls || calls.length === 0) return;
+    this.#toldCalls = known;
+    this.#quietFrom = this.#deps.clock.elapsed();
+    const frame = this.#formNow().keepAlive({ state: 'waiting', calls });
+    if (frame) await this.#writer.write(frame);
   }
 
   async end(error: McpctlError): Promise<void> {

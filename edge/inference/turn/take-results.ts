@@ -14,7 +14,10 @@ import { readRequest, type InferenceRequest } from '../ask/request.ts';
 import { followAccepted, leaveAccepted, type Order } from '../ask/submit.ts';
 import { answerSubmitted } from '../now.ts';
 import type { AskedTurn } from './asked-turn.ts';
+import { ChunkForm } from '../form/chunks.ts';
+import type { Form, FormOptions } from '../form/form.ts';
 import { TurnForm, type KnownPlace } from './form.ts';
+import { ServedForm } from './tools/served-form.ts';
 import { startNext, startNextSoon } from './line.ts';
 import { answerInLine } from './wait-in-line.ts';
 
@@ -93,10 +96,16 @@ export function callOf(
   { asked, agent, request, wishes, place }: Answering,
   about: Pick<Call, 'req' | 'res' | 'report'>,
 ): Call {
-  const own = asked.source === 'agent';
+  const isOwn = asked.source === 'agent';
+  const isV1 = !isOwn;
+  const formAs = (options: FormOptions): Form => {
+    const form = isOwn ? new TurnForm(options, place) : new ChunkForm('chat', options);
+    return place.served ? new ServedForm(form, place.served) : form;
+  };
   return {
     ...about,
-    request: own ? { ...request, formAs: (options) => new TurnForm(options, place) } : request,
+    isV1,
+    request: { ...request, formAs },
     translation: null,
     llmName: agent,
     wishes,

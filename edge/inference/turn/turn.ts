@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Request, Response } from 'express';
 import { v7 } from 'uuid';
 import { scopeOf, type Actor } from '../../../core/access.ts';
+import { toolNamesOf } from '../../../core/agent/offered.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { cancelled, closeTask } from '../../../core/flow/end/cancel.ts';
 import type { AcceptedTurn, TurnMade } from '../../../core/registry/threads/accept-turn.ts';
@@ -23,6 +24,7 @@ import type { KnownPlace } from './form.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn, titleOf, type SentTurn } from './sent.ts';
 import { endStrays } from './tools/collect.ts';
+import { servedFor } from './tools/served-form.ts';
 import {
   answerAcceptedTurn,
   answerRunning,
@@ -153,6 +155,8 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
     const { composition } = of;
     asking.place.composition = composition;
     if (composition.leftOut > 0) res.set('x-mcpctl-left-out', String(composition.leftOut));
+    if (of.usesServerTools)
+      asking.place.served = servedFor(toolNamesOf(asking.asked.body), call.isV1 === true);
   }
   if (accepted.kind === 'queued') {
     if (asking.asked.onBusy === 'interrupt') await interrupt(deps, accepted.place.threadId);
@@ -204,6 +208,8 @@ async function answerKnown(
   };
   if (asking.wishes.respondAsync) return await answerAcceptedTurn(deps, call, turn.taskId ?? '');
   if (turn.taskId === null) return await answerInLine(deps, call, asking.place);
+  if (turn.serverCalls !== null)
+    asking.place.served = servedFor(toolNamesOf(asking.asked.body), call.isV1 === true);
   const goesOn = await answerFrom(deps, call, {
     row: await keptTask(deps, turn.taskId),
     followsTurn: true,

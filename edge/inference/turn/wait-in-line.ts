@@ -1,3 +1,4 @@
+import { toolNamesOf } from '../../../core/agent/offered.ts';
 import { McpctlError, type ErrorCode, isErrorCode } from '../../../core/errors.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
@@ -10,12 +11,15 @@ import { formOf } from '../form/index.ts';
 import type { KnownPlace } from './form.ts';
 import { LineNews } from './line-news.ts';
 import { startNext } from './line.ts';
+import { servedFor } from './tools/served-form.ts';
 
 const LOOK_MS = 250;
+/** What the server runs has mostly ended by then. */
+const SOON_MS = 60;
 
 /** Waits until a turn is to be looked at again. @returns false where its caller has left. @throws what else has ended the wait. */
-export async function nextLook(gone: AbortSignal): Promise<boolean> {
-  await pause(LOOK_MS, gone);
+export async function nextLook(gone: AbortSignal, withinMs = LOOK_MS): Promise<boolean> {
+  await pause(withinMs, gone);
   const why = whyGone(gone, '');
   if (why) throw why;
   return !gone.aborted;
@@ -27,7 +31,7 @@ export async function nextLook(gone: AbortSignal): Promise<boolean> {
  * waits, that is a frame.
  */
 export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace): Promise<void> {
-  const isV1 = call.request.formAs === undefined;
+  const isV1 = call.isV1 === true;
   const row = { operation: 'chat', llmName: call.llmName, source: isV1 ? 'v1' : 'agent' } as const;
   // Nothing of the turn was asked yet: it goes by its own id.
   const about = { id: place.current?.id ?? '', createdAt: new Date(deps.clock.now()) };
@@ -35,7 +39,10 @@ export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace
   try {
     for (;;) {
       const task = await taskOf(deps, call, { place, news });
-      if (!task || !(await answerFrom(deps, call, { row: task, followsTurn: true }))) return;
+      if (!task) return;
+      // It looks as its turn was asked for, whoever made the task.
+      const asked = isV1 ? ({ ...task, source: 'v1' } as const) : task;
+      if (!(await answerFrom(deps, call, { row: asked, followsTurn: true }))) return;
       place.after = task.id;
     }
   } catch (thrown) {
@@ -60,24 +67,47 @@ async function taskOf(
       if (turn.taskId !== null && turn.taskId !== place.after) return await keptTask(deps, turn.taskId);
       if (turn.status !== 'queued' && turn.status !== 'waiting')
         throw endOf(turn.errorCode, turn.errorMessage);
+      if (turn.status === 'waiting' && turn.asksClient) throw asksClient(n);
       if (deps.clock.elapsed() > until) throw late(n);
       await startNext(deps, threadId);
       await news.look(turn);
-      if (await nextLook(gone)) continue;
+      if (await nextLook(gone, turn.serverCalls === null ? LOOK_MS : SOON_MS)) continue;
       call.report.finish(LEFT, null);
       return undefined;
     }
   });
   if (!row) return undefined;
-  const { rounds, composition } = await threads.lastAsked(id);
+  const { rounds, composition, usesServerTools } = await threads.lastAsked(id);
   place.round = rounds;
   place.composition = composition;
+  if (usesServerTools) await serve(deps, call, { place, news, task: row });
   const answer = await threads.answer(id);
   if (place.current) place.current = { ...place.current, answerIndex: answer?.turnIndex ?? null };
   const { leftOut = 0 } = place.composition ?? {};
   if (leftOut > 0 && !call.res.headersSent) call.res.set('x-mcpctl-left-out', String(leftOut));
   return row;
 }
+
+/** Whoever answers the round knows what went before it. */
+async function serve(
+  deps: EdgeDeps,
+  call: Call,
+  { place, news, task }: { place: KnownPlace; news: LineNews; task: TaskRow },
+): Promise<void> {
+  const { threads } = deps.registry;
+  const { id = '' } = place.current ?? {};
+  const { request } = await threads.asked(id);
+  place.served ??= servedFor(toolNamesOf(request ?? '{}'), call.isV1 === true);
+  if (call.request.streaming) return await news.tellCalls(id);
+  place.calls = await threads.callsOf(id);
+  place.served.said = await threads.saidBefore(id, task.id);
+}
+
+const asksClient = (n: number): McpctlError =>
+  new McpctlError(
+    'tools_pending',
+    `Turn ${n} waits for results of tools; get its last message to see the calls.`,
+  );
 
 const late = (n: number): McpctlError =>
   new McpctlError('queue_timeout', `Turn ${n} is still in line, and stays there; get it to see how it ends.`);

@@ -2,13 +2,14 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { toolCallSchema, type ToolCall } from '../../../agent/assemble.ts';
 import { extrasOf } from '../../../agent/extras.ts';
-import { instantSchema, orNothing } from '../../../newer-words.ts';
+import { orNothing } from '../../../newer-words.ts';
 import { storableText, storableWord } from '../../../text/storable.ts';
 import type { TaskRow } from '../../../task/task.ts';
 import type { Connection } from '../../database/connect.ts';
 import type { RegistryLimits } from '../../names/limits.ts';
 import { insertTasks, type NewTask } from '../../tasks/insert-tasks.ts';
 import { lockThread, moveOn, needRoom } from '../locked-thread.ts';
+import { callJson, callSchema, type CallRow } from '../rows.ts';
 import { insertResults, ripen } from './tool-results.ts';
 
 /** A turn whose answer has called tools, and it is not said yet what becomes of them. */
@@ -65,20 +66,6 @@ const strayedSchema = z.object({
   poolName: z.string(),
 });
 export type StrayedCall = z.infer<typeof strayedSchema>;
-
-/** A call that the server ran, or answered itself, as it is told of. */
-const toldSchema = z.object({
-  roundId: z.string(),
-  callId: z.string(),
-  name: z.string(),
-  server: z.string().nullable(),
-  taskId: z.string().nullable(),
-  /** Null: its server gave a result. */
-  code: z.string().nullable(),
-  createdAt: instantSchema,
-  endedAt: instantSchema.nullable(),
-});
-export type CallRow = z.infer<typeof toldSchema>;
 
 const isOpen = `q.status = 'waiting' and q.server_calls = 'open'`;
 const hasEnded = `c.ended_at is null and (k.id is null or k.completed_at is not null)`;
@@ -268,11 +255,11 @@ export const createTurnCalls = ({ db, transaction }: Connection, limits: Registr
       .update({ endedAt: db.fn.now(), code: code === null ? null : storableWord(code) });
   },
   async callsOf(turnId) {
-    const rows: unknown = await db('chatCalls')
-      .where({ turnId })
-      .orderBy(['createdAt', 'position'])
-      .select('roundId', 'callId', 'name', 'server', 'taskId', 'code', 'createdAt', 'endedAt');
-    return z.array(toldSchema).parse(rows);
+    const { rows } = await db.raw<{ rows: { call: unknown }[] }>(
+      `select ${callJson} as call from chat_calls c where turn_id = ? order by created_at, position`,
+      [turnId],
+    );
+    return rows.map(({ call }) => callSchema.parse(call));
   },
   async waitsForTools(threadId, alone = false) {
     const row = await db('chatTurns')
