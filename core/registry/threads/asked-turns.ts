@@ -1,3 +1,4 @@
+import type { Knex } from 'knex';
 import { z } from 'zod';
 import { madeSchema } from '../../agent/made.ts';
 import { orNothing, wordOr } from '../../newer-words.ts';
@@ -58,23 +59,26 @@ export interface AskedTurns {
   goesOnBehind(turnId: string, taskId: string): Promise<boolean>;
 }
 
+/** How often a turn was asked, and how its request was made. */
+async function lastAsked(db: Knex, turnId: string): ReturnType<AskedTurns['lastAsked']> {
+  const row = await db('chatTurns')
+    .where({ id: turnId })
+    .first<{ rounds: number; composition: unknown; serverCalls: unknown } | undefined>(
+      'rounds',
+      'composition',
+      'serverCalls',
+    );
+  return {
+    rounds: row?.rounds ?? 1,
+    usesServerTools: row?.serverCalls != null,
+    composition: compositionSchema.safeParse(row?.composition).data ?? null,
+  };
+}
+
 /** What a turn was asked with, and how its request was made. */
 export function createAskedReading({ db }: Connection): AskedTurns {
   return {
-    async lastAsked(turnId) {
-      const row = await db('chatTurns')
-        .where({ id: turnId })
-        .first<{ rounds: number; composition: unknown; serverCalls: unknown } | undefined>(
-          'rounds',
-          'composition',
-          'serverCalls',
-        );
-      return {
-        rounds: row?.rounds ?? 1,
-        usesServerTools: row?.serverCalls != null,
-        composition: compositionSchema.safeParse(row?.composition).data ?? null,
-      };
-    },
+    lastAsked: (turnId) => lastAsked(db, turnId),
     async tasksOfTurn(turnId) {
       const rows = await db('chatMessages')
         .where({ turnId, role: 'assistant' })
