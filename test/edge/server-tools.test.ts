@@ -16,7 +16,7 @@ const calling = (...calls: [id: string, name: string, args?: string][]): object 
     function: { name, arguments: text },
   })),
 });
-const text = (said: string): object => ({ result: { content: [{ type: 'text', text: said }] } });
+const text = (words: string): object => ({ result: { content: [{ type: 'text', text: words }] } });
 
 describe('an agent with the tools of its project', function () {
   this.timeout(30_000);
@@ -281,8 +281,8 @@ describe('an agent with the tools of its project', function () {
       expect(answer.status, answer.text).to.equal(200);
       const chunks = chunksOf(answer);
       const own = door === 'our own door';
-      const said = chunks.flatMap(({ choices }) => choices.map(({ delta }) => delta.content ?? '')).join('');
-      expect(said).to.equal(own ? 'Let me look.It is three.' : 'Let me look.\n\nIt is three.');
+      const heard = chunks.flatMap(({ choices }) => choices.map(({ delta }) => delta.content ?? '')).join('');
+      expect(heard).to.equal(own ? 'Let me look.It is three.' : 'Let me look.\n\nIt is three.');
       expect(JSON.stringify(chunks)).to.not.include('tool_calls');
       const ends = chunks.flatMap(({ choices }) => choices.flatMap(({ finish_reason: why }) => why ?? []));
       expect(ends).to.deep.equal(['stop']);

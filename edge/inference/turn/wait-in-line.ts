@@ -100,7 +100,7 @@ async function serve(
   place.served ??= servedFor(toolNamesOf(request ?? '{}'), call.isV1 === true);
   if (call.request.streaming) return await news.tellCalls(id);
   place.calls = await threads.callsOf(id);
-  place.served.said = await threads.saidBefore(id, task.id);
+  place.served.earlier = await threads.saidBefore(id, task.id);
 }
 
 const asksClient = (n: number): McpctlError =>

@@ -15,11 +15,11 @@ export interface Served {
   /** What rounds cost that went before, and the present one. */
   usage: CountedUsage | null;
   /** What rounds before the present one have said. */
-  said: readonly string[];
+  earlier: readonly string[];
 }
 
 export const servedFor = (clients: ReadonlySet<string>, isOne: boolean): Served => ({
-  ...{ clients, isOne, head: null, hasSaid: false, usage: null, said: [] },
+  ...{ clients, isOne, head: null, hasSaid: false, usage: null, earlier: [] },
 });
 
 type CountedUsage = Record<string, unknown>;
@@ -189,7 +189,7 @@ interface WholeMessage extends Record<string, unknown> {
 }
 
 /** A completion without the server's calls, and where all rounds are one with what those before have said. */
-function wholeOf(body: string, { clients, isOne, said }: Served): string {
+function wholeOf(body: string, { clients, isOne, earlier }: Served): string {
   const completion = jsonValue(body) as { choices?: { message?: WholeMessage }[] } | undefined;
   const message = completion?.choices?.[0]?.message;
   if (!message) return body;
@@ -198,7 +198,7 @@ function wholeOf(body: string, { clients, isOne, said }: Served): string {
   else delete message.tool_calls;
   if (isOne) {
     const content = typeof message.content === 'string' ? message.content : '';
-    const all = [...said, content].filter((text) => text !== '').join(BETWEEN);
+    const all = [...earlier, content].filter((text) => text !== '').join(BETWEEN);
     if (all !== '') message.content = all;
   }
   return JSON.stringify(completion);
