@@ -302,5 +302,7 @@ export const registeredSchema = z.looseObject({
   transport: transportSchema,
   /** The server gives it nothing new; an older edge does not say. */
   hold: holdSchema.optional(),
+  /** The id of whose session it is: their tasks go before others'. An older edge does not say. */
+  owner: uuidSchema.optional(),
 });
 export type Registered = z.infer<typeof registeredSchema>;

@@ -65,7 +65,7 @@ export function createMember(context: MemberContext, row: LlmRow, slots: Slots):
     member: { llmId, poolKey },
     slots,
     gate: bothOpen(gate, deps.trusted),
-    claimant: () => claimantOf(context, llmId),
+    claimant: () => ({ ...claimantOf(context, llmId), owner: row.ownerId }),
     run: (job) => run(context, { llmId, name, poolKey, gate }, job),
     clock: deps.clock,
     log: deps.log,

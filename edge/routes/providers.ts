@@ -178,6 +178,7 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
     warnings: [],
     transport,
     hold,
+    owner: actor.userId,
   };
 }
 

@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Submission } from '../../core/queue/task/submission.ts';
+import type { Early } from '../../core/queue/jobs/take.ts';
 import { MOST_ALONE } from '../../core/queue/jobs/turns.ts';
 import { placeOf } from '../../core/queue/task/place.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
@@ -55,6 +57,53 @@ describe('owners of a queue take turns', function () {
         expect(order.indexOf('c')).to.be.lessThan(4);
         expect([...order].sort().join('')).to.equal('aaaaaaaabbc');
       });
+
+  it('a member takes those of its own owner first, of one priority; the others keep their turns', async () => {
+    const [llmId, owner] = ['00000000-0000-4000-8000-0000000000aa', 'b'];
+    const by = (): Early => ({
+      keys: t.door.keys,
+      poolKey: 'owned',
+      by: { claimId: randomUUID(), session: randomUUID(), boot: 'boot', llmId, owner },
+    });
+    const { keys } = t.door;
+    const queues = [keys.pool('owned').queue(llmId), keys.pool('owned').queue()];
+    const names = new Map<string, string>();
+    const flood = async (given: string, more: Partial<Submission> = {}): Promise<void> => {
+      for (const name of given)
+        names.set(
+          (await add(name.toLowerCase(), 'owned', more)).taskId,
+          more.priority ? name.toUpperCase() : name,
+        );
+    };
+    const taken = async (early?: Early): Promise<string> => {
+      const job = await t.fetchers.next(queues, early);
+      await job?.complete();
+      return names.get(job?.taskId ?? '') ?? '-';
+    };
+    await flood('aaac', { priority: 'background' });
+    await flood('bb', { priority: 'background' });
+    await flood('aaaacbb');
+    let order = '';
+    for (let n = 0; n < 3; n++) order += await taken(by());
+    expect(order, 'own, and then whose turn it is').to.equal('bba');
+    // One that came back to the head of all is somebody else's still.
+    await flood('b');
+    expect((await taken(by())) + (await taken())).to.equal('ba');
+    order = '';
+    for (let name = await taken(by()); name !== '-'; name = await taken(by())) order += name;
+    expect(order).to.match(/^[ac]{3}BB[AC]{4}$/);
+
+    // With all but the head of the list another's, and with own tasks alone.
+    await flood('aab');
+    expect(await taken(by())).to.equal('b');
+    expect((await taken(by())) + (await taken(by())) + (await taken(by()))).to.equal('aa-');
+    await flood('bbb');
+    expect((await taken(by())) + (await taken()) + (await taken(by()))).to.equal('bbb');
+    // Directed at it, too; and who says of no owner gets what everybody gets.
+    await flood('aab', { pin: llmId });
+    expect(await taken({ ...by(), by: { ...by().by, owner: undefined } })).to.equal('a');
+    expect((await taken(by())) + (await taken(by()))).to.equal('ba');
+  });
 
   it('of one owner alone all stand as they came, until somebody else comes: then all but the next take turns', async () => {
     const pool = 'alone';

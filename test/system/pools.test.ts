@@ -49,6 +49,32 @@ onEachTransport('a pool', function (transport) {
     );
   const pin = (name: string): CallOptions => ({ headers: { 'x-mcpctl-pin': name } });
 
+  it('serves its owner’s tasks before others’ that came earlier, and theirs in their turns', async () => {
+    const backend = await newBackend();
+    backend.reply(chats(['x'], { paced: true }));
+    await t.startWorker([{ name: 'owned', maxConcurrency: 1, backend }]);
+    const other = await t.tokenFor('other');
+    const answers: Promise<Response>[] = [];
+    const call = async (content: string, token = t.token): Promise<void> => {
+      answers.push(infer('owned', content, { token }));
+      await until(
+        () => t.openTasks('owned'),
+        (open) => open === answers.length,
+      );
+    };
+    await call('runs', other);
+    await backend.next('request');
+    for (const content of ['theirs 1', 'theirs 2', 'theirs 3']) await call(content, other);
+    for (const content of ['own 1', 'own 2']) await call(content);
+    for (let n = 1; n < answers.length; n++) {
+      backend.release();
+      await backend.next('request');
+    }
+    backend.release();
+    for (const answer of answers) expect((await answer).status).to.equal(200);
+    expect(served(backend)).to.deep.equal(['runs', 'own 1', 'own 2', 'theirs 1', 'theirs 2', 'theirs 3']);
+  });
+
   once(
     'serves an interactive call before a thousand async tasks: at most one that runs goes first',
     async () => {

@@ -33,6 +33,7 @@ const answerSchema = z.looseObject({
   agents: list,
   warnings: list,
   hold: holdSchema.optional().catch(undefined),
+  owner: z.uuid().optional().catch(undefined),
   transport: z
     .union([transportSchema, foreignTransport])
     .nullish()

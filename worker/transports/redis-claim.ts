@@ -26,6 +26,7 @@ export interface RedisClaimDeps extends ExecuteDeps {
   redis: Redis;
   keys: Keys;
   session: string;
+  owner?: string | undefined;
   boot: string;
   eventBytes: number;
   eventKeepMs: number;
@@ -41,11 +42,12 @@ interface Work {
   job: TakenJob;
 }
 
-export const claimantOf = ({ session, boot }: RedisClaimDeps, { llmId }: Member): Claimant => ({
+export const claimantOf = ({ session, boot, owner }: RedisClaimDeps, { llmId }: Member): Claimant => ({
   claimId: randomUUID(),
   session,
   boot,
   llmId,
+  owner,
 });
 
 /**

@@ -35,6 +35,8 @@ export interface RedisTransportDeps extends Omit<ConnectOptions, 'user'> {
   /** What the session may in Redis has changed: it is to register again. */
   onChanged?: (() => void) | undefined;
   session: string;
+  /** Whose session it is; an older edge does not say. */
+  owner?: string | undefined;
   boot: string;
   leaseMs: number;
   eventBytes: number;

@@ -137,7 +137,7 @@ export class Serving {
     await transport.serve(members);
   }
 
-  #open({ transport, providerSessionId: session }: Registered): Transport {
+  #open({ transport, providerSessionId: session, owner }: Registered): Transport {
     const { redis, onGone, ...deps } = this.#deps;
     switch (transport.kind) {
       case 'sse':
@@ -155,6 +155,7 @@ export class Serving {
           // In a Cluster the edge's namespace is the hash tag of all keys.
           cluster: redis.place.cluster && { ...redis.place.cluster, tag: transport.namespace },
           session,
+          owner,
           namespace: transport.namespace,
           ownUser: ownUserOf(transport),
           onChanged: onGone,

@@ -30,7 +30,7 @@ const NEXT_TO = ['wait', 'active', 'prioritized', 'marker'] as const;
 export const taskOf = (jobId: string): string => jobId.slice(0, Math.max(0, jobId.lastIndexOf('-')));
 
 /**
- * The next job of the first of these queues, of one pool, that has any. @param token becomes the job's lock.
+ * The next job of the first of these queues, of one pool, that has any: of a claimant's own owner, else of whoever's turn it is. @param token becomes the job's lock.
  * @returns null where nothing waits; undefined, and nothing was done, where this Redis was taught by an edge that does not know how.
  */
 export async function takeJob(
@@ -52,7 +52,7 @@ export async function takeJob(
       pool?.run ?? `${jobs[0] ?? ''}active`,
       ...jobs.flatMap((its) => NEXT_TO.map((name) => its + name)),
     ],
-    args: [...who, token, LOCK_MS, task?.fence ?? '', task?.input ?? '', ...jobs],
+    args: [...who, token, LOCK_MS, task?.fence ?? '', task?.input ?? '', early?.by.owner ?? '', ...jobs],
   };
   const answer = await ask(redis, call);
   if (answer === undefined) return undefined;

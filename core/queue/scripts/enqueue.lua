@@ -113,7 +113,7 @@ if ARGV[9] ~= '' then
 end
 -- first what emit.lua looks at: a hash as small as this is looked through from its beginning
 local fields = { 'seq', 0, 'bytes', 0, 'state', 'open', 'claim', '', 'epoch', ARGV[1], 'v', 2,
-  'job', ARGV[2], 'q', ARGV[3], 'shown', '', 'policy', ARGV[8], 'unfit', ARGV[12] }
+  'job', ARGV[2], 'q', ARGV[3], 'shown', '', 'policy', ARGV[8], 'unfit', ARGV[12], 'owner', ARGV[19] }
 if ARGV[17] and ARGV[17] ~= '' then
   fields[#fields + 1] = 'spared'
   fields[#fields + 1] = string.format('%.0f', now + tonumber(ARGV[18])) .. ' ' .. ARGV[17]

@@ -30,6 +30,8 @@ export interface Claimant {
   session: string;
   boot: string;
   llmId: string;
+  /** Whose the member is: their tasks go before others' of the same priority. Nobody's do where it is not known. */
+  owner?: string | undefined;
   /** Who holds the connection to Redis: the worker itself (unless told), or a relay on its behalf. */
   via?: 'redis' | 'sse';
 }
