@@ -92,6 +92,32 @@ describe('a subscriber', function () {
     expect(heard.filter((h) => h.kind === 'message')).to.have.length(1);
   });
 
+  it('leaves channels together, and none that somebody has come back to', async () => {
+    const redis = openRedis('subscriber', { url, verifyTls: true, clock, log });
+    const commands: string[][] = [];
+    const send = redis.sendCommand.bind(redis);
+    redis.sendCommand = (command, ...more) => {
+      commands.push([command.name, ...command.args.map(String)]);
+      return send(command, ...more);
+    };
+    const another = createSubscriber(redis, log);
+    await another.start?.();
+    const names = Array.from({ length: 5 }, (_, n) => `${channel}:${String(n)}`);
+    const stops = await Promise.all(names.map((name) => another.listen(name, hear)));
+    for (const stop of stops) stop();
+    await another.listen(names[0] ?? '', hear);
+    const listeners = async (): Promise<number[]> =>
+      ((await publisher.pubsub('SHARDNUMSUB', ...names)) as unknown[]).filter(
+        (one) => typeof one === 'number',
+      );
+    await until(listeners, (numbers) => numbers.slice(1).every((number) => number === 0));
+    expect((await listeners())[0]).to.equal(1);
+    expect(commands.filter(([name]) => name === 'sunsubscribe')).to.deep.equal([
+      ['sunsubscribe', ...names.slice(1)],
+    ]);
+    await another.stop();
+  });
+
   it('confirms a channel to its second listener only when Redis has', async () => {
     wire.latency(100);
     const first = subscriber.listen(channel, () => undefined);
