@@ -82,6 +82,39 @@ describe('a claim that is asked for together with the job', function () {
     expect(claimed).to.deep.include({ epoch: 1, body: 'spoiled' });
   });
 
+  it('has its job finished behind its end, in the same write; also where somebody else has decided', async () => {
+    for (const isLost of [false, true]) {
+      const task = await enqueue('ends');
+      const taken = await fetchAndClaim('ends');
+      if (isLost)
+        await t.door.dispatch.close(task, 'cancel', {
+          kind: 'cancelled',
+          code: 'task_cancelled',
+          message: '',
+        });
+      const claimId = taken?.early?.claimId ?? '';
+      const sent: string[] = [];
+      const evalsha = t.redis.evalsha.bind(t.redis) as (...args: unknown[]) => Promise<unknown>;
+      const noted = (...args: unknown[]): Promise<unknown> => (sent.push(String(args[0])), evalsha(...args));
+      Object.assign(t.redis, { evalsha: noted });
+      let finished: Promise<void> | undefined;
+      let ended = false;
+      const ending = t
+        .emitter(task, { claimId, epoch: 1 })
+        .end({ kind: 'completed', status: 200, body: '{}' }, () => {
+          finished = taken?.job.complete();
+          expect([sent.length, ended]).to.deep.equal([2, false]);
+        });
+      expect(await ending.then((is) => ((ended = true), is))).to.equal(!isLost);
+      await finished;
+      Object.assign(t.redis, { evalsha });
+      const jobs = `${t.door.keys.namespace}:${queueOf('ends')}:`;
+      expect(await t.redis.llen(`${jobs}active`)).to.equal(0);
+      expect(await t.redis.zscore(`${jobs}completed`, taken?.job.jobId ?? '')).to.not.equal(null);
+      expect((await t.fence(task))?.state).to.equal(isLost ? 'closed' : 'ended');
+    }
+  });
+
   it('says why not, as one that is asked for by name', async () => {
     const answers: (Claimed | Refusal | null)[] = [];
     const unfit = { head: { ...submissionOf(newTask({ ownerId: '' })).head, unfit: ['llm-1'] } };

@@ -102,22 +102,29 @@ async function begin(
     const answer = await ask();
     if (isRefusal(answer)) return await notFor(deps, { job, ...member, claimId }, answer);
     const { epoch, body, head } = answer;
-    const port = portOf(deps, { ref: { taskId, poolKey: member.poolKey, claimId, epoch }, aborting });
+    let finishing: Promise<void> | undefined;
+    const finish = (): void => void (finishing = job.complete());
+    const port = portOf(deps, { ref: { taskId, poolKey: member.poolKey, claimId, epoch }, aborting, finish });
     const { session } = deps;
     const request =
       typeof body === 'string'
         ? body
         : (signal: AbortSignal) => deps.fetchBody({ taskId, claimId, session, ...body }, signal);
     const claim = { taskId, claimId, body: request, head, port, aborting };
-    await finishJob(job, await execute(deps, { member, gate, claim }));
+    const letGo = await execute(deps, { member, gate, claim });
+    await (finishing ?? finishJob(job, letGo));
   } finally {
     ended();
   }
 }
 
+/**
+ * @param of.finish finishes the job. Where the task ends well, or is cancelled, it is finished whatever becomes of the end (somebody
+ * else may have decided meanwhile), so it goes out with that; what is left of a task whose end was not heard needs no job.
+ */
 function portOf(
   deps: RedisClaimDeps,
-  { ref, aborting }: { ref: ClaimRef; aborting: AbortController },
+  { ref, aborting, finish }: { ref: ClaimRef; aborting: AbortController; finish: () => void },
 ): ClaimPort {
   const onLost = (): void => aborting.abort('lost' satisfies StopReason);
   const emitter = new Emitter({ ...deps, claim: ref, onLost });
@@ -128,7 +135,7 @@ function portOf(
     beat: (aheadMs) => beat(deps, ref, aheadMs),
     emit: (events) => emitter.emitAll(events),
     deliver: () => deliverClaim(deps, ref),
-    end: (outcome) => emitter.end(outcome),
+    end: (outcome) => emitter.end(outcome, outcome.kind === 'failed' ? undefined : finish),
     handBack: (why) => handBack(deps, ref, why),
   };
 }

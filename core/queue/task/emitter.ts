@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { onOneLine } from '../../text/json-text.ts';
 import type { Outcome } from '../../task/outcome.ts';
-import { msFor } from '../../runtime/time-of-bytes.ts';
+import { isLarge, msFor } from '../../runtime/time-of-bytes.ts';
 import { beat, endClaim, type ClaimRef } from './claim.ts';
 import type { Keys } from '../keys.ts';
 import { runScript } from '../scripts.ts';
@@ -72,13 +72,20 @@ export class Emitter {
     if (this.#broken) throw this.#broken;
   }
 
-  /** Sends what is queued, then the outcome. @returns false when the claim was lost meanwhile. */
-  async end(outcome: Outcome): Promise<boolean> {
+  /**
+   * Sends what is queued, then the outcome. @returns false when the claim was lost meanwhile.
+   * @param beside gives the command that goes out right behind it, in the same write.
+   */
+  async end(outcome: Outcome, beside?: () => void): Promise<boolean> {
     await this.flush();
     if (this.#lost) return false;
     const events = outcome.kind === 'completed' ? this.count : undefined;
-    this.#sayAhead('body' in outcome ? (outcome.body?.length ?? 0) : 0);
-    return await endClaim(this.#deps, { ...this.#deps.claim, events }, outcome);
+    const bytes = 'body' in outcome ? (outcome.body?.length ?? 0) : 0;
+    this.#sayAhead(bytes);
+    const ending = endClaim(this.#deps, { ...this.#deps.claim, events }, outcome);
+    // What is large goes over a connection of its own: there is nothing to be behind.
+    if (!isLarge(bytes)) beside?.();
+    return await ending;
   }
 
   /** Resolves when everything that was queued has been said. @throws as `emit`. */
