@@ -55,6 +55,31 @@ describe('calls that are made in batches', () => {
     expect(sizes).to.deep.equal([1, 3]);
   });
 
+  it('wait for others a moment where some went together, until there are many, and no longer', async () => {
+    const sizes: number[] = [];
+    const run = async (items: readonly number[]) => {
+      sizes.push(items.length);
+      await pause(1);
+      return items;
+    };
+    const batched = inBatches(run, { weightOf: () => 1, most: 100, lanes: 1 });
+    const some = (count: number): Promise<number[]> =>
+      Promise.all(Array.from({ length: count }, (_, n) => batched(n)));
+    await some(4);
+    expect(sizes).to.deep.equal([1, 3]);
+    // The next waits for company; those that make it many go at once.
+    const next = batched(0);
+    expect(sizes).to.deep.equal([1, 3]);
+    const many = some(15);
+    expect(sizes).to.deep.equal([1, 3, 16]);
+    await Promise.all([next, many]);
+    // Nobody comes: it goes alone, and then each goes at once.
+    await batched(0);
+    expect(sizes).to.deep.equal([1, 3, 16, 1]);
+    void batched(0);
+    expect(sizes).to.deep.equal([1, 3, 16, 1, 1]);
+  });
+
   it('do not wait for one that takes long, nor for what did not fit into a batch', async () => {
     const sizes: number[] = [];
     let started: () => void = () => undefined;
