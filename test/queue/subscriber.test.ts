@@ -107,9 +107,7 @@ describe('a subscriber', function () {
     for (const stop of stops) stop();
     await another.listen(names[0] ?? '', hear);
     const listeners = async (): Promise<number[]> =>
-      ((await publisher.pubsub('SHARDNUMSUB', ...names)) as unknown[]).filter(
-        (one) => typeof one === 'number',
-      );
+      (await publisher.pubsub('SHARDNUMSUB', ...names)).filter((one) => typeof one === 'number');
     await until(listeners, (numbers) => numbers.slice(1).every((number) => number === 0));
     expect((await listeners())[0]).to.equal(1);
     expect(commands.filter(([name]) => name === 'sunsubscribe')).to.deep.equal([

@@ -26,25 +26,44 @@ interface Channel {
 const LEAVE_MS = 50;
 const LEAVE_TOGETHER = 100;
 
+/** Channels that nobody listens on any more, and that this connection is subscribed to still. */
+function leavingOf(redis: Redis): {
+  add(channel: string): void;
+  stay(channel: string): void;
+  forget(): void;
+} {
+  const channels = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+  const forget = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    channels.clear();
+  };
+  const leave = (): void => {
+    // A closing connection forgets its channels anyway.
+    if (channels.size > 0 && redis.status === 'ready')
+      void redis.sunsubscribe(...channels).catch(() => undefined);
+    forget();
+  };
+  return {
+    add(channel) {
+      channels.add(channel);
+      if (channels.size >= LEAVE_TOGETHER) leave();
+      else timer ??= setTimeout(leave, LEAVE_MS).unref();
+    },
+    stay: (channel) => void channels.delete(channel),
+    forget,
+  };
+}
+
 /**
  * Many channels over one connection. Pub/sub is a hint: after every reconnect all channels are subscribed
  * again, and all listeners hear `resync` and read the record.
  */
 export function createSubscriber(redis: Redis, log: Log): Subscriber {
   const channels = new Map<string, Channel>();
-  /** Channels that nobody listens on any more, and that this connection is subscribed to still. */
-  const leaving = new Set<string>();
-  let timer: NodeJS.Timeout | undefined;
+  const leaving = leavingOf(redis);
   let stopAsking = (): void => undefined;
-
-  const leave = (): void => {
-    clearTimeout(timer);
-    timer = undefined;
-    // A closing connection forgets its channels anyway.
-    if (leaving.size > 0 && redis.status === 'ready')
-      void redis.sunsubscribe(...leaving).catch(() => undefined);
-    leaving.clear();
-  };
 
   const subscribe = (channel: string): Promise<unknown> => {
     const confirmed = redis.ssubscribe(channel);
@@ -60,15 +79,13 @@ export function createSubscriber(redis: Redis, log: Log): Subscriber {
     if (subscription?.hears.size !== 0) return;
     channels.delete(channel);
     leaving.add(channel);
-    if (leaving.size >= LEAVE_TOGETHER) leave();
-    else timer ??= setTimeout(leave, LEAVE_MS).unref();
   };
 
   redis.on('smessage', (channel: string, text: string) => {
     for (const hear of channels.get(channel)?.hears ?? []) hear({ kind: 'message', text });
   });
   redis.on('ready', () => {
-    leaving.clear(); // this connection is subscribed to nothing
+    leaving.forget(); // this connection is subscribed to nothing
     for (const [name, channel] of channels) {
       channel.confirmed = subscribe(name);
       // Only now: what is said from here on is heard, what was said before is in the record.
@@ -88,7 +105,7 @@ export function createSubscriber(redis: Redis, log: Log): Subscriber {
       if (!subscription) {
         // While Redis is away it is subscribed as soon as it is back; until then the record is read.
         const confirmed = redis.status === 'ready' ? subscribe(channel) : Promise.resolve();
-        leaving.delete(channel);
+        leaving.stay(channel);
         subscription = { hears: new Set(), confirmed };
         channels.set(channel, subscription);
       }
@@ -103,7 +120,7 @@ export function createSubscriber(redis: Redis, log: Log): Subscriber {
     },
     stop() {
       stopAsking();
-      clearTimeout(timer);
+      leaving.forget();
       closeRedis(redis);
     },
   };

@@ -51,6 +51,26 @@ const BUSY = 3;
 const MANY = 16;
 const GATHER_MS = 3;
 
+interface Waiting<T, R> {
+  item: T;
+  resolve: (result: R) => void;
+  reject: (error: unknown) => void;
+}
+
+async function settle<T, R>(
+  run: (items: readonly T[]) => Promise<readonly R[]>,
+  batch: readonly Waiting<T, R>[],
+): Promise<void> {
+  try {
+    const results = await run(batch.map(({ item }) => item));
+    batch.forEach(({ resolve }, at) => resolve(results[at] as R));
+  } catch (thrown) {
+    const isAway = thrown instanceof McpctlError && thrown.code === 'unavailable';
+    if (batch.length === 1 || isAway) for (const { reject } of batch) reject(thrown);
+    else for (const one of batch) await settle(run, [one]);
+  }
+}
+
 /**
  * Makes one statement of calls that come while others are under way. While none is under way a call goes at once, unless
  * some went together a moment ago. So a quiet edge is as quick as without, and a busy one costs Postgres a fraction.
@@ -63,15 +83,10 @@ export function inBatches<T, R>(
   run: (items: readonly T[]) => Promise<readonly R[]>,
   { weightOf, most, lanes }: BatchOptions<T>,
 ): (item: T) => Promise<R> {
-  interface Waiting {
-    item: T;
-    resolve: (result: R) => void;
-    reject: (error: unknown) => void;
-  }
-  const waiting: Waiting[] = [];
+  const waiting: Waiting<T, R>[] = [];
   let free = lanes;
 
-  const take = (): Waiting[] => {
+  const take = (): Waiting<T, R>[] => {
     let weight = 0;
     let count = 0;
     for (const { item } of waiting) {
@@ -81,16 +96,6 @@ export function inBatches<T, R>(
     }
     return waiting.splice(0, count);
   };
-  const settle = async (batch: readonly Waiting[]): Promise<void> => {
-    try {
-      const results = await run(batch.map(({ item }) => item));
-      batch.forEach(({ resolve }, at) => resolve(results[at] as R));
-    } catch (thrown) {
-      const isAway = thrown instanceof McpctlError && thrown.code === 'unavailable';
-      if (batch.length === 1 || isAway) for (const { reject } of batch) reject(thrown);
-      else for (const one of batch) await settle([one]);
-    }
-  };
   let timer: NodeJS.Timeout | undefined;
   let gathering: NodeJS.Timeout | undefined;
   const start = (): void => {
@@ -99,7 +104,7 @@ export function inBatches<T, R>(
     free -= 1;
     const batch = take();
     const isBusy = batch.length >= BUSY && waiting.length === 0; // what did not fit waits for nobody more
-    void settle(batch).finally(() => {
+    void settle(run, batch).finally(() => {
       free += 1;
       if (isBusy && waiting.length < MANY) gathering ??= setTimeout(gathered, GATHER_MS);
       else if (waiting.length > 0) start();
