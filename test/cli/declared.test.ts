@@ -1,4 +1,8 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
@@ -77,6 +81,12 @@ describe('cli: what is in no file any more, batches, and secrets in an editor', 
         const { code, err } = await run([...args], { documents: [...documents] });
         expect([code, err.includes(says)], err).to.deep.equal([2, true]);
       }
+      const s = await startSession(null, { env: { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.root } });
+      sessions.push(s);
+      await mkdir(join(s.home, 'infra'));
+      await writeFile(join(s.home, 'infra', 'a.yaml'), '---\n# nothing any more\n');
+      expect(await s.run(...infra, '--yes', '-f', join(s.home, 'infra')), s.err()).to.equal(2);
+      expect(s.err()).to.include('--allow-empty');
       expect(await names()).to.deep.equal(kept);
     });
 
@@ -148,6 +158,35 @@ describe('cli: what is in no file any more, batches, and secrets in an editor', 
     expect(cut.err)
       .to.include('Nothing of this batch was applied, and of 512 documents 500 were before.')
       .and.to.match(/all\.json:1 name: /);
+  });
+
+  it('apply whose answer is lost is asked for again, and done once', async () => {
+    let passed = 0;
+    const between = createServer((req, res) => {
+      const { method = '', url = '', headers } = req;
+      const on = request(new URL(url, t.url), { method, headers }, (answer) => {
+        const isLost = url === '/api/v1/apply' && (passed += 1) === 1;
+        // All of it is done by then: who asked hears nothing of it.
+        if (isLost) return void answer.resume().once('end', () => res.destroy());
+        res.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(res);
+      });
+      on.once('error', () => res.destroy());
+      req.pipe(on);
+    });
+    await once(between.listen(0, '127.0.0.1'), 'listening');
+    try {
+      const { port } = between.address() as AddressInfo;
+      const env = { MCPCTL_SERVER: `http://127.0.0.1:${port}` };
+      const { code, out, err } = await run(['apply'], { documents: [project('a'), project('b')], env });
+      expect([code, out], err).to.deep.equal([0, ['project/a created', 'project/b created']]);
+      expect([passed, err.match(/Asking again/g)?.length]).to.deep.equal([2, 1]);
+      const { json } = await t.call('GET /api/v1/audit?resource=project', { token: t.tokens.root });
+      expect((json as { items: unknown[] }).items).to.have.length(2);
+    } finally {
+      between.closeAllConnections();
+      between.close();
+    }
   });
 
   describe('edit', () => {
@@ -222,6 +261,15 @@ describe('cli: what is in no file any more, batches, and secrets in an editor', 
         expect(err, does).not.to.include('fault of mcpctl');
         return { code, err };
       };
+      const drafts = async (): Promise<string[]> =>
+        (await readdir(tmpdir())).filter((name) => name.startsWith('mcpctl-edit-')).sort();
+      const before = await drafts();
+      const left = await withEditor('process.exit(1);');
+      expect([left.code, left.err]).to.satisfy(
+        ([code, err]: [number, string]) =>
+          code === 2 && /^Cancelled: the editor .* left with 1\.\n$/.test(err),
+      );
+      expect(await drafts(), 'nothing was typed').to.deep.equal(before);
       const gone = await withEditor('fs.unlinkSync(path);');
       expect([gone.code, gone.err]).to.satisfy(
         ([code, err]: [number, string]) => code === 2 && err.includes('What the editor left'),
@@ -236,7 +284,7 @@ describe('cli: what is in no file any more, batches, and secrets in an editor', 
       }
     });
 
-    it('says where it cannot write, and leaves no part of a text on a disk that is full', async function () {
+    it('says where it cannot write, and leaves no part of a text on a disk that is full, or takes nothing', async function () {
       expect(
         (
           await t.call('POST /api/v1/prompts', {
@@ -256,17 +304,20 @@ describe('cli: what is in no file any more, batches, and secrets in an editor', 
         TMPDIR: folder,
         EDITOR: 'true',
       };
-      const ended = await onSmallDisk(
-        { kib: 16, folder, env },
-        process.execPath,
-        programOf('cli'),
-        'edit',
-        'prompt',
-        'long',
-      );
-      if (typeof ended === 'string') return this.skip();
-      expect([ended.code, ended.left], ended.err).to.deep.equal([2, []]);
-      expect(ended.err).to.include('TMPDIR');
+      for (const isReadOnly of [false, true]) {
+        const ended = await onSmallDisk(
+          { kib: 16, folder, env, isReadOnly },
+          process.execPath,
+          programOf('cli'),
+          'edit',
+          'prompt',
+          'long',
+        );
+        if (typeof ended === 'string') return this.skip();
+        expect([ended.code, ended.left], ended.err).to.deep.equal([2, []]);
+        expect(ended.err).to.include('TMPDIR');
+        if (isReadOnly) expect(ended.err).to.include('EROFS');
+      }
     });
   });
 });

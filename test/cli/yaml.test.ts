@@ -34,6 +34,7 @@ const traps: Readonly<Record<string, string>> = {
   'too long a text': `${fine}x: ${'y'.repeat(5 * 1_048_576)}\n`,
   'too long a number': `${fine}x: 12345678901234567890\n`,
   'a number that is none': `${fine}x: .inf\n`,
+  'a list for a key': `${fine}? [${CANARY}]\n: 1\n`,
   'no end': `${fine}x: [${CANARY}\n`,
   'a list of words': `- ${CANARY}\n`,
   'deeper than anything': `${fine}x: ${'{ y: '.repeat(100)}1${' }'.repeat(100)}\n`,
@@ -50,13 +51,27 @@ describe('cli: YAML is read strictly, and never repeated', () => {
       // As bytes: a lone surrogate has none in UTF-8, and is what a decoder makes of it.
       await writeFile(path, text, what === 'a lone surrogate' ? 'utf16le' : 'utf8');
       const from = performance.now();
+      const warned: unknown[] = [];
+      const warn = (warning: Error): number => warned.push(warning.message);
+      process.on('warning', warn);
       if (what === 'a lone surrogate') expect(() => readDocuments(text, 'trap')).to.throw(/Line 5/);
       expect(await s.run('apply', '-f', path), s.err()).to.equal(2);
       expect(performance.now() - from).to.be.below(text.length > 2_000_000 ? 5_000 : 2_000);
       expect(s.err().trimEnd().split('\n'), s.err()).to.have.length(1);
       expect(s.err()).to.include(path).and.not.to.include('canary').and.not.to.include('yyy');
       if (!/bomb|brackets|documents|long a text|surrogate/.test(what)) expect(s.err()).to.match(/Line \d+: /);
+      // What the library warns of it says on the process's own stderr, a turn later.
+      await new Promise(setImmediate);
+      process.off('warning', warn);
+      expect(warned).to.deep.equal([]);
     });
+
+  it('the fault of a later document, by its line in the file', async () => {
+    const path = join(s.home, 'many.yaml');
+    await writeFile(path, `${fine}---\n${fine}---\n${fine}name: b\n`);
+    expect(await s.run('apply', '-f', path)).to.equal(2);
+    expect(s.err()).to.include(`${path}: Line 15: `).and.not.to.include('canary');
+  });
 
   it('letters of another encoding: they are not sent as others', async () => {
     const path = join(s.home, 'latin.yaml');

@@ -64,6 +64,34 @@ describe('by what somebody may, and who may as another', function () {
     });
     const seen = await as('bob', `GET /tasks/${(ofBob.json as { id: string }).id}`, { token: t.tokens.ada });
     expect([seen.said, JSON.stringify(seen.json).includes('a secret')]).to.deep.equal(['200', false]);
+    // Nor by the key that the other has called with.
+    const keyed = { llm: 'alpha', request };
+    const again = (call: string, { token, as: name }: { token: string; as?: string }, body: object = keyed) =>
+      t.call(call, {
+        token,
+        body,
+        headers: { 'idempotency-key': 'of-bob', ...(name !== undefined && { 'x-mcpctl-as': name }) },
+      });
+    const TASKS = 'POST /api/v1/tasks';
+    const first = await again(TASKS, { token: t.tokens.bob });
+    expect(first.status, first.text).to.equal(202);
+    expect((await again(TASKS, { token: t.tokens.bob })).headers.get('idempotency-replayed')).to.equal(
+      'true',
+    );
+    for (const [call, body] of [
+      [TASKS, keyed],
+      ['POST /api/v1/llms/alpha/infer', request],
+    ] as const) {
+      const refused = await again(call, { token: t.tokens.ada, as: 'bob' }, body);
+      expect([refused.status, refused.text.includes('a secret')], `${call} ${refused.text}`).to.deep.equal([
+        403,
+        false,
+      ]);
+      expect(refused.text, call).to.include('only who has the operation logs');
+    }
+    await rbac('readers', { ...ada, operations: ['logs'] });
+    const read = await again(TASKS, { token: t.tokens.ada, as: 'bob' });
+    expect([read.status, read.headers.get('idempotency-replayed')], read.text).to.deep.equal([202, 'true']);
     const { token = '' } = (await api('POST /tokens', { name: 'm', preset: 'manage' })).json;
     expect((await as('ada', 'GET /whoami', { token })).said).to.equal('403 forbidden');
     expect(await answerOf('PATCH /users/bob', { enabled: false })).to.equal('200');

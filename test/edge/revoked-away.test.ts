@@ -71,7 +71,7 @@ describe('a token that is revoked while Redis is away', function () {
         { role: 'view', resource: 'project' },
       ],
     };
-    const lookers = { name: 'lookers', ...grant, operations: ['logs', 'impersonate'] };
+    const lookers = { name: 'lookers', ...grant, operations: ['logs', 'impersonate', 'backup'] };
     expect((await t.call('POST /api/v1/rbac', { token: t.tokens.root, body: lookers })).status).to.equal(201);
     const requestBody = JSON.stringify({ messages, stream: true });
     const { id } = await submitTask(t, { poolKey: 'looked-at', streaming: true, requestBody });
@@ -98,6 +98,19 @@ describe('a token that is revoked while Redis is away', function () {
       listen(t.url, asOther),
     ]);
     expect(listening.map(({ status }) => status)).to.deep.equal([200, 200, 200]);
+    // Longer than what lies between two ends of a connection, of which one takes nothing.
+    await t.connection.db.raw(
+      `insert into prompts (id, name, owner_id, content)
+         select gen_random_uuid(), 'long-' || n, cast(? as uuid), repeat('x', 90000) from generate_series(1, 300) n`,
+      [t.root.id],
+    );
+    const backup = {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: '{"secrets":"none"}',
+    };
+    const backups = await Promise.all([t, other].map(({ url }) => fetch(`${url}/api/v1/backup`, backup)));
+    expect(backups.map(({ status }) => status)).to.deep.equal([200, 200]);
     const from = performance.now();
     expect((await t.call('DELETE /api/v1/rbac/lookers', { token: t.tokens.root })).status).to.equal(204);
     const codes = await Promise.all(
@@ -109,10 +122,20 @@ describe('a token that is revoked while Redis is away', function () {
     );
     const { status } = await waiting;
     await Promise.all(listening.map((stream) => stream.text()));
+    const kept = await Promise.all(
+      backups.map(async (answer) =>
+        answer.text().then(
+          (text) => `all ${text.length} of it`,
+          () => 'no whole file',
+        ),
+      ),
+    );
+    expect(kept).to.deep.equal(['no whole file', 'no whole file']);
     const endedMs = performance.now() - from;
     note(this, [endedMs]);
     expect([...codes, status]).to.deep.equal(['task_not_found', 'task_not_found', 'forbidden', 404]);
     expect(endedMs).to.be.below(5_000);
+    await t.connection.db('prompts').whereLike('name', 'long-%').delete();
     const { status: now } = await t.call(`GET /api/v1/tasks/${id}`, { token: t.tokens.ada });
     expect(now, 'whose it is has it still').to.equal(200);
   });

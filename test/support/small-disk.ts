@@ -16,7 +16,7 @@ export interface Ended {
 const WITHIN_MS = 60_000;
 const LEFT = '-- what is left --';
 // The disk is there for this program alone, and gone with it.
-const script = `mount -t tmpfs -o size="$1"k,mode=700 none "$2" || exit 97
+const script = `mount -t tmpfs -o "$1",mode=700 none "$2" || exit 97
   folder="$2"; shift 2; "$@"; code=$?; echo; echo "${LEFT}"; ls -A "$folder"; exit $code`;
 
 /**
@@ -25,10 +25,15 @@ const script = `mount -t tmpfs -o size="$1"k,mode=700 none "$2" || exit 97
  * @returns why not, where that cannot be done here.
  */
 export async function onSmallDisk(
-  { kib, folder, env }: { kib: number; folder: string; env: Record<string, string> },
+  {
+    kib,
+    folder,
+    env,
+    isReadOnly = false,
+  }: { kib: number; folder: string; env: Record<string, string>; isReadOnly?: boolean },
   ...command: readonly string[]
 ): Promise<Ended | string> {
-  const args = ['-m', 'sh', '-c', script, 'sh', String(kib), folder, ...command];
+  const args = ['-m', 'sh', '-c', script, 'sh', `size=${kib}k${isReadOnly ? ',ro' : ''}`, folder, ...command];
   const options = { env: { PATH: process.env['PATH'] ?? '', ...env }, timeout: WITHIN_MS };
   const done = await run('unshare', args, options).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
