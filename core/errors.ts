@@ -77,10 +77,7 @@ export const catalogue = {
   task_not_found: { ...missing, message: 'There is no task with that id.' },
   token_not_found: { ...missing, message: 'There is no token of that name or id.' },
   project_not_found: { ...missing, message: 'There is no project of that name.' },
-  template_not_found: {
-    ...missing,
-    message: 'There is no template of that name. See "mcpctl get template".',
-  },
+  template_not_found: { ...missing, message: 'No template has that name; see "mcpctl get template".' },
   server_not_found: { ...missing, message: 'There is no MCP server of that name.' },
   mcp_session_not_found: { ...missing, message: 'No such MCP session; initialize again, without its id.' },
   agent_not_found: { ...missing, message: 'There is no agent of that name.' },
@@ -99,6 +96,7 @@ export const catalogue = {
   name_reserved: { ...conflict, message: 'A well-known model is called so; an admin says who may use it.' },
   llm_published: { ...conflict, message: 'A worker publishes that llm; change it there.' },
   agent_published: { ...conflict, message: 'A worker publishes that agent; change it there.' },
+  briefing_required: { ...conflict, message: 'Call begin_session first, then repeat this call.' },
   llm_in_use: { ...conflict, message: 'Agents are pinned to that llm; change or delete those first.' },
   thread_busy: {
     ...conflict,
@@ -224,6 +222,7 @@ export const catalogue = {
   },
   outcome_unknown: { status: 502, ...lasting, message: 'Nobody knows how the call ended.' },
   result_too_large: { status: 502, ...lasting, message: 'The tool answered with too much.' },
+  prompt_link_dead: { status: 502, ...passing, message: 'The link of this prompt is dead.' },
   mcp_server_failed: { status: 502, ...lasting, message: 'The MCP server broke MCP.' },
   mcp_server_down: { status: 503, ...passing, message: 'The MCP server does not run now.' },
   mcp_result_withheld: { status: 502, ...lasting, message: 'It ran; its result cannot be shown safely.' },

@@ -89,6 +89,7 @@ export const edgeSettings = [
   'settleWaitMs',
   'eventKeepMs',
   'idempotencyMs',
+  'briefingMs',
   'tokenCacheMs',
   'poolCacheMs',
   'leaseMs',

@@ -20,3 +20,19 @@ export const linkSchema = z.strictObject({
   uri: textSchema(1_024).min(1),
 });
 export type Link = z.infer<typeof linkSchema>;
+
+/** What a task may be told as, and what it may have read to it. */
+export const MOST_TASK_CHARS = 2_000;
+const MOST_NAMES = 50;
+
+const askedTags = z.array(z.string().max(48)).max(MOST_TAGS).optional();
+
+export const beginSchema = z.object({
+  task: z.string().min(1).max(MOST_TASK_CHARS).describe('What is to be done, in a sentence or two'),
+  tags: askedTags.describe('Words that the task is about'),
+});
+
+export const readSchema = z.object({
+  names: z.array(z.string().max(128)).max(MOST_NAMES).optional().describe('Names of prompts'),
+  tags: askedTags.describe('Words that prompts are about'),
+});

@@ -64,6 +64,12 @@ export type Offers = z.infer<typeof offersSchema>;
 
 export const noOffers: Offers = { prompts: [], resources: [], templates: [] };
 
+/** What clients are told of something, under the name that a project gives it. */
+export interface Listed {
+  name: string;
+  [field: string]: unknown;
+}
+
 const shownAbout = <T extends { title?: string | undefined; description?: string | undefined }>(
   thing: T,
 ): T => ({
@@ -73,7 +79,7 @@ const shownAbout = <T extends { title?: string | undefined; description?: string
 });
 
 /** As clients are told of it, under the name that its project gives it. */
-export const shownPrompt = (prompt: Prompt, name: string): object => ({
+export const shownPrompt = (prompt: Prompt, name: string): Listed => ({
   ...shownAbout(prompt),
   name,
   ...(prompt.arguments && { arguments: prompt.arguments.map(shownAbout) }),

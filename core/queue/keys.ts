@@ -29,6 +29,9 @@ import type { Priority } from '../task/task.ts';
  * | `epoch` | set once; missing = Redis came back empty | scheduler → all | – |
  * | `generation` | which Redis process was gone through last, and a count that only rises | scheduler → scheduler, workers | – |
  * | `identity` | sharded channel: somebody wrote to identity, so look | edge → edges | – |
+ * | `brief:<project>:<token>` | which revision of a project's prompts a token was told | edge → edges | an hour after its last call |
+ * | `link:<project>:<hash>` | what a prompt's link led to: the hash of its text, or why it is dead | edge → edges | 5 min, dead 20 s |
+ * | `text:<hash>` | the text of such a link | edge → edges | 5 min |
  * | `probe` | written by `/readyz`, so that a Redis that takes no writes is seen | edge → nobody | 1 min |
  */
 export function createKeys(namespace: string) {
@@ -55,6 +58,10 @@ export function createKeys(namespace: string) {
     generation: of('generation'),
     identity: of('identity'),
     probe: of('probe'),
+    briefing: ({ projectId, tokenId }: { projectId: string; tokenId: string }): string =>
+      of(`brief:${projectId}:${tokenId}`),
+    link: (projectId: string, linkHash: string): string => of(`link:${projectId}:${linkHash}`),
+    linkedText: (textHash: string): string => of(`text:${textHash}`),
   };
 }
 

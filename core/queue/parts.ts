@@ -12,7 +12,9 @@ import type { ClockSteps } from './live/clock-steps.ts';
 import { sendControl, type Control } from './live/control.ts';
 import { countIn, trust } from './live/generation.ts';
 import { redisNow } from './live/redis-time.ts';
+import { createBriefings } from './live/briefings.ts';
 import { createIdentityHint } from './live/identity-hint.ts';
+import { createLinkedTexts } from './live/linked-texts.ts';
 import { createRunningTasks } from './live/running.ts';
 import { createWakes } from './live/wake.ts';
 import {
@@ -136,6 +138,8 @@ function partsOfServer({ redis, keys, subscriber }: PartsDeps) {
       mark: async () => void (await orUnavailable(redis.set(keys.epoch, await redisNow(redis)))),
     },
     identityHint: createIdentityHint({ ...store, subscriber }),
+    briefings: createBriefings(store),
+    linkedTexts: createLinkedTexts(store),
     users: createRedisUsers(store),
     server: {
       now: () => redisNow(redis),

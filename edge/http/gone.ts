@@ -56,9 +56,14 @@ function whenGone(
   return { gone: gone.signal, forget };
 }
 
-/** Aborts when the caller's connection closes. */
+const signals = new WeakMap<Response, AbortSignal>();
+
+/** Aborts when the caller's connection closes. The same signal however often it is asked for: Node takes many listeners for a leak. */
 export function whenLeft(res: Response): AbortSignal {
+  const before = signals.get(res);
+  if (before) return before;
   const left = new AbortController();
+  signals.set(res, left.signal);
   res.once('close', () => left.abort());
   if (res.destroyed) left.abort();
   return left.signal;

@@ -3,6 +3,7 @@ import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import type { ListChanges } from './changes.ts';
+import type { McpEvent } from './events.ts';
 import type { Leg } from './legs/leg.ts';
 import type { KeptPages } from './pipe/kept-pages.ts';
 import type { RpcId } from './rpc.ts';
@@ -32,6 +33,8 @@ export interface Asked {
   id: RpcId;
   method: string;
   params: Readonly<Record<string, unknown>>;
+  /** What happened beside its answer, as it happens. */
+  events: McpEvent[];
 }
 
 /** Whose streams and calls they are: of a session, else of a token. */

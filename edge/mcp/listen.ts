@@ -26,6 +26,8 @@ interface Stream {
   params: object | null;
   /** What ends it, where that is not its client. */
   last: object | null;
+  /** Its lists are other ones for who was told the project's prompts. */
+  dependsOnToken: boolean;
 }
 
 const notification = (method: string, params: object | null): object => ({
@@ -36,7 +38,11 @@ const notification = (method: string, params: object | null): object => ({
 
 /** The stream of a client that has called `initialize`: what changes, until it or this edge leaves. */
 export const streamChanges = (deps: EdgeDeps, changes: ListChanges, at: Listening): Promise<void> =>
-  listen(deps, changes, { ...at, first: null, kinds: listKinds, params: null, last: null });
+  listen(deps, changes, {
+    ...at,
+    ...{ first: null, kinds: listKinds, params: null, last: null },
+    dependsOnToken: true,
+  });
 
 const filterSchema = z.looseObject({
   notifications: z.looseObject({
@@ -64,6 +70,7 @@ export async function listenFor(deps: EdgeDeps, changes: ListChanges, asked: Ask
     kinds,
     params: { _meta },
     last: leg.result(id, { _meta }, 'other'),
+    dependsOnToken: false,
   });
 }
 
@@ -79,7 +86,7 @@ const rightsOf = ({ userName, by }: Actor, project: McpProject) => ({
 async function listen(
   deps: EdgeDeps,
   changes: ListChanges,
-  { req, res, project, first, kinds, params, last }: Listening & Stream,
+  { req, res, project, first, kinds, params, last, dependsOnToken }: Listening & Stream,
 ): Promise<void> {
   const actor = actorOf(req);
   untilClosed(res, deps.caps.hold(actor, { bytes: 0, streaming: true }));
@@ -93,6 +100,7 @@ async function listen(
   };
   const leave = await changes.watch({
     userId: actor.userId,
+    tokenId: dependsOnToken ? actor.tokenId : null,
     projectId: project.id,
     tell: (lists) => {
       for (const kind of lists) if (kinds.includes(kind)) changed.add(kind);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { McpctlError } from '../../core/errors.ts';
 import { completeSchema, getPromptSchema, readResourceSchema } from '../../core/mcp/call.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { actorOf } from '../http/context.ts';
@@ -6,14 +7,19 @@ import { whenLeft } from '../http/gone.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { takeTurn } from '../limits/turns.ts';
 import type { Asked, McpEdge } from './asked.ts';
+import { instructionsOf, isHidden, passGate } from './briefing/gate.ts';
+import { listOwnPrompts, ownPromptNamed } from './briefing/project-prompts.ts';
+import { failureOf } from './call/call-form.ts';
 import { listenFor } from './listen.ts';
 import { initialize } from './legs/legacy.ts';
-import { modernRevisions, RESOURCE_MISSING, type Leg } from './legs/leg.ts';
+import { modernRevisions, RESOURCE_MISSING } from './legs/leg.ts';
 import { paramFault } from './legs/modern.ts';
 import { runCall } from './call/run-call.ts';
+import { beginSession } from './own/begin-session.ts';
 import type { OwnTool } from './own/own-tool.ts';
-import { pageOfUri, pageTemplatesOf, readPage } from './own/read-page.ts';
-import { idSchema, rpcError, rpcErrors } from './rpc.ts';
+import { ownToolsOf } from './own/own-tools.ts';
+import { pageOfUri, pageTemplatesOf } from './own/read-page.ts';
+import { failedResult, idSchema, rpcError, rpcErrors } from './rpc.ts';
 import { listPrompts, listResources, promptNamed, serverOfUri } from './offers.ts';
 import { listTools, toolNamed, type Viewer } from './tools.ts';
 
@@ -32,15 +38,20 @@ const toolCallSchema = z.looseObject({
 });
 
 /** What a project says of itself before anything is asked. */
-const aboutOf = ({ project }: Asked): object => ({
+const aboutOf = (asked: Asked): object => ({
   capabilities: {
     tools: { listChanged: true },
     prompts: { listChanged: true },
     resources: { listChanged: true, subscribe: false },
     completions: {},
   },
-  ...(project.description === '' ? {} : { instructions: project.description }),
+  ...instructionsIn(asked),
 });
+
+function instructionsIn({ project, leg }: Asked): { instructions?: string } {
+  const texts = [project.description, instructionsOf({ project, leg }) ?? ''].filter((text) => text !== '');
+  return texts.length === 0 ? {} : { instructions: texts.join('\n\n') };
+}
 
 /** Who answers, as clients show it. */
 export const serverInfo = (deps: Pick<EdgeDeps, 'version'>, project: McpProject): object => ({
@@ -49,28 +60,30 @@ export const serverInfo = (deps: Pick<EdgeDeps, 'version'>, project: McpProject)
   version: deps.version,
 });
 
-const ownTools: readonly OwnTool[] = [readPage];
-
-/** The gateway's own tools that a project has, by their names. */
-const ownToolsOf = (project: McpProject): ReadonlyMap<string, OwnTool> =>
-  new Map(ownTools.filter((tool) => tool.isIn(project)).map((tool) => [tool.name, tool]));
-
 const viewerOf = ({ req, project }: Asked): Viewer => ({ actor: actorOf(req), project });
 
 /** Of all that many servers have: a few at a time of one user. */
 const listing =
-  (list: (deps: EdgeDeps, viewer: Viewer, leg: Leg) => Promise<object>): Method =>
+  (list: (deps: EdgeDeps, viewer: Viewer, asked: Asked) => Promise<object>): Method =>
   async (deps, asked) => {
     const { req, res, leg, id } = asked;
     await takeTurn(deps.gates.lists, req);
-    res.json(leg.result(id, await list(deps, viewerOf(asked), leg), 'list'));
+    res.json(leg.result(id, await list(deps, viewerOf(asked), asked), 'list'));
   };
 
 const ofBoth: Readonly<Record<string, Method>> = {
-  'tools/list': listing(async (deps, viewer, { era }) => ({
-    tools: await listTools(deps, viewer, { era, own: ownToolsOf(viewer.project) }),
+  'tools/list': listing(async (deps, viewer, asked) => ({
+    tools: await listTools(deps, viewer, {
+      era: asked.leg.era,
+      own: ownToolsOf(viewer.project),
+      only: (await isHidden(deps, asked)) ? beginSession.name : null,
+    }),
   })),
-  'prompts/list': listing(async (deps, viewer) => ({ prompts: await listPrompts(deps, viewer) })),
+  'prompts/list': listing(async (deps, viewer, asked) => {
+    const own = await listOwnPrompts(deps, asked);
+    const others = (await listPrompts(deps, viewer)).filter(({ name }) => !own.has(name));
+    return { prompts: [...own.values(), ...others] };
+  }),
   'resources/list': listing(async (deps, viewer) => ({
     resources: await listResources(deps, viewer, 'resource'),
   })),
@@ -130,7 +143,13 @@ async function callTool(deps: McpEdge, asked: Asked): Promise<void> {
   if (!tool) return refuse(asked, `Unknown tool: ${name.slice(0, 128)}`);
   const fault = leg.era === 'modern' ? paramFault(req, await tool.definition(), given) : null;
   if (fault) return void res.status(400).json(rpcError(id, fault));
+  const passage = await passGate(deps, asked, name);
+  if (!passage) {
+    const first = failedResult(new McpctlError('briefing_required'));
+    return void res.json(leg.result(id, first, 'call'));
+  }
   await runCall(deps, asked, {
+    ...passage,
     server: tool.server,
     call: {
       method: 'tools/call',
@@ -166,6 +185,8 @@ async function getPrompt(deps: EdgeDeps, asked: Asked): Promise<void> {
   if (!parsed.success)
     return refuse(asked, 'A prompt is asked for by its name, with arguments that are texts.');
   const { name, arguments: given } = parsed.data;
+  const own = await ownPromptNamed(deps, asked, name);
+  if (own) return answerOwnPrompt(asked, own);
   const prompt = await promptNamed(deps, viewerOf(asked), name);
   if (!prompt) return refuse(asked, `Unknown prompt: ${name.slice(0, 128)}`);
   const params = { name: prompt.prompt, ...(given && { arguments: given }) };
@@ -175,6 +196,12 @@ async function getPrompt(deps: EdgeDeps, asked: Asked): Promise<void> {
     of: 'other',
     ...reading,
   });
+}
+
+function answerOwnPrompt({ res, leg, id }: Asked, own: { result: object } | { dead: string }): void {
+  if ('result' in own) return void res.json(leg.result(id, own.result, 'other'));
+  const message = `The prompt cannot be read, its link is dead: ${own.dead}.`;
+  res.json(failureOf({ leg, id, of: 'other' }, { code: 'prompt_link_dead', message }));
 }
 
 async function readResource(deps: McpEdge, asked: Asked): Promise<void> {
@@ -201,6 +228,8 @@ async function complete(deps: EdgeDeps, asked: Asked): Promise<void> {
   if (!parsed.success)
     return refuse(asked, 'A completion names a prompt or a template, and an argument of it.');
   const { ref, argument, context } = parsed.data;
+  if (ref.type === 'ref/prompt' && (await listOwnPrompts(deps, asked)).has(ref.name))
+    return void asked.res.json(asked.leg.result(asked.id, { completion: { values: [] } }, 'other'));
   const at = await refOf(deps, viewerOf(asked), ref);
   if (!at) return refuse(asked, 'Unknown prompt or template.');
   const params = { ref: at.ref, argument, ...(context && { context }) };

@@ -1,10 +1,10 @@
-import { isOfTemplate, shownPrompt, shownResource } from '../../core/mcp/offers.ts';
+import { isOfTemplate, shownPrompt, shownResource, type Listed } from '../../core/mcp/offers.ts';
 import type { BoundServer } from '../../core/registry/mcp/servers.ts';
 import { inOrder, namedIn } from './names.ts';
 import { serversFor, type McpDeps, type Viewer } from './tools.ts';
 
 /** The prompts of a project's servers, by their names there. No worker is asked. */
-export async function listPrompts({ registry }: McpDeps, viewer: Viewer): Promise<object[]> {
+export async function listPrompts({ registry }: McpDeps, viewer: Viewer): Promise<Listed[]> {
   const servers = serversFor(viewer);
   const prompts = await registry.mcp.offers(
     servers.map(({ id }) => id),
@@ -49,6 +49,16 @@ export async function listResources(
     for (const { serverId, name, offer } of offers)
       if (serverId === server.id && !byUri.has(name)) byUri.set(name, shownResource(offer));
   return [...byUri].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, resource]) => resource);
+}
+
+/** Whether a server lists such a resource, or a template that makes it. */
+export async function hasResource({ registry }: McpDeps, serverId: string, uri: string): Promise<boolean> {
+  const names = async (kind: 'resource' | 'template'): Promise<string[]> =>
+    (await registry.mcp.offerNames([serverId], kind)).map(({ name }) => name);
+  return (
+    (await names('resource')).includes(uri) ||
+    (await names('template')).some((name) => name === uri || isOfTemplate(name, uri))
+  );
 }
 
 /** Whose a URI is: of the first server that lists it, else of the first with a template that makes it; undefined: nobody's. */

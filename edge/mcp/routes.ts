@@ -6,6 +6,7 @@ import { actorOf } from '../http/context.ts';
 import { bodyOf } from '../http/parse.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { cancel, revisionFault, revisionOf, sessionOf } from './legs/legacy.ts';
+import { briefingOf } from './briefing/gate.ts';
 import { watchLists } from './changes.ts';
 import { streamChanges } from './listen.ts';
 import { legacyLeg, modernLeg, modernRevisions } from './legs/leg.ts';
@@ -30,7 +31,9 @@ export const mcpRoutes = (deps: EdgeDeps): Router => {
   router.get('/projects/:name', async (req, res) => {
     await get(at, req, res);
   });
-  // A session is its id, and there is nothing to end.
+  router.delete('/projects/:name', async (req, res) => {
+    await leave(deps, req, res);
+  });
   router.all('/projects/:name', (_req, res) => notAllowed(res));
   return router;
 };
@@ -38,7 +41,7 @@ export const mcpRoutes = (deps: EdgeDeps): Router => {
 function notAllowed(res: Response): void {
   res
     .status(405)
-    .set('allow', 'GET, POST')
+    .set('allow', 'GET, POST, DELETE')
     .json(rpcError(null, { code: -32_000, message: 'Method not allowed' }));
 }
 
@@ -58,7 +61,7 @@ async function post(deps: McpEdge, req: Request, res: Response): Promise<void> {
   if (fault) return void res.status(400).json(rpcError(id, fault));
   const leg = isNew ? modernLeg(serverInfo(deps, project)) : legacyLeg;
   const revision = isNew ? modernRevisions[0] : (session?.revision ?? revisionOf(req));
-  await perform(deps, { req, res, project, leg, revision, session, id, method, params });
+  await perform(deps, { req, res, project, leg, revision, session, id, method, params, events: [] });
 }
 
 /** The rest of a stream that broke; without the id of an event what changes, to who has a session. */
@@ -70,6 +73,14 @@ async function get(deps: McpEdge, req: Request, res: Response): Promise<void> {
   if (req.method === 'HEAD') return void res.type('text/event-stream').end();
   if (last === undefined) return await streamChanges(deps, deps.changes, { req, res, project });
   await resumeCall(deps, { req, res, project, leg: legacyLeg, session }, last);
+}
+
+/** A session is its id, and there is nothing to end of it, but for what its client was told: the next one is told anew. */
+async function leave(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const project = await projectFor(deps, actorOf(req), String(req.params['name']));
+  if (!(await sessionOf(deps, req, project))) return notAllowed(res);
+  await deps.queue.briefings.close(briefingOf({ req, project }));
+  res.status(204).end();
 }
 
 /** @returns null when it is none, and has been answered. */

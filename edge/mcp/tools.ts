@@ -81,12 +81,15 @@ export interface OwnListed {
   about: object;
 }
 
-/** The same, as clients of an era are told of them. @param own come before any server's. */
+/** The same, as clients of an era are told of them. @param own come before any server's. @param only nothing but that one of them. */
 export async function listTools(
   deps: McpDeps,
   viewer: Viewer,
-  { era, own }: { era: Leg['era']; own: ReadonlyMap<string, OwnListed> },
+  { era, own, only }: { era: Leg['era']; own: ReadonlyMap<string, OwnListed>; only: string | null },
 ): Promise<object[]> {
+  const ownOnes = [...own.values()].filter(({ name }) => only === null || name === only);
+  const about = ownOnes.map(({ name, about: more }): object => ({ name, ...more }));
+  if (only !== null) return about;
   const isPlain = !isPaged(viewer.project.pipeline);
   const shown = (await toolsFor(deps, viewer))
     // Clients of that era drop a tool that wants headers it may not.
@@ -94,11 +97,21 @@ export async function listTools(
       ([name, { tool }]) => !own.has(name) && (era === 'legacy' || headersOf(tool.inputSchema) !== null),
     )
     .map(([name, { tool, state }]) => shownTool(isPlain ? tool : withoutPromise(tool), { name, state }));
-  return [...own.values()].map(({ name, about }): object => ({ name, ...about })).concat(shown);
+  return about.concat(shown);
 }
 
 /** A result in pages has nothing of what is promised by a schema. */
 const withoutPromise = ({ outputSchema: _promise, ...tool }: ServerTool): ServerTool => tool;
+
+/** How many tools of each server this actor may call, by the servers' ids. */
+export async function countTools({ registry }: McpDeps, viewer: Viewer): Promise<Map<string, number>> {
+  const servers = serversFor(viewer);
+  const tools = await registry.mcp.toolNames(viewer.project.id, idsOf(servers));
+  const counts = new Map<string, number>();
+  for (const { server } of named(viewer.project, servers, tools).values())
+    counts.set(server.id, (counts.get(server.id) ?? 0) + 1);
+  return counts;
+}
 
 export interface FoundTool {
   server: BoundServer;

@@ -6,8 +6,9 @@ import { watchLists, type ListKind } from '../../edge/mcp/changes.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
-const made = (tools: string): ListStamps => ({ tools, prompts: '', resources: '' });
+const made = (tools: string): ListStamps => ({ tools, prompts: '', resources: '', hides: null });
 const nothing = (): void => undefined;
+const areGood = (): Promise<boolean[]> => Promise.resolve([]);
 
 /** What the registry says is what is there when it answers. */
 function edgeOver(projects: Map<string, ListStamps>) {
@@ -19,7 +20,7 @@ function edgeOver(projects: Map<string, ListStamps>) {
     return new Promise((resolve) => asked.push({ ids, answer: (all) => resolve(of(all)) }));
   };
   return {
-    changes: watchLists({ registry: { mcp: { stamps } }, clock, log }),
+    changes: watchLists({ registry: { mcp: { stamps } }, queue: { briefings: { areGood } }, clock, log }),
     asked,
     hold: (held: boolean) => (isHeld = held),
   };
@@ -29,7 +30,7 @@ describe('who listens for what changes in projects', () => {
   it('is told of it where another began to listen in between', async () => {
     const projects = new Map([['p', made('new')]]);
     const { changes, asked, hold } = edgeOver(projects);
-    const listening = { projectId: 'p', gone: nothing };
+    const listening = { projectId: 'p', tokenId: null, gone: nothing };
     hold(true);
     const hearing = new Promise<readonly ListKind[]>((tell) => {
       void changes.watch({ ...listening, userId: 'ada', tell });
@@ -46,7 +47,7 @@ describe('who listens for what changes in projects', () => {
     const projects = new Map([['p', made('a')]]);
     const { changes } = edgeOver(projects);
     const ending = new Promise<void>((gone) => {
-      void changes.watch({ userId: 'ada', projectId: 'p', tell: nothing, gone });
+      void changes.watch({ userId: 'ada', tokenId: null, projectId: 'p', tell: nothing, gone });
     });
     projects.delete('p');
     await ending;
@@ -56,7 +57,7 @@ describe('who listens for what changes in projects', () => {
     const { changes } = edgeOver(new Map([['p', made('a')]]));
     const watch = async (userId: string): Promise<(() => void) | string> =>
       await changes
-        .watch({ userId, projectId: 'p', tell: nothing, gone: nothing })
+        .watch({ userId, tokenId: null, projectId: 'p', tell: nothing, gone: nothing })
         .catch((thrown: unknown) => (thrown as { code: string }).code);
     const ofAda = await Promise.all(Array.from({ length: 251 }, () => watch('ada')));
     expect(ofAda.filter((left) => left === 'too_many_requests')).to.have.length(1);

@@ -4,6 +4,7 @@ import { v7 } from 'uuid';
 import { z } from 'zod';
 import { McpctlError } from '../../errors.ts';
 import { prefixSchema, storedBindingsSchema, type Binding, type Prefix } from '../../mcp/bindings.ts';
+import { gateSchema, type Gate } from '../../mcp/gate.ts';
 import { MCP_TYPE, poolOfServer } from '../../mcp/names.ts';
 import type { OfferKind } from '../../mcp/offers.ts';
 import { stateOf, type PinState } from '../../mcp/pinned/pins.ts';
@@ -20,7 +21,8 @@ import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
 import { keepGone, keepOffers, listOfferNames, listOffers } from './offers.ts';
 import { NOT_KEPT, trust, withPins } from './pins.ts';
-import { listStamps, type ListStamps } from './stamps.ts';
+import { projectPrompts, type ProjectPrompts } from './project-prompts.ts';
+import { listStamps, PROMPTS, type ListStamps } from './stamps.ts';
 
 /** A project as its MCP endpoint needs it. */
 export interface McpProject {
@@ -32,6 +34,11 @@ export interface McpProject {
   prefix: Prefix;
   /** What becomes of results. */
   pipeline: Pipeline;
+  gate: Gate;
+  /** What a call's `model` may be: it chooses among the project's prompts. Null: none does. */
+  llm: string | null;
+  /** Another one after each change of its prompts; '' where nobody is told them. */
+  promptsRevision: string;
   /** In the order in which they were bound; those that are there. */
   servers: readonly BoundServer[];
 }
@@ -51,7 +58,7 @@ export interface ToolOf {
   state: PinState;
 }
 
-export interface McpServerRows {
+export interface McpServerRows extends ProjectPrompts {
   /**
    * What the worker of a session has told of one of its servers; the server is made where there is none of that name. Said
    * twice it changes nothing. @throws McpctlError `session_not_found` where no such server is published by it, `name_taken`.
@@ -82,6 +89,10 @@ const projectSchema = z.object({
   ownerId: z.string(),
   prefix: prefixSchema.catch('always'),
   pipeline: pipelineSchema,
+  // One that only a later release knows is a gate all the same.
+  gate: gateSchema.catch('require'),
+  llm: z.string().nullable(),
+  promptsRevision: z.string(),
   servers: storedBindingsSchema,
 });
 const serverSchema = z.object({
@@ -90,6 +101,8 @@ const serverSchema = z.object({
   ownerId: z.string(),
   journal: z.string().nullable(),
 });
+/** Asked with each call of a project that has a gate. */
+const REVISION = `case when p.gate = 'off' then '' else (${PROMPTS}) end as prompts_revision`;
 const nameSchema = z.object({
   serverId: z.string(),
   name: z.string(),
@@ -115,7 +128,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
   return {
     report: (ownerId, toolsReport) => transaction((trx) => report(trx, ownerId, toolsReport)),
     async project(name) {
-      const row: unknown = await db('projects').where({ name }).first('*');
+      const row: unknown = await db('projects as p').where({ name }).first('*', db.raw(REVISION));
       if (row === undefined) return undefined;
       const { servers, ...project } = projectSchema.parse(row);
       const names = servers.map((binding) => binding.server);
@@ -160,6 +173,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
     },
     offers: (serverIds, kind) => listOffers(db, serverIds, kind),
     offerNames: (serverIds, kind) => listOfferNames(db, serverIds, kind),
+    ...projectPrompts(db),
     stamps: (projectIds) => listStamps(db, projectIds),
     sessionKey: () => sessionKey(db),
   };

@@ -6,6 +6,8 @@ export interface ListStamps {
   tools: string;
   prompts: string;
   resources: string;
+  /** Where the project shows `begin_session` alone to who was not told its prompts: which revision of them; else null. */
+  hides: string | null;
 }
 
 const rowSchema = z.object({
@@ -13,12 +15,18 @@ const rowSchema = z.object({
   tools: z.string(),
   prompts: z.string(),
   resources: z.string(),
+  hides: z.string().nullable(),
 });
 
 /** Of what one server has now: which things, and what it says of each. */
 const offers = (kinds: string): string => `(
     select string_agg(md5(o.name || o.definition), ',' order by o.kind, o.name)
     from server_offers o where o.server_id = its.server_id and o.kind in (${kinds}) and not o.gone)`;
+
+/** Which revision of a project's own prompts there is. */
+export const PROMPTS = `
+    select md5(coalesce(string_agg(own.id::text || ' ' || own.revision, ',' order by own.id), ''))
+    from prompts own where own.project_id = p.id`;
 
 /**
  * Of those projects that are there, by their ids; in one question, which reads no definition of a tool. What a server has is read
@@ -44,10 +52,11 @@ export async function listStamps(
        from (select distinct server_id from bound) its
      )
      select p.id,
-       md5(p.servers::text || p.prefix || p.pipeline::text || ${all('tools')} || coalesce((
+       md5(p.servers::text || p.prefix || p.pipeline::text || p.gate || ${all('tools')} || coalesce((
          select string_agg(a.server || a.name || a.hash, ',' order by a.server, a.name)
          from tool_pins a where a.project_id = p.id), '')) as tools,
-       md5(p.servers::text || p.prefix || ${all('prompts')}) as prompts,
+       md5(p.servers::text || p.prefix || (${PROMPTS}) || ${all('prompts')}) as prompts,
+       case when p.gate = 'hide' then (${PROMPTS}) end as hides,
        md5(p.servers::text || ${all('resources')}) as resources
      from projects p left join bound on bound.id = p.id left join made using (server_id)
      where p.id = any(?) group by p.id`,

@@ -233,6 +233,11 @@ export const settings = {
     about: 'how long an Idempotency-Key stands for its task',
     schema: ms(24 * HOUR),
   },
+  briefingMs: {
+    env: 'MCPCTL_BRIEFING_MS',
+    about: 'how long after its last call of a project a token need not be told its prompts again',
+    schema: ms(HOUR),
+  },
   retentionMs: {
     env: 'MCPCTL_RETENTION_MS',
     about: 'how long ended tasks stay in Postgres',

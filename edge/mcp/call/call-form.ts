@@ -2,6 +2,7 @@ import type { ErrorCode, McpctlError } from '../../../core/errors.ts';
 import { mcpAnswerSchema } from '../../../core/mcp/call.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 import type { Form, Frame, MakeForm } from '../../inference/form/form.ts';
+import type { First } from '../briefing/gate.ts';
 import type { Answers, Leg } from '../legs/leg.ts';
 import { failedResult, rpcError, rpcErrors, type RpcId } from '../rpc.ts';
 
@@ -11,11 +12,13 @@ export interface CallForm {
   of: Answers;
   /** What becomes of an answer between its row and its caller; null: nothing. */
   settled: NonNullable<Form['settled']> | null;
+  /** Told in front of a result. */
+  first?: First | null;
 }
 
 /** What a call came to that its server gave no answer to: a model hears of it as of a result of its tool, anybody else as of an error. */
 export function failureOf(
-  { leg, id, of }: Omit<CallForm, 'settled'>,
+  { leg, id, of }: Omit<CallForm, 'settled' | 'first'>,
   failure: { code: ErrorCode; message: string },
 ): object {
   if (of === 'call') return leg.result(id, failedResult(failure), of);
@@ -42,8 +45,17 @@ export const callForm =
         const message = 'The MCP server answered in no form that is known; the tool has run.';
         return JSON.stringify(failureOf(call, { code: 'mcp_server_failed', message }));
       }
-      const { leg, id, of } = call;
+      const { leg, id, of, first = null } = call;
       if ('error' in answer.data) return JSON.stringify(rpcError(id, leg.fault(answer.data.error)));
-      return JSON.stringify(leg.result(id, answer.data.result, of));
+      const result = first === null ? answer.data.result : withFirst(answer.data.result, first);
+      return JSON.stringify(leg.result(id, result, of));
     },
   });
+
+/** A text of its own, before all that the server says. */
+function withFirst(result: { content?: unknown }, { text, isTold }: First): object {
+  const { content = [] } = result;
+  if (!Array.isArray(content)) return result;
+  isTold();
+  return { ...result, content: [{ type: 'text', text }, ...(content as unknown[])] };
+}

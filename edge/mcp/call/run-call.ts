@@ -23,6 +23,7 @@ import { pipeOf, progressOf } from '../pipe/pipe.ts';
 import { callForm, failureOf } from './call-form.ts';
 import { eventIds } from './event-id.ts';
 import { asToldOf, orderOfCall, requestOfCall, type AskedOfServer } from './order.ts';
+import type { First } from '../briefing/gate.ts';
 import type { Answers } from '../legs/leg.ts';
 import { rpcError, rpcErrors, type RpcId } from '../rpc.ts';
 
@@ -32,6 +33,8 @@ export interface ServerCall extends AskedOfServer {
   progressToken: RpcId | null;
   /** Equal calls under one are one; null: its caller gave none. */
   key: string | null;
+  /** Told in front of its result. */
+  first?: First | null;
 }
 
 /** The caller can do something about it, and a model cannot. */
@@ -85,8 +88,9 @@ async function answer(deps: EdgeDeps, { asked, at, report }: Understood): Promis
   const llmName = poolOfServer(at.server.server);
   const wishes = { ...wishesOf(req), respondAsync: false, pin: undefined };
   const { leg, id, project } = asked;
-  const settled = pipeOf(deps, { project, of: at.of });
-  const request = requestOfCall(at, { formAs: callForm({ leg, id, of: at.of, settled }) });
+  const { of, first = null } = at;
+  const settled = pipeOf(deps, { project, of });
+  const request = requestOfCall(at, { formAs: callForm({ leg, id, of, settled, first }) });
   const key = keyOf(asked, at, { request, header: wishes.idempotencyKey });
   const hearing = await hearingOf(deps, asked, at);
   const own = { answerer: answerCall(hearing), quiet: quietOf(hearing, deps.config.keepAliveMs) };

@@ -1,0 +1,112 @@
+import type { Link } from '../gate.ts';
+import { wordsOf } from './words.ts';
+
+/** A prompt of a project, without its text. */
+export interface ListedPrompt {
+  id: string;
+  name: string;
+  /** 1 to 10. */
+  weight: number;
+  tags: readonly string[];
+  /** One line; of one that has none its first sentence. */
+  summary: string;
+  /** Of its text in UTF-8; null: it is elsewhere, and was not read. */
+  bytes: number | null;
+  link: Link | null;
+}
+
+/** Of all that is told together, in UTF-8; more is listed. */
+export const BUDGET_BYTES = 8_192;
+/** Prompts of this weight are told whatever the task is. */
+const ALWAYS = 10;
+
+/**
+ * A prompt's priority of 0 to 1000 as one of ten: in hundreds, so that one that says none weighs 5. What is not above ten is one of
+ * ten already, as people write it who think of ten.
+ */
+export const weightOf = (priority: number): number =>
+  Math.min(ALWAYS, Math.max(1, priority > ALWAYS ? Math.floor(priority / 100) : priority));
+
+/** How many words of a task it has, and where. */
+export interface Hits {
+  tags: number;
+  name: number;
+  summary: number;
+}
+
+export interface Ranked {
+  prompt: ListedPrompt;
+  hits: Hits;
+  score: number;
+  /** It may be told; else it is listed. */
+  isWanted: boolean;
+}
+
+const MOST_SUMMARY_HITS = 3;
+
+function rankedOf(prompt: ListedPrompt, task: ReadonlySet<string>): Ranked {
+  const count = (...texts: readonly string[]): number =>
+    [...wordsOf(...texts)].filter((word) => task.has(word)).length;
+  const hits = { tags: count(...prompt.tags), name: count(prompt.name), summary: count(prompt.summary) };
+  const score = prompt.weight * (3 * hits.tags + 2 * hits.name + Math.min(MOST_SUMMARY_HITS, hits.summary));
+  return { prompt, hits, score, isWanted: true };
+}
+
+const isAlways = ({ prompt }: Ranked): boolean => prompt.weight === ALWAYS;
+
+function inOrder(a: Ranked, b: Ranked): number {
+  if (isAlways(a) !== isAlways(b)) return isAlways(a) ? -1 : 1;
+  if (a.score !== b.score) return b.score - a.score;
+  if (a.prompt.weight !== b.prompt.weight) return b.prompt.weight - a.prompt.weight;
+  return a.prompt.name < b.prompt.name ? -1 : 1;
+}
+
+/**
+ * A project's prompts, those first that are most to a task: the same order for the same prompts and words, whoever asks.
+ * @param picked names that a model has chosen, in its order: those alone are told then, after the ones that always are.
+ */
+export function rankedFor(
+  prompts: readonly ListedPrompt[],
+  { task, tags, picked }: { task: string; tags: readonly string[]; picked: readonly string[] | null },
+): Ranked[] {
+  const words = wordsOf(task, ...tags);
+  const ranked = prompts.map((prompt) => rankedOf(prompt, words)).sort(inOrder);
+  if (picked === null) return ranked;
+  const places = new Map(picked.map((name, place) => [name, place]));
+  const placeOf = (one: Ranked): number => (isAlways(one) ? -1 : (places.get(one.prompt.name) ?? Infinity));
+  const [wanted, others] = [
+    ranked.filter((one) => placeOf(one) < Infinity),
+    ranked.filter((one) => placeOf(one) === Infinity),
+  ];
+  return [
+    ...wanted.sort((a, b) => placeOf(a) - placeOf(b)),
+    ...others.map((one) => ({ ...one, isWanted: false })),
+  ];
+}
+
+export interface Chosen {
+  whole: Ranked[];
+  /** Those that are only listed, in their order. */
+  listed: Ranked[];
+}
+
+/** Whole ones, in their order, while they fit together; one that does not fit is listed, and a smaller one behind it may. */
+export function chosenIn(ranked: readonly Ranked[], budgetBytes = BUDGET_BYTES): Chosen {
+  const chosen: Chosen = { whole: [], listed: [] };
+  let left = budgetBytes;
+  for (const one of ranked) {
+    const { bytes } = one.prompt;
+    const fits = one.isWanted && bytes !== null && bytes <= left;
+    (fits ? chosen.whole : chosen.listed).push(one);
+    if (fits) left -= bytes;
+  }
+  return chosen;
+}
+
+/** Why it is told, in words for people. */
+export function whyTold({ prompt, hits, score }: Ranked, picked: readonly string[] | null): string {
+  if (prompt.weight === ALWAYS) return 'always told';
+  if (picked !== null) return 'chosen by the llm';
+  const { tags, name, summary } = hits;
+  return `score ${String(score)}: weight ${String(prompt.weight)}, words in tags ${String(tags)}, name ${String(name)}, summary ${String(summary)}`;
+}

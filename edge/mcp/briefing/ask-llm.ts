@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import type { Actor } from '../../../core/access.ts';
+import { messageOf } from '../../../core/errors.ts';
+import { jsonValue } from '../../../core/text/json-text.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import { aim } from '../../inference/ask/aim.ts';
+import { readRequest } from '../../inference/ask/request.ts';
+import { askQuietly } from '../../inference/ask-quietly.ts';
+
+export interface LlmQuestion {
+  /** As a call's `model` is. No agent: those may have tools. */
+  llm: string;
+  messages: readonly { role: 'system' | 'user'; content: string }[];
+  mostTokens: number;
+  withinMs: number;
+  /** Aborts when nobody wants the answer any more. */
+  left: AbortSignal;
+}
+
+const answerSchema = z.object({
+  choices: z.array(z.object({ message: z.object({ content: z.string() }) })).min(1),
+});
+
+/**
+ * Asks an llm a small question on behalf of who calls: as a task of theirs, where they may call it and somebody is there to answer. Null: it
+ * has not answered in time, or cannot; then there is another way, always.
+ */
+export async function askLlm(
+  deps: EdgeDeps,
+  actor: Actor,
+  { llm, messages, mostTokens, withinMs, left }: LlmQuestion,
+): Promise<string | null> {
+  const until = deps.clock.elapsed() + withinMs;
+  try {
+    const body = JSON.stringify({ model: llm, messages, max_tokens: mostTokens, temperature: 0 });
+    const request = await readRequest('chat', body, { owner: actor.userId });
+    const aimed = await aim(deps, actor, {
+      ...{ request, llmName: llm },
+      ...{ translation: null, pin: undefined, mayWait: false },
+    });
+    if (aimed.agent) return null;
+    const order = {
+      ...aimed,
+      ...({ llmName: llm, source: 'mcp', priority: 'interactive', headers: {}, key: null } as const),
+      ...({ retention: 'keep', policy: { onDisconnect: 'cancel', graceSeconds: null } } as const),
+      queueMs: withinMs,
+    };
+    const leftMs = Math.max(1, until - deps.clock.elapsed());
+    const answered = await askQuietly(deps, actor, { order, withinMs: leftMs, left });
+    const parsed = answerSchema.safeParse(jsonValue(answered ?? ''));
+    return parsed.data?.choices[0]?.message.content ?? null;
+  } catch (thrown) {
+    deps.log.debug({ why: messageOf(thrown) }, 'an llm that was to help with a call could not');
+    return null;
+  }
+}

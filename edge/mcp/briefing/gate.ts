@@ -1,0 +1,87 @@
+import type { Briefing } from '../../../core/queue/live/briefings.ts';
+import { actorOf } from '../../http/context.ts';
+import { whenLeft } from '../../http/gone.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import type { Asked } from '../asked.ts';
+import { briefingFor } from './briefing.ts';
+import type { Caller } from './prompts.ts';
+
+/** Of who asks: one token, whatever it says of sessions, since some clients begin one for each call. */
+export const briefingOf = ({ req, project }: Pick<Asked, 'req' | 'project'>): Briefing => ({
+  projectId: project.id,
+  tokenId: actorOf(req).tokenId,
+  revision: project.promptsRevision,
+});
+
+/** Whether nothing is listed but `begin_session`: whoever asks in the era before can be told when that changes. */
+export const isHidden = async (deps: EdgeDeps, { req, project, leg }: Asked): Promise<boolean> =>
+  project.gate === 'hide' &&
+  leg.era === 'legacy' &&
+  (await deps.queue.briefings.areGood([briefingOf({ req, project })]))[0] !== true;
+
+/** What is told in front of a result; `isTold` is called when it is. */
+export interface First {
+  text: string;
+  isTold: () => void;
+}
+
+/**
+ * May a call of a tool run, as its project's gate says, and what is its caller told with the result? A briefing is no permission: it lets
+ * nobody call what they may not.
+ * @returns null: they are to be told first.
+ */
+export async function passGate(
+  deps: EdgeDeps,
+  asked: Asked,
+  tool: string,
+): Promise<{ first: First | null } | null> {
+  const { project } = asked;
+  if (project.gate === 'off') return { first: null };
+  const { briefings } = deps.queue;
+  const briefing = briefingOf(asked);
+  if (await briefings.isGood(briefing, deps.config.briefingMs)) return { first: null };
+  if (project.gate !== 'brief') {
+    asked.events.push({ kind: 'gated' });
+    return null;
+  }
+  const { texts, event } = await briefingFor(deps, asked, { task: tool, tags: [], by: 'first result' });
+  // Of calls that are made at once the first one's answer tells it.
+  if (!(await briefings.open(briefing, deps.config.briefingMs))) return { first: null };
+  return { first: toldWith(deps, asked, { text: texts.join('\n\n'), event, briefing }) };
+}
+
+type Telling = Omit<First, 'isTold'> & { event: Asked['events'][number]; briefing: Briefing };
+
+/** Where its answer does not arrive, or is none that has room for it, the next one tells it. */
+function toldWith(deps: EdgeDeps, { res, events }: Asked, { text, event, briefing }: Telling): First {
+  let isInAnswer = false;
+  const isOver = (): void => {
+    if (isInAnswer && res.writableFinished) return;
+    deps.queue.briefings.close(briefing).catch(() => undefined); // while Redis is away, nobody was told anyhow
+  };
+  whenLeft(res).addEventListener('abort', isOver, { once: true });
+  return {
+    text,
+    isTold: () => {
+      if (!isInAnswer) events.push(event);
+      isInAnswer = true;
+    },
+  };
+}
+
+/** They are told now: until their calls fall silent for long, or the prompts change, their calls run. */
+export async function openGate(deps: EdgeDeps, caller: Caller): Promise<void> {
+  await deps.queue.briefings.open(briefingOf(caller), deps.config.briefingMs);
+}
+
+/** What a client is to know before it calls anything; null: nothing. */
+export function instructionsOf({ project: { gate }, leg }: Pick<Asked, 'project' | 'leg'>): string | null {
+  if (gate === 'off') return null;
+  const begin =
+    'At the beginning of each new task call begin_session, and say what the task is: its answer are the rules and notes of this project for that task.';
+  const more = 'read_prompts reads those that it only lists.';
+  if (gate === 'brief') return `${begin} ${more}`;
+  const isHidden = gate === 'hide' && leg.era === 'legacy';
+  const first = isHidden ? 'All other tools are listed only after that.' : 'Other tools run only after that.';
+  return `${begin} ${first} ${more}`;
+}

@@ -1,0 +1,201 @@
+import { expect } from 'chai';
+import { edgeFixture, type EdgeFixture } from '../../support/edge.ts';
+import { alone } from '../streamed.ts';
+import { scriptedWorker, type ScriptedWorker } from './scripted-worker.ts';
+
+interface Result {
+  isError?: boolean;
+  content: { type: string; text: string }[];
+  tools?: { name: string }[];
+  prompts?: { name: string; description?: string }[];
+  instructions?: string;
+  messages?: { content: { text: string } }[];
+  _meta?: Record<string, unknown>;
+}
+
+describe('the gate of a project', function () {
+  this.timeout(30_000);
+  let t: EdgeFixture;
+  let worker: ScriptedWorker;
+  let id = 0;
+  before(async () => {
+    t = await edgeFixture({ MCPCTL_BRIEFING_MS: '600000' });
+    worker = await scriptedWorker(t, {
+      server: 'desk',
+      llm: 'small',
+      resources: ['file:///rules.md', 'file:///big'],
+    });
+    await project('demo', { gate: 'require' });
+    await prompt('house', { priority: 1_000, content: 'Be kind.' });
+    await prompt('releases', { tags: ['release'], content: 'Tag, then push.' });
+    await prompt('history', { content: 'Long ago. '.repeat(1_000), summary: 'What was before' });
+  });
+  after(async () => {
+    worker.close();
+    await t.close();
+  });
+
+  const api = async (what: string, body?: object): Promise<void> => {
+    const { status, text } = await t.call(what, { token: t.tokens.root, ...(body && { body }) });
+    expect(status, text).to.be.below(300);
+  };
+  const project = (name: string, more: object): Promise<void> =>
+    api('POST /api/v1/projects', { name, servers: [{ server: 'desk' }], ...more });
+  const prompt = (name: string, more: object): Promise<void> =>
+    api('POST /api/v1/prompts', { name, project: 'demo', ...more });
+  const fresh = async (): Promise<string> => {
+    const made = {
+      userId: t.root.id,
+      name: `fresh-${String(++id)}`,
+      pools: null,
+      expiresInDays: null,
+      createdBy: null,
+    };
+    return (await t.registry.tokens.create(made)).text;
+  };
+  const send = async (
+    method: string,
+    params: object = {},
+    { token, headers = {}, to = 'demo' }: { token: string; headers?: Record<string, string>; to?: string },
+  ) => {
+    const body = { jsonrpc: '2.0', id: ++id, method, params };
+    const answer = await t.call(`POST /mcp/projects/${to}`, { token, body, headers });
+    const { result, error } = (answer.json ?? {}) as {
+      result?: Result;
+      error?: { message: string; data?: object };
+    };
+    return { ...answer, result: result ?? expect.fail(`${String(answer.status)} ${answer.text}`), error };
+  };
+  const call = async (name: string, given: object, how: Parameters<typeof send>[2]) =>
+    (await send('tools/call', { name, arguments: given }, how)).result;
+  const begin = (how: Parameters<typeof send>[2], task = 'Make a release') =>
+    call('begin_session', { task }, how);
+  const codeOf = ({ _meta }: Result): unknown => _meta?.['mcpctl.dev/code'];
+  const namesOf = ({ tools = [] }: Result): string[] => tools.map(({ name }) => name);
+
+  it('lets nothing run before begin_session, whatever its callers say of sessions, and is the same list then', async () => {
+    const [token, other] = [await fresh(), await fresh()];
+    const closed = await send('tools/list', {}, { token });
+    const refused = await call('desk__echo', {}, { token });
+    expect([refused.isError, codeOf(refused)]).to.deep.equal([true, 'briefing_required']);
+    expect(refused.content[0]?.text).to.match(/^Call begin_session first, then repeat this call\./);
+    const briefing = await begin({ token });
+    expect(briefing.content.map(({ text }) => text)).to.deep.equal([
+      '## house (priority 10)\n\nBe kind.\n\n## releases (priority 5)\n\nTag, then push.',
+      'Other prompts of this project; read_prompts reads them by name:\n- history: What was before (long: read_prompts)',
+      'Servers of this project:\n- desk: 2 tools',
+    ]);
+    // A proxy that strips the header; a client that begins a session for each call; the newer era.
+    expect((await call('desk__echo', {}, { token })).content[0]?.text).to.equal('done');
+    for (const revision of ['2025-11-25', '2025-06-18']) {
+      const params = { protocolVersion: revision, capabilities: {}, clientInfo: { name: 'x', version: '1' } };
+      const begun = await send('initialize', params, { token });
+      const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
+      expect((await call('desk__echo', {}, { token, headers })).isError).to.equal(undefined);
+    }
+    const name = 'desk__echo';
+    const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': name };
+    const newer = await send('tools/call', { name, _meta: alone }, { token, headers });
+    expect(newer.result.isError).to.equal(undefined);
+    const open = await send('tools/list', {}, { token });
+    expect(JSON.stringify(open.result)).to.equal(JSON.stringify(closed.result));
+    expect(namesOf(open.result)).to.deep.equal([
+      'begin_session',
+      'read_prompts',
+      'desk__echo',
+      'desk__write',
+    ]);
+    expect(codeOf(await call('desk__echo', {}, { token: other })), 'another token').to.equal(
+      'briefing_required',
+    );
+    const unknown = await t.call('POST /mcp/projects/demo', {
+      ...{
+        token: other,
+        body: { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'desk__no' } },
+      },
+    });
+    expect(unknown.json).to.have.nested.property('error.code', -32602);
+  });
+
+  it('says the same for the same task, and why', async () => {
+    const token = await fresh();
+    const [first, second] = [await begin({ token }), await begin({ token: t.tokens.root })];
+    expect(JSON.stringify(first)).to.equal(JSON.stringify(second));
+    expect(first._meta?.['mcpctl.dev/briefing']).to.deep.include({
+      ...{ by: 'begin_session', llm: null, listed: 1, dead: [] },
+      chosen: [
+        { name: 'house', why: 'always told' },
+        { name: 'releases', why: 'score 15: weight 5, words in tags 1, name 0, summary 0' },
+      ],
+    });
+    const wrong = await call('begin_session', {}, { token });
+    expect([wrong.isError, codeOf(wrong)]).to.deep.equal([true, 'invalid_request']);
+    expect(wrong.content[0]?.text).to.match(/^begin_session: task: /);
+  });
+
+  it('closes when a prompt changes, and when its client leaves the session', async () => {
+    const token = await fresh();
+    const isOpen = async (): Promise<boolean> => (await call('desk__echo', {}, { token })).isError !== true;
+    await begin({ token });
+    expect(await isOpen()).to.equal(true);
+    await prompt('tone', { content: 'Be brief.' });
+    expect(await isOpen(), 'another prompt').to.equal(false);
+    await begin({ token });
+    await api('PATCH /api/v1/projects/demo', { description: 'of today' });
+    expect(await isOpen(), 'the same prompts').to.equal(true);
+    await api(`DELETE /api/v1/prompts/tone`);
+    expect(await isOpen(), 'one less').to.equal(false);
+    await begin({ token });
+    const params = {
+      protocolVersion: '2025-11-25',
+      capabilities: {},
+      clientInfo: { name: 'x', version: '1' },
+    };
+    const begun = await send('initialize', params, { token });
+    const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
+    const stranger = await t.call('DELETE /mcp/projects/demo', { token: t.tokens.root, headers });
+    expect([stranger.status, await isOpen()]).to.deep.equal([404, true]);
+    expect((await t.call('DELETE /mcp/projects/demo', { token })).status, 'without a session').to.equal(405);
+    expect((await t.call('DELETE /mcp/projects/demo', { token, headers })).status).to.equal(204);
+    expect(await isOpen(), 'it has left').to.equal(false);
+  });
+
+  it('is good for an hour from the last call, in Redis alone', async () => {
+    const token = await fresh();
+    await begin({ token });
+    const { redis, keys } = t.deps.queue;
+    const [key = expect.fail('no key')] = (await redis.keys(`${keys.namespace}:brief:*`)).slice(-1);
+    const all = await redis.keys(`${keys.namespace}:brief:*`);
+    for (const each of all) await redis.pexpire(each, 1_000);
+    await call('desk__echo', {}, { token });
+    const lives = await Promise.all(all.map((each) => redis.pttl(each)));
+    expect(
+      lives.filter((ms) => ms > 1_000),
+      key,
+    ).to.have.length(1);
+    expect(Math.max(...lives)).to.be.within(500_000, 600_000);
+    await redis.del(...all);
+    expect(codeOf(await call('desk__echo', {}, { token }))).to.equal('briefing_required');
+  });
+
+  it('brief: lets calls run, and tells it in front of the first result that arrives, once', async () => {
+    await api('PATCH /api/v1/projects/demo', { gate: 'brief' });
+    const token = await fresh();
+    worker.server = () => ({ error: { code: -32000, message: 'no' } });
+    const failed = await t.call('POST /mcp/projects/demo', {
+      ...{ token, body: { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'desk__write' } } },
+    });
+    expect(failed.json).to.have.nested.property('error.message', 'no');
+    worker.server = () => ({ result: { content: [{ type: 'text', text: 'done' }] } });
+    const blocks = async () => {
+      const results = await Promise.all([1, 2, 3].map(() => call('desk__echo', {}, { token })));
+      return results.map(({ content }) => content.map(({ text }) => text));
+    };
+    const first = (await blocks()).sort((a, b) => b.length - a.length);
+    expect(first.map((texts) => texts.at(-1))).to.deep.equal(['done', 'done', 'done']);
+    expect(first.map((texts) => texts.length)).to.deep.equal([2, 1, 1]);
+    expect(first[0]?.[0]).to.match(/^## house \(priority 10\)\n\nBe kind\./);
+    expect((await blocks()).flat()).to.deep.equal(['done', 'done', 'done']);
+    await api('PATCH /api/v1/projects/demo', { gate: 'require' });
+  });
+});
