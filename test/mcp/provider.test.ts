@@ -45,6 +45,7 @@ describe('a call that a worker gives to its server', function () {
     for await (const reply of provider.run(call)) replies.push(reply);
     return replies;
   };
+  let late: Promise<Reply[]> = Promise.resolve([]);
   const failure = async (...how: Parameters<typeof run>): Promise<{ code: string; message: string }> => {
     const [reply, ...more] = await run(...how);
     if (reply?.kind !== 'failed' || more.length > 0) throw new TypeError(JSON.stringify([reply, ...more]));
@@ -72,6 +73,24 @@ describe('a call that a worker gives to its server', function () {
     const replies = await run(bodyOf('count', { label: 'lost' }), { deliver: () => Promise.resolve(false) });
     expect(replies).to.deep.equal([]);
     expect(ran('lost')).to.equal(0);
+  });
+
+  it('of which the yes to its pin came late, as it was given meanwhile, is not given again', async () => {
+    const body = bodyOf('count', { label: 'late' });
+    let agree: (yes: boolean) => void = () => undefined;
+    const pinning = new Promise<void>((asked) => {
+      const deliver = () => {
+        asked();
+        return new Promise<boolean>((resolve) => (agree = resolve));
+      };
+      late = run(body, { deliver });
+    });
+    await pinning;
+    const [again] = await run(body);
+    agree(true);
+    expect(await late).to.deep.equal([again]);
+    expect(again).to.have.property('kind', 'end');
+    expect(ran('late')).to.equal(1);
   });
 
   it('of which the server died in the middle has an outcome that nobody knows, and it is so for good', async () => {

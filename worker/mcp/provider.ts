@@ -77,14 +77,16 @@ export class McpProvider implements LlmProvider {
       const child = await this.#ready(signal);
       return 'kind' in child ? child : await this.#call(child, { asked, signal });
     }
-    const earlier = journal.look(taskId);
-    if (earlier === 'delivered') return unknown('its worker was stopped while it ran');
-    if (earlier !== null) return endOf(earlier.outcome);
+    const earlier = this.#earlier(taskId);
+    if (earlier) return earlier;
     if (asked.journal !== null && asked.journal !== journal.id)
       return unknown('another machine served this server when it was made');
     const child = await this.#ready(signal);
     if ('kind' in child) return child;
     if (!(await deliver())) return null;
+    // The yes may be of a Redis that was lost since, and the call have come again and been given meanwhile.
+    const meanwhile = this.#earlier(taskId);
+    if (meanwhile) return meanwhile;
     if (!journal.deliver(taskId, clock.now()))
       return failed({
         code: 'mcp_server_down',
@@ -96,6 +98,13 @@ export class McpProvider implements LlmProvider {
     const last = await this.#call(child, { asked, signal, onProgress });
     if (last.kind === 'end') journal.end(taskId, { at: clock.now(), outcome: last.body ?? '' });
     return last;
+  }
+
+  /** What became of a call that was given to the server before; null: it was not. */
+  #earlier(taskId: string): Last | null {
+    const earlier = this.#deps.journal.look(taskId);
+    if (earlier === null) return null;
+    return earlier === 'delivered' ? unknown('its worker was stopped while it ran') : endOf(earlier.outcome);
   }
 
   async #ready(signal: AbortSignal): Promise<Child | Last> {
