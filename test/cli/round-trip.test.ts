@@ -185,7 +185,12 @@ const worlds = fc
                 gate: fc.constantFrom('off', 'brief', 'hide'),
                 llm: fc.constantFrom(null, ...llms, 'nobody'),
                 servers: some([
-                  ...servers.map((server) => ({ server, alias: `${server}-2`, tools: { allow: ['a*'] } })),
+                  ...servers.map((server) => ({
+                    server,
+                    alias: `${server}-2`,
+                    tools: { allow: ['a*'] },
+                    pin: 'enforce' as const,
+                  })),
                   ...servers.map((server) => ({ server })),
                 ]),
               })

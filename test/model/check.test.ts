@@ -4,7 +4,7 @@ import { capacityModel, capacityRules, type CapacityRule } from './check/capacit
 import { dispatchModel } from './check/dispatch.ts';
 import { explore, type Explored } from './check/explore.ts';
 import { rules, world, type Rule, type RuleFacts } from './check/rules.ts';
-import { faults } from './check/state.ts';
+import { faults, type Fault, type World } from './check/state.ts';
 
 const facts = Object.entries(rules) as [Rule, RuleFacts][];
 
@@ -13,7 +13,7 @@ const deep = process.env.MCPCTL_MODEL === 'deep';
 /** One of each fault, then some that meet. */
 const worlds = [
   ...faults
-    .filter((fault) => deep || (fault !== 'revoke' && fault !== 'comeBack')) // below, with fewer duties
+    .filter((fault) => fault !== 'move' && (deep || (fault !== 'revoke' && fault !== 'comeBack'))) // below
     .map((fault) => world([fault], { events: fault === 'flush' || deep ? 1 : 0 })),
   world(['crashWorker', 'crashEdge', 'crashLeader'], { events: deep ? 1 : 0 }),
   world(['handBack', 'giveUp', 'falseDeath'], { events: 0 }),
@@ -22,6 +22,21 @@ const worlds = [
   ...(['comeBack', 'handBack', 'flush', 'falseDeath', 'crashWorker', 'crashEdge', 'cancel'] as const).map(
     (fault) => world(['revoke', fault], { duties: ['put out', 'reap', 'back', 'settle'] }),
   ),
+];
+/** A call of a tool: each fault, and those together that may bring it again. */
+const called = (of: readonly Fault[], duties?: World['duties']): World =>
+  world(of, { call: true, callers: deep ? 1 : 0, ...(duties && !deep ? { duties } : {}) });
+const calls = [
+  ...faults
+    .filter((fault) => deep || !['flush', 'loseTail', 'cancel', 'revoke', 'comeBack'].includes(fault))
+    .map((fault) => called([fault])),
+  called(['flush'], ['reconcile', 'reap', 'settle']),
+  called(['flush', 'crashWorker'], ['reconcile']),
+  called(['flush', 'move'], ['reconcile']),
+  called(['loseTail', 'falseDeath'], ['reap', 'renew']),
+  called(['falseDeath', 'crashWorker'], ['reap', 'settle']),
+  called(['cancel', 'falseDeath'], ['reap', 'settle']),
+  called(['revoke', 'comeBack'], ['put out', 'reap', 'settle']),
 ];
 /** For `MCPCTL_MODEL=deep`: minutes. A command sent twice across a loss of Redis is left out, see docs/model.md. */
 const pairs = faults.flatMap((a, i) =>
@@ -44,6 +59,11 @@ describe('the dispatch protocol, in every state of a small world', function () {
       expect(traceOf(explored), JSON.stringify(small)).to.equal('');
     }
     expect(states).to.be.greaterThan(100_000);
+  });
+
+  it('gives a call to its server once, whatever fails and whoever dies', () => {
+    for (const small of calls)
+      expect(traceOf(explore(dispatchModel(small))), JSON.stringify(small)).to.equal('');
   });
 
   it('keeps them where a Redis that lost its last writes gives a task away before anybody notices', () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { beat, handBack } from '../../core/queue/task/claim.ts';
+import { beat, deliverClaim, handBack } from '../../core/queue/task/claim.ts';
 import { ClockSteps } from '../../core/queue/live/clock-steps.ts';
 import { lastHeard } from '../../core/queue/live/running.ts';
 import { redisNow } from '../../core/queue/live/redis-time.ts';
@@ -157,6 +157,23 @@ describe('the fence', () => {
     expect(await t.door.dispatch.requeue(task, seen)).to.equal('shown');
     expect(await handBack(t.door, { ...task, claimId: 'c1', epoch: 1 }, leaving)).to.equal('shown');
     expect(await t.door.dispatch.enqueue({ ...task, epoch: 2 })).to.equal(false);
+  });
+
+  it('pins a claim for who does what was asked, and none that is no longer the current one', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c1');
+    const seen = { epoch: 1, claim: 'c1', job: `${task.taskId}-1`, newEpoch: 2 };
+    expect(await t.door.dispatch.requeue(task, seen)).to.equal('ok');
+    const deliver = (claimId: string): Promise<boolean> =>
+      deliverClaim({ ...t.door, redis: t.redis }, { ...task, claimId });
+    expect(await deliver('c1')).to.equal(false);
+    expect(await t.fence(task)).to.include({ shown: '' });
+    await t.claim(task, 'c2');
+    expect(await deliver('c1')).to.equal(false);
+    expect(await deliver('c2')).to.equal(true);
+    const next = { epoch: 2, claim: 'c2', job: `${task.taskId}-1`, newEpoch: 3 };
+    expect(await t.door.dispatch.requeue(task, next)).to.equal('shown');
+    expect(await handBack(t.door, { ...task, claimId: 'c2', epoch: 2 }, leaving)).to.equal('shown');
   });
 
   it('shows no epoch but the current one', async () => {

@@ -19,7 +19,7 @@ export function dispatchModel(world: World, off: readonly Rule[] = []): Model<St
     check(s) {
       checkTold(s);
       checkMessage(s);
-      return s.broken === '' ? afterFaults(has, s, quiet) : s.broken;
+      return s.broken === '' ? afterFaults(has, s, { call: world.call, good: quiet }) : s.broken;
     },
   };
 }

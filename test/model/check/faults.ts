@@ -1,6 +1,6 @@
 import { putOut, stepOf } from './flows.ts';
 import type { Has } from './redis.ts';
-import { MEMBERS, take } from './workers.ts';
+import { beats, MEMBERS, take } from './workers.ts';
 import { copyOfRedis, type Action, type Fault, type State } from './state.ts';
 
 /** What may go wrong, each as often as the world says. */
@@ -52,8 +52,12 @@ export function faultActions(has: Has, s: State): Action[] {
   for (const job of s.jobs)
     if (canTake && job.at === 'wait')
       may('comeBack', `who was put out takes job ${job.id}`, (t) => take(t, { id: job.id, foul: true }));
-  if (s.runs.some((run) => run.at === 'claimed'))
-    may('blink', 'Redis is away for a while', (t) => void (t.blind = true));
+  for (const job of s.jobs)
+    if (job.at === 'wait' && s.runs.length < MEMBERS)
+      may('move', `another machine takes job ${job.id}`, (t) =>
+        take(t, { id: job.id, foul: false, elsewhere: true }),
+      );
+  if (s.runs.some(beats)) may('blink', 'Redis is away for a while', (t) => void (t.blind = true));
   if (s.blind) actions.push({ what: 'beats arrive again', do: (t) => void (t.blind = false) });
   return actions;
 }
@@ -77,7 +81,7 @@ function loseTail(has: Has, s: State): void {
   Object.assign(s.truth, { shown: 0, closed: false, lost: true, putOut: false });
   s.distrusted = has('what waits is renewed when Redis went back');
   const { fence } = s;
-  const runs = s.runs.some((run) => run.at === 'claimed' && run.id === fence?.claim);
+  const runs = s.runs.some((run) => beats(run) && run.id === fence?.claim);
   if (fence?.claim && fence.state === 'open' && !runs) s.truth.deaths += 1;
 }
 

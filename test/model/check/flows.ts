@@ -1,5 +1,6 @@
 import { closeRow, insert, nextEpoch, settle } from './postgres.ts';
 import { add, close, end, enqueue, finishJob, requeue, type Has } from './redis.ts';
+import { beats } from './workers.ts';
 import { breaks, flow, isTerminal, type Flow, type State, type Step } from './state.ts';
 
 /**
@@ -193,9 +194,7 @@ export function flowsToBegin(has: Has, s: State): Flow[] {
 
 /** Whether the claim's worker beats: for a zombie's beats too, where they are not told apart. */
 function seemsAlive(has: Has, s: State): boolean {
-  return s.runs.some(
-    (run) => run.at === 'claimed' && (run.id === s.fence?.claim || !has('beat checks the claim')),
-  );
+  return s.runs.some((run) => beats(run) && (run.id === s.fence?.claim || !has('beat checks the claim')));
 }
 
 /** What the reaper may do to a claim; null: nothing. */

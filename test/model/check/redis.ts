@@ -49,6 +49,9 @@ function append(s: State, fence: Fence, entry: Omit<Entry, 'epoch' | 'seq'>): vo
 /** What callers have seen of a claim is never taken back, and no epoch comes twice. */
 function startsOver(s: State, fence: Fence, epoch: number): void {
   if (s.truth.shown !== 0 && s.truth.shown === fence.claim) breaks(s, 'I7: what was shown was started over');
+  // What is pinned is lost with Redis; then the journal alone knows.
+  if (s.truth.given === fence.claim && fence.claim !== 0 && !s.truth.lost)
+    breaks(s, 'N3: what was given was started over');
   if (fence.epoch > epoch) breaks(s, 'I4: an epoch fell');
   if (fence.epoch === epoch && fence.claim !== 0) breaks(s, 'I4: an epoch came twice');
 }
@@ -94,6 +97,16 @@ export function show(has: Has, s: State, epoch: number): boolean {
   if (fence.shown === fence.claim) return true;
   if (fence.state !== 'open' && fence.state !== 'ended' && has('show refuses what was handed back'))
     return false;
+  fence.shown = fence.claim;
+  return true;
+}
+
+/** @returns whether the claim is pinned: whoever does what was asked may be given it. */
+export function deliver(has: Has, s: State, id: number): boolean {
+  const { fence } = s;
+  if (!fence) return false;
+  if (fence.claim !== id && has('the pin of a call compares the claim')) return false;
+  if (fence.state !== 'open') return false;
   fence.shown = fence.claim;
   return true;
 }

@@ -18,19 +18,21 @@ interface Size {
   callers?: number;
   leaders?: number;
   events?: number;
+  call?: boolean;
   duties?: readonly Flow['why'][];
 }
 
 /** A world in which each of these happens at most once. */
 export function world(
   faults: readonly Fault[],
-  { callers = 1, leaders = 1, events = 1, duties }: Size = {},
+  { callers = 1, leaders = 1, call = false, events = call ? 0 : 1, duties }: Size = {},
 ): World {
   return {
     faults: Object.fromEntries(faults.map((fault) => [fault, 1])),
     callers,
     leaders,
     events,
+    ...(call ? { call } : {}),
     ...(duties ? { duties } : {}),
   };
 }
@@ -325,6 +327,37 @@ export const rules = {
     guard: 'core/flow/end/answer.ts',
     test: 'test/edge/threads.test.ts · keep of an answer that is cut short what was shown of it',
     world: world(['cancel'], { duties: [] }),
+  },
+  'a call is pinned before it is given': {
+    guard: 'worker/mcp/provider.ts',
+    test: 'test/mcp/provider.test.ts · that was lost before it was delivered is not given',
+    world: world(['falseDeath'], { call: true, callers: 0 }),
+  },
+  'the pin of a call compares the claim': {
+    guard: 'core/queue/scripts/deliver.lua',
+    test: 'test/queue/fence.test.ts · pins a claim for who does',
+    world: world(['falseDeath'], { call: true, callers: 0 }),
+    without: ['what the journal knows is not run'],
+  },
+  'what the journal knows is not run': {
+    guard: 'worker/mcp/provider.ts',
+    test: 'test/mcp/provider.test.ts · is written down before it runs',
+    world: world(['flush'], { call: true, callers: 0 }),
+  },
+  'the journal is written before the call is given': {
+    guard: 'worker/mcp/provider.ts',
+    test: 'test/mcp/provider.test.ts · of which the server died in the middle',
+    world: world(['flush'], { call: true, callers: 0 }),
+  },
+  'the journal is asked as it is written': {
+    guard: 'worker/mcp/provider.ts',
+    test: 'test/mcp/provider.test.ts · of which the yes to its pin came late',
+    world: world(['flush'], { call: true, callers: 0 }),
+  },
+  'another machine runs no call that was not made for it': {
+    guard: 'worker/mcp/provider.ts',
+    test: 'test/mcp/provider.test.ts · that another machine may have run',
+    world: world(['flush', 'move'], { call: true, callers: 0 }),
   },
 } as const satisfies Record<string, RuleFacts>;
 

@@ -16,6 +16,8 @@ export interface State {
   runs: Run[];
   flows: Flow[];
   callers: Caller[];
+  /** Of a machine: what it has written down of a call, whatever becomes of Redis and of its worker. */
+  journal: '' | 'given' | 'ended';
   /** Runs are numbered as they come. */
   lastRun: number;
   /** What a Redis that loses its tail goes back to; null: its disk holds nothing older yet. */
@@ -78,13 +80,18 @@ export interface Job {
   by: number;
 }
 
+/** How far the run of a call of a tool has got since it was claimed. */
+export type CallAt = 'ready' | 'pinned' | 'given' | 'ran' | 'over';
+
 export interface Run {
   id: number;
   job: number;
   epoch: number;
   /** `refused`: it got no claim and has yet to let go of the job. */
-  at: 'fetched' | 'claimed' | 'refused';
+  at: 'fetched' | 'claimed' | 'refused' | CallAt;
   sent: number;
+  /** Of a call: on another machine than the one that served its server when it was accepted. */
+  elsewhere: boolean;
   /** Of the session that was put out; it hears of nothing, and goes on. */
   foul: boolean;
 }
@@ -167,6 +174,7 @@ export const faults = [
   'giveUp',
   'revoke',
   'comeBack',
+  'move',
 ] as const;
 export type Fault = (typeof faults)[number];
 
@@ -181,6 +189,10 @@ export interface Truth {
   deaths: number;
   /** Somebody has finished putting the session out, since Redis was last lost. */
   putOut: boolean;
+  /** A server was given the call, whoever knows it. */
+  ran: boolean;
+  /** By which claim, the last. */
+  given: number;
 }
 
 export interface World {
@@ -190,6 +202,8 @@ export interface World {
   leaders: number;
   /** Events of one run; with none, its end is the whole answer. */
   events: number;
+  /** A call of a tool, and no question to a model. */
+  call?: boolean;
   /** What leaders do; all of it, unless said. */
   duties?: readonly Flow['why'][];
 }
@@ -219,6 +233,7 @@ export function initial(world: World): State {
       toldClaim: 0,
       owes: false,
     })),
+    journal: '',
     lastRun: 0,
     kept: null,
     distrusted: false,
@@ -226,7 +241,7 @@ export function initial(world: World): State {
     marked: false,
     blind: false,
     left,
-    truth: { shown: 0, closed: false, lost: false, deaths: 0, putOut: false },
+    truth: { shown: 0, closed: false, lost: false, deaths: 0, putOut: false, ran: false, given: 0 },
     broken: '',
   };
 }
@@ -340,6 +355,8 @@ export function keyOf(s: State): string {
   put(s.crashes * 2 + (s.blind ? 1 : 0));
   put(s.lastRun * 16 + truth.shown);
   put(truth.deaths * 4 + (truth.closed ? 2 : 0) + (truth.lost ? 1 : 0));
+  put(s.journal);
+  put(truth.given * 2 + (truth.ran ? 1 : 0));
   put(s.broken);
   for (const fault of faults) put(s.left[fault]);
   putRedis(s);
@@ -352,7 +369,7 @@ export function keyOf(s: State): string {
     put(run.at);
     put(run.id * 16 + run.job);
     put(run.epoch * 16 + run.sent);
-    put(run.foul);
+    put((run.foul ? 1 : 0) + (run.elsewhere ? 2 : 0));
   }
   putSorted(s.flows, putFlow);
   putSorted(s.callers, putCaller);

@@ -1,8 +1,12 @@
+import { callStep } from './calls.ts';
 import { claim, emit, end, finishJob, handBack, type Has } from './redis.ts';
 import type { Action, Run, State, World } from './state.ts';
 
 /** Members of the pool: each may run the task once, also while an older run of it goes on as a zombie. */
 export const MEMBERS = 2;
+
+/** One that was claimed, and of which its worker says that it goes on. */
+export const beats = ({ at }: Run): boolean => at !== 'fetched' && at !== 'refused';
 
 /** worker/work/execute.ts: take a job, claim, emit, end. */
 export function workerActions(has: Has, s: State, world: World): Action[] {
@@ -15,20 +19,27 @@ export function workerActions(has: Has, s: State, world: World): Action[] {
       });
     }
   }
-  for (const { id, at, sent } of s.runs) {
+  for (const run of s.runs) {
+    const { id, at, sent } = run;
     const push = (what: string, act: (t: State, run: Run) => void): void => {
       actions.push({ what: `run ${id} ${what}`, do: (t) => onRun(t, id, act) });
     };
-    if (at === 'fetched' && !s.distrusted) push('claims', (t, run) => claims(has, t, run));
+    if (at === 'fetched' && !s.distrusted) push('claims', (t, own) => claims(has, t, own));
     if (at === 'refused') push('lets go of its job', letGo);
+    if (world.call && beats(run)) {
+      const step = callStep(has, run, { giveUp, letGo });
+      if (step) push(...step);
+      if (s.left.handBack > 0) push('hands back', (t, own) => handsBack(has, t, own));
+      continue;
+    }
     if (at !== 'claimed') continue;
-    if (sent < world.events) push(`emits event ${sent + 1}`, (t, run) => emits(has, t, run));
-    else push('ends', (t, run) => ends(has, t, run));
+    if (sent < world.events) push(`emits event ${sent + 1}`, (t, own) => emits(has, t, own));
+    else push('ends', (t, own) => ends(has, t, own));
     if (s.left.resend > 0 && sent > 0)
-      push(`emits event ${sent} once more`, (t, run) => emitsAgain(has, t, run));
+      push(`emits event ${sent} once more`, (t, own) => emitsAgain(has, t, own));
     if (s.left.resend > 0 && sent === world.events)
-      push('ends, sent twice', (t, run) => endsTwice(has, t, run));
-    if (s.left.handBack > 0) push('hands back', (t, run) => handsBack(has, t, run));
+      push('ends, sent twice', (t, own) => endsTwice(has, t, own));
+    if (s.left.handBack > 0) push('hands back', (t, own) => handsBack(has, t, own));
   }
   return actions;
 }
@@ -38,11 +49,14 @@ function onRun(s: State, id: number, act: (s: State, run: Run) => void): void {
   if (run) act(s, run);
 }
 
-export function take(s: State, { id, foul }: { id: number; foul: boolean }): void {
+export function take(
+  s: State,
+  { id, foul, elsewhere = false }: { id: number; foul: boolean; elsewhere?: boolean },
+): void {
   const job = s.jobs.find((j) => j.id === id);
   s.lastRun += 1;
   if (job) Object.assign(job, { at: 'active', by: s.lastRun });
-  s.runs.push({ id: s.lastRun, job: id, epoch: 0, at: 'fetched', sent: 0, foul });
+  s.runs.push({ id: s.lastRun, job: id, epoch: 0, at: 'fetched', sent: 0, foul, elsewhere });
 }
 
 function claims(has: Has, s: State, run: Run): void {
@@ -63,7 +77,7 @@ function emits(has: Has, s: State, run: Run): void {
 }
 
 /** A claim that Redis has lost events of is left to the reaper, as one of a dead worker is. */
-function giveUp(s: State, run: Run): void {
+export function giveUp(s: State, run: Run): void {
   if (s.fence?.claim === run.id && s.fence.state === 'open') s.truth.deaths += 1;
   letGo(s, run);
 }
