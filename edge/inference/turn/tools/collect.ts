@@ -7,6 +7,7 @@ import { isTerminal } from '../../../../core/task/task.ts';
 import { jsonValue } from '../../../../core/text/json-text.ts';
 import { flowOf, type EdgeDeps } from '../../../deps.ts';
 import { asToldOf } from '../../../mcp/call/order.ts';
+import { pipeOf } from '../../../mcp/pipe/pipe.ts';
 
 /** What came of a call, as the model is told of it; a code of null: its server gave a result. */
 interface Told {
@@ -27,7 +28,7 @@ export async function collectCalls(deps: EdgeDeps, threadId: string): Promise<vo
 async function toldOf(deps: EdgeDeps, call: EndedCall): Promise<Told> {
   if (call.status === 'completed') {
     const { responseBody } = await deps.registry.tasks.bodies(call.taskId);
-    return responseBody === null ? goneBy : answered(responseBody);
+    return responseBody === null ? goneBy : answered(await piped(deps, call, responseBody));
   }
   if (call.status === null) return goneBy;
   const { errorCode, errorMessage } = call;
@@ -41,6 +42,21 @@ const inWords = ({ code, message }: { code: string; message: string }): Told => 
 });
 
 const goneBy = inWords(new McpctlError('gone', 'The call has run, and its result is kept no more.'));
+
+const withheld = JSON.stringify({
+  error: { code: 0, message: new McpctlError('mcp_result_withheld').message },
+});
+
+/**
+ * What its project lets be shown of it. Not in pages: a thread keeps more of a result than a page, and its agent has nothing to
+ * read on with.
+ */
+async function piped(deps: EdgeDeps, call: EndedCall, body: string): Promise<string> {
+  const project = call.project === null ? undefined : await deps.registry.mcp.project(call.project);
+  if (!project) return withheld;
+  const settled = pipeOf(deps, { project, of: 'call' });
+  return settled ? await settled(body, { id: call.taskId, retention: 'none' }) : body;
+}
 
 /** Its worker wrote it, and anybody may be a worker. */
 function answered(body: string): Told {
