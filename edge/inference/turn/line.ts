@@ -5,13 +5,14 @@ import type { NextTurn } from '../../../core/registry/threads/start-turn.ts';
 import { eachInTurn } from '../../../core/runtime/each-in-turn.ts';
 import type { Service } from '../../../core/runtime/process/service.ts';
 import { goesOn } from '../../../core/task/disconnect.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { readRequest } from '../ask/request.ts';
 import { leaveAccepted, newTask, type Order } from '../ask/submit.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn } from './sent.ts';
 import { endStrays } from './tools/collect.ts';
-import { stepCalls } from './tools/steps.ts';
+import { followOn, stepCalls } from './tools/steps.ts';
 
 const EVERY_MS = 1_000;
 /** Threads that one look starts turns in; the others are looked at next. */
@@ -79,7 +80,15 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
       hasTools: order.request.needs.tools,
     }),
   );
-  if (started) await leaveAccepted(deps, order, started.row);
+  if (!started) return;
+  await leaveAccepted(deps, order, started.row);
+  goOnBehind(deps, order, started.row);
+}
+
+/** What a round calls is begun as soon as it has ended, where the server runs it. */
+export function goOnBehind(deps: EdgeDeps, { agent }: Order, row: TaskRow): void {
+  const { threadId } = row;
+  if (agent?.usesServerTools && threadId !== null) followOn(deps, row, () => startNext(deps, threadId));
 }
 
 /** The same for who has just seen a turn end; what fails is a later look's to do. */

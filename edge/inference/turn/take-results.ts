@@ -18,7 +18,7 @@ import { ChunkForm } from '../form/chunks.ts';
 import type { Form, FormOptions } from '../form/form.ts';
 import { TurnForm, type KnownPlace } from './form.ts';
 import { ServedForm } from './tools/served-form.ts';
-import { startNext, startNextSoon } from './line.ts';
+import { goOnBehind, startNext, startNextSoon } from './line.ts';
 import { answerInLine } from './wait-in-line.ts';
 
 export function sayPlace(res: Response, { threadId, n }: Pick<TurnPlace, 'threadId' | 'n'>): void {
@@ -72,6 +72,7 @@ export async function answerRunning(
 ): Promise<void> {
   if (call.wishes.respondAsync) {
     await leaveAccepted(deps, order, row);
+    goOnBehind(deps, order, row);
     return await answerAcceptedTurn(deps, call, row.id);
   }
   const goesOn = await whileThere(deps, { res: call.res, poolKey: order.target.poolKey }, async (gone) => {

@@ -46,7 +46,7 @@ async function begin(
     const order = planned.orders.get(row.id);
     if (!order) continue;
     await leaveAccepted(deps, order, row);
-    follow(deps, row, () => goOn(turn.threadId));
+    followOn(deps, row, () => goOn(turn.threadId));
   }
 }
 
@@ -64,15 +64,15 @@ function insert(
   }, beginAll)();
 }
 
-/** Settles a call as soon as it ends; where this edge dies, the scheduler does, and another edge goes on. */
-function follow(deps: EdgeDeps, row: TaskRow, ended: () => Promise<void>): void {
+/**
+ * Settles a task of such a turn as soon as it ends, though nobody waits for it; where this edge dies, the scheduler does, and another edge
+ * goes on.
+ */
+export function followOn(deps: EdgeDeps, row: TaskRow, ended: () => Promise<void>): void {
   const withinMs = deps.config.queueSyncMs + deps.config.runMs;
   untilEnded(deps, row, { withinMs, gone: deps.leaving })
     .then(() => (deps.leaving.aborted ? undefined : ended()))
     .catch((thrown: unknown) =>
-      deps.log.debug(
-        { taskId: row.id, why: messageOf(thrown) },
-        'a call of a turn is gone on with by a later look',
-      ),
+      deps.log.debug({ taskId: row.id, why: messageOf(thrown) }, 'a turn is gone on with by a later look'),
     );
 }
