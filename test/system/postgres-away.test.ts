@@ -1,4 +1,8 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
+import { fixture } from '../mcp/supervise.ts';
 import { chats, type Backend, startBackend } from '../support/backend.ts';
 import { measured, note } from '../support/measured.ts';
 import { nextText, sseData } from '../support/sse.ts';
@@ -22,6 +26,9 @@ describe('while Postgres is away', function () {
   let t: System;
   let wire: Wire;
   let own: Backend;
+  let folder: string;
+  /** A line for each call that its server was given. */
+  let counter: string;
   const infer = (more: object = {}, headers = {}): Promise<Response> =>
     t.call('POST', '/api/v1/llms/desk/infer', { body: { ...body, ...more }, headers });
   const served = (): Promise<Response> =>
@@ -50,10 +57,25 @@ describe('while Postgres is away', function () {
       MCPCTL_SETTLE_WAIT_MS: String(SETTLE_WAIT_MS),
     });
     own = await startBackend();
-    await t.startWorker([
-      { name: 'desk', backend: t.backend },
-      { name: 'paced', backend: own },
-    ]);
+    folder = mkdtempSync(join(tmpdir(), 'mcp-'));
+    counter = join(folder, 'counter');
+    writeFileSync(counter, '');
+    const mcpServers = [
+      { name: 'files', command: process.execPath, args: [fixture, '--counter', counter], slots: 2 },
+    ];
+    await t.startWorker(
+      [
+        { name: 'desk', backend: t.backend },
+        { name: 'paced', backend: own },
+      ],
+      { mcpServers },
+    );
+    await until(
+      async () => (await t.call('GET', '/api/v1/servers/files')).status,
+      (status) => status === 200,
+    );
+    const project = { name: 'demo', servers: [{ server: 'files' }] };
+    expect((await t.call('POST', '/api/v1/projects', { body: project })).status).to.equal(201);
   });
   beforeEach(async () => {
     own.forget();
@@ -65,7 +87,19 @@ describe('while Postgres is away', function () {
     await t.close();
     await own.close();
     await wire.close();
+    rmSync(folder, { recursive: true });
   });
+  const callTool = (label: string): Promise<Response> =>
+    t.call('POST', '/mcp/projects/demo', {
+      body: {
+        ...{ jsonrpc: '2.0', id: 1, method: 'tools/call' },
+        params: { name: 'files__count', arguments: { label } },
+      },
+    });
+  const ran = (label: string): number =>
+    readFileSync(counter, 'utf8')
+      .split('\n')
+      .filter((line) => line === label).length;
 
   for (const [how, take] of [
     ['down', () => wire.cut()],
@@ -91,6 +125,29 @@ describe('while Postgres is away', function () {
       );
       note(this, spans);
       expect(Math.max(...spans)).to.be.below(SUBMIT_MS * TIMES);
+    });
+
+    it(`(${how}) calls of tools are told so in time and given to nobody, and are made again without a restart`, async function () {
+      take();
+      const spans = await Promise.all(
+        Array.from({ length: 8 }, async () => {
+          let answer: Response | undefined;
+          const ms = await spanOf(async () => (answer = await callTool(how)));
+          expect(answer?.status).to.equal(503);
+          return ms;
+        }),
+      );
+      note(this, spans);
+      expect(Math.max(...spans)).to.be.below(SUBMIT_MS * TIMES);
+      wire.mend();
+      const back = `${how}-back`;
+      const answer = await until(
+        () => callTool(back),
+        ({ status }) => status === 200,
+        20_000,
+      );
+      expect(await answer.text()).to.include('counted');
+      expect([how, back].map(ran)).to.deep.equal([0, 1]);
     });
 
     it(`(${how}) streams flow; the last frame waits, then says settle_pending; the settle follows`, async function () {
