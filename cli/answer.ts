@@ -1,7 +1,9 @@
 import type { Context } from './who/context.ts';
+import type { ServerCallView } from '../core/agent/thread.ts';
 import type { InferEvent } from './net/infer.ts';
 import { rawWriter, type TextWriter } from './say/markdown.ts';
 import { createStatusRow } from './say/status-row.ts';
+import { cell } from './say/text.ts';
 
 type Showing = Pick<Context, 'terminal' | 'out' | 'clock'>;
 
@@ -32,6 +34,7 @@ export async function showAnswer(
 ): Promise<string> {
   const row = createStatusRow(terminal);
   const pace = createPace(clock);
+  const newOf = callLines();
   let text = '';
   let thinking = false;
   let hasThought = false;
@@ -59,6 +62,9 @@ export async function showAnswer(
         text += event.text;
         writer.write(event.text);
         onText?.(text);
+      } else if (event.kind === 'server calls') {
+        stopThinking();
+        for (const line of newOf(event.calls)) out.note(line);
       } else if (event.kind === 'finish' && event.reason === 'length') {
         waiting = 'cut';
       }
@@ -81,6 +87,22 @@ export async function showAnswer(
     );
   if (live && terminal.tty.stderr && pace.words() !== '') out.dim(`${pace.words()}${about()}\n`);
   return text;
+}
+
+/** @returns of each call a line when it begins, and one when it has ended, each said once. */
+function callLines(): (calls: readonly ServerCallView[]) => string[] {
+  const seen = new Set<string>();
+  return (calls) =>
+    calls.flatMap(({ id, taskId, name, status, code, ms }) => {
+      const outcome = `${code === null ? '' : `${cell(code)}, `}${String(ms ?? 0)} ms`;
+      const ended = status === 'running' ? [] : [`← ${cell(name)}: ${outcome}`];
+      return [`→ ${cell(name)}`, ...ended].filter((line) => {
+        const key = `${taskId ?? id} ${line.slice(0, 1)}`;
+        const isNew = !seen.has(key);
+        seen.add(key);
+        return isNew;
+      });
+    });
 }
 
 interface Pace {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { serverCallSchema, type ServerCallView } from '../../core/agent/thread.ts';
 import { isErrorCode, McpctlError } from '../../core/errors.ts';
 import type { Call, Http } from './http.ts';
 import { openEvents } from './sse.ts';
@@ -20,6 +21,8 @@ export type InferEvent =
   | { kind: 'text'; text: string }
   /** Tools are called: which, and with what, the thread has once the answer is whole. */
   | { kind: 'calls' }
+  /** All that the server has run so far of what was called, and what runs. */
+  | { kind: 'server calls'; calls: readonly ServerCallView[] }
   | { kind: 'finish'; reason: string }
   | { kind: 'usage'; promptTokens: number; completionTokens: number };
 
@@ -44,7 +47,12 @@ const answerSchema = z.object({
     .catch(undefined),
   /** On no-op chunks while the caller waits (docs/spec.md §6). */
   mcpctl: z
-    .object({ state: z.string(), position: z.number().nullish(), seconds: z.number().nullish() })
+    .object({
+      state: z.string(),
+      position: z.number().nullish(),
+      seconds: z.number().nullish(),
+      calls: z.array(serverCallSchema).optional().catch(undefined),
+    })
     .nullish()
     .catch(undefined),
   error: z.object({ message: z.string(), code: z.string().nullish() }).nullish(),
@@ -101,7 +109,9 @@ export function* eventsOf(data: string, taskId: string | null = null): Generator
       ? new McpctlError(code, message, extra)
       : new McpctlError('backend_error', code ? `${message} [${code}]` : message, extra);
   }
-  if (chunk.mcpctl) yield { kind: 'waiting', text: waitingText(chunk.mcpctl) };
+  const { calls } = chunk.mcpctl ?? {};
+  if (calls) yield { kind: 'server calls', calls };
+  else if (chunk.mcpctl) yield { kind: 'waiting', text: waitingText(chunk.mcpctl) };
   for (const choice of chunk.choices ?? []) {
     const says = choice.delta ?? choice.message;
     const reasoning = says?.reasoning_content ?? says?.reasoning;

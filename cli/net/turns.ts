@@ -52,6 +52,10 @@ const seenMessageSchema = messageViewSchema
   });
 type SeenCall = z.infer<typeof toolCallSchema>;
 const seenTurnSchema = turnViewSchema.pick({ threadId: true, turn: true, status: true, taskId: true });
+/** Of a server that runs none there are none. */
+const ownCallsSchema = z.object({
+  answers: z.array(z.object({ serverCalls: z.array(z.object({ id: z.string() })).default([]) })).default([]),
+});
 type SeenTurn = z.infer<typeof seenTurnSchema>;
 export type SeenTurnDetail = z.infer<typeof turnDetailSchema>;
 /** Of a server that knows of no tools that are left. */
@@ -177,14 +181,18 @@ function followed(
   { first, taskId, signal }: Followed,
   { clock, note, onPlace }: Following,
 ): AsyncGenerator<InferEvent> {
+  let threadId = '';
   const show = function* (data: string): Generator<InferEvent> {
     const place = placeIn(data);
     if (place) onPlace(place);
+    threadId = place?.threadId ?? threadId;
     if (data.includes('"backendTruncated":true')) note(CUT_WORDS);
     yield* eventsOf(data, taskId);
   };
   const open =
-    taskId === null ? null : (after: string | undefined) => reopened(http, { taskId, after, signal });
+    taskId === null
+      ? null
+      : (after: string | undefined) => reopened(http, { taskId, threadId, after, signal });
   return toTheEnd({ first, open, show, what: 'answer' }, { clock, note, signal });
 }
 
@@ -201,9 +209,17 @@ const turnPath = ({ threadId, turn }: Place): string =>
 
 async function reopened(
   http: Http,
-  { taskId, after, signal }: { taskId: string; after: string | undefined; signal: AbortSignal | undefined },
+  {
+    taskId,
+    threadId,
+    after,
+    signal,
+  }: { taskId: string; threadId: string; after: string | undefined; signal: AbortSignal | undefined },
 ): Promise<AsyncIterable<ServerEvent>> {
-  const path = `/api/v1/tasks/${encodeURIComponent(taskId)}/stream`;
+  // An answer of many rounds has many tasks: its thread knows them.
+  const isOfThread = threadId !== '' && after !== undefined && /^\d+[.]\d+[.]/.test(after);
+  const at = isOfThread ? `threads/${encodeURIComponent(threadId)}` : `tasks/${encodeURIComponent(taskId)}`;
+  const path = `/api/v1/${at}/stream`;
   const call: Call = { method: 'GET', path, query: { after }, headers: { accept }, limitMs: ADMISSION_MS };
   return (await openEvents(http, signal ? { ...call, signal } : call)).events;
 }
@@ -257,7 +273,10 @@ function toolCalls(http: Http): Pick<TurnCalls, 'calls' | 'results' | 'resultsOn
         listSchema(seenMessageSchema),
         await http.json({ method: 'GET', path, query: { last: LOOKED } }),
       ).items.filter(({ turn }) => turn === place.turn);
-      const done = new Set(messages.map(({ toolCallId }) => toolCallId));
+      // What the server runs it brings itself.
+      const own = read(ownCallsSchema, await http.json({ method: 'GET', path: turnPath(place) }));
+      const ids = own.answers.flatMap(({ serverCalls }) => serverCalls.map(({ id }) => id));
+      const done = new Set([...ids, ...messages.map(({ toolCallId }) => toolCallId)]);
       const asked = messages.findLast(({ role }) => role === 'assistant')?.toolCalls ?? [];
       return asked.filter(({ id }) => !done.has(id));
     },

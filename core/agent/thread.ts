@@ -144,7 +144,7 @@ export type ThreadView = z.infer<typeof threadViewSchema>;
 export const threadListQuerySchema = listQuerySchema.extend({ agent: z.string().min(1).max(128).optional() });
 
 /** A call of a tool that the server has run, or answered itself. */
-const serverCallSchema = z.object({
+export const serverCallSchema = z.object({
   id: z.string(),
   /** As the model called it. */
   name: z.string(),
@@ -228,7 +228,7 @@ export const turnDetailSchema = turnViewSchema.extend({
       /** Every claim that a member had on it, as long as its task is kept. */
       attempts: z.array(z.object({ llm: z.string(), reason: z.string() })),
       /** What it has called that the server runs, in order. */
-      serverCalls: z.array(serverCallSchema),
+      serverCalls: z.array(serverCallSchema).default([]),
       /** Null: it was made elsewhere, or by a release that did not keep it. */
       made: madeSchema.nullable(),
     }),

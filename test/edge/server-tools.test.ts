@@ -164,6 +164,40 @@ describe('an agent with the tools of its project', function () {
     await answered(round, { content: 'Both.' });
   });
 
+  it('offers nothing to a token that may not use the project, and runs nothing for it', async () => {
+    const bob = { token: t.tokens.bob };
+    const made = { userId: t.ada.id, name: 'bound', pools: ['gpt'], expiresInDays: null, createdBy: null };
+    const bound = { token: (await t.registry.tokens.create(made)).text };
+    for (const options of [bob, bound]) {
+      const turn = await begin({}, options);
+      expect(await toolsIn(turn)).to.deep.equal([]);
+      const before = (await callsOf('one')).length;
+      await answered(turn, calling(['a', 'one__add']));
+      const { threadId, turn: n } = turn;
+      const round = await until(
+        async () => (await t.call(`GET /api/v1/threads/${threadId}/turns/${n}`, options)).json as TurnDetail,
+        ({ status, taskId }) => status === 'running' && taskId !== turn.taskId,
+      );
+      const [result] = (await requestOf(round.taskId)).messages.slice(-1);
+      expect(result?.['content']).to.equal('Unknown tool: one__add (invalid_request)');
+      expect(await callsOf('one')).to.have.length(before);
+      await t.call(`DELETE /api/v1/threads/${threadId}`, options);
+    }
+  });
+
+  it('asks for the rights of its caller anew at each round', async () => {
+    const turn = await begin();
+    const before = (await callsOf('one')).length;
+    await ok('PATCH /api/v1/agents/worker', { body: { serverTools: false } });
+    await answered(turn, calling(['a', 'one__add']));
+    const round = await nextRound(turn);
+    expect((await requestOf(round.taskId)).tools).to.equal(undefined);
+    expect(await callsOf('one')).to.have.length(before);
+    await ok('PATCH /api/v1/agents/worker', { body: { serverTools: true } });
+    await answered(round, { content: 'No tools.' });
+    expect(await turnOf(turn)).to.include({ status: 'completed' });
+  });
+
   it('ends its calls with the turn, whichever way that ends', async () => {
     const turn = await begin();
     const before = (await callsOf('one')).length;

@@ -233,9 +233,20 @@ async function* wholeOf(
   answer: Promise<TurnAnswer>,
   onPlace: (place: Place) => void,
 ): AsyncGenerator<InferEvent> {
-  const { threadId, turn, assistant, reasoning, toolCalls, usage, finishReason, leftOut, contextLength } =
-    await answer;
+  const {
+    threadId,
+    turn,
+    assistant,
+    reasoning,
+    toolCalls,
+    serverCalls,
+    usage,
+    finishReason,
+    leftOut,
+    contextLength,
+  } = await answer;
   onPlace({ threadId, turn, leftOut, contextLength });
+  if (serverCalls) yield { kind: 'server calls', calls: serverCalls };
   if (reasoning !== undefined) yield { kind: 'reasoning', text: reasoning };
   if (assistant !== '') yield { kind: 'text', text: assistant };
   if (toolCalls !== undefined && toolCalls.length > 0) yield { kind: 'calls' };

@@ -1,3 +1,4 @@
+import type { ServerCallView } from '../../../core/agent/thread.ts';
 import { plain } from '../../../core/runtime/plain.ts';
 import type { SeenTurnDetail } from '../../net/turns.ts';
 import { factLines } from '../../say/table.ts';
@@ -28,7 +29,7 @@ function answerLines(
   answer: SeenTurnDetail['answers'][number],
   { at, many, look }: { at: number; many: number; look: Look },
 ): string[] {
-  const { made, usage, attempts } = answer;
+  const { made, usage, attempts, serverCalls } = answer;
   const attempted = attempts.map(({ llm, reason }) => `${cell(llm)}: ${cell(reason)}`).join('; ');
   return [
     '',
@@ -46,8 +47,17 @@ function answerLines(
       ],
       2,
     ),
+    ...serverCalls.map((call) => `  ${callLine(call)}`),
     ...(made?.pieces ?? []).map((piece) => `  ${pieceLine(piece)}`),
   ];
+}
+
+/** A call that the server ran. */
+function callLine({ name, server, taskId, status, code, ms }: ServerCallView): string {
+  const outcome = status === 'running' ? 'runs' : (code ?? 'ok');
+  const took = ms === null ? '' : `, ${String(ms)} ms`;
+  const where = server === null ? '' : `, server ${cell(server)}`;
+  return `called ${cell(name)}: ${cell(outcome)}${took}${where}${taskId === null ? '' : `, task ${taskId}`}`;
 }
 
 type Fact = Parameters<typeof factLines>[0][number];
@@ -61,6 +71,7 @@ function madeFacts(made: SeenTurnDetail['answers'][number]['made']): Fact[] {
     ['Personality', personality ? `${personality.name}, revision ${personality.revision}` : undefined],
     ['Defaults', params && params.length > 0 ? params.join(', ') : undefined],
     ['Tools left', toolsLeft.length > 0 ? toolsLeft.join(', ') : undefined],
+    ['Project tools', made.serverTools === undefined ? undefined : `${made.serverTools} offered`],
     ['Earlier turns', `${made.turns} told of, ${made.leftOut} left out`],
     ['Room', contextLength === null ? undefined : `${contextLength} tokens`],
     ['Expected', expected === null ? undefined : `${expected} tokens`],

@@ -205,7 +205,7 @@ async function writeEvents(a: Answering, writer: EventWriter, events: Events): P
         : frameText(
             frame,
             hasId && --left === 0
-              ? (a.part?.ids ?? '') + eventIdOf({ epoch, seq, tag }, a.deps.formForAll.now())
+              ? (a.part?.ids ?? a.form.ids ?? '') + eventIdOf({ epoch, seq, tag }, a.deps.formForAll.now())
               : undefined,
           );
     seq += 1;

@@ -29,6 +29,8 @@ export interface Form {
   readonly lines?: true;
   /** Of a turn, what it calls besides its client's tools the server runs: where that is all, it ends with a later round. */
   readonly isServed?: true;
+  /** What ids of its frames begin with, where it is one of many in a stream. */
+  readonly ids?: string;
   /** A backend's event as the caller gets it, in as many frames as that takes; none = nothing to send. */
   event(data: string): Frame[];
   /** Says that the answer is still coming; null: there is no event that clients take for nothing, a comment does it. */

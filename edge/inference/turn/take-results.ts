@@ -101,7 +101,8 @@ export function callOf(
   const isV1 = !isOwn;
   const formAs = (options: FormOptions): Form => {
     const form = isOwn ? new TurnForm(options, place) : new ChunkForm('chat', options);
-    return place.served ? new ServedForm(form, place.served) : form;
+    const ids = `${place.current?.n ?? 1}.${place.round ?? 1}.`;
+    return place.served ? new ServedForm(form, place.served, ids) : form;
   };
   return {
     ...about,

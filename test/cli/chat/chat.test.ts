@@ -102,6 +102,35 @@ describe('cli: chat', () => {
     expect(s.err()).to.not.include('resume:');
   });
 
+  const called = { id: 'a', name: 'files__read', server: 'files', taskId: 'task-7', code: null };
+
+  it('tells of each call that the server runs when it begins and when it has ended, once', async () => {
+    const tells = (...calls: object[]): object => ({
+      ...(delta({}) as object),
+      mcpctl: { state: 'waiting', calls },
+    });
+    const runs = { ...called, status: 'running', ms: null };
+    const ended = { ...called, status: 'ended', ms: 12 };
+    const other = { ...ended, taskId: 'task-8', code: 'outcome_unknown' };
+    const pieces = [tells(runs), tells(runs), tells(ended, other), delta({ content: 'Done.' })];
+    peer.on(
+      send,
+      streams([{ ...(delta({}) as object), mcpctl: place }, ...pieces, delta({}, 'stop'), '[DONE]']),
+    );
+    expect(await s.run('chat', 'reviewer', '-m', 'hi')).to.equal(0);
+    expect(s.out()).to.equal('Done.\n');
+    const lines = s
+      .err()
+      .split('\n')
+      .filter((line) => /^[→←]/.test(line));
+    expect(lines).to.deep.equal([
+      '→ files__read',
+      '← files__read: 12 ms',
+      '→ files__read',
+      '← files__read: outcome_unknown, 12 ms',
+    ]);
+  });
+
   it('shows Markdown on a terminal, a line once it is whole, and into a pipe as it came', async () => {
     const said = '# Plan\n- **do** `x`\n```sh\nls **a**\n```\nplain 2*3*4';
     const pieces = [...said].map((piece) => delta({ content: piece }));
@@ -169,7 +198,14 @@ describe('cli: chat', () => {
     };
     const detail = {
       ...{ ...turn, status: 'completed', supersedes: null, triesAgain: 1, triedAgainBy: null },
-      answers: [{ ...answer, attempts: [{ llm: 'desk', reason: 'worker_lost' }], made }],
+      answers: [
+        {
+          ...answer,
+          attempts: [{ llm: 'desk', reason: 'worker_lost' }],
+          made,
+          serverCalls: [{ ...called, status: 'ended', ms: 12 }],
+        },
+      ],
     };
     peer.on(`GET /api/v1/threads/${threadId}/turns/2`, answers(200, detail));
     expect(await s.run('describe', 'thread', threadId, '--turn', '2')).to.equal(0);
@@ -180,6 +216,7 @@ describe('cli: chat', () => {
       'style, priority 700, revision 7',
       '4 told of, 2 left out',
       'write',
+      'called files__read: ok, 12 ms, server files, task task-7',
     ])
       expect(s.out()).to.include(words);
   });

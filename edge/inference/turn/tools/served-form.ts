@@ -51,6 +51,7 @@ const BETWEEN = '\n\n';
 /** The answer of one round of a turn whose calls the server runs, as a part of the whole: it ends only with `last`. */
 export class ServedForm implements Form {
   readonly isServed = true as const;
+  readonly ids: string;
   readonly #inner: Form;
   readonly #served: Served;
   /** Where each call of the answer is among the client's own; null: it is the server's. */
@@ -62,7 +63,9 @@ export class ServedForm implements Form {
   #finish: Chunk | null = null;
   #usage: Chunk | null = null;
 
-  constructor(inner: Form, served: Served) {
+  /** @param ids what a reader of the thread goes on by. */
+  constructor(inner: Form, served: Served, ids: string) {
+    this.ids = ids;
     this.#inner = inner;
     this.#served = served;
   }
