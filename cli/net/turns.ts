@@ -8,11 +8,10 @@ import {
 } from '../../core/agent/thread.ts';
 import { composedViewSchema } from '../../core/agent/composed-view.ts';
 import { toolCallSchema } from '../../core/agent/assemble.ts';
-import { pause, type Clock } from '../../core/runtime/clock.ts';
-import { toTheEnd } from './follow.ts';
+import { pause } from '../../core/runtime/clock.ts';
 import type { Call, Http } from './http.ts';
-import { ADMISSION_MS, eventsOf, ONCE_MS, type InferEvent } from './infer.ts';
-import { openEvents, type ServerEvent } from './sse.ts';
+import { ONCE_MS, type InferEvent } from './infer.ts';
+import { accept, asItComes, followed, type Following, type Place } from './turn/stream.ts';
 import { readAnswer } from './views.ts';
 
 /** What is said to an agent. Made again under the same key it is the same turn. */
@@ -24,14 +23,6 @@ export interface TurnCall {
   pin?: string | undefined;
   key: string;
   signal?: AbortSignal;
-}
-
-export interface Place {
-  threadId: string;
-  turn: number;
-  /** How many older turns are left out of what was asked, and how many tokens the members take. */
-  leftOut?: number | undefined;
-  contextLength?: number | undefined;
 }
 
 const seenThreadSchema = threadViewSchema.pick({
@@ -64,13 +55,6 @@ export type SeenMessage = z.infer<typeof seenMessageSchema>;
 
 const seenPersonalitySchema = z.object({ name: z.string(), description: z.string(), isDefault: z.boolean() });
 type SeenPersonality = z.infer<typeof seenPersonalitySchema>;
-
-/** Where the answer goes on that broke off, and who hears of it. */
-export interface Following {
-  clock: Pick<Clock, 'elapsed'>;
-  note: (line: string) => void;
-  onPlace: (place: Place) => void;
-}
 
 /** What came of a tool that was called, as the thread is to have it. */
 export interface ToolResult {
@@ -146,83 +130,8 @@ export interface TurnCalls {
   messages(id: string, last: number): Promise<SeenMessage[]>;
 }
 
-/** What is said of a backend that has read much less than was sent. */
-export const CUT_WORDS =
-  '(The backend cut the prompt silently; its answer knows only the end of this thread.)';
-
-const placeSchema = z.object({
-  mcpctl: z.object({
-    threadId: z.string(),
-    turn: z.number(),
-    leftOut: z.number().optional(),
-    contextLength: z.number().optional(),
-  }),
-});
-
-function placeIn(data: string): Place | null {
-  if (!data.includes('"threadId"')) return null;
-  try {
-    return placeSchema.safeParse(JSON.parse(data)).data?.mcpctl ?? null;
-  } catch {
-    return null;
-  }
-}
-
-interface Followed {
-  /** What is open already. */
-  first: AsyncIterable<ServerEvent> | null;
-  taskId: string | null;
-  signal?: AbortSignal | undefined;
-}
-
-/** The answer of a turn, and where it is. */
-function followed(
-  http: Http,
-  { first, taskId, signal }: Followed,
-  { clock, note, onPlace }: Following,
-): AsyncGenerator<InferEvent> {
-  let threadId = '';
-  const show = function* (data: string): Generator<InferEvent> {
-    const place = placeIn(data);
-    if (place) onPlace(place);
-    threadId = place?.threadId ?? threadId;
-    if (data.includes('"backendTruncated":true')) note(CUT_WORDS);
-    yield* eventsOf(data, taskId);
-  };
-  const open =
-    taskId === null
-      ? null
-      : (after: string | undefined) => reopened(http, { taskId, threadId, after, signal });
-  return toTheEnd({ first, open, show, what: 'answer' }, { clock, note, signal });
-}
-
-const accept = 'text/event-stream, application/json';
-
-/** The answer to a call, from its first word to its end. */
-async function* asItComes(http: Http, call: Call, following: Following): AsyncGenerator<InferEvent> {
-  const { events, taskId } = await openEvents(http, { ...call, limitMs: ADMISSION_MS });
-  yield* followed(http, { first: events, taskId, signal: call.signal }, following);
-}
-
 const turnPath = ({ threadId, turn }: Place): string =>
   `/api/v1/threads/${encodeURIComponent(threadId)}/turns/${turn}`;
-
-async function reopened(
-  http: Http,
-  {
-    taskId,
-    threadId,
-    after,
-    signal,
-  }: { taskId: string; threadId: string; after: string | undefined; signal: AbortSignal | undefined },
-): Promise<AsyncIterable<ServerEvent>> {
-  // An answer of many rounds has many tasks: its thread knows them.
-  const isOfThread = threadId !== '' && after !== undefined && /^\d+[.]\d+[.]/.test(after);
-  const at = isOfThread ? `threads/${encodeURIComponent(threadId)}` : `tasks/${encodeURIComponent(taskId)}`;
-  const path = `/api/v1/${at}/stream`;
-  const call: Call = { method: 'GET', path, query: { after }, headers: { accept }, limitMs: ADMISSION_MS };
-  return (await openEvents(http, signal ? { ...call, signal } : call)).events;
-}
 
 function callOf({ agent, threadId, body, pin, key, signal }: TurnCall, more: object, headers = {}): Call {
   return {

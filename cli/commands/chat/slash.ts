@@ -3,7 +3,7 @@ import type { Client } from '../../net/client.ts';
 import { cell } from '../../say/text.ts';
 import type { Context } from '../../who/context.ts';
 import { usageSlash, type Slash, type Slashes } from '../../talk/slash.ts';
-import type { Place } from '../../net/turns.ts';
+import type { Place } from '../../net/turn/stream.ts';
 import { writeNew } from '../../talk/write-new.ts';
 import { askingSlashes } from './slash-asking.ts';
 import { again, forget, goOn, keepForNow, type Talk } from './turn.ts';
