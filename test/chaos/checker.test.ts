@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { check, type Rule } from './checker/check.ts';
+import type { Rule } from './checker/calls.ts';
+import { check } from './checker/check.ts';
 import {
   pieceText,
   type BackendLine,
@@ -7,6 +8,8 @@ import {
   type Evidence,
   type FinalMessage,
   type FinalRow,
+  type ToolCall,
+  type ToolEvidence,
   type WorldLine,
 } from './lines.ts';
 
@@ -18,6 +21,7 @@ interface Books {
   messages: FinalMessage[];
   logs: { process: string; line: string }[];
   secrets: string[];
+  tools?: ToolEvidence;
 }
 
 /** The n-th line of a kind in a call's log. */
@@ -326,5 +330,31 @@ describe('the checker of chaos', () => {
       });
     expect(late(fault)).to.deep.equal([]);
     expect(late({ ...fault, code: 'no_such_code' })).to.deep.equal(['malformed']);
+  });
+
+  it('finds a call of a tool that ran twice, that was told other than what became of it, or not why', () => {
+    const call = (label: string, outcome: string, endedAt = 10): ToolCall => ({
+      ...{ label, outcome, edge: 'e1', startedAt: 0, endedAt },
+    });
+    const toolRules = (tools: Partial<ToolEvidence>): Rule[] => {
+      const none = { calls: [], ran: [], rows: [], struckAt: 5, isHarmless: false };
+      return rulesOf((books) => (books.tools = { ...none, ...tools }));
+    };
+    const [id, label] = ['i', 'a'];
+    expect(
+      toolRules({ calls: [call('a', 'counted'), call('b', 'outcome_unknown')], ran: ['a', 'b'] }),
+    ).to.deep.equal([]);
+    expect(toolRules({ calls: [call('a', 'cut'), call('b', 'mcp_server_down')], ran: ['a'] })).to.deep.equal(
+      [],
+    );
+    expect(toolRules({ ran: ['a', 'a'] })).to.deep.equal(['twice']);
+    expect(toolRules({ calls: [call('a', 'counted')] })).to.deep.equal(['unearned']);
+    expect(toolRules({ calls: [call('a', 'mcp_server_down')], ran: ['a'] })).to.deep.equal(['unearned']);
+    expect(toolRules({ rows: [{ id, label, status: 'completed' }] })).to.deep.equal(['unearned']);
+    expect(toolRules({ rows: [{ id, label, status: 'running' }] })).to.deep.equal(['lost']);
+    expect(toolRules({ calls: [call('a', 'outcome_unknown', 4)] })).to.deep.equal(['unknown']);
+    expect(toolRules({ calls: [call('a', 'outcome_unknown')], isHarmless: true })).to.deep.equal(['unknown']);
+    expect(toolRules({ calls: [call('a', 'late')] })).to.deep.equal(['late']);
+    expect(toolRules({ calls: [call('a', 'http 404')] })).to.deep.equal(['malformed']);
   });
 });

@@ -76,6 +76,25 @@ export interface FinalMessage {
   turnStatus: string;
 }
 
+/** One call of a tool, and what its caller was told: `counted`, a code, a status of HTTP, or that it was cut off. */
+export interface ToolCall {
+  label: string;
+  edge: string;
+  outcome: string;
+  startedAt: number;
+  endedAt: number;
+}
+
+export interface ToolEvidence {
+  calls: readonly ToolCall[];
+  /** A line for each time that a server ran a call: its label. */
+  ran: readonly string[];
+  rows: readonly { id: string; label: string; status: TaskStatus }[];
+  struckAt: number;
+  /** The fault strikes nothing that a call of a tool needs. */
+  isHarmless: boolean;
+}
+
 /** Everything the checker looks at. */
 export interface Evidence {
   clients: readonly ClientLine[];
@@ -84,6 +103,7 @@ export interface Evidence {
   rows: readonly FinalRow[];
   /** Of the threads in which anybody chatted. */
   messages: readonly FinalMessage[];
+  tools?: ToolEvidence;
   /** What the processes of the product logged. */
   logs: readonly { process: string; line: string }[];
   /** What nobody may ever read there, nor a caller in an answer: tokens, passwords, addresses of backends. */

@@ -1,6 +1,6 @@
 import type { Connection } from '../../core/registry/database/connect.ts';
 import { terminalStatuses, type TaskStatus } from '../../core/task/task.ts';
-import type { FinalMessage, FinalRow } from './lines.ts';
+import type { FinalMessage, FinalRow, ToolEvidence } from './lines.ts';
 
 /** Of a turn the last one: those before it are of what was said earlier. */
 const canaries = /\{\\"canary\\":\\"([a-z0-9-]+)\\"/g;
@@ -37,11 +37,22 @@ export function createRows({ db }: Connection) {
     },
     async final(since: string): Promise<FinalRow[]> {
       const sql = `select id, request_body as request, status, error_code as "errorCode",
-        response_body as "responseBody", attempts, crashes from tasks where created_at >= ?::timestamptz`;
+        response_body as "responseBody", attempts, crashes from tasks
+        where created_at >= ?::timestamptz and operation <> 'mcp'`;
       const rows = await all<FinalRow & { request: string | null }>(sql, [since]);
       return rows.map(({ request, ...row }) => ({
         ...row,
         canary: canaryOf(request ?? ''),
+      }));
+    },
+    /** Calls of tools. */
+    async tools(since: string): Promise<ToolEvidence['rows'][number][]> {
+      const sql = `select id, request_body as request, status from tasks
+        where created_at >= ?::timestamptz and operation = 'mcp'`;
+      const rows = await all<{ id: string; request: string | null; status: TaskStatus }>(sql, [since]);
+      return rows.map(({ request, ...row }) => ({
+        ...row,
+        label: /"label":"([a-z0-9-]+)"/.exec(request ?? '')?.[1] ?? '?',
       }));
     },
     /** All that is in threads in which a turn was taken since then. */

@@ -1,10 +1,13 @@
 import { join } from 'node:path';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Order, Placed } from './caller.ts';
-import { check, tally, type Finding, type Tally } from './checker/check.ts';
+import { grouped, type Finding } from './checker/calls.ts';
+import { check, tally, type Tally } from './checker/check.ts';
 import { keep, logsIn, openJournal } from './journal.ts';
+import type { ToolCall } from './lines.ts';
 import { startLoad, type Load } from './load.ts';
 import { seeded, type Random } from './random.ts';
+import { callTools } from './tools.ts';
 import type { World } from './world.ts';
 
 /** What a fault says of itself. */
@@ -74,6 +77,8 @@ export interface Fault {
   wired?: true;
   /** What the workers of its world take their tasks by, if not Redis. */
   transport?: 'sse';
+  /** It strikes nothing that a call of a tool needs: none of them may end unknown. */
+  sparesTools?: true;
   /** The share of the load that is sent before it strikes. */
   after?: number;
   strike(trial: Trial): Promise<Struck>;
@@ -129,6 +134,10 @@ export async function tryFault({
   const random = seeded(seed * 1_000 + Number(id.replace(/\D/g, '')));
   const boundMs = BOUND_MS * world.patience;
   const load = startLoad({ world, mark, tasks, spanMs, random, boundMs });
+  const tools = callTools(
+    { ...world.at, edge: () => world.edge(random() < 0.5 ? 'e1' : 'e2').name, folder: journal.folder },
+    { mark, random: seeded(seed), load: load.done, boundMs },
+  );
   const placed: Placed[] = [];
   const many = tasks < 300 ? 40 : 200;
   const trial = createTrial({ world, load, random, mark, since, many, say, placed });
@@ -139,25 +148,48 @@ export async function tryFault({
   }, PROGRESS_MS);
   void load.done.finally(() => clearInterval(shown));
   await load.untilSent(Math.ceil(tasks * (fault.after ?? 0.3)));
+  const struckAt = performance.now();
   const struck = await fault.strike(trial);
   journal.world({ what: 'struck', says: struck.proof });
   say(`${id}: ${struck.proof}`);
   const healMs = await struck.healing;
   await load.done;
+  await tools.done;
   const open = await untilQuiet(world, since);
   // A row has ended a moment before its caller has heard so; a caller who reads nothing is not waited for.
   await Promise.race([Promise.all(placed.map(({ done }) => done)), pause(HEARD_MS * world.patience)]);
   const rows = await world.rows.final(since);
   const messages = await world.rows.messages(since);
   if (open > 0) say(`${id}: ${String(open)} tasks are still open`);
+  const ofTools = {
+    ...{ calls: tools.calls(), rows: await world.rows.tools(since), struckAt },
+    ran: world.counter.ran().filter((label) => label.startsWith(`${mark}-`)),
+    isHarmless: fault.sparesTools ?? false,
+  };
   const logs = logsIn([world.folder, journal.folder]);
-  const evidence = { ...journal.read(), rows, messages, logs, secrets: world.secrets };
+  const evidence = { ...journal.read(), rows, messages, tools: ofTools, logs, secrets: world.secrets };
   journal.close();
   const findings = check(evidence);
   keep(journal.folder, 'rows.json', rows);
   keep(journal.folder, 'messages.json', messages);
   keep(journal.folder, 'findings.json', findings);
-  return resultOf({ id, fault, struck, healMs, findings, counts: tally(evidence) });
+  return resultOf({
+    id,
+    fault,
+    struck,
+    healMs,
+    findings,
+    counts: tally(evidence),
+    tools: toolsLine(ofTools.calls, ofTools.ran),
+  });
+}
+
+/** What callers of tools were told, and how much of it ran. */
+function toolsLine(calls: readonly ToolCall[], ran: readonly string[]): string {
+  const words = [...grouped(calls, (call) => call.outcome)].map(
+    ([word, of]) => `${word} ${String(of.length)}`,
+  );
+  return `calls of tools ${String(calls.length)}, run ${String(ran.length)}: ${words.join(', ')}`;
 }
 
 function createTrial(deps: {
@@ -266,6 +298,7 @@ function resultOf({
   healMs,
   findings,
   counts,
+  tools,
 }: {
   id: string;
   fault: Fault;
@@ -273,6 +306,7 @@ function resultOf({
   healMs: number | null;
   findings: readonly Finding[];
   counts: Tally;
+  tools: string;
 }): Result {
   const of = (...rules: string[]): number => findings.filter(({ rule }) => rules.includes(rule)).length;
   const broken = struck.broken ?? [];
@@ -301,6 +335,6 @@ function resultOf({
     name: fault.name,
     proof: struck.proof,
     line: `${head}  (${more.join('; ')})`,
-    notes: [...why, ...(struck.notes ?? [])],
+    notes: [...why, ...(struck.notes ?? []), tools],
   };
 }

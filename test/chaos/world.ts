@@ -28,6 +28,7 @@ import { run, type Running } from './processes.ts';
 import { createRows, type Rows } from './rows.ts';
 import type { ChaosServers } from './servers.ts';
 import { startThreads } from './threads.ts';
+import { openCounter, startTools, toolServer, type Counter } from './tools.ts';
 
 /** A process of the product with the wires that stand between it and what it speaks to. */
 export interface Part<W extends string> {
@@ -52,6 +53,10 @@ export interface World {
   /** Threads of one agent over the pool `wide`, that callers chat in. */
   threads: readonly [string, ...string[]];
   rows: Rows;
+  /** What the MCP servers of the workers have run. */
+  counter: Counter;
+  /** Where an edge listens, and with which token one calls there. */
+  at: { url: (edge: string) => string; token: string };
   redis: Redis;
   /** What all keys begin with. */
   keySpace: string;
@@ -128,6 +133,7 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
     DATABASE_URL: through(between.postgres, servers.postgres.url),
   });
   const book = { journal };
+  const counter = openCounter(journal.folder);
   const folder = (): string => book.journal.folder;
 
   const launch = new Map<string, () => Running>();
@@ -153,7 +159,7 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
     const edgeUrl = transport === 'sse' ? from : edge.url;
     const home = await mkdtemp(join(tmpdir(), 'mcpctl-chaos-worker-'));
     homes.push(home);
-    await writeHome(home, { n, edgeUrl, backendUrl: through(between.backend, backend.url) });
+    await writeHome(home, { n, counter, edgeUrl, backendUrl: through(between.backend, backend.url) });
     const atRedis = servers.followed ? redisEnv : { REDIS_URL: from };
     const env = { MCPCTL_HOME: home, ...(transport === 'sse' ? {} : { ...space, ...atRedis }) };
     launch.set(name, () => run({ name, entry: programOf('worker'), args: ['run'], env, folder: folder() }));
@@ -176,10 +182,13 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
     schedulers.find(
       ({ process }) => process.isAlive() && process.events('leader.changed').at(-1)?.['leading'] === true,
     );
-  const callers = createCallers({
+  const at = {
     token: adminToken,
+    url: (name: string): string => edges.find((each) => each.name === name)?.url ?? '',
+  };
+  const callers = createCallers({
+    ...at,
     journal: () => book.journal,
-    url: (name) => edges.find((each) => each.name === name)?.url ?? '',
     anyUrl: (name) => edge(name).url,
   });
   const backends: ChaosBackend[] = [];
@@ -222,8 +231,9 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
     ] as const;
     await Promise.all(workers.map(untilServes));
     const threads = await startThreads(edges[0].url, adminToken);
+    await startTools(at, { edge: edges[0].name, within: patience });
     return {
-      threads,
+      ...{ threads, counter, at },
       ...{ servers, edges, schedulers, workers, callers, redis, keySpace, patience, edge, leader, close },
       rows: createRows(connection),
       folder: journal.folder,
@@ -253,7 +263,7 @@ const passwordsIn = ({ redis, postgres, followed }: ChaosServers): string[] =>
 
 async function writeHome(
   home: string,
-  { n, edgeUrl, backendUrl }: { n: number; edgeUrl: string; backendUrl: string },
+  { n, counter, edgeUrl, backendUrl }: { n: number; counter: Counter; edgeUrl: string; backendUrl: string },
 ): Promise<void> {
   const base = {
     ...{ type: 'openai', model: 'tiny', publish: true, url: backendUrl },
@@ -265,7 +275,10 @@ async function writeHome(
     ...(n < 3 ? [member('pair')] : []),
     { ...base, name: `solo-${String(n)}` },
   ];
-  await writeFile(join(home, 'config.json'), JSON.stringify({ providers }));
+  await writeFile(
+    join(home, 'config.json'),
+    JSON.stringify({ providers, mcpServers: [toolServer(n, counter)] }),
+  );
   const credentials = JSON.stringify({ mcpdUrl: edgeUrl, token: adminToken });
   await writeFile(join(home, 'credentials'), credentials, { mode: 0o600 });
 }

@@ -216,8 +216,8 @@ describe('pins of tools', function () {
     expect([stale.status, (stale.json as { code: string }).code]).to.deep.equal([412, 'stale_revision']);
     expect(await names('first')).to.deep.equal([]);
     const done = ok(await approve({ tools: await seen('first') })).json as ApprovedView;
-    const told = done.projects.filter(({ project }) => ['first', 'second', 'others'].includes(project));
-    expect(told).to.deep.equal([
+    const ours = done.projects.filter(({ project }) => ['first', 'second', 'others'].includes(project));
+    expect(ours).to.deep.equal([
       { project: 'first', approved: ['read', 'write'] },
       { project: 'second', approved: ['read', 'write'] },
     ]);

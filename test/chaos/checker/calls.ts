@@ -2,6 +2,27 @@ import type { ClientLine, Piece } from '../lines.ts';
 import { piecesOf } from '../lines.ts';
 import { catalogue, entryOf, isErrorCode, type ErrorCode } from '../../../core/errors.ts';
 
+/** What was promised and not kept. */
+export type Rule =
+  | 'lost' // accepted, and no end
+  | 'doubled' // two ends of one task, or two tasks of one call
+  | 'mixed' // an answer made of two requests at backends
+  | 'crossed' // bytes of another task
+  | 'gap' // pieces missing, repeated or out of order
+  | 'unearned' // a success that no backend finished
+  | 'malformed' // neither a result nor an error as its door makes them
+  | 'leaked' // a secret, a prompt or an answer where it must not be
+  | 'broken' // cut off, though its edge lived
+  | 'thread' // a thread holds other than was shown, an index twice, or a turn that never ended
+  | 'twice' // a call of a tool that ran more than once
+  | 'unknown' // one of which nobody knew what became of it, though nothing that it needs had failed
+  | 'late'; // no result and no error within its bound
+
+export interface Finding {
+  rule: Rule;
+  says: string;
+}
+
 /** What one caller was told in the end. */
 export type End =
   | { kind: 'completed' }

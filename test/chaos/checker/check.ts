@@ -2,26 +2,8 @@ import { isErrorCode } from '../../../core/errors.ts';
 import { isTerminal } from '../../../core/task/task.ts';
 import { piecesOf, type Evidence, type FinalRow } from '../lines.ts';
 import { threadFaults } from './threads.ts';
-import { callsOf, contentOfBody, grouped, wordOf, type Call } from './calls.ts';
-
-/** What was promised and not kept. */
-export type Rule =
-  | 'lost' // accepted, and no end
-  | 'doubled' // two ends of one task, or two tasks of one call
-  | 'mixed' // an answer made of two requests at backends
-  | 'crossed' // bytes of another task
-  | 'gap' // pieces missing, repeated or out of order
-  | 'unearned' // a success that no backend finished
-  | 'malformed' // neither a result nor an error as its door makes them
-  | 'leaked' // a secret, a prompt or an answer where it must not be
-  | 'broken' // cut off, though its edge lived
-  | 'thread' // a thread holds other than was shown, an index twice, or a turn that never ended
-  | 'late'; // no result and no error within its bound
-
-export interface Finding {
-  rule: Rule;
-  says: string;
-}
+import { callsOf, contentOfBody, grouped, wordOf, type Call, type Finding, type Rule } from './calls.ts';
+import { toolFaults } from './tools.ts';
 
 /** A call and its task, as far as there is one. */
 interface Story {
@@ -54,6 +36,7 @@ export function check(evidence: Evidence): Finding[] {
     ...unearned(stories, evidence),
     ...threadFaults(stories, evidence),
     ...stories.flatMap((story) => callersDue(story, evidence)),
+    ...(evidence.tools ? toolFaults(evidence.tools) : []),
     ...leaks(evidence),
   ];
 }

@@ -7,6 +7,7 @@ import { seconds, until } from './fault.ts';
 function manner(name: string, how: Manner, forMs: number): Fault {
   return {
     name,
+    sparesTools: true,
     spanMs: 25_000,
     async strike(trial) {
       const [, , worker] = trial.world.workers;
@@ -40,6 +41,7 @@ export const backendRefuses = manner('backend answers 503', 'refuse', 4_000);
 /** The network between a worker and its backend swallows everything, and says nothing. */
 export const backendHalfOpen: Fault = {
   name: 'backend half-open (stall limit 3 s)',
+  sparesTools: true,
   wired: true,
   spanMs: 25_000,
   async strike(trial) {

@@ -68,6 +68,7 @@ export const edgeRolled: Fault = {
 
 export const callersVanish: Fault = {
   name: '200 callers vanish',
+  sparesTools: true,
   spanMs: 20_000,
   async strike(trial) {
     const { world } = trial;
@@ -107,6 +108,7 @@ export const callersVanish: Fault = {
 /** Readers that take nothing: more waits for each than the system's buffers hold. */
 export const slowReaders: Fault = {
   name: '6 callers who do not read',
+  sparesTools: true,
   spanMs: 50_000,
   after: 0.1,
   async strike(trial) {
