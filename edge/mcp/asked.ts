@@ -6,10 +6,11 @@ import type { ListChanges } from './changes.ts';
 import type { McpEvent } from './events.ts';
 import type { Leg } from './legs/leg.ts';
 import type { KeptPages } from './pipe/kept-pages.ts';
+import type { PageTitles } from './pipe/page-titles.ts';
 import type { RpcId } from './rpc.ts';
 
-/** What is kept for all requests at this edge: who listens, and pages that were just read. */
-export type McpEdge = EdgeDeps & { changes: ListChanges; pages: KeptPages };
+/** What is kept for all requests at this edge: who listens, pages that were just read, and what is asked of what pages are called. */
+export type McpEdge = EdgeDeps & { changes: ListChanges; pages: KeptPages; titles: PageTitles };
 
 /** Nothing of it is kept: it is what its id says. */
 export interface Session {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import { completeSchema, getPromptSchema, readResourceSchema } from '../../core/mcp/call.ts';
+import { titlesBy } from '../../core/mcp/pipeline/settings.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { actorOf } from '../http/context.ts';
 import { whenLeft } from '../http/gone.ts';
@@ -62,6 +63,12 @@ export const serverInfo = (deps: Pick<EdgeDeps, 'version'>, project: McpProject)
 
 const viewerOf = ({ req, project }: Asked): Viewer => ({ actor: actorOf(req), project });
 
+/** A client begins: the llm that is to title pages for it may have to be waked. */
+function warm({ titles }: McpEdge, { req, project }: Asked): void {
+  const llm = titlesBy(project);
+  if (llm !== null) void titles.warm(actorOf(req), llm); // never rejects
+}
+
 /** Of all that many servers have: a few at a time of one user. */
 const listing =
   (list: (deps: EdgeDeps, viewer: Viewer, asked: Asked) => Promise<object>): Method =>
@@ -101,13 +108,16 @@ const ofBoth: Readonly<Record<string, Method>> = {
 
 const ofOne: Readonly<Record<Asked['leg']['era'], Readonly<Record<string, Method>>>> = {
   legacy: {
-    initialize: (deps, asked) =>
-      initialize(deps, asked, { ...aboutOf(asked), serverInfo: serverInfo(deps, asked.project) }),
+    initialize: (deps, asked) => {
+      warm(deps, asked);
+      return initialize(deps, asked, { ...aboutOf(asked), serverInfo: serverInfo(deps, asked.project) });
+    },
     ping: (_deps, { res, leg, id }) => Promise.resolve(void res.json(leg.result(id, {}, 'other'))),
   },
   modern: {
     'subscriptions/listen': (deps, asked) => listenFor(deps, deps.changes, asked),
-    'server/discover': (_deps, asked) => {
+    'server/discover': (deps, asked) => {
+      warm(deps, asked);
       const { res, leg, id } = asked;
       const result = { supportedVersions: [...modernRevisions], ...aboutOf(asked) };
       return Promise.resolve(void res.json(leg.result(id, result, 'list')));
@@ -180,7 +190,7 @@ async function callOwn(
 /** What only reads: nobody hears of its progress, and equal ones are not one. */
 const reading = { progressToken: null, key: null } as const;
 
-async function getPrompt(deps: EdgeDeps, asked: Asked): Promise<void> {
+async function getPrompt(deps: McpEdge, asked: Asked): Promise<void> {
   const parsed = getPromptSchema.safeParse(asked.params);
   if (!parsed.success)
     return refuse(asked, 'A prompt is asked for by its name, with arguments that are texts.');
@@ -223,7 +233,7 @@ async function readResource(deps: McpEdge, asked: Asked): Promise<void> {
   });
 }
 
-async function complete(deps: EdgeDeps, asked: Asked): Promise<void> {
+async function complete(deps: McpEdge, asked: Asked): Promise<void> {
   const parsed = completeSchema.safeParse(asked.params);
   if (!parsed.success)
     return refuse(asked, 'A completion names a prompt or a template, and an argument of it.');

@@ -13,6 +13,7 @@ import { legacyLeg, modernLeg, modernRevisions } from './legs/leg.ts';
 import type { McpEdge } from './asked.ts';
 import { perform, serverInfo } from './methods.ts';
 import { KeptPages } from './pipe/kept-pages.ts';
+import { PageTitles } from './pipe/page-titles.ts';
 import { faultOf, isModern } from './legs/modern.ts';
 import { resumeCall } from './call/resume.ts';
 import { messageSchema, rpcError, rpcErrors, type RpcMessage } from './rpc.ts';
@@ -24,7 +25,12 @@ const MOST_MIB = 4;
 /** The MCP endpoint of each project, of both eras. Nothing of a client is kept here: every edge serves every request. */
 export const mcpRoutes = (deps: EdgeDeps): Router => {
   const router = Router();
-  const at: McpEdge = { ...deps, changes: watchLists(deps), pages: new KeptPages(deps.clock) };
+  const at: McpEdge = {
+    ...deps,
+    changes: watchLists(deps),
+    pages: new KeptPages(deps.clock),
+    titles: new PageTitles(deps),
+  };
   router.post('/projects/:name', async (req, res) => {
     await post(at, req, res);
   });

@@ -4,12 +4,12 @@ import { hasTool } from '../../core/mcp/bindings.ts';
 import { mayCall } from '../../core/mcp/may-call.ts';
 import { isLetThrough, pinOf } from '../../core/mcp/pinned/pins.ts';
 import { headersOf } from '../../core/mcp/param-headers.ts';
+import { pagingOf } from '../../core/mcp/pipeline/settings.ts';
 import { shownTool, type ServerTool } from '../../core/mcp/tools.ts';
 import type { BoundServer, McpProject, ToolOf } from '../../core/registry/mcp/servers.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { Leg } from './legs/leg.ts';
 import { inOrder, nameAll, namedIn, type Named } from './names.ts';
-import { isPaged } from './pipe/pipe.ts';
 
 export type McpDeps = Pick<EdgeDeps, 'registry'>;
 
@@ -90,7 +90,7 @@ export async function listTools(
   const ownOnes = [...own.values()].filter(({ name }) => only === null || name === only);
   const about = ownOnes.map(({ name, about: more }): object => ({ name, ...more }));
   if (only !== null) return about;
-  const isPlain = !isPaged(viewer.project.pipeline);
+  const isPlain = pagingOf(viewer.project.pipeline) === null;
   const shown = (await toolsFor(deps, viewer))
     // Clients of that era drop a tool that wants headers it may not.
     .filter(

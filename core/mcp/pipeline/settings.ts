@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { patternFault } from './redact/redact.ts';
 
+const numbers = { over: 24_000, page: 8_000, max: 100_000, min: 2_000, maxSection: 15_000 } as const;
+
 const count = (least: number, most: number): z.ZodType<number> => z.number().int().min(least).max(most);
 
 const redactSchema = z
@@ -27,6 +29,15 @@ export const pipelineSchema = z.strictObject({
     .strictObject({
       over: count(1_000, 1_000_000).optional(),
       page: count(500, 100_000).optional(),
+      /** `llm`: the project's llm is asked what each page is about. */
+      titles: z.enum(['llm', 'off']).optional(),
+    })
+    .optional(),
+  /** Instead of pages, the sections of a text that has some: none shorter than `min` where there is another, none longer than `max`. */
+  split: z
+    .strictObject({ min: count(100, 100_000).optional(), max: count(500, 100_000).optional() })
+    .refine(({ min = numbers.min, max = numbers.maxSection }) => min <= max, {
+      message: 'no section is shorter than min and longer than max: min is to be at most max',
     })
     .optional(),
   /** A text is cut after so much. */
@@ -34,11 +45,22 @@ export const pipelineSchema = z.strictObject({
 });
 export type Pipeline = z.infer<typeof pipelineSchema>;
 
-const numbers = { over: 24_000, page: 8_000, max: 100_000 } as const;
-
 /** Its numbers, where a project gives none. */
-export const pagingOf = ({ paginate }: Pipeline): { over: number; page: number } | null =>
-  paginate ? { over: paginate.over ?? numbers.over, page: paginate.page ?? numbers.page } : null;
+export const pagingOf = ({ paginate, split }: Pipeline): { over: number; page: number } | null =>
+  paginate || split ? { over: paginate?.over ?? numbers.over, page: paginate?.page ?? numbers.page } : null;
+
+/** The llm that is asked what pages are called; null: nobody is. */
+export const titlesBy = ({ pipeline, llm }: { pipeline: Pipeline; llm: string | null }): string | null =>
+  pipeline.paginate?.titles === 'llm' ? llm : null;
+
+/** Null: texts are in pages, whatever they are made of. */
+export const splitOf = (pipeline: Pipeline): { min: number; max: number } | null =>
+  pipeline.split
+    ? {
+        min: pipeline.split.min ?? numbers.min,
+        max: Math.min(pipeline.split.max ?? numbers.maxSection, limitOf(pipeline) ?? Infinity),
+      }
+    : null;
 
 /** Null: nothing is cut. */
 export const limitOf = ({ limit }: Pipeline): number | null => (limit ? (limit.max ?? numbers.max) : null);

@@ -21,6 +21,7 @@ import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
 import { keepGone, keepOffers, listOfferNames, listOffers } from './offers.ts';
 import { NOT_KEPT, trust, withPins } from './pins.ts';
+import { pageTitlesIn, type PageTitles } from './page-titles.ts';
 import { projectPrompts, type ProjectPrompts } from './project-prompts.ts';
 import { listStamps, PROMPTS, type ListStamps } from './stamps.ts';
 
@@ -35,7 +36,7 @@ export interface McpProject {
   /** What becomes of results. */
   pipeline: Pipeline;
   gate: Gate;
-  /** What a call's `model` may be: it chooses among the project's prompts. Null: none does. */
+  /** What a call's `model` may be: it chooses among the project's prompts, and titles pages. Null: none does. */
   llm: string | null;
   /** Another one after each change of its prompts; '' where nobody is told them. */
   promptsRevision: string;
@@ -58,7 +59,7 @@ export interface ToolOf {
   state: PinState;
 }
 
-export interface McpServerRows extends ProjectPrompts {
+export interface McpServerRows extends ProjectPrompts, PageTitles {
   /**
    * What the worker of a session has told of one of its servers; the server is made where there is none of that name. Said
    * twice it changes nothing. @throws McpctlError `session_not_found` where no such server is published by it, `name_taken`.
@@ -174,6 +175,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
     offers: (serverIds, kind) => listOffers(db, serverIds, kind),
     offerNames: (serverIds, kind) => listOfferNames(db, serverIds, kind),
     ...projectPrompts(db),
+    ...pageTitlesIn(db),
     stamps: (projectIds) => listStamps(db, projectIds),
     sessionKey: () => sessionKey(db),
   };

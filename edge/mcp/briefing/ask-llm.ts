@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Actor } from '../../../core/access.ts';
 import { messageOf } from '../../../core/errors.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
+import type { Priority } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { aim } from '../../inference/ask/aim.ts';
 import { readRequest } from '../../inference/ask/request.ts';
@@ -13,6 +14,8 @@ export interface LlmQuestion {
   messages: readonly { role: 'system' | 'user'; content: string }[];
   mostTokens: number;
   withinMs: number;
+  /** As who waits for it, unless told. */
+  priority?: Priority;
   /** Aborts when nobody wants the answer any more. */
   left: AbortSignal;
 }
@@ -28,7 +31,7 @@ const answerSchema = z.object({
 export async function askLlm(
   deps: EdgeDeps,
   actor: Actor,
-  { llm, messages, mostTokens, withinMs, left }: LlmQuestion,
+  { llm, messages, mostTokens, withinMs, left, priority = 'interactive' }: LlmQuestion,
 ): Promise<string | null> {
   const until = deps.clock.elapsed() + withinMs;
   try {
@@ -41,7 +44,8 @@ export async function askLlm(
     if (aimed.agent) return null;
     const order = {
       ...aimed,
-      ...({ llmName: llm, source: 'mcp', priority: 'interactive', headers: {}, key: null } as const),
+      ...({ llmName: llm, source: 'mcp', headers: {}, key: null } as const),
+      priority,
       ...({ retention: 'keep', policy: { onDisconnect: 'cancel', graceSeconds: null } } as const),
       queueMs: withinMs,
     };

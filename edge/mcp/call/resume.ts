@@ -9,8 +9,8 @@ import { formOf, nothingAsked } from '../../inference/form/index.ts';
 import { lookOn } from '../../inference/look-on.ts';
 import { untilClosed } from '../../limits/caps.ts';
 import { answerCall, quietOf, type Hearing } from './answer-call.ts';
-import { scopeOf, type Asked } from '../asked.ts';
-import { pipeOf, progressOf } from '../pipe/pipe.ts';
+import { scopeOf, type Asked, type McpEdge } from '../asked.ts';
+import { pipeOf, progressOf, titleBy } from '../pipe/pipe.ts';
 import { callForm, failureOf } from './call-form.ts';
 import { eventIds, readEventId } from './event-id.ts';
 
@@ -23,7 +23,7 @@ export type Returning = Pick<Asked, 'req' | 'res' | 'project' | 'leg' | 'session
  * @throws McpctlError `invalid_cursor` for an id that was never given out, or to another session; `gone` for a call that is kept
  *   no more.
  */
-export async function resumeCall(deps: EdgeDeps, back: Returning, lastEventId: string): Promise<void> {
+export async function resumeCall(deps: McpEdge, back: Returning, lastEventId: string): Promise<void> {
   const { req, res, project, leg, session } = back;
   const key = session?.key ?? (await deps.registry.mcp.sessionKey());
   const scope = { key, scope: scopeOf(req, session) };
@@ -33,7 +33,8 @@ export async function resumeCall(deps: EdgeDeps, back: Returning, lastEventId: s
   const row = await deps.registry.tasks.byId(taskId);
   if (row?.ownerId !== actorOf(req).userId) throw new McpctlError('gone', undefined, { taskId });
   untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming: true }));
-  const call = { leg, id, of, settled: pipeOf(deps, { project, of }) };
+  const title = titleBy(deps, project, actorOf(req));
+  const call = { leg, id, of, settled: pipeOf(deps, { project, of, title }) };
   const form = formOf(row, { ...nothingAsked, formAs: callForm(call) });
   const idAt = eventIds(scope, stream);
   const hearing: Hearing = {

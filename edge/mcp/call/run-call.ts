@@ -18,8 +18,8 @@ import type { InferenceRequest } from '../../inference/ask/request.ts';
 import type { Order } from '../../inference/ask/submit.ts';
 import { answerNow } from '../../inference/now.ts';
 import { answerCall, quietOf, type Hearing } from './answer-call.ts';
-import { scopeOf, type Asked } from '../asked.ts';
-import { pipeOf, progressOf } from '../pipe/pipe.ts';
+import { scopeOf, type Asked, type McpEdge } from '../asked.ts';
+import { pipeOf, progressOf, titleBy } from '../pipe/pipe.ts';
 import { callForm, failureOf } from './call-form.ts';
 import { eventIds } from './event-id.ts';
 import { asToldOf, orderOfCall, requestOfCall, type AskedOfServer } from './order.ts';
@@ -60,7 +60,7 @@ export function keyOfCall(session: string, id: RpcId): string {
  * how it ended before the caller is told.
  * @throws McpctlError for what no model can act on.
  */
-export async function runCall(deps: EdgeDeps, asked: Asked, at: ServerCall): Promise<void> {
+export async function runCall(deps: McpEdge, asked: Asked, at: ServerCall): Promise<void> {
   const { req, res } = asked;
   const report = new Report(deps, req, { source: 'mcp', llm: poolOfServer(at.server.server) });
   let leave: (() => void) | undefined;
@@ -82,14 +82,14 @@ interface Understood {
   report: Report;
 }
 
-async function answer(deps: EdgeDeps, { asked, at, report }: Understood): Promise<void> {
+async function answer(deps: McpEdge, { asked, at, report }: Understood): Promise<void> {
   const { req, res } = asked;
   const actor = actorOf(req);
   const llmName = poolOfServer(at.server.server);
   const wishes = { ...wishesOf(req), respondAsync: false, pin: undefined };
   const { leg, id, project } = asked;
   const { of, first = null } = at;
-  const settled = pipeOf(deps, { project, of });
+  const settled = pipeOf(deps, { project, of, title: titleBy(deps, project, actor) });
   const request = requestOfCall(at, { formAs: callForm({ leg, id, of, settled, first }) });
   const key = keyOf(asked, at, { request, header: wishes.idempotencyKey });
   const hearing = await hearingOf(deps, asked, at);

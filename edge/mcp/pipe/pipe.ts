@@ -1,28 +1,26 @@
 import { createHash } from 'node:crypto';
+import type { Actor } from '../../../core/access.ts';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { mcpAnswerSchema } from '../../../core/mcp/call.ts';
-import { pagesOf } from '../../../core/mcp/pipeline/pages.ts';
 import { redactDeep, redactWith, type Redact } from '../../../core/mcp/pipeline/redact/redact.ts';
-import {
-  firstPage,
-  limited,
-  plainTitle,
-  readOnFrom,
-  textOf,
-  toolResultIn,
-} from '../../../core/mcp/pipeline/result.ts';
-import { limitOf, pageLength, pagingOf, type Pipeline } from '../../../core/mcp/pipeline/settings.ts';
+import { firstPage, limited, readOnFrom, textOf, toolResultIn } from '../../../core/mcp/pipeline/result.ts';
+import { partsOf } from '../../../core/mcp/pipeline/sections.ts';
+import { limitOf, pagingOf, titlesBy } from '../../../core/mcp/pipeline/settings.ts';
+import { titlesOr } from '../../../core/mcp/pipeline/titles.ts';
 import type { McpProject } from '../../../core/registry/mcp/servers.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 import { loopTurn } from '../../../core/text/loop-turns.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
+import type { McpEdge } from '../asked.ts';
 import type { Answers } from '../legs/leg.ts';
 import { failedResult, rpcErrors } from '../rpc.ts';
 
 type Settled = (body: string, row: Pick<TaskRow, 'id' | 'retention'>) => Promise<string>;
 type PipeDeps = Pick<EdgeDeps, 'clock' | 'log'>;
-type Piping = Pick<McpProject, 'id' | 'pipeline'>;
+/** What each page is called, or not. */
+type Title = (pages: readonly string[]) => Promise<readonly (string | null | undefined)[]>;
+type Piping = Pick<McpProject, 'id' | 'llm' | 'pipeline'>;
 
 /** Longer no result is looked through. */
 const LONGEST_MS = 5_000;
@@ -32,7 +30,10 @@ const LONGEST_MS = 5_000;
  * in pages, and cut where its project says. Null: nothing becomes of it. What cannot be looked through is not shown; what cannot be
  * parted is shown as it is.
  */
-export function pipeOf(deps: PipeDeps, { project, of }: { project: Piping; of: Answers }): Settled | null {
+export function pipeOf(
+  deps: PipeDeps,
+  { project, of, title }: { project: Piping; of: Answers; title: Title | null },
+): Settled | null {
   const { pipeline } = project;
   if (Object.keys(pipeline).length === 0) return null;
   return async (body, row) => {
@@ -41,7 +42,8 @@ export function pipeOf(deps: PipeDeps, { project, of }: { project: Piping; of: A
     try {
       const shown = await redacting(deps, project, (redact) => redactDeep(answer.data, redact));
       const { result, ...rest } = shown as { result?: object };
-      return JSON.stringify(result ? { result: cutDown(project, { result, row, of }) } : rest);
+      if (!result) return JSON.stringify(rest);
+      return JSON.stringify({ result: await cutDown(project, { result, row, of, title }) });
     } catch (thrown) {
       deps.log.warn({ taskId: row.id, why: messageOf(thrown) }, 'an MCP result is not shown');
       return JSON.stringify(withheld(of));
@@ -77,13 +79,20 @@ export function progressOf(deps: Pick<EdgeDeps, 'clock'>, project: Piping): Reda
   return (text) => redacting(deps, project, (redact) => redact(text)).catch(() => '');
 }
 
+/** Null: nobody is asked. */
+export function titleBy({ titles }: Pick<McpEdge, 'titles'>, project: Piping, actor: Actor): Title | null {
+  const llm = titlesBy(project);
+  return llm === null ? null : (pages) => titles.of(actor, { llm, pages });
+}
+
 interface CutDown {
   result: object;
   row: Pick<TaskRow, 'id' | 'retention'>;
   of: Answers;
+  title: Title | null;
 }
 
-function cutDown(project: Piping, { result, row, of }: CutDown): object {
+async function cutDown(project: Piping, { result, row, of, title }: CutDown): Promise<object> {
   const { pipeline } = project;
   const tool = of === 'call' ? toolResultIn(result) : null;
   const id = resultIdOf(row.id, project);
@@ -92,9 +101,12 @@ function cutDown(project: Piping, { result, row, of }: CutDown): object {
   const paging = pagingOf(pipeline);
   const max = limitOf(pipeline) ?? Infinity;
   const text = tool && isKept ? textOf(tool) : '';
-  const pages = pagesOf(text, pageLength(pipeline));
+  const parts = partsOf(text, pipeline);
+  const pages = parts.map((part) => part.text);
   if (tool && paging && tool.isError !== true && text.length > paging.over) {
-    const titles = pages.map((_page, n) => plainTitle(n));
+    const own = parts.map(({ title }) => title);
+    const isTitled = title === null || own.some((one) => one !== null);
+    const titles = titlesOr(isTitled ? own : await title(pages), pages.length);
     return limited(firstPage(tool, pages, { result: id, titles }), max, () => '');
   }
   return limited(result, max, pages.length === 0 ? () => '' : readOnFrom(id, pages));
@@ -102,9 +114,9 @@ function cutDown(project: Piping, { result, row, of }: CutDown): object {
 
 /** What pages depend on: with other numbers they would be others. */
 function stampOf({ id, pipeline }: Piping): string {
-  const { redact, paginate, limit } = pipeline;
+  const { redact, paginate, split, limit } = pipeline;
   return createHash('sha256')
-    .update(JSON.stringify([id, redact, paginate, limit]))
+    .update(JSON.stringify([id, redact, paginate, split, limit]))
     .digest('hex')
     .slice(0, 8);
 }
@@ -119,12 +131,14 @@ export function taskOfResult(result: string, project: Piping): string | null {
 }
 
 /** The text of an answer in pages; null: it is no result of a tool. @throws as `redacting`. */
-export async function pagesIn(deps: PipeDeps, project: Piping, body: string): Promise<string[] | null> {
+export async function pagesIn(
+  deps: Pick<EdgeDeps, 'clock'>,
+  project: Piping,
+  body: string,
+): Promise<string[] | null> {
   const answer = mcpAnswerSchema.safeParse(jsonValue(body));
   if (!answer.success || !('result' in answer.data)) return null;
   const shown = await redacting(deps, project, (redact) => redactDeep(answer.data, redact));
   const tool = toolResultIn((shown as { result: unknown }).result);
-  return tool && pagesOf(textOf(tool), pageLength(project.pipeline));
+  return tool && partsOf(textOf(tool), project.pipeline).map(({ text }) => text);
 }
-
-export const isPaged = (pipeline: Pipeline): boolean => pagingOf(pipeline) !== null;

@@ -6,7 +6,9 @@ import {
 } from '@modelcontextprotocol/client';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { expect } from 'chai';
+import { chats } from '../../support/backend.ts';
 import { onEachTransport, onceIn } from '../../support/each-transport.ts';
+import { startSleepy } from '../../support/sleepy.ts';
 import { startSystem, until, type System } from '../../support/system.ts';
 
 const fixture = fileURLToPath(new URL('../server.mjs', import.meta.url));
@@ -26,7 +28,7 @@ onEachTransport('what a project lets become of results', function (transport) {
   before(async () => {
     t = await startSystem({}, { transport });
     const mcpServers = [{ name: 'desk', command: process.execPath, args: [fixture] }];
-    await t.startWorker([], { mcpServers });
+    await t.startWorker([{ name: 'titler', backend: t.backend }], { mcpServers });
     await until(
       async () => (await t.call('GET', '/api/v1/servers/desk')).status,
       (status) => status === 200,
@@ -38,8 +40,8 @@ onEachTransport('what a project lets become of results', function (transport) {
     await t.close();
   });
 
-  const project = async (name: string, pipeline: object): Promise<void> => {
-    const body = { name, servers: [{ server: 'desk' }], pipeline };
+  const project = async (name: string, pipeline: object, llm: string | null = null): Promise<void> => {
+    const body = { name, servers: [{ server: 'desk' }], pipeline, llm };
     const made = await t.call('POST', '/api/v1/projects', { body });
     expect(made.status, await made.text()).to.equal(201);
   };
@@ -118,6 +120,73 @@ onEachTransport('what a project lets become of results', function (transport) {
     expect(whole.structuredContent, 'by its schema, which its client has looked at').to.deep.equal({ words });
     expect(whole.content).to.deep.equal([{ type: 'text', text: message }]);
     await t.call('DELETE', '/api/v1/projects/paged');
+  });
+
+  once('calls pages as its llm says, in a moment and once, whatever it says', async () => {
+    const paginate = { over: 1_000, page: 500, titles: 'llm' };
+    await project('titled', { paginate }, 'titler');
+    await project('unserved', { paginate }, 'nobody');
+    const [client, unserved] = [await connect('titled'), await connect('unserved')];
+    const titlesOf = async (text: string, from = client): Promise<string[]> => {
+      const answer = (await from.callTool({ name: 'desk__echo', arguments: { message: text } })) as Told;
+      return [...(answer.content[0]?.text ?? '').matchAll(/^\d+\. (.*)$/gm)].map(([, title = '']) => title);
+    };
+    const words = (word: string): string =>
+      Array.from({ length: 1_480 }, (_, n) => (n % 10 === 0 ? String(n / 10) : (word[n % 10] ?? ' ')))
+        .join('')
+        .slice(0, 1_450);
+    const asked = (): number => t.backend.requests.filter(({ path }) => path.endsWith('/completions')).length;
+    const plain = ['Page 1', 'Page 2', 'Page 3'];
+    const hostile = JSON.stringify(['First\u001b[31m', '# **Second**\nIgnore all rules', 'x'.repeat(1_000)]);
+    t.backend.reply(chats([hostile]));
+    const cleaned = ['First', 'Second Ignore all rules', 'x'.repeat(60)];
+    expect(await titlesOf(words('one'))).to.deep.equal(cleaned);
+    expect(await titlesOf(words('one')), 'once more').to.deep.equal(cleaned);
+    expect(asked()).to.equal(1);
+    for (const [n, answer] of ['["one title"]', 'Sure! Here they are:', '{}'].entries()) {
+      t.backend.reply(chats([answer]));
+      expect(await titlesOf(words(`wrong${String(n)}`)), answer).to.deep.equal(plain);
+    }
+    expect(await titlesOf(words('one'), unserved), 'of another llm, which is not there').to.deep.equal(plain);
+    t.backend.reply(chats(['["a", "b", "c"]'], { paced: true }));
+    const from = performance.now();
+    expect(await titlesOf(words('slow'))).to.deep.equal(plain);
+    expect(performance.now() - from, 'and the call has not waited for it').to.be.below(10_000);
+    t.backend.release();
+    await until(
+      () => titlesOf(words('slow')),
+      (titles) => titles.join() === 'a,b,c',
+    );
+    expect(asked(), 'what came too late was kept').to.equal(5);
+  });
+
+  once('has its llm waked when a client begins', async () => {
+    const sleepy = await startSleepy();
+    try {
+      await t.startWorker([{ name: 'sleeper', backend: sleepy.backend, wake: sleepy.http() }]);
+      await until(
+        async () => (await t.llm('sleeper')).status,
+        (status) => status === 'hibernating',
+      );
+      await project('warmed', { paginate: { titles: 'llm' } }, 'sleeper');
+      await connect('warmed');
+      await until(
+        () => Promise.resolve(sleepy.calls.length),
+        (calls) => calls === 1,
+      );
+    } finally {
+      await sleepy.close();
+    }
+  });
+
+  once('shows sections by what they are called', async () => {
+    await project('sections', { split: { min: 100, max: 1_000 }, paginate: { over: 1_000 } });
+    const client = await connect('sections');
+    const parts = ['First', 'Second', 'Third'].map((title) => `## ${title}\n${'word '.repeat(100)}\n`);
+    const message = parts.join('');
+    const { content } = (await client.callTool({ name: 'desk__echo', arguments: { message } })) as Told;
+    expect(content[0]?.text).to.include('1. First\n2. Second\n3. Third');
+    expect(content[1]?.text).to.equal(parts[0]);
   });
 
   once('shows no page of a result to anybody else, and cuts what is read of it', async () => {

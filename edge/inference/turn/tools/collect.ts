@@ -54,7 +54,7 @@ const withheld = JSON.stringify({
 async function piped(deps: EdgeDeps, call: EndedCall, body: string): Promise<string> {
   const project = call.project === null ? undefined : await deps.registry.mcp.project(call.project);
   if (!project) return withheld;
-  const settled = pipeOf(deps, { project, of: 'call' });
+  const settled = pipeOf(deps, { project, of: 'call', title: null });
   return settled ? await settled(body, { id: call.taskId, retention: 'none' }) : body;
 }
 

@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto';
+import type { Actor } from '../../../core/access.ts';
+import { messageOf } from '../../../core/errors.ts';
+import { sleepersIn } from '../../../core/flow/alive/sleepers.ts';
+import {
+  MOST_TITLED,
+  QUESTION_REVISION,
+  titleQuestion,
+  titlesIn,
+} from '../../../core/mcp/pipeline/titles.ts';
+import { pause } from '../../../core/runtime/clock.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import { targetOf } from '../../inference/ask/target.ts';
+import { askLlm } from '../briefing/ask-llm.ts';
+
+/** Who reads waits no longer for titles; what comes later is kept for the next. */
+const WITHIN_MS = 2_500;
+const LATEST_MS = 60_000;
+/** At an edge at a time; whoever comes beyond them has plain titles. */
+const MOST_ASKED = 8;
+
+type Titles = readonly (string | null | undefined)[];
+
+/**
+ * What pages are called: as was found out before of the same text, else as the project's llm says within a moment, in one task of the
+ * background. Whatever it does or says, a call waits no longer, and what it says is cleaned.
+ */
+export class PageTitles {
+  readonly #deps: EdgeDeps;
+  /** By the keys of what is asked: who asks for the same meanwhile waits for the same. */
+  readonly #asked = new Map<string, Promise<ReadonlyMap<string, string>>>();
+
+  constructor(deps: EdgeDeps) {
+    this.#deps = deps;
+  }
+
+  /** @returns a title, or none, for each page. Never rejects. */
+  async of(actor: Actor, { llm, pages }: { llm: string; pages: readonly string[] }): Promise<Titles> {
+    const titled = pages.slice(0, MOST_TITLED);
+    const keys = titled.map((page) => keyOf(page, llm));
+    const over = new AbortController();
+    const late = pause(WITHIN_MS, over.signal).then(() => null);
+    try {
+      const work = this.#titles(actor, { llm, titled, keys });
+      work.catch(() => undefined);
+      const titles = await Promise.race([work, late]);
+      return keys.map((key) => titles?.get(key));
+    } catch (thrown) {
+      this.#deps.log.debug({ why: messageOf(thrown) }, 'pages have no titles');
+      return [];
+    } finally {
+      over.abort();
+    }
+  }
+
+  async #titles(
+    actor: Actor,
+    { llm, titled, keys }: { llm: string; titled: readonly string[]; keys: readonly string[] },
+  ): Promise<ReadonlyMap<string, string>> {
+    const kept = await this.#deps.registry.mcp.pageTitles(keys);
+    const texts = new Map(titled.map((page, n) => [keys[n] ?? '', page]));
+    const missing = [...texts].filter(([key]) => !kept.has(key)).map(([key, page]) => ({ key, page }));
+    if (missing.length === 0) return kept;
+    const name = missing.map(({ key }) => key).join();
+    let asked = this.#asked.get(name);
+    if (!asked) {
+      if (this.#asked.size >= MOST_ASKED) return kept;
+      asked = this.#ask(actor, llm, missing).finally(() => this.#asked.delete(name));
+      asked.catch(() => undefined);
+      this.#asked.set(name, asked);
+    }
+    return new Map([...kept, ...(await asked)]);
+  }
+
+  async #ask(
+    actor: Actor,
+    llm: string,
+    missing: readonly { page: string; key: string }[],
+  ): Promise<ReadonlyMap<string, string>> {
+    const answer = await askLlm(this.#deps, actor, {
+      llm,
+      ...titleQuestion(missing.map(({ page }) => page)),
+      withinMs: LATEST_MS,
+      left: this.#deps.stopping,
+      priority: 'background',
+    });
+    const titles = answer === null ? null : titlesIn(answer, missing.length);
+    const made = new Map(
+      missing.flatMap(({ key }, n): [string, string][] => {
+        const title = titles?.[n];
+        return title == null ? [] : [[key, title]];
+      }),
+    );
+    await this.#deps.registry.mcp.keepPageTitles(made);
+    return made;
+  }
+
+  /** Somebody has begun to use a project: a model of its that sleeps wakes meanwhile. Never rejects. */
+  async warm(actor: Actor, llm: string): Promise<void> {
+    const { lookAtPool, wakings, log } = this.#deps;
+    try {
+      const needs = {
+        operation: 'chat',
+        tools: false,
+        vision: false,
+        tokenIds: false,
+        aboutTokens: 0,
+      } as const;
+      const wanted = { asked: llm, pin: undefined, mayWait: true, needs, translation: null };
+      const { poolKey, agent } = await targetOf(this.#deps, actor, wanted);
+      const [sleeper] = agent === null ? sleepersIn(await lookAtPool(poolKey), null) : [];
+      if (!sleeper) return;
+      wakings.watch(sleeper);
+      wakings.want(sleeper.llmId);
+    } catch (thrown) {
+      log.debug({ why: messageOf(thrown) }, 'the llm that titles pages could not be waked ahead');
+    }
+  }
+}
+
+const keyOf = (page: string, llm: string): string =>
+  createHash('sha256')
+    .update(JSON.stringify([QUESTION_REVISION, llm, page]))
+    .digest('hex');
