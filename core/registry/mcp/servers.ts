@@ -128,29 +128,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
       .orderBy(['t.firstSeenAt', 't.position', 't.name']);
   return {
     report: (ownerId, toolsReport) => transaction((trx) => report(trx, ownerId, toolsReport)),
-    async project(name) {
-      const row: unknown = await db('projects as p').where({ name }).first('*', db.raw(REVISION));
-      if (row === undefined) return undefined;
-      const { servers, ...project } = projectSchema.parse(row);
-      const names = servers.map((binding) => binding.server);
-      const rows =
-        names.length === 0
-          ? []
-          : z
-              .array(serverSchema)
-              .parse(
-                await db('servers')
-                  .leftJoin('serverJournals', 'serverJournals.serverId', 'servers.id')
-                  .whereIn('name', names)
-                  .select('servers.*', 'journal'),
-              );
-      const byName = new Map(rows.map(({ name: server, ...rest }) => [server, rest]));
-      const bound = servers.flatMap((binding) => {
-        const server = byName.get(binding.server);
-        return server ? [{ ...binding, ...server }] : [];
-      });
-      return { ...project, servers: bound };
-    },
+    project: (name) => projectNamed(db, name),
     toolNames: async (projectId, serverIds) =>
       serverIds.length === 0
         ? []
@@ -179,6 +157,30 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
     stamps: (projectIds) => listStamps(db, projectIds),
     sessionKey: () => sessionKey(db),
   };
+}
+
+async function projectNamed(db: Knex, name: string): Promise<McpProject | undefined> {
+  const row: unknown = await db('projects as p').where({ name }).first('*', db.raw(REVISION));
+  if (row === undefined) return undefined;
+  const { servers, ...project } = projectSchema.parse(row);
+  const names = servers.map((binding) => binding.server);
+  const rows =
+    names.length === 0
+      ? []
+      : z
+          .array(serverSchema)
+          .parse(
+            await db('servers')
+              .leftJoin('serverJournals', 'serverJournals.serverId', 'servers.id')
+              .whereIn('name', names)
+              .select('servers.*', 'journal'),
+          );
+  const byName = new Map(rows.map(({ name: server, ...rest }) => [server, rest]));
+  const bound = servers.flatMap((binding) => {
+    const server = byName.get(binding.server);
+    return server ? [{ ...binding, ...server }] : [];
+  });
+  return { ...project, servers: bound };
 }
 
 /** Made with the first session. */
