@@ -206,8 +206,18 @@ describe('an agent with the tools of its project', function () {
     await ok(`DELETE /api/v1/threads/${turn.threadId}/turns/${turn.turn}`);
     expect((await callsOf('one'))[0]?.status).to.equal('cancelled');
     const next = await begin({ threadId: turn.threadId });
+    const busy = { message: 'and?', onBusy: 'reject' };
     await answered(next, calling(['a', 'one__add']));
     await called('one', before + 1);
+    // Meanwhile it is as one that runs: neither its client nor anybody else has a result to bring.
+    const refused = await t.call(`POST /api/v1/threads/${turn.threadId}/turns`, {
+      headers: later,
+      body: busy,
+    });
+    expect([refused.status, (refused.json as { code: string }).code]).to.deep.equal([409, 'thread_busy']);
+    const queued = await begin({ threadId: turn.threadId, onPending: 'abandon' });
+    expect(queued.status).to.equal('queued');
+    await ok(`DELETE /api/v1/threads/${turn.threadId}/turns/${queued.turn}`);
     const interrupting = await begin({ threadId: turn.threadId, onBusy: 'interrupt' });
     await until(
       () => turnOf(interrupting),

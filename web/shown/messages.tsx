@@ -6,15 +6,33 @@ import { Fault, Empty, Loaded } from '../parts/loaded.tsx';
 
 const MOST = 100;
 
+/** Of a result that the server has brought: by which server, and how it ended. */
+const toldOf = (call: MessageView['serverCall']): (string | null)[] =>
+  call ? [call.server, call.code, call.ms === null ? null : `${String(call.ms)} ms`] : [];
+
 function Said({ message, agent }: { message: MessageView; agent: string }) {
-  const { role, content, status, servedBy } = message;
-  const by = role === 'assistant' ? agent : role === 'user' ? 'you' : role;
+  const { role, content, status, servedBy, toolCalls = [], serverCall } = message;
+  const by = { assistant: agent, user: 'you', tool: serverCall?.name ?? 'tool' }[role];
+  const calls = toolCalls.map(({ name }) => name).join(', ');
   return (
     <section class={`turn ${role}`}>
       <h3>{by}</h3>
       <p class="words">{content}</p>
       <p class="quiet">
-        {[servedBy, status === 'complete' ? null : status].filter((part) => part !== null).join(' · ')}
+        {[
+          servedBy,
+          status === 'complete' ? null : status,
+          calls === '' ? null : `calls ${calls}`,
+          ...toldOf(serverCall),
+        ]
+          .filter((part) => part !== null)
+          .join(' · ')}
+        {serverCall?.taskId != null && (
+          <>
+            {' · '}
+            <a href={`/ui/tasks/${serverCall.taskId}`}>task</a>
+          </>
+        )}
       </p>
     </section>
   );
