@@ -11,7 +11,8 @@ import { holderOf, labelOf, ofServer, type Kind } from '../../declared/kinds.ts'
 import { withoutRetired } from '../../declared/retired.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import { MOST_MEMBERS, userNameSchema } from '../../resources/people/identity.ts';
-import { BackupReader, isGenuine } from '../../runtime/backup/lines.ts';
+import { secret } from '../../resources/people/secret.ts';
+import { BackupReader, documentIn, isGenuine } from '../../runtime/backup/lines.ts';
 import { openAll } from '../../runtime/keyring/envelope.ts';
 import { keyringOf, type Keyring } from '../../runtime/keyring/keyring.ts';
 import { nearest } from '../../runtime/nearest.ts';
@@ -49,10 +50,16 @@ export function aboutOf(
   return { resource: kind.word, name: calledOf(document), ...(of !== undefined && { of }) };
 }
 
+/** Of a document, what is held of it until its turn: many are much larger when they are read. */
+interface Line {
+  resource: string;
+  text: string;
+}
+
 export interface WholeBackup {
   header: BackupHeader;
   trailer: BackupTrailer;
-  documents: BackupDocument[];
+  documents: Line[];
   tokens: BackupDocument[];
   /** Characters of its lines. */
   size: number;
@@ -121,7 +128,7 @@ export async function readWhole(
     throw invalid([{ path: 'only', message: `must be of ${[...words].join(', ')}` }]);
   const wanted = new Wanted({ only, name });
   const reader = new BackupReader();
-  const [documents, tokens]: [BackupDocument[], BackupDocument[]] = [[], []];
+  const [documents, tokens]: [Line[], BackupDocument[]] = [[], []];
   let [count, size] = [0, 0];
   for await (const line of lines) {
     const document = reader.take(line);
@@ -141,7 +148,8 @@ export async function readWhole(
         `A restore takes at most ${most} documents, whatever of it is chosen; on the machine itself "mcpd restore" takes more.`,
       );
     if (!wanted.has(document)) continue;
-    (resource === 'token' ? tokens : documents).push(document);
+    if (resource === 'token') tokens.push(document);
+    else documents.push({ resource, text: line });
   }
   const whole = reader.end();
   wanted.needAll();
@@ -159,37 +167,58 @@ const manySchema = z
 const manyMembers = ({ word }: Kind, { members }: Values): string[] | undefined =>
   word === 'group' ? manySchema.safeParse(members).data : undefined;
 
-/** In the order in which they are made. @throws McpctlError `invalid_request` with what is wrong with every document. */
+/** What is to be restored, of which a part is read at a time. */
+export interface ToRestore {
+  count: number;
+  kinds: ReadonlySet<Kind>;
+  /** In the order in which they are made, each read anew. @param word those of one kind alone. */
+  each(word?: string): Iterable<Chosen>;
+}
+
+/** @throws McpctlError `invalid_request` with what is wrong with it. */
+function readOne(kind: Kind, document: BackupDocument): Chosen {
+  const passed = new Set(['resource', 'sealed', 'owner', 'revision', ...ofServer(kind)]);
+  const { fields } = withoutRetired(kind.word, document);
+  const many = manyMembers(kind, fields);
+  const own = Object.entries(fields).filter(([name]) => !passed.has(name) && !(many && name === 'members'));
+  const { success, data, error } = kind.schemas.create.safeParse(Object.fromEntries(own));
+  if (success) return { kind, document, values: data, ...(many && { many }) };
+  throw invalid(
+    error.issues.map(({ path, message }) => ({
+      path: `${labelOf(aboutOf(kind, document))} ${path.map(String).join('.')}`.trim(),
+      message,
+    })),
+  );
+}
+
+/** Each is read once before any is made. @throws McpctlError `invalid_request` with what is wrong with every document. */
 export async function choose(
-  documents: readonly BackupDocument[],
+  { documents, header }: Pick<WholeBackup, 'documents' | 'header'>,
   { kinds, owner }: { kinds: readonly Kind[]; owner: string },
-): Promise<Chosen[]> {
+): Promise<ToRestore> {
+  const ordered = kinds.flatMap((kind) =>
+    documents.filter(({ resource }) => resource === kind.word).map(({ text }) => ({ kind, text })),
+  );
+  const read = ({ kind, text }: { kind: Kind; text: string }): Chosen =>
+    readOne(kind, documentIn(text, header.format));
   const faults: Fault[] = [];
-  const chosen: Chosen[] = [];
-  let count = 0;
-  for (const kind of kinds) {
-    const passed = new Set(['resource', 'sealed', 'owner', 'revision', ...ofServer(kind)]);
-    for (const document of documents) {
-      if (document.resource !== kind.word) continue;
-      count += 1;
-      if (count % A_TURN === 0) await loopTurn(owner);
-      const { fields } = withoutRetired(kind.word, document);
-      const many = manyMembers(kind, fields);
-      const own = Object.entries(fields).filter(
-        ([name]) => !passed.has(name) && !(many && name === 'members'),
-      );
-      const { success, data, error } = kind.schemas.create.safeParse(Object.fromEntries(own));
-      if (success) chosen.push({ kind, document, values: data, ...(many && { many }) });
-      else
-        for (const { path, message } of error.issues)
-          faults.push({
-            path: `${labelOf(aboutOf(kind, document))} ${path.map(String).join('.')}`.trim(),
-            message,
-          });
+  for (const [at, one] of ordered.entries()) {
+    if (at % A_TURN === 0) await loopTurn(owner);
+    try {
+      read(one);
+    } catch (thrown) {
+      if (!(thrown instanceof McpctlError)) throw thrown;
+      if (faults.length < MOST_FAULTS) faults.push(...(thrown.details ?? []));
     }
   }
   if (faults.length > 0) throw invalid(faults);
-  return chosen;
+  return {
+    count: ordered.length,
+    kinds: new Set(ordered.map(({ kind }) => kind)),
+    *each(word) {
+      for (const one of ordered) if (word === undefined || one.kind.word === word) yield read(one);
+    },
+  };
 }
 
 interface Opening {
@@ -206,17 +235,14 @@ interface Opening {
  * were made, which only that key can say; else whoever may not reveal one could have it go where they want.
  * @throws McpctlError `backup_key_missing` before anything is opened; `forbidden`, `secret_undecryptable`.
  */
-export function openSecrets(chosen: readonly Chosen[], opening: Opening): Chosen[] {
+export function openSecrets(chosen: ToRestore, opening: Opening): ToRestore {
   const { header, trailer, key, keyring, actor } = opening;
   const portable = key === undefined ? null : keyringOf([key]).active;
   const held = new Map([...(keyring?.byKid ?? []), ...(portable ? [[portable.kid, portable] as const] : [])]);
-  const sealed = new Map(
-    chosen.flatMap((each) => {
-      const version = sealedVersionSchema.safeParse(each.document['sealed']);
-      return version.success ? [[each, version.data] as const] : [];
-    }),
-  );
-  const kids = [...new Set([...sealed.values()].map(({ kid }) => kid))];
+  const sealedIn = ({ document }: Chosen) => sealedVersionSchema.safeParse(document['sealed']).data;
+  const used = new Set<string>();
+  for (const each of chosen.each(secret.word)) used.add(sealedIn(each)?.kid ?? '');
+  const kids = [...used].filter((kid) => kid !== '');
   const lacking = kids.filter((kid) => !held.has(kid));
   if (lacking.length > 0)
     throw new McpctlError(
@@ -230,8 +256,8 @@ export function openSecrets(chosen: readonly Chosen[], opening: Opening): Chosen
       'The backup was changed after it was made, or its seal cannot be checked: to restore its secrets takes the operation reveal.',
     );
   const [active] = held.values();
-  return chosen.map((each): Chosen => {
-    const version = sealed.get(each);
+  const opened = (each: Chosen): Chosen => {
+    const version = each.kind.word === secret.word ? sealedIn(each) : undefined;
     if (!version || !active) return each;
     const { id = '', name, version: number } = each.document;
     const place = {
@@ -239,5 +265,11 @@ export function openSecrets(chosen: readonly Chosen[], opening: Opening): Chosen
       version: z.int().catch(0).parse(number),
     };
     return { ...each, values: { ...each.values, data: openAll({ active, byKid: held }, place, version) } };
-  });
+  };
+  return {
+    ...chosen,
+    *each(word) {
+      for (const each of chosen.each(word)) yield opened(each);
+    },
+  };
 }

@@ -16,7 +16,15 @@ import { inTransaction } from '../database/in-transaction.ts';
 import { enterIdentity } from '../identity/actors.ts';
 import { inBackup } from './documents.ts';
 import { needEmpty } from './first.ts';
-import { aboutOf, choose, openSecrets, readWhole, type BackupSource, type Chosen } from './chosen.ts';
+import {
+  aboutOf,
+  choose,
+  openSecrets,
+  readWhole,
+  type BackupSource,
+  type Chosen,
+  type ToRestore,
+} from './chosen.ts';
 import { restoreNew } from './restore-many.ts';
 import { Clash, Kept, restoreOne, Skip, type Restoring } from './restore-one.ts';
 import { lackForTokens, restoreTokens } from './restore-tokens.ts';
@@ -63,7 +71,7 @@ export async function restoreAll(
   const whole = await readWhole(wanted, { kinds, app: wanted.app, owner });
   const { header, trailer } = whole;
   const genuine = isGenuine(trailer, keyring.now());
-  const chosen = openSecrets(await choose(whole.documents, { kinds, owner }), {
+  const chosen = openSecrets(await choose(whole, { kinds, owner }), {
     ...{ header, trailer, key: await wanted.keyOf(header), keyring: keyring.now(), actor },
   });
   const what = { verb: 'restore', resource: 'installation', id: header.id, name: wanted.onConflict } as const;
@@ -71,8 +79,7 @@ export async function restoreAll(
     const restorer = await enterIdentity(trx, actor);
     needMayRestore(restorer);
     if (wanted.isFirst) await needEmpty(trx, { by: restorer, definitions });
-    const used = new Set(chosen.map(({ kind }) => kind));
-    return behindTurns(trx, { keepers, kinds: used, actor: restorer }, async (by) => {
+    return behindTurns(trx, { keepers, kinds: chosen.kinds, actor: restorer }, async (by) => {
       const lack = await lackForTokens(trx, { by, installation: header.installation });
       const made = await restoreIn(trx, chosen, { keepers, wanted, by });
       made.push(
@@ -99,14 +106,14 @@ export function needMayRestore(actor: Actor): void {
 
 async function restoreIn(
   trx: Knex.Transaction,
-  chosen: readonly Chosen[],
+  chosen: ToRestore,
   { keepers, wanted, by }: { keepers: Keepers; wanted: RestoreWanted; by: Actor },
 ): Promise<Restored['items']> {
   const items: Restored['items'] = [];
   const [refusals, clashes]: [Refusal[], Refusal[]] = [[], []];
   const restoring: Restoring = { ...wanted, by, left: new Set(), users: new Map() };
   let done = 0;
-  for (const batch of inBatches(chosen)) {
+  for (const batch of inBatches(chosen.each())) {
     const [first] = batch;
     const made = first
       ? await restoreNew(trx, keepers(first.kind), { batch, restoring })
@@ -129,7 +136,7 @@ async function restoreIn(
         else if (thrown instanceof McpctlError) refusals.push({ what, error: thrown });
         else throw thrown;
       }
-      wanted.progress?.((done += 1), chosen.length);
+      wanted.progress?.((done += 1), chosen.count);
     }
   }
   if (refusals.length + clashes.length > 0) throw refusalOf(refusals, clashes);

@@ -82,6 +82,10 @@ export function isGenuine({ mac, sha256 }: BackupTrailer, keyring: Keyring | nul
   return timingSafeEqual(Buffer.from(macOf(key, sha256), 'hex'), Buffer.from(mac.hmac, 'hex'));
 }
 
+/** A document of a line that a reader has taken, as this release has it. */
+export const documentIn = (line: string, format: number): BackupDocument =>
+  upgraded(documentSchema.parse(JSON.parse(line)), format);
+
 /** Reads the lines of a backup, one after the other, and holds none of them. */
 export class BackupReader {
   readonly #tally = new Told();
