@@ -8,7 +8,11 @@ import { startSession, type Session } from './session.ts';
 describe('examples: each folder is an installation that can be applied', function () {
   this.timeout(60_000);
   let edge: EdgeFixture;
-  before(async () => (edge = await edgeFixture()));
+  before(async () => {
+    edge = await edgeFixture();
+    // The model of the demo: some of the examples go with it.
+    await edge.registry.sessions.register(edge.publication(edge.root, [edge.offer('tiny-chat')]));
+  });
   after(() => edge.close());
 
   const at = async (work: (s: Session) => Promise<void>): Promise<void> => {
