@@ -66,6 +66,7 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   'pool deny': [names('pool'), names(user)],
   'pool owner': [names('pool'), names(user)],
   'worker approve': [nothing],
+  'worker withdraw': [nothing],
   'worker pause': [names(worker)],
   'worker resume': [names(worker)],
   'worker drain': [names(worker)],

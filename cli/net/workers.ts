@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Keyed } from '../keyed.ts';
 import type { Http } from './http.ts';
 import { readAnswer } from './views.ts';
 
@@ -12,12 +13,28 @@ const invitedSchema = z.looseObject({
   expiresAt: z.string(),
   credentialEndsAt: z.string().nullable().catch(null),
 });
+const codeSchema = z.looseObject({
+  id: z.string(),
+  state: z.string(),
+  pools: z.array(z.string()),
+  name: z.string().nullable().catch(null),
+  user: z.string(),
+  madeBy: z.string(),
+  expiresAt: z.string(),
+  usedBy: z.string().nullable().catch(null),
+});
+const codesSchema = z.object({ items: z.array(codeSchema) });
 const requestSchema = z.object({
   machine: z.string(),
   address: z.string(),
   pools: z.array(z.string()),
   status: z.string(),
 });
+
+/** A join code, without what is typed of it. */
+export interface SeenCode extends Keyed {
+  view: z.infer<typeof codeSchema>;
+}
 
 export interface WorkerCalls {
   /** By the name of its machine, or its id. @returns how it is then; nothing of one that is revoked. */
@@ -28,6 +45,10 @@ export interface WorkerCalls {
     name?: string | undefined;
     user?: string | undefined;
   }): Promise<z.infer<typeof invitedSchema>>;
+  /** Codes that were made, newest first. */
+  codes(): Promise<SeenCode[]>;
+  /** Nobody joins with it any more. */
+  withdraw(id: string): Promise<void>;
   /** Who shows that code, and, with an answer, lets it in or not. */
   request(code: string, answer?: 'approve' | 'deny'): Promise<z.infer<typeof requestSchema>>;
 }
@@ -43,6 +64,13 @@ export function workerCalls(http: Http): WorkerCalls {
       return {};
     },
     invite: (asked) => post(invitedSchema, 'join-codes', asked),
+    codes: async () => {
+      const answer = await http.json({ method: 'GET', path: '/api/v1/join-codes' });
+      return readAnswer(codesSchema, answer).items.map((view) => ({ key: view.id, raw: view, view }));
+    },
+    withdraw: async (id) => {
+      await http.json({ method: 'DELETE', path: `/api/v1/join-codes/${encodeURIComponent(id)}` });
+    },
     request: (code, answer) =>
       post(requestSchema, 'join-requests', { code, ...(answer !== undefined && { answer }) }),
   };

@@ -74,6 +74,32 @@ export const joinCodeViewSchema = z.object({
 });
 export type JoinCodeView = z.infer<typeof joinCodeViewSchema>;
 
+/** Codes that are listed at one time: those that are good, and those that are over for less than a day. */
+export const MOST_LISTED_CODES = 200;
+
+/** What is to be seen of a code that was made: never the code itself. */
+export const madeJoinCodeSchema = z.object({
+  /** By which it is withdrawn. */
+  id: z.string(),
+  state: z.enum(['good', 'used', 'over']),
+  pools: z.array(z.string()),
+  name: z.string().nullable(),
+  /** Whose the worker is to be, and who invites it. */
+  user: z.string(),
+  madeBy: z.string(),
+  createdAt: z.string(),
+  expiresAt: z.string(),
+  usedAt: z.string().nullable(),
+  /** What the machine calls itself that came with it. */
+  usedBy: z.string().nullable(),
+});
+
+/** `GET /api/v1/join-codes`: newest first. */
+export const madeJoinCodesSchema = z.object({ items: z.array(madeJoinCodeSchema) });
+
+/** The first twelve hex digits of a code's SHA-256: nobody finds the other sixty bits by it in ten minutes. */
+export const joinCodeIdSchema = z.string().regex(/^[0-9a-f]{12}$/);
+
 /** `POST /api/v1/join` */
 export const joinSchema = z.strictObject({ code: z.string().min(1).max(64), machine: machineSchema });
 

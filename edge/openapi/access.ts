@@ -8,6 +8,7 @@ import {
 import {
   joinCodeSchema,
   joinCodeViewSchema,
+  madeJoinCodesSchema,
   joinedSchema,
   joinRequestSchema,
   joinRequestViewSchema,
@@ -240,6 +241,24 @@ export const joinOperations: readonly Operation[] = [
     status: 201,
     answer: joinCodeViewSchema.meta({ id: 'JoinCode' }),
     errors: ['invalid_request', 'escalation', 'pool_not_yours', 'quota_exceeded'],
+  },
+  {
+    call: 'GET /join-codes',
+    tag: 'worker',
+    summary: 'List join codes: those that are good, and those that were used or are over, for a day',
+    about:
+      'Yours, or everybody’s for who may view all tokens; newest first, two hundred at most. The codes themselves are kept nowhere.',
+    status: 200,
+    answer: madeJoinCodesSchema.meta({ id: 'JoinCodes' }),
+    errors: [],
+  },
+  {
+    call: 'DELETE /join-codes/{id}',
+    tag: 'worker',
+    summary: 'Withdraw a join code: nobody joins with it any more',
+    about: 'One that was used is refused: the worker that came of it is revoked.',
+    status: 204,
+    errors: ['join_code_unknown', 'join_code_used'],
   },
   {
     ...forStrangers,

@@ -1,12 +1,16 @@
 import express, { Router, type Request, type Response } from 'express';
 import type { z } from 'zod';
+import { can, scopeOf } from '../../core/access.ts';
 import { typedCode } from '../../core/access/device-login.ts';
 import {
+  joinCodeIdSchema,
   joinCodeSchema,
   type joinedSchema,
   joinRequestSchema,
   type joinRequestViewSchema,
   joinSchema,
+  type madeJoinCodeSchema,
+  type madeJoinCodesSchema,
   type leftSchema,
   spacedJoinCode,
   typedJoinCode,
@@ -14,10 +18,12 @@ import {
 } from '../../core/access/join-code.ts';
 import { tellableRequestId } from '../../core/audit/event.ts';
 import { McpctlError } from '../../core/errors.ts';
+import type { MadeCode } from '../../core/registry/joining/join-codes.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { bodyOf, check } from '../http/parse.ts';
 import { written } from '../http/written.ts';
+import { listsInTurn } from '../limits/turns.ts';
 import { refuseWhenStopping } from '../middleware/stopping.ts';
 import { slowStrangers } from '../middleware/strangers.ts';
 
@@ -41,6 +47,32 @@ async function invite(deps: EdgeDeps, req: Request): Promise<JoinCodeView> {
     command: commandFor(req, code),
     credentialEndsAt: made.credentialEndsAt?.toISOString() ?? null,
   };
+}
+
+const shownCode = ({
+  createdAt,
+  expiresAt,
+  usedAt,
+  ...code
+}: MadeCode): z.infer<typeof madeJoinCodeSchema> => ({
+  ...{ id: code.id, state: code.state, pools: code.pools, name: code.name, user: code.user },
+  ...{ madeBy: code.madeBy, createdAt: createdAt.toISOString(), expiresAt: expiresAt.toISOString() },
+  ...{ usedAt: usedAt?.toISOString() ?? null, usedBy: code.usedBy },
+});
+
+async function withdraw(deps: EdgeDeps, req: Request): Promise<void> {
+  const id = joinCodeIdSchema.safeParse(req.params['id']);
+  const code = id.success ? await deps.registry.joinCodes.byId(id.data) : undefined;
+  const isTheirs =
+    code !== undefined &&
+    can(actorOf(req), 'delete', {
+      resource: 'token',
+      target: { ownerId: code.ownerId, tokenId: code.tokenId },
+    });
+  if (!isTheirs)
+    throw new McpctlError('join_code_unknown', 'There is no such code: mcpctl worker codes shows yours.');
+  const what = { verb: 'delete', resource: 'join-code', name: code.name ?? '' } as const;
+  await written({ ...deps, req }, what, () => deps.registry.joinCodes.withdraw(code.id, actorOf(req)));
 }
 
 /** Who asks, and, with an answer, what comes of it. Logins of people are approved on their page alone (routes/devices.ts). */
@@ -85,6 +117,18 @@ export function joiningRoutes(deps: EdgeDeps): Router {
   router.post('/join-codes', async (req, res) => {
     const made = await invite(deps, req);
     res.set('cache-control', 'no-store').status(201).json(made);
+  });
+  router.get('/join-codes', listsInTurn(deps), async (req, res) => {
+    const actor = actorOf(req);
+    // What may be seen of tokens may be seen of what becomes one.
+    const scope = scopeOf(actor, 'view', 'token');
+    if (!scope) throw new McpctlError('forbidden', `Your token '${actor.tokenName}' may not view tokens.`);
+    const codes = await deps.registry.joinCodes.list(scope);
+    res.json({ items: codes.map(shownCode) } satisfies z.infer<typeof madeJoinCodesSchema>);
+  });
+  router.delete('/join-codes/:id', async (req, res) => {
+    await withdraw(deps, req);
+    res.status(204).end();
   });
   router.post('/join-requests', async (req, res) => void res.json(await request(deps, req)));
   router.post('/leave', async (req, res) => void res.json(await leave(deps, req)));

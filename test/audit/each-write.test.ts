@@ -255,6 +255,15 @@ const ofOthers: Readonly<Record<string, Write>> = {
     call: (t) => t.ask('POST /join-codes', { pools: ['gpu'], name: 'desk' }),
     says: 'create join-code desk',
   },
+  'DELETE /join-codes/{id}': {
+    first: async (t) => {
+      await t.ask('POST /join-codes', { pools: ['gpu'], name: 'desk' });
+      const { json } = await t.ask('GET /join-codes');
+      t.made.id = (json as { items: { id: string }[] }).items[0]?.id ?? '';
+    },
+    call: (t) => t.ask(`DELETE /join-codes/${t.made.id ?? ''}`),
+    says: 'delete join-code desk',
+  },
   'POST /tokens': { call: (t) => t.ask('POST /tokens', { name: 'ci' }), says: 'create token ci' },
   'DELETE /tokens/{id}': {
     first: post('/tokens', { name: 'ci' }),

@@ -137,6 +137,36 @@ describe('a machine that joins with a code', function () {
     expect(await t.registry.joinCodes.sweep()).to.equal(1);
   });
 
+  it('is not let in with a code that was withdrawn; codes are seen and withdrawn by who made them, and admins', async () => {
+    type Made = {
+      items: { id: string; state: string; usedBy: string | null; pools: string[]; user: string }[];
+    };
+    const seen = async (token: string): Promise<Made['items']> =>
+      ((await t.call('GET /api/v1/join-codes', { token })).json as Made).items;
+    const { code } = await invite();
+    const [mine] = await seen(t.tokens.ada);
+    expect(mine).to.deep.include({ state: 'good', usedBy: null, pools: ['gpu'], user: 'ada' });
+    expect(JSON.stringify(mine)).not.to.include(code).and.not.include(typedJoinCode(code));
+    expect(await seen(t.tokens.root)).to.have.length(1);
+    expect(await seen(t.tokens.bob)).to.have.length(0);
+    const withdraw = (token: string, id = mine?.id ?? ''): Promise<Answer> =>
+      t.call(`DELETE /api/v1/join-codes/${id}`, { token });
+    expect(outcome(await withdraw(t.tokens.bob))).to.equal('404 join_code_unknown');
+    for (const id of ['%25', '0'.repeat(12), typedJoinCode(code) ?? ''])
+      expect(outcome(await withdraw(t.tokens.ada, id)), id).to.equal('404 join_code_unknown');
+    for (let n = 0; n < 2; n++) expect((await withdraw(t.tokens.ada)).status).to.equal(204);
+    expect(outcome(await join(code))).to.equal('410 join_code_expired');
+    expect((await seen(t.tokens.ada))[0]).to.deep.include({ state: 'over' });
+
+    const second = await invite();
+    const { token } = await joined(second.code);
+    const [used] = await seen(t.tokens.ada);
+    expect(used).to.deep.include({ state: 'used', usedBy: 'Ada Desk' });
+    expect(outcome(await withdraw(t.tokens.ada, used?.id))).to.match(/ join_code_used$/);
+    expect((await t.call('GET /api/v1/join-codes', { token })).status, 'a worker’s own').to.equal(403);
+    expect(outcome(await withdraw(token, used?.id))).to.equal('404 join_code_unknown');
+  });
+
   it('is invited by nobody who makes no tokens, may not publish there, or has twenty codes open', async () => {
     const make = async (body: object): Promise<string> =>
       ((await t.call('POST /api/v1/tokens', { body })).json as { token: string }).token;

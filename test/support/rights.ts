@@ -84,6 +84,8 @@ export function resourceRules(): Record<string, ResourceRule> {
     // Likewise; test/edge/join-codes.test.ts has who lets in whom.
     'POST /join': { of: () => 404, body: () => ({ code: '0000-0000-0000', machine: 'm' }), isPublic: true },
     'POST /join-codes': { of: (role) => (isBound(role) ? 403 : 'ok'), body: () => ({ pools: ['new'] }) },
+    'GET /join-codes': { of: () => 'ok' },
+    'DELETE /join-codes/{id}': { of: () => 404 },
     'POST /join-requests': {
       of: (role) => (isBound(role) ? 403 : 'ok'),
       body: () => ({ code: 'BCDF-GHJK' }),

@@ -3,6 +3,7 @@ import { plain } from '../../../core/runtime/plain.ts';
 import type { Context } from '../../who/context.ts';
 import { eachOf } from '../../each.ts';
 import { makeWorkerApprove } from './approve.ts';
+import { makeWorkerCodes, makeWorkerWithdraw } from './codes.ts';
 import { makeWorkerInvite } from './invite.ts';
 import type { WorkerCall } from '../../net/workers.ts';
 
@@ -15,6 +16,8 @@ export function makeWorker(ctx: Context) {
       'Examples:\n  mcpctl worker invite --pool gpu\n  mcpctl worker pause ada-desk\n  mcpctl worker resume ada-desk\n  mcpctl worker revoke 019a6f3e\n',
     )
     .addCommand(makeWorkerInvite(ctx))
+    .addCommand(makeWorkerCodes(ctx))
+    .addCommand(makeWorkerWithdraw(ctx))
     .addCommand(makeWorkerApprove(ctx))
     .addCommand(makeWorkerCall(ctx, 'pause'))
     .addCommand(makeWorkerCall(ctx, 'resume'))

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import { can, type Actor } from '../../access.ts';
-import { JOIN, joinCodeFrom, workerFilter } from '../../access/join-code.ts';
-import type { Origin } from '../../audit/event.ts';
+import { can, type Actor, type Scope } from '../../access.ts';
+import { JOIN, joinCodeFrom, MOST_LISTED_CODES, workerFilter } from '../../access/join-code.ts';
+import type { Author, Origin } from '../../audit/event.ts';
 import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
@@ -46,9 +46,30 @@ export interface JoinCodes {
     machine: string;
     origin: Origin;
   }): Promise<{ row: TokenRow; text: string; host: string | null }>;
+  /** Those of the scope, as tokens of their makers are in it: newest first, at most `MOST_LISTED_CODES`. */
+  list(scope: Scope): Promise<MadeCode[]>;
+  byId(id: string): Promise<(MadeCode & { ownerId: string; tokenId: string }) | undefined>;
+  /** From now on it is over. @throws McpctlError `join_code_used`; one that is over already stays so. */
+  withdraw(id: string, author: Author): Promise<void>;
   /** Deletes those that are long over. @returns how many. */
   sweep(): Promise<number>;
 }
+
+const madeSchema = z.object({
+  id: z.string(),
+  state: z.enum(['good', 'used', 'over']),
+  pools: z.array(z.string()),
+  name: z.string().nullable(),
+  user: z.string(),
+  madeBy: z.string(),
+  createdAt: z.date(),
+  expiresAt: z.date(),
+  usedAt: z.date().nullable(),
+  usedBy: z.string().nullable(),
+  ownerId: z.string(),
+  tokenId: z.string(),
+});
+export type MadeCode = Omit<z.infer<typeof madeSchema>, 'ownerId' | 'tokenId'>;
 
 const codeSchema = z.object({
   hash: z.string(),
@@ -138,20 +159,75 @@ async function find(db: Knex, hash: string): Promise<JoinCode> {
   return codeSchema.parse(rows[0]);
 }
 
+/** @throws McpctlError `join_code_used` */
+function needUnused({ usedAt, usedBy }: Pick<JoinCode, 'usedAt' | 'usedBy'>): void {
+  if (usedAt === null) return;
+  throw new McpctlError(
+    'join_code_used',
+    `The code was used at ${minuteOf(usedAt)} by '${usedBy ?? 'a machine'}'; if that was not you, revoke that worker, and ${another}.`,
+  );
+}
+
 /** @throws McpctlError `join_code_used`, `join_code_expired` */
 function needGood({ usedAt, usedBy, isOver, expiresAt }: JoinCode): void {
-  if (usedAt !== null)
-    throw new McpctlError(
-      'join_code_used',
-      `The code was used at ${minuteOf(usedAt)} by '${usedBy ?? 'a machine'}'; if that was not you, revoke that worker, and ${another}.`,
-    );
+  needUnused({ usedAt, usedBy });
   if (isOver)
     throw new McpctlError('join_code_expired', `The code expired at ${minuteOf(expiresAt)}; ${another}.`);
+}
+
+const idOf = 'left(join_codes.hash, 12)';
+
+/** Of each what is to be seen, and whose it is. */
+const made = (db: Knex) =>
+  db('joinCodes')
+    .join('users as holder', 'holder.id', 'joinCodes.holderId')
+    .join('users as owner', 'owner.id', 'joinCodes.ownerId')
+    .select({ name: 'joinCodes.name', user: 'holder.name', madeBy: 'owner.name' })
+    .select(
+      ['pools', 'createdAt', 'expiresAt', 'usedAt', 'usedBy', 'ownerId', 'tokenId'].map(
+        (column) => `joinCodes.${column}`,
+      ),
+    )
+    .select(
+      db.raw(
+        `${idOf} as id, case when join_codes.used_at is not null then 'used' when join_codes.expires_at > now() then 'good' else 'over' end as state`,
+      ),
+    );
+
+async function withdraw(trx: Knex.Transaction, id: string, author: Author): Promise<void> {
+  const [row] = await trx('joinCodes')
+    .whereRaw(`${idOf} = ?`, [id])
+    .forUpdate()
+    .select<Pick<JoinCode, 'hash' | 'name' | 'usedAt' | 'usedBy'>[]>();
+  if (!row) throw new McpctlError('join_code_unknown', 'There is no such code.');
+  needUnused(row);
+  const { hash } = row;
+  const ended = trx('joinCodes').where({ hash }).whereRaw('expires_at > now()');
+  const [code] = await ended
+    .update({ expiresAt: trx.fn.now() })
+    .returning<{ holderId: string }[]>('holderId');
+  if (code)
+    await record(trx, author, {
+      ...{ verb: 'delete', resource: 'join-code', id: null, name: row.name },
+      ownerId: code.holderId,
+    });
 }
 
 export function createJoinCodes({ db, transaction }: Connection, tokens: Tokens): JoinCodes {
   return {
     invite: (asked) => transaction((trx) => invite(trx, asked)),
+    async list({ ownerId, tokenId, within }) {
+      const query = made(db).orderBy('joinCodes.createdAt', 'desc').limit(MOST_LISTED_CODES);
+      for (const userId of [ownerId, within?.ownerId ?? null])
+        if (userId !== null) query.where('joinCodes.ownerId', userId);
+      if (tokenId !== null) query.where('joinCodes.tokenId', tokenId);
+      return madeSchema.array().parse(await query);
+    },
+    async byId(id) {
+      const rows: unknown[] = await made(db).whereRaw(`${idOf} = ?`, [id]).limit(1);
+      return rows.length === 0 ? undefined : madeSchema.parse(rows[0]);
+    },
+    withdraw: (id, author) => transaction((trx) => withdraw(trx, id, author)),
     async exchange({ code, machine, origin }) {
       const row = await find(db, hashOf(code));
       needGood(row);
