@@ -117,7 +117,25 @@ describe('mcplocal and the owner of its machine', function () {
     expect(new Set(providers.map(({ poolName }) => poolName))).to.deep.equal(new Set(['gpu']));
     expect(answer['shared']).to.have.members(providers.map(({ name }) => name));
     expect(await codeOf('join', t.url, '--code', await invite())).to.match(/^name_taken: .*mcplocal leave/);
+    const statusOf = async (of: string): Promise<number> =>
+      (await t.call('GET /api/v1/whoami', { token: of })).status;
+    // A code that is none ends nothing; another one ends the credential that it takes the place of.
+    expect(await codeOf('join', t.url, '--code', '7F3K-Q2ZD-M8RT', '--replace')).to.match(
+      /^join_code_unknown/,
+    );
+    expect(await statusOf(token)).to.equal(200);
+    const { shown: replaced } = await mcplocal('join', t.url, '--code', await invite(), '--replace', '--yes');
+    expect(replaced).to.include('Its former key').and.include('is over');
+    const now = JSON.parse(await readFile(file, 'utf8')) as { token: string };
+    expect([await statusOf(token), await statusOf(now.token)]).to.deep.equal([401, 200]);
+    // One whose server is away stays, and that is said.
+    const away = { mcpdUrl: 'http://127.0.0.1:1', token: `mcpw_${'x'.repeat(50)}` };
+    await writeFile(file, JSON.stringify(away), { mode: 0o600 });
+    const { shown: unended } = await mcplocal('join', t.url, '--code', await invite(), '--replace', '--yes');
+    expect(unended).to.include('could not be ended').and.not.include(away.token);
+    const last = JSON.parse(await readFile(file, 'utf8')) as { token: string };
     const left = await mcplocal('leave', '-o', 'json');
+    expect(await statusOf(last.token)).to.equal(401);
     expect(left.answer).to.include({ server: t.url, told: true });
     expect((await t.call('GET /api/v1/whoami', { token })).status).to.equal(401);
     expect(await codeOf('leave')).to.match(/^usage: /);

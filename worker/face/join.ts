@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 import { joinedSchema } from '../../core/access/join-code.ts';
 import { deviceBegunSchema } from '../../core/access/device-login.ts';
-import { McpctlError } from '../../core/errors.ts';
+import { McpctlError, messageOf } from '../../core/errors.ts';
 import { poolKeyOf, shownInLine } from '../../core/names.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { draftBeside, refuseForeign, writePrivately } from '../../core/runtime/files/private-file.mjs';
@@ -12,7 +12,7 @@ import { plainHttpWarning } from '../../core/runtime/network/loopback.ts';
 import { readWorkerConfig, type ConfiguredProvider } from '../sources/config.ts';
 import { readCredentials } from '../sources/credentials.ts';
 import type { Face } from './face.ts';
-import { callServer, serverUrl, understood } from './server-calls.ts';
+import { callServer, ended, serverUrl, understood, type JoinedServer } from './server-calls.ts';
 
 export interface JoinOptions {
   server: string;
@@ -55,7 +55,7 @@ export async function join(
   { server: asked, code, pools, replace }: JoinOptions,
 ): Promise<JoinedAs> {
   const server = serverUrl(asked);
-  const file = await fileFor(face, server, replace);
+  const { file, former } = await fileFor(face, server, replace);
   const machine = shownInLine(hostname()).slice(0, 64) || 'unnamed';
   const open = plainHttpWarning(server);
   if (open !== undefined) face.say(open);
@@ -74,11 +74,16 @@ export async function join(
   face.say(`This machine is now the worker '${name}' of ${user}, for ${as.pools.join(', ')}.`);
   face.say(`Its own key is in ${file} (only you can read it). To end it: mcplocal leave.`);
   if (expiresAt !== null) face.say(`It is good until ${expiresAt}.`);
+  if (former) await endFormer(face, former);
   return { server, ...as, file };
 }
 
 /** A person's own credentials stay where they are: the worker's go beside them, where both are of one server. */
-async function fileFor({ home }: Face, server: string, replace: boolean): Promise<string> {
+async function fileFor(
+  { home }: Face,
+  server: string,
+  replace: boolean,
+): Promise<{ file: string; former: JoinedServer | undefined }> {
   const { credentials: of } = await readCredentials(home.credentials);
   const { credentials: own } = await readCredentials(home.workerCredentials);
   const isOfServer = of?.mcpdUrl.replace(/\/+$/, '') === server;
@@ -97,9 +102,26 @@ async function fileFor({ home }: Face, server: string, replace: boolean): Promis
       );
   }
   // As the worker reads them: its own before a person's, where both name one URL in the same letters.
-  return isOfServer && of !== undefined && !isOwnCredential(of.token) && of.mcpdUrl === server
-    ? home.workerCredentials
-    : home.credentials;
+  const file =
+    isOfServer && of !== undefined && !isOwnCredential(of.token) && of.mcpdUrl === server
+      ? home.workerCredentials
+      : home.credentials;
+  // A person's token stays good: it may be in other places.
+  const former = before !== undefined && isOwnCredential(before.token) ? before : undefined;
+  return { file, former: former && { server: former.mcpdUrl.replace(/\/+$/, ''), token: former.token } };
+}
+
+/** What nobody has any more is not to stay good: neither the credential, nor what was published with it. */
+async function endFormer({ home, network, say }: Face, former: JoinedServer): Promise<void> {
+  try {
+    const left = await ended(network(), former);
+    rmSync(home.session, { force: true });
+    if (left) say(`Its former key, of ${former.server}, is over, and so is what was published with it.`);
+  } catch (thrown) {
+    say(
+      `! Its former key, of ${former.server}, could not be ended: ${messageOf(thrown)} End it there: mcpctl worker revoke.`,
+    );
+  }
 }
 
 /** Said before a code is used up. */

@@ -1,16 +1,13 @@
 import { rmSync } from 'node:fs';
-import { leftSchema } from '../../core/access/join-code.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { askWorker } from '../local/client.ts';
 import { readCredentials } from '../sources/credentials.ts';
 import type { Face } from './face.ts';
 import { isOwnCredential } from './join.ts';
-import { callServer, understood } from './server-calls.ts';
+import { ended, type JoinedServer } from './server-calls.ts';
 
-interface Own {
+interface Own extends JoinedServer {
   path: string;
-  server: string;
-  token: string;
 }
 
 async function ownCredential({ home }: Face): Promise<Own> {
@@ -25,17 +22,6 @@ async function ownCredential({ home }: Face): Promise<Own> {
   );
 }
 
-/** What the server deleted; null: it knew the credential no more. */
-async function ended(face: Face, { server, token }: Own): Promise<{ llms: string[]; kept: string[] } | null> {
-  try {
-    const call = { method: 'POST', path: '/api/v1/leave', token, body: {} } as const;
-    return understood(leftSchema, (await callServer(face.network(), server, call)).json);
-  } catch (thrown) {
-    if (thrown instanceof McpctlError && thrown.code === 'unauthenticated') return null;
-    throw thrown;
-  }
-}
-
 /**
  * Ends what `join` made: the credential, what is published with it and its rows, the worker that runs here. config.json stays.
  * @param force also where the server cannot be asked: there the credential then stays good until somebody revokes it.
@@ -47,7 +33,7 @@ export async function leave(face: Face, { force }: { force: boolean }): Promise<
   let left: Awaited<ReturnType<typeof ended>>;
   let isTold = true;
   try {
-    left = await ended(face, own);
+    left = await ended(face.network(), own);
   } catch (thrown) {
     if (!(thrown instanceof McpctlError)) throw thrown;
     if (!force)

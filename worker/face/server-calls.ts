@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { leftSchema } from '../../core/access/join-code.ts';
 import { apiErrorSchema } from '../../core/api-error.ts';
 import { isErrorCode, McpctlError } from '../../core/errors.ts';
 import type { Network } from '../../core/runtime/network/network.ts';
@@ -95,5 +96,25 @@ function jsonOf(text: string | undefined): unknown {
     return text === undefined ? undefined : (JSON.parse(text) as unknown);
   } catch {
     return undefined; // a proxy's page; the status is what counts
+  }
+}
+
+/** A server that was joined, and the credential of this machine there. */
+export interface JoinedServer {
+  server: string;
+  token: string;
+}
+
+/** Ends a worker's own credential, and all that is published with it. @returns what the server deleted; null: it knew the credential no more. */
+export async function ended(
+  network: Network,
+  { server, token }: JoinedServer,
+): Promise<{ llms: string[]; kept: string[] } | null> {
+  try {
+    const call = { method: 'POST', path: '/api/v1/leave', token, body: {} } as const;
+    return understood(leftSchema, (await callServer(network, server, call)).json);
+  } catch (thrown) {
+    if (thrown instanceof McpctlError && thrown.code === 'unauthenticated') return null;
+    throw thrown;
   }
 }
