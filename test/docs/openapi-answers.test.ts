@@ -88,6 +88,10 @@ describe('what the OpenAPI document says of answers', function () {
   };
   /** A worker from its code to its end, and one that waits. */
   const joiningFits = async (): Promise<void> => {
+    await fits('POST /join-codes', '/join-codes', { body: { pools: ['gpu'] } });
+    const codes = await fits('GET /join-codes', '/join-codes');
+    const [withdrawn] = (codes.json as { items: { id: string }[] }).items;
+    await fits('DELETE /join-codes/{id}', `/join-codes/${withdrawn?.id ?? ''}`);
     const invited = await fits('POST /join-codes', '/join-codes', { body: { pools: ['gpu'] } });
     const { code } = invited.json as { code: string };
     const joined = await fits('POST /join', '/join', { token: null, body: { code, machine: 'desk' } });
