@@ -112,7 +112,7 @@ export const llmTypeSchema = z
   .regex(/^[a-z][a-z0-9-]{0,31}$/, 'a type is like openai, ollama, anthropic');
 
 const writable = {
-  type: llmTypeSchema,
+  type: llmTypeSchema.refine((type) => type !== 'mcp', 'is made as an MCP server: "mcpctl create server"'),
   model: modelSchema,
   tier: textSchema(64).nullable(),
   url: z

@@ -62,6 +62,10 @@ export const toolsReportSchema = z.object({
 });
 export type ToolsReport = z.infer<typeof toolsReportSchema>;
 
+/** The same of a server that a hosted worker runs: it has no session that anybody knows. */
+export const toldOfServerSchema = toolsReportSchema.omit({ providerSessionId: true, server: true });
+export type ToldOfServer = z.infer<typeof toldOfServerSchema>;
+
 /** Under which a tool that is listed though nobody has approved it says so. */
 const PIN_META = 'mcpctl.dev/pin';
 

@@ -86,6 +86,8 @@ function poolKeys(of: (rest: string) => string, poolKey: string) {
     orphans: of(`orphan:{${p}}`),
     members: of(`ws:{${p}}`),
     denied: of(`denied:{${p}}`),
+    host: of(`host:{${p}}`),
+    tells: of(`tells:{${p}}`),
     task: (id: string) => ({
       input: of(`t:{${p}}:${id}:in`),
       fence: of(`t:{${p}}:${id}:m`),

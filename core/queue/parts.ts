@@ -13,6 +13,7 @@ import { sendControl, type Control } from './live/control.ts';
 import { countIn, trust } from './live/generation.ts';
 import { redisNow } from './live/redis-time.ts';
 import { createBriefings } from './live/briefings.ts';
+import { createHostedServers } from './live/hosted-servers.ts';
 import { createIdentityHint } from './live/identity-hint.ts';
 import { createLinkedTexts } from './live/linked-texts.ts';
 import { createRunningTasks } from './live/running.ts';
@@ -83,6 +84,7 @@ function partsOfTasks({ redis, keys, subscriber, steps, log, eventKeepMs }: Part
       send: (to: { session: string; boot: string; message: Control }) => sendControl(store, to),
     },
     wakes: createWakes(store),
+    hostedServers: createHostedServers(store),
   };
 }
 

@@ -60,8 +60,8 @@ export const workerScripts = [
   'mend',
 ] as const satisfies readonly ScriptName[];
 
-/** A hosted worker says its goodbye itself. */
-const hostedScripts = [...workerScripts, 'leave'] as const satisfies readonly ScriptName[];
+/** A hosted worker says its goodbye itself, and takes the MCP servers that it runs. */
+const hostedScripts = [...workerScripts, 'leave', 'host'] as const satisfies readonly ScriptName[];
 
 /** What a worker sends itself. */
 const own = [

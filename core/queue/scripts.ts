@@ -43,6 +43,7 @@ const names = [
   'unhold',
   'generation',
   'mend',
+  'host',
 ] as const;
 export type ScriptName = (typeof names)[number];
 

@@ -166,6 +166,7 @@ async function update(
   change: { asked: Partial<LlmCreate>; columns: Partial<Columns>; by: Joiner },
 ): Promise<LlmRow> {
   if (row.kind === 'virtual') throw new McpctlError('llm_published');
+  needNoServer(row);
   checkKeyStays(row, change.asked);
   const changed = changesOf(row, change.columns);
   if (!(await isReferred(trx, row)) && change.asked.apiKeyRef != null)
@@ -239,12 +240,22 @@ export const putLlm = (
     ? update(trx, before, { asked: llm, columns: columnsOf(llm), by })
     : insert(trx, llm, { by, limits, as });
 
+/** What stands for a hosted MCP server is written and deleted with it. @throws McpctlError `llm_in_use` */
+function needNoServer({ type, name }: LlmRow): void {
+  if (type !== MCP_TYPE) return;
+  throw new McpctlError(
+    'llm_in_use',
+    `'${name}' stands for an MCP server: change or delete that, with "mcpctl edit server" or "mcpctl delete server".`,
+  );
+}
+
 /** Which fields of a row are not as they are to be. */
 export const differingOf = (row: LlmRow, llm: LlmCreate): string[] =>
   Object.keys(changesOf(row, columnsOf(llm)));
 
 /** The caller holds the row's lock. @throws McpctlError `llm_in_use` */
 export async function dropLlm(trx: Knex.Transaction, row: LlmRow, by: Joiner): Promise<void> {
+  if (row.kind === 'public') needNoServer(row);
   await needUnpinned(trx, row, by);
   await deleteRows(trx, [row]);
   await leavePool(trx, row.poolKey, by);

@@ -10,6 +10,7 @@ import { createApprovals, type Approvals } from './mcp/approvals.ts';
 import { createMcpServerRows, type McpServerRows } from './mcp/servers.ts';
 import { createTemplates, type Templates } from './mcp/templates.ts';
 import { projectHooks } from './mcp/project-hooks.ts';
+import { serverHooks } from './mcp/server-hooks.ts';
 import { createJoinCodes, type JoinCodes } from './joining/join-codes.ts';
 import { createWorkerCredentials, type WorkerCredentials } from './joining/leave.ts';
 import { createForms, type Forms } from './database/forms.ts';
@@ -85,7 +86,7 @@ export function createRegistry(
   const { keyring = noKeyring, definitions } = kept;
   const identity = { user: userHooks, group: groupHooks, rbac: rbacHooks, secret: secretHooks(keyring) };
   const talk = { agent: agentHooks(limits), prompt: promptHooks, personality: personalityHooks(limits) };
-  const hooks = { ...talk, project: projectHooks, ...identity, ...kept.hooks };
+  const hooks = { ...talk, project: projectHooks, server: serverHooks(limits), ...identity, ...kept.hooks };
   const resources = createResourceStores(connection, limits, { ...kept, hooks });
   const keepers = createKeepers({ limits, resources, definitions });
   const tokens = createTokens(connection, limits);

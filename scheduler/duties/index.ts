@@ -8,6 +8,7 @@ import { createExpireDuty } from './expire.ts';
 import { createForgetDuty } from './forget.ts';
 import { createHandBackDuty } from './hand-back.ts';
 import { createHoldDuty } from './hold.ts';
+import { createHostedToolsDuty } from './hosted-tools.ts';
 import { createOrphansDuty } from './orphans.ts';
 import { createPruneDuty } from './prune.ts';
 import { createPruneAuditDuty } from './prune-audit.ts';
@@ -44,6 +45,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createDropEventsDuty,
     createThreadsDuty,
     createRewrapSecretsDuty,
+    createHostedToolsDuty,
   ];
   const mending = { run: reconcile.runAll, renew: reconcile.renew };
   return [createEpochDuty(deps, mending), reconcile, ...makers.map((make) => make(deps))];

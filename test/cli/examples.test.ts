@@ -46,6 +46,21 @@ describe('examples: each folder is an installation that can be applied', functio
           0,
         );
         expect(s.out()).to.equal('project/copy created\n');
+        const shown = async (name: string) => {
+          const answer = await edge.call(`GET /api/v1/projects/${name}`, { token: edge.tokens.root });
+          const {
+            id,
+            name: _own,
+            createdAt,
+            updatedAt,
+            revision,
+            agents,
+            ...rest
+          } = answer.json as Record<string, unknown>;
+          return { answer: { id, createdAt, updatedAt, revision, agents }, rest };
+        };
+        // All that is written of it, whatever that is by now; no token is of a project, and so none comes along.
+        expect((await shown('copy')).rest).to.deep.equal((await shown(project)).rest);
         expect(
           await s.run('create', 'project', 'copy', '--from', project),
           'nothing is written over',

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { systemClock, type Clock } from '../../core/runtime/clock.ts';
 import { GroupGuard } from '../../worker/children/guard.ts';
+import { launchEntry } from '../../worker/mcp/launch.ts';
 import { Supervised } from '../../worker/mcp/supervised.ts';
 import type { McpServerEntry } from '../../worker/sources/config-schema.ts';
 
@@ -42,14 +43,13 @@ export function supervise(): Supervision {
         ...{ slots: 4, idleMinutes: 15, memoryMb: 1_024, startSeconds: 10, callSeconds: 10 },
         ...more,
       };
+      const environment = {
+        ...{ PATH: process.env['PATH'], HOME: home },
+        ...{ REDIS_URL: 'redis://x', MCPCTL_TOKEN: 'secret' },
+      };
       const server = new Supervised({
-        ...{ entry, guard, home, secretsAt: join(home, 'secrets'), clock, log: pino({ level: 'silent' }) },
-        environment: {
-          PATH: process.env['PATH'],
-          HOME: home,
-          REDIS_URL: 'redis://x',
-          MCPCTL_TOKEN: 'secret',
-        },
+        ...{ name: entry.name, limits: entry, clock, log: pino({ level: 'silent' }) },
+        launch: launchEntry(entry, { guard, home, environment }),
         onTools: () => undefined,
         onState: () => undefined,
       });

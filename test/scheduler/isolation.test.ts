@@ -302,6 +302,44 @@ describe('a duty among items that it cannot do', function () {
     expect(await t.registry.sessions.beatenWithin(sessions, 60_000)).to.include(sessions[1]);
   });
 
+  it('hosted-tools: past what is no report, what stands in the place of one, and a server that takes no write', async () => {
+    const { hostedServers, redis, keys } = t.deps.queue;
+    const names = ['foreign', 'odd', 'locked', 'good'];
+    const ids = new Map<string, string>();
+    for (const name of names) {
+      const source = { command: 'node', args: [] };
+      const answer = await t.call('POST /api/v1/servers', { token: t.tokens.root, body: { name, source } });
+      ids.set(name, (answer.json as { id: string }).id);
+      const tools = [{ name: `of-${name}`, inputSchema: { type: 'object' } }];
+      const report = { journal: randomUUID(), info: { name, version: '1' }, tools };
+      const text = name === 'odd' ? 'x' : JSON.stringify(report);
+      await hostedServers.tell(`mcp.${name}`, { mark: 'first', report: text });
+    }
+    await poison(keys.pool('mcp.foreign').tells);
+    const turn = () => run('hosted-tools');
+    const toolsOf = async (name: string) => {
+      const { json } = await t.call(`GET /api/v1/servers/${name}`, { token: t.tokens.root });
+      return (json as { tools: string[] }).tools;
+    };
+    await holdingRow(t.connection, ['servers', ids.get('locked') ?? ''], turn);
+    expect(await Promise.all(names.map(toolsOf))).to.deep.equal([[], [], [], ['of-good']]);
+    await turn();
+    expect(await toolsOf('locked')).to.deep.equal(['of-locked']);
+    // What was said again in a Redis that lost it is taken, and what stands in its place gives way to it.
+    const again = { journal: randomUUID(), info: { name: 'f', version: '1' }, tools: [] };
+    await hostedServers.tell('mcp.foreign', { mark: 'second', report: JSON.stringify(again) });
+    await turn();
+    expect(await redis.type(keys.pool('mcp.foreign').tells)).to.equal('hash');
+    // One that runs at another worker is not this one's, until that has let go of it.
+    const [mine, other] = [randomUUID(), randomUUID()];
+    expect(await hostedServers.hold('mcp.good', mine, 10_000)).to.equal(true);
+    expect(await hostedServers.hold('mcp.good', other, 10_000)).to.equal(false);
+    await hostedServers.release('mcp.good', other);
+    expect(await hostedServers.hold('mcp.good', mine, 10_000)).to.equal(true);
+    await hostedServers.release('mcp.good', mine);
+    expect(await hostedServers.hold('mcp.good', other, 10_000)).to.equal(true);
+  });
+
   it('clear-jobs and wake: past a queue and a fence that cannot be read', async () => {
     const [poisoned, good] = await four();
     const { redis, keys } = t.deps.queue;

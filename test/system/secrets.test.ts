@@ -18,6 +18,7 @@ import { startOwnRedis, type OwnRedis } from '../support/own-redis.ts';
 import type { TestProcess } from '../support/process.ts';
 import { programOf } from '../support/program.ts';
 import { startSystem, until, type System } from '../support/system.ts';
+import { reachServers } from './reach-servers.ts';
 
 const posts = (backend: Backend) => backend.requests.filter(({ method }) => method === 'POST');
 const WITHIN_MS = 20_000;
@@ -164,6 +165,8 @@ describe('a secret, from who writes it to the backend', function () {
   const ofProcess = (pid: number | undefined): string =>
     ['cmdline', 'environ'].map((what) => readFileSync(`/proc/${String(pid)}/${what}`, 'utf8')).join('\n');
   const shown: string[] = [];
+  /** Command lines of MCP servers. */
+  const ofChildren: string[] = [];
 
   it('goes through the command line, and the editor, and is printed by neither', async () => {
     const [made, changed, edited] = ['made', 'changed', 'edited'].map((what) => canaries.secret(what));
@@ -202,6 +205,10 @@ describe('a secret, from who writes it to the backend', function () {
       expect(await cli(args), args.join(' ')).to.equal(0);
     expect(await cli(['secret', 'rotate', 'typed', '--from-file', `NO KEY=${seen}.new`])).to.not.equal(0);
     expect(texts.join('\n')).to.include('bytes: ');
+  });
+
+  it('reaches an MCP server that a hosted worker runs once it is there, and the server at a URL, and nobody besides', async () => {
+    await reachServers({ t, canaries, call, hosted, texts, ofChildren });
   });
 
   it('is found in no log, store, metric, answer, argument or environment, whatever door it came through', async () => {
@@ -246,7 +253,7 @@ describe('a secret, from who writes it to the backend', function () {
       commands: commands.join('\n'),
       rdb: await savedBy(own),
       metrics: await (await t.call('GET', '/metrics')).text(),
-      processes: [...shown, ...processes.map(({ child }) => ofProcess(child.pid))].join('\n'),
+      processes: [...shown, ...ofChildren, ...processes.map(({ child }) => ofProcess(child.pid))].join('\n'),
       logs: linesOf(processes),
     };
     expectNowhere(places);
@@ -284,7 +291,7 @@ describe('a secret, from who writes it to the backend', function () {
         [schema],
       );
       const views = rows.filter(({ name }) => name.startsWith('hosted_'));
-      expect(views).to.have.length(3);
+      expect(views).to.have.length(5);
       expect(rows.map(({ name }) => name)).to.include.members([
         'tokens',
         'users',

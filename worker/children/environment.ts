@@ -13,6 +13,13 @@ const LEAST_SECRET = 8;
 
 const secretSchema = z.record(z.string(), z.string());
 
+/** What is to be given to a server is not there: it is not started, and that is said. */
+export class Unresolved extends McpctlError {
+  constructor(why: string) {
+    super('mcp_server_down', `secret_unresolved: ${why}`);
+  }
+}
+
 export interface ChildEnvironment {
   env: Record<string, string>;
   /** Secret values, and what is shown in place of each. */
@@ -22,28 +29,54 @@ export interface ChildEnvironment {
 /**
  * A child's environment, made anew at each start: what is declared, and a little of the worker's. Secrets are read from
  * files of this machine, `<home>/secrets/<name>`.
- * @throws McpctlError `mcp_server_down` naming what is missing, and never a value.
+ * @throws Unresolved naming what is missing, and never a value.
  */
 export function childEnvironment(
   { env: declared }: Pick<McpServerEntry, 'env'>,
   { own, secretsAt }: { own: Readonly<Record<string, string | undefined>>; secretsAt: string },
 ): ChildEnvironment {
+  return environmentOf(declared, {
+    own,
+    secretOf({ valueFrom: { secretRef } }) {
+      const value = secretOf(secretsAt, secretRef);
+      return value ?? { missing: `the secret '${secretRef.name}' has no key '${secretRef.key}' here` };
+    },
+  });
+}
+
+type Declared = McpServerEntry['env'][number];
+export type FromSecret = Declared & { valueFrom: NonNullable<Declared['valueFrom']> };
+
+/**
+ * The same, wherever the secrets are. @param how `own` is the worker's environment; `secretOf` a value, or why there is none.
+ * @throws Unresolved
+ */
+export function environmentOf(
+  declared: readonly Declared[],
+  {
+    own,
+    secretOf,
+  }: {
+    own: Readonly<Record<string, string | undefined>>;
+    secretOf: (of: FromSecret) => string | { missing: string };
+  },
+): ChildEnvironment {
   const env: Record<string, string> = {};
   const secrets = new Map<string, string>();
   for (const [name, value] of Object.entries(own))
     if (value !== undefined && passedOn.test(name)) env[name] = value;
-  for (const { name, value, valueFrom, optional } of declared) {
-    const resolved = valueFrom ? secretOf(secretsAt, valueFrom.secretRef) : value;
-    if (resolved === undefined) {
-      if (optional || !valueFrom) continue;
-      const { secretRef } = valueFrom;
-      throw new McpctlError(
-        'mcp_server_down',
-        `the secret '${secretRef.name}' has no key '${secretRef.key}' here, which ${name} is to be`,
-      );
+  for (const variable of declared) {
+    const { name, value, valueFrom, optional } = variable;
+    if (!valueFrom) {
+      if (value !== undefined) env[name] = value;
+      continue;
+    }
+    const resolved = secretOf({ ...variable, valueFrom });
+    if (typeof resolved !== 'string') {
+      if (optional) continue;
+      throw new Unresolved(`${resolved.missing}, which ${name} is to be`);
     }
     env[name] = resolved;
-    if (!valueFrom) continue;
     // Also without the end of a line, which one that came from a file mostly has.
     for (const form of [resolved, resolved.trim()])
       if (form.length >= LEAST_SECRET) secrets.set(form, valueFrom.secretRef.name);

@@ -1,13 +1,15 @@
 import { messageOf } from '../../core/errors.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import type { PublicLlm, RegistrySource } from '../sources/registry.ts';
-import type { Transport } from '../transports/transport.ts';
+import type { HostedServer, PublicLlm, RegistrySource } from '../sources/registry.ts';
+import type { ServedMember, Transport } from '../transports/transport.ts';
 import type { HostedMembers } from './members.ts';
+import type { ServersHere } from './servers.ts';
 
 export interface FollowDeps {
   source: RegistrySource;
   members: HostedMembers;
+  servers: Pick<ServersHere, 'update'>;
   transport: Pick<Transport, 'serve'>;
   /** Called when the rows were read for the first time. */
   ready: () => void;
@@ -25,7 +27,8 @@ const EVERY_MS = 1_000;
  */
 export async function followRegistry(deps: FollowDeps): Promise<void> {
   const { source, stopping, clock, log } = deps;
-  let llms: readonly PublicLlm[] | undefined;
+  let wanted: Wanted | undefined;
+  const serving: Serving = { llms: [], servers: [] };
   let away = false;
   while (!stopping.aborted) {
     try {
@@ -33,8 +36,8 @@ export async function followRegistry(deps: FollowDeps): Promise<void> {
       if (changed) {
         if (changed.more)
           log.warn({ served: changed.llms.length }, 'there are more public llms than are served');
-        if (!llms) deps.ready();
-        llms = changed.llms;
+        if (!wanted) deps.ready();
+        wanted = changed;
       }
       if (away) log.info('the registry can be read again');
       away = false;
@@ -43,15 +46,34 @@ export async function followRegistry(deps: FollowDeps): Promise<void> {
       if (!away) log.warn({ why }, 'the registry cannot be read; what is known goes on being served');
       away = true;
     }
-    if (llms) await serve(deps, llms);
+    if (wanted) await serve(deps, wanted, serving);
     await pause(EVERY_MS * (0.75 + clock.random() / 2), stopping);
   }
 }
 
-async function serve({ members, transport, log }: FollowDeps, llms: readonly PublicLlm[]): Promise<void> {
+interface Wanted {
+  llms: readonly PublicLlm[];
+  servers: readonly HostedServer[];
+}
+/** What is served of each, as it was found last. */
+interface Serving {
+  llms: readonly ServedMember[];
+  servers: readonly ServedMember[];
+}
+
+async function serve(
+  { members, servers, transport, log }: FollowDeps,
+  wanted: Wanted,
+  serving: Serving,
+): Promise<void> {
   try {
-    const update = await members.update(llms);
-    if (!update) return;
+    const ofLlms = await members.update(wanted.llms);
+    const ofServers = await servers.update(wanted.servers);
+    if (!ofLlms && !ofServers) return;
+    const kept = [...(ofLlms?.kept ?? serving.llms), ...(ofServers?.kept ?? serving.servers)];
+    serving.llms = ofLlms?.all ?? serving.llms;
+    serving.servers = ofServers?.all ?? serving.servers;
+    const update = { kept, all: [...serving.llms, ...serving.servers] };
     // One that has changed leaves first, and comes anew: what runs on the former goes on to its end.
     if (update.kept.length < update.all.length) await transport.serve(update.kept);
     await transport.serve(update.all);

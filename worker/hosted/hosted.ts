@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { homeAt } from '../../core/runtime/files/home.ts';
 import { closeRedis, openRedis } from '../../core/queue/link/connect.ts';
 import type { OwnUser } from '../../core/queue/link/connector.ts';
 import { createKeys } from '../../core/queue/keys.ts';
 import { hostedSession, hostedUser, redisUserName } from '../../core/queue/redis-users.ts';
+import { createHostedServers } from '../../core/queue/live/hosted-servers.ts';
 import { createPresence } from '../../core/queue/live/presence.ts';
 import { keySpaceOf, redisPlaceOf } from '../../core/queue/link/where.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
@@ -15,11 +17,19 @@ import { openKeyring } from '../../core/runtime/keyring/open-keyring.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Settings } from '../../core/runtime/settings/settings.ts';
 import { persist } from '../backoff.ts';
-import { inspectDatabase, openRegistrySource, type PublicLlm } from '../sources/registry.ts';
+import { GroupGuard } from '../children/guard.ts';
+import {
+  inspectDatabase,
+  openRegistrySource,
+  type PublicLlm,
+  type RegistrySource,
+} from '../sources/registry.ts';
 import { sourceOf } from '../sources/source.ts';
 import { RedisTransport } from '../transports/redis.ts';
 import { guardedDialling } from './addresses.ts';
 import { followRegistry } from './follow.ts';
+import { ownJournal } from './own-journal.ts';
+import { ServersHere } from './servers.ts';
 import { HostedMembers } from './members.ts';
 import { secretKeysFor, type SecretKeys } from './secret-keys.ts';
 
@@ -66,7 +76,8 @@ const LEAVE_MS = 1_000;
  * MCPCTL_HOSTED_REDIS_PASSWORD it is a user of Redis that may touch the pools of public llms alone.
  * @throws McpctlError `invalid_config` when a URL is missing.
  */
-export function startHosted({ config, env, bus, clock, log }: HostedDeps): { stop(): Promise<void> } {
+export function startHosted(deps: HostedDeps): { stop(): Promise<void> } {
+  const { config, env, bus, clock, log } = deps;
   const { optionalDatabaseUrl: databaseUrl, optionalRedisUrl: redisUrl } = config;
   if (databaseUrl === undefined || redisUrl === undefined)
     throw new McpctlError('invalid_config', 'A hosted worker needs DATABASE_URL and REDIS_URL.');
@@ -79,15 +90,14 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
   const keyring = keyringOf(config, { clock, log });
   const secretKeys = (llm: PublicLlm): SecretKeys => secretKeysFor({ source, keyring }, llm);
   const members = new HostedMembers({
-    env,
+    ...{ env, bus, clock, log, dialling, secretKeys },
     ownFiles: ownFilesOf(config),
     namedKeys: config.hostedKeys,
-    dialling,
-    secretKeys,
-    bus,
-    clock,
-    log,
   });
+  const servers = openServersHere(
+    { config, redis: { ...redis, user: ownUser }, session, source, keyring },
+    deps,
+  );
   const transport = new RedisTransport({
     ...config,
     ...redis,
@@ -102,7 +112,11 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
     const start = (): Promise<void> => transport.start();
     if (!(await persist(start, { stopping: stopping.signal, clock, log }))) return;
     const ready = (): void => bus.emit('service.ready', { service: 'worker' });
-    await followRegistry({ source, members, transport, ready, stopping: stopping.signal, clock, log });
+    await followRegistry({
+      ...{ source, members, transport, ready, clock, log },
+      servers: servers.here,
+      stopping: stopping.signal,
+    });
   })();
   return {
     async stop() {
@@ -110,11 +124,51 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
       await serving;
       await transport.stop();
       members.end();
+      await servers.stop();
       await leave(
         { ...config, ...redis, user: ownUser, namespace: keySpaceOf(config) },
-        { session, pools: members.pools() },
+        { session, pools: [...members.pools(), ...servers.pools] },
       );
       await source.close();
+    },
+  };
+}
+
+/** What runs or dials the MCP servers: a connection to Redis of its own, and a journal in the home once there is a server. */
+function openServersHere(
+  of: {
+    config: HostedConfig;
+    redis: Parameters<typeof openRedis>[1];
+    session: string;
+    source: RegistrySource;
+    keyring: KeyringSource;
+  },
+  { env, bus, clock, log }: HostedDeps,
+): { here: ServersHere; pools: readonly string[]; stop(): Promise<void> } {
+  const redis = openRedis('producer', of.redis);
+  redis.connect().catch(() => undefined); // it is tried again with each command
+  const root = join(homeAt(of.config.home).root, 'mcp');
+  let own: ReturnType<typeof ownJournal> | undefined;
+  const guard = new GroupGuard();
+  const here = new ServersHere({
+    ...{ source: of.source, keyring: of.keyring, session: of.session, env, root, guard, bus, clock, log },
+    dialling: guardedDialling(of.config.hostedAllow),
+    hosted: createHostedServers({ redis, keys: createKeys(keySpaceOf(of.config)) }),
+    journal: () => (own ??= ownJournal(root, clock.now())).journal,
+    now: () => clock.now(),
+  });
+  let pools: string[] = [];
+  return {
+    here,
+    get pools() {
+      return pools;
+    },
+    async stop() {
+      pools = here.pools();
+      await here.stop();
+      guard.end();
+      own?.release();
+      closeRedis(redis);
     },
   };
 }

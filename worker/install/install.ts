@@ -141,7 +141,8 @@ function sumOf(
   return { integrity: itself.integrity, sum, needs: all.length - 1 };
 }
 
-function programsOf(folder: string, { name }: PackageSpec): Map<string, string> {
+/** Of a package that is in that folder. */
+export function programsOf(folder: string, { name }: PackageSpec): Map<string, string> {
   const at = join(folder, 'node_modules', ...name.split('/'));
   const { bin } = manifestSchema.parse(jsonFile(readPlainFile(join(at, 'package.json')), 'package.json'));
   const plain = name.split('/').at(-1) ?? name;

@@ -22,6 +22,12 @@ export class ChildFailure extends Error {
   }
 }
 
+/** What speaks for a server: a process, or who dials one. */
+export type Peer = Pick<
+  Child,
+  'request' | 'notify' | 'stop' | 'blank' | 'isGone' | 'open' | 'pid' | 'stderr'
+>;
+
 /** As JSON-RPC has it: a result, or an error of the server's own. */
 export type Answered = { result: unknown } | { error: { code: number; message: string; data?: unknown } };
 
@@ -46,7 +52,8 @@ const LONGEST_FORM = 9;
 const MOST_OPEN = 1_024;
 const STOP = { closeMs: 2_000, termMs: 3_000 } as const;
 
-const messageSchema = z.looseObject({
+/** A message, either way. */
+export const messageSchema = z.looseObject({
   jsonrpc: z.literal('2.0'),
   id: z.union([z.number(), z.string(), z.null()]).optional(),
   method: z.string().optional(),

@@ -11,6 +11,7 @@ import { Gate } from '../work/gate.ts';
 import type { GroupGuard } from '../children/guard.ts';
 import { Journal } from './journal.ts';
 import { McpProvider } from './provider.ts';
+import { launchEntry } from './launch.ts';
 import { Supervised } from './supervised.ts';
 
 /** The MCP servers of this machine, while it runs them. */
@@ -89,8 +90,9 @@ function openServer(
   const { clock } = deps;
   const supervised: Supervised = new Supervised({
     ...deps,
-    entry,
-    secretsAt: join(deps.home, 'secrets'),
+    name: entry.name,
+    limits: entry,
+    launch: launchEntry(entry, deps),
     onTools: () => onTools(entry.name),
     onState: () => {
       if (supervised.reason === null) gate.relisted();

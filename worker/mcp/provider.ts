@@ -4,7 +4,7 @@ import { shownInLine } from '../../core/names.ts';
 import { storableSentence } from '../../core/text/storable.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Last, LlmProvider, MemberCall, ProviderFailure, Reply } from '../providers/provider.ts';
-import { ChildFailure, type Child, type RequestOptions } from './child.ts';
+import { ChildFailure, type Peer, type RequestOptions } from './child.ts';
 import type { Journal } from './journal.ts';
 import { Progress } from './told/progress.ts';
 import type { Supervised } from './supervised.ts';
@@ -107,7 +107,7 @@ export class McpProvider implements LlmProvider {
     return earlier === 'delivered' ? unknown('its worker was stopped while it ran') : endOf(earlier.outcome);
   }
 
-  async #ready(signal: AbortSignal): Promise<Child | Last> {
+  async #ready(signal: AbortSignal): Promise<Peer | Last> {
     try {
       return await this.#deps.supervised.ready(signal);
     } catch (thrown) {
@@ -127,7 +127,7 @@ export class McpProvider implements LlmProvider {
   }
 
   async #call(
-    child: Child,
+    child: Peer,
     { asked: { method, params }, ...how }: { asked: McpCall } & Omit<RequestOptions, 'withinMs'>,
   ): Promise<Last> {
     try {

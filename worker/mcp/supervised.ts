@@ -3,21 +3,19 @@ import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { McpServerEntry } from '../sources/config-schema.ts';
 import { Crashes } from '../children/crashes.ts';
-import { childEnvironment } from '../children/environment.ts';
-import type { GroupGuard } from '../children/guard.ts';
+import { Unresolved } from '../children/environment.ts';
 import { memoryOf } from '../children/memory.ts';
-import { Child, ChildFailure, type Answered, type RequestOptions } from './child.ts';
+import { ChildFailure, type Answered, type ChildOptions, type Peer, type RequestOptions } from './child.ts';
 import { introduce, listedBy, type Introduced } from './told/introduced.ts';
 
+/** What a process, or whatever else speaks for a server, tells of itself. */
+export type Heard = Pick<ChildOptions, 'onExit' | 'onListChanged'>;
+
 export interface SupervisedDeps {
-  entry: McpServerEntry;
-  guard: GroupGuard;
-  /** The worker's own environment. */
-  environment: Readonly<Record<string, string | undefined>>;
-  /** The folder of this machine's secrets. */
-  secretsAt: string;
-  /** The folder of the worker's home: a relative `cwd` is in it. */
-  home: string;
+  name: string;
+  limits: Pick<McpServerEntry, 'startSeconds' | 'callSeconds' | 'idleMinutes' | 'memoryMb'>;
+  /** Begins it. @throws McpctlError, `Unresolved` where what it needs is not there yet. */
+  launch: (listeners: Heard) => Promise<Peer>;
   clock: Clock;
   log: Log;
   /** Its tools are known, or are others now. */
@@ -33,7 +31,10 @@ export type ServerState = 'asleep' | 'starting' | 'ready' | 'failed' | 'stopped'
 const SELDOM_MS = 5 * 60_000;
 /** A caller waits so long for the next try; else it is told why there is none. */
 const WAITED_FOR_MS = 5_000;
+/** What is not there for it is looked for so often. */
+const UNRESOLVED_MS = 30_000;
 const LOOK_MS = 5_000;
+const LEAVE_LOOK_MS = 250;
 const PING_EVERY_MS = 30_000;
 const PING_WITHIN_MS = 10_000;
 const LIST_WITHIN_MS = 30_000;
@@ -48,8 +49,10 @@ export class Supervised {
   readonly name: string;
   readonly #deps: SupervisedDeps;
   readonly #over = new AbortController();
-  #child: Child | undefined;
-  #starting: Promise<Child> | undefined;
+  #child: Peer | undefined;
+  #starting: Promise<Peer> | undefined;
+  /** What it was begun with is another by now. */
+  #isOutdated = false;
   #introduced: Introduced | null = null;
   #state: ServerState = 'asleep';
   #reason: string | null = null;
@@ -65,7 +68,7 @@ export class Supervised {
   #stops = new Set<Promise<void>>();
 
   constructor(deps: SupervisedDeps) {
-    this.name = deps.entry.name;
+    this.name = deps.name;
     this.#deps = deps;
     this.#crashes = new Crashes(deps.clock);
   }
@@ -99,7 +102,7 @@ export class Supervised {
   }
 
   /** The process, started where it is not there; those who wait for it wait for one start. @throws McpctlError `mcp_server_down` why not. */
-  async ready(signal: AbortSignal): Promise<Child> {
+  async ready(signal: AbortSignal): Promise<Peer> {
     if (this.#over.signal.aborted) throw new McpctlError('mcp_server_down', 'the worker stops');
     this.#usedAt = this.#now;
     if (this.#child && !this.#child.isGone && this.#state === 'ready') return this.#child;
@@ -114,14 +117,33 @@ export class Supervised {
 
   /** One request of a caller. @throws ChildFailure */
   async call(
-    child: Child,
+    child: Peer,
     { method, params, ...how }: { method: string; params: object } & Omit<RequestOptions, 'withinMs'>,
   ): Promise<Answered> {
     try {
-      return await child.request(method, params, { withinMs: this.#deps.entry.callSeconds * 1_000, ...how });
+      return await child.request(method, params, { withinMs: this.#deps.limits.callSeconds * 1_000, ...how });
     } finally {
       this.#usedAt = this.#now;
     }
+  }
+
+  /** What it is begun with is another now: one that failed is tried at once, one that runs is begun anew when nobody calls it. */
+  renew(): void {
+    this.#isOutdated = this.#state === 'ready' || this.#state === 'starting';
+    this.#nextTry = 0;
+    this.lookAfter();
+  }
+
+  /** How many of its callers wait for an answer. */
+  get open(): number {
+    return this.#child?.open ?? 0;
+  }
+
+  /** Ends it when nobody waits for an answer any more, or after so long. */
+  async leave(withinMs: number): Promise<void> {
+    const end = this.#now + withinMs;
+    while (this.open > 0 && this.#now < end) await pause(LEAVE_LOOK_MS);
+    await this.stop();
   }
 
   async stop(): Promise<void> {
@@ -136,22 +158,24 @@ export class Supervised {
     return this.#deps.clock.elapsed();
   }
 
-  async #start(): Promise<Child> {
+  async #start(): Promise<Peer> {
     // One of it, ever: who ends is waited for.
     await Promise.all(this.#stops);
-    const { entry, log } = this.#deps;
+    const { limits, log } = this.#deps;
     this.#state = 'starting';
-    const withinMs = entry.startSeconds * 1_000;
-    let child: Child | undefined;
+    const withinMs = limits.startSeconds * 1_000;
+    let child: Peer | undefined;
+    this.#isOutdated = false;
     try {
-      child = this.#spawn();
+      child = await this.#launch();
       this.#child = child;
       const how = { withinMs, signal: this.#over.signal };
       const introduced = await introduce(child, how);
       this.#introduced = introduced;
     } catch (thrown) {
       if (child) this.#end(child);
-      this.#failed(this.#over.signal.aborted ? 'the worker stops' : messageOf(thrown));
+      if (thrown instanceof Unresolved) this.#waitFor(thrown);
+      else this.#failed(this.#over.signal.aborted ? 'the worker stops' : messageOf(thrown));
       throw new McpctlError('mcp_server_down', this.#reason ?? 'it does not start', { cause: thrown });
     }
     this.#state = 'ready';
@@ -164,24 +188,17 @@ export class Supervised {
     return child;
   }
 
-  #spawn(): Child {
-    const { entry, guard, environment, secretsAt, home } = this.#deps;
-    const { env, secrets } = childEnvironment(entry, { own: environment, secretsAt });
-    const child: Child = new Child({
-      command: entry.command,
-      args: entry.args,
-      cwd: entry.cwd ?? home,
-      env,
-      secrets,
-      guard,
-      onExit: (why) => this.#exited(child, why),
-      onListChanged: () => this.#listChanged(child),
+  async #launch(): Promise<Peer> {
+    const begun: { peer?: Peer } = {};
+    begun.peer = await this.#deps.launch({
+      onExit: (why) => begun.peer && this.#exited(begun.peer, why),
+      onListChanged: () => begun.peer && this.#listChanged(begun.peer),
     });
-    return child;
+    return begun.peer;
   }
 
   /** It has ended by itself, while it was not asked to. */
-  #exited(child: Child, why: string): void {
+  #exited(child: Peer, why: string): void {
     if (child !== this.#child) return;
     const wasReady = this.#state === 'ready';
     this.#end(child);
@@ -191,11 +208,19 @@ export class Supervised {
   #failed(why: string): void {
     if (this.#over.signal.aborted) return;
     const { waitMs: patienceMs, loops } = this.#crashes.failed();
-    const waitMs = loops ? SELDOM_MS : patienceMs;
+    this.#restFor(loops ? SELDOM_MS : patienceMs, `${loops ? 'crash_loop: ' : ''}${why}`);
+  }
+
+  /** It has not crashed: what it lacks may be there any moment. */
+  #waitFor({ message }: Unresolved): void {
+    if (!this.#over.signal.aborted) this.#restFor(UNRESOLVED_MS, message);
+  }
+
+  #restFor(waitMs: number, why: string): void {
     this.#nextTry = this.#now + waitMs;
     this.#state = 'failed';
     const again = `tried again in ${String(Math.max(1, Math.round(waitMs / 1_000)))} s`;
-    this.#reason = `${loops ? 'crash_loop: ' : ''}${why} (${again})`;
+    this.#reason = `${why} (${again})`;
     this.#deps.log.warn({ server: this.name, why, waitMs: Math.round(waitMs) }, 'an MCP server does not run');
     this.#deps.onState();
   }
@@ -209,7 +234,12 @@ export class Supervised {
     }
     const child = this.#child;
     if (this.#state !== 'ready' || !child) return;
-    const { idleMinutes, memoryMb } = this.#deps.entry;
+    const { idleMinutes, memoryMb } = this.#deps.limits;
+    if (child.open === 0 && this.#isOutdated) {
+      this.#sleep('asleep');
+      void this.ready(this.#over.signal).catch(() => undefined); // as above
+      return;
+    }
     const idleMs = idleMinutes * 60_000;
     if (child.open === 0 && now - this.#usedAt > idleMs) return this.#sleep('asleep');
     const bytes = memoryOf(child.pid);
@@ -220,7 +250,7 @@ export class Supervised {
     if (child.open === 0 && now - this.#pingedAt > PING_EVERY_MS) void this.#ping(child);
   }
 
-  async #ping(child: Child): Promise<void> {
+  async #ping(child: Peer): Promise<void> {
     this.#pingedAt = this.#now;
     try {
       await child.request('ping', {}, { withinMs: PING_WITHIN_MS, signal: this.#over.signal });
@@ -232,7 +262,7 @@ export class Supervised {
   }
 
   /** One list at a time: the newest is listed last. */
-  #listChanged(child: Child): void {
+  #listChanged(child: Peer): void {
     if (child !== this.#child || !this.#introduced) return;
     this.#isStale = true;
     this.#relisting ??= this.#relist().finally(() => (this.#relisting = undefined));
@@ -246,7 +276,7 @@ export class Supervised {
     }
   }
 
-  async #listAnew(child: Child, introduced: Introduced): Promise<void> {
+  async #listAnew(child: Peer, introduced: Introduced): Promise<void> {
     try {
       const how = { withinMs: LIST_WITHIN_MS, signal: this.#over.signal };
       this.#introduced = { ...introduced, ...(await listedBy(child, introduced.capabilities, how)) };
@@ -265,7 +295,7 @@ export class Supervised {
     if (child) this.#end(child);
   }
 
-  #end(child: Child): void {
+  #end(child: Peer): void {
     this.#printed = child.stderr;
     if (this.#child === child) this.#child = undefined;
     const stopping = child.stop().finally(() => this.#stops.delete(stopping));

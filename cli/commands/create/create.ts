@@ -3,6 +3,7 @@ import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import type { Context } from '../../who/context.ts';
 import { makeCreateLlm } from './create-llm.ts';
 import { makeCreateSecret } from './create-secret.ts';
+import { makeCreateServer } from './create-server.ts';
 import { makeCreateThread } from './create-thread.ts';
 import { makeCreateOne } from './create-one.ts';
 
@@ -24,6 +25,10 @@ export function makeCreate(ctx: Context, entries: readonly CatalogueEntry[]) {
     .addCommand(makeCreateThread(ctx));
   for (const entry of entries) {
     if (!entry.calls.includes('create') || entry.fields.length === 0) continue;
+    if (entry.word === 'server') {
+      command.addCommand(makeCreateServer(ctx, entry));
+      continue;
+    }
     // What is sealed is no argument.
     const isSealed = entry.fields.some(({ sealed }) => sealed);
     command.addCommand(isSealed ? makeCreateSecret(ctx, entry) : makeCreateOne(ctx, entry));

@@ -100,6 +100,7 @@ async function* llmDocuments(trx: Knex.Transaction): AsyncGenerator<BackupDocume
   const query = trx('llms')
     .join('users as owners', 'owners.id', 'llms.ownerId')
     .where('llms.kind', 'public')
+    .whereNot('llms.type', MCP_TYPE) // they come with their servers
     .orderBy('llms.id')
     .select('llms.*', 'owners.name as owner');
   for await (const found of rowsOf(trx, query, llmKind.plural)) {

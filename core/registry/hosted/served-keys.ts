@@ -30,6 +30,25 @@ const rowSchema = z.object({
   origin: z.string().nullable(),
 });
 
+type Row = z.infer<typeof rowSchema>;
+const serverRowSchema = z.object({ llmId: z.string(), place: z.string() });
+
+/** What hosted MCP servers are given of secrets: by `<id of its llm> <place>`. */
+export async function readServerKeys(db: Knex, llmIds: readonly string[]): Promise<Map<string, SealedKey>> {
+  if (llmIds.length === 0) return new Map();
+  const { rows } = await db.raw<{ rows: unknown[] }>(
+    `select llm_id, place, key, installation, secret_id, name, version, allowed_origins, origin, kid, wrapped_dek, item
+     from hosted_server_keys where llm_id = any(cast(:ids as uuid[]))`,
+    { ids: [...llmIds] },
+  );
+  return new Map(
+    rows.map((row) => {
+      const { llmId, place } = serverRowSchema.parse(row);
+      return [`${llmId} ${place}`, sealedOf(rowSchema.parse(row))];
+    }),
+  );
+}
+
 /**
  * The keys of public llms that somebody was allowed to refer to, by the llms' ids. The llm must name the secret still, and
  * that key of it: a release that knows no secrets may have written its row since.
@@ -44,12 +63,30 @@ export async function readServedKeys(db: Knex, llmIds: readonly string[]): Promi
   );
   return new Map(
     rows.map((row) => {
-      const { llmId, key, installation, secretId, name, version, kid, wrappedDek, item, ...rest } =
-        rowSchema.parse(row);
-      const origins =
-        rest.allowedOrigins.length > 0 ? rest.allowedOrigins : rest.origin === null ? [] : [rest.origin];
-      const place = { installation, secretId, name, version };
-      return [llmId, { place, key, wrapped: { kid, wrappedDek }, item, origins }];
+      const parsed = rowSchema.parse(row);
+      return [parsed.llmId, sealedOf(parsed)];
     }),
   );
+}
+
+function sealedOf({
+  key,
+  installation,
+  secretId,
+  name,
+  version,
+  kid,
+  wrappedDek,
+  item,
+  ...rest
+}: Row): SealedKey {
+  const origins =
+    rest.allowedOrigins.length > 0 ? rest.allowedOrigins : rest.origin === null ? [] : [rest.origin];
+  return {
+    place: { installation, secretId, name, version },
+    key,
+    wrapped: { kid, wrappedDek },
+    item,
+    origins,
+  };
 }

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { llmRowSchema } from '../../llm.ts';
 import type { Connection } from '../database/connect.ts';
 import { submissionOf, type Submission } from '../tasks/task-upkeep.ts';
-import { readServedKeys, type SealedKey } from './served-keys.ts';
+import { serverEnvSchema, serverLimitsSchema, runsSchema } from '../../mcp/hosted/source.ts';
+import { readServedKeys, readServerKeys, type SealedKey } from './served-keys.ts';
 
 const rowSchema = llmRowSchema
   .pick({
@@ -15,6 +16,19 @@ const rowSchema = llmRowSchema
     maxConcurrency: true,
   })
   .extend({ revision: z.number(), url: z.string().nullable() });
+const serverSchema = z.object({
+  /** Of the llm that stands for it. */
+  id: z.string(),
+  name: z.string(),
+  poolKey: z.string(),
+  runs: runsSchema,
+  env: serverEnvSchema,
+  limits: serverLimitsSchema.nullable().transform((limits) => limits ?? serverLimitsSchema.parse({})),
+  /** Another text when a secret that it refers to has changed. */
+  secretMark: z.string().nullable(),
+});
+/** An MCP server that a hosted worker runs or dials. */
+export type HostedServer = z.infer<typeof serverSchema>;
 export type ServedRow = z.infer<typeof rowSchema>;
 const columns = Object.keys(rowSchema.shape);
 
@@ -25,6 +39,10 @@ export interface Served {
   /** The public rows, by name; at most so many. */
   llms(most: number): Promise<ServedRow[]>;
   keys(llmIds: readonly string[]): Promise<Map<string, SealedKey>>;
+  /** The MCP servers, by name; at most so many. */
+  servers(most: number): Promise<HostedServer[]>;
+  /** What these refer to, by the id of the llm that stands for one and the place where it goes: `<id> env.TOKEN`. */
+  serverKeys(llmIds: readonly string[]): Promise<Map<string, SealedKey>>;
   /** What was asked, of a task that has not ended in a pool with a public llm. */
   submissionOf(taskId: string): Promise<Submission | null>;
 }
@@ -34,13 +52,22 @@ export function createServed(connection: Connection): Served {
   return {
     async mark() {
       const { rows } = await db.raw<{ rows: { mark: string | null }[] }>(
-        `select md5(string_agg(concat_ws(' ', id, revision, secret_mark), ',' order by id)) as mark from hosted_llms`,
+        `select md5(concat_ws('/',
+           (select string_agg(concat_ws(' ', id, revision, secret_mark), ',' order by id) from hosted_llms),
+           (select string_agg(concat_ws(' ', id, revision, secret_mark), ',' order by id) from hosted_servers))) as mark`,
       );
       return rows[0]?.mark ?? '';
     },
     llms: async (most) =>
       rowSchema.array().parse(await db('hosted_llms').orderBy('name').limit(most).select(columns)),
     keys: (llmIds) => readServedKeys(db, llmIds),
+    servers: async (most) =>
+      serverSchema
+        .array()
+        .parse(
+          await db('hosted_servers').orderBy('name').limit(most).select(Object.keys(serverSchema.shape)),
+        ),
+    serverKeys: (llmIds) => readServerKeys(db, llmIds),
     submissionOf: (taskId) => submissionOf(connection, { table: 'hosted_requests', id: taskId }),
   };
 }

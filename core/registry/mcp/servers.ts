@@ -14,6 +14,7 @@ import {
   MOST_TOOLS,
   serverToolSchema,
   type ServerTool,
+  type ToldOfServer,
   type ToolsReport,
 } from '../../mcp/tools.ts';
 import { storableJson, storableText } from '../../text/storable.ts';
@@ -59,12 +60,22 @@ export interface ToolOf {
   state: PinState;
 }
 
+export interface HostedServerRow {
+  id: string;
+  name: string;
+  poolKey: string;
+}
+
 export interface McpServerRows extends ProjectPrompts, PageTitles {
   /**
    * What the worker of a session has told of one of its servers; the server is made where there is none of that name. Said
    * twice it changes nothing. @throws McpctlError `session_not_found` where no such server is published by it, `name_taken`.
    */
   report(ownerId: string, toolsReport: ToolsReport): Promise<void>;
+  /** Those that hosted workers run or dial. */
+  hosted(): Promise<HostedServerRow[]>;
+  /** What its hosted worker has told of one; nothing, where there is none of that id. */
+  reportHosted(id: string, report: ToldOfServer): Promise<void>;
   /** Undefined: there is none. Whoever asks has rights to ask for. */
   project(name: string): Promise<McpProject | undefined>;
   toolNames(projectId: string, serverIds: readonly string[]): Promise<ToolOf[]>;
@@ -128,6 +139,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
       .orderBy(['t.firstSeenAt', 't.position', 't.name']);
   return {
     report: (ownerId, toolsReport) => transaction((trx) => report(trx, ownerId, toolsReport)),
+    ...hostedRows({ db, transaction }),
     project: (name) => projectNamed(db, name),
     toolNames: async (projectId, serverIds) =>
       serverIds.length === 0
@@ -183,6 +195,23 @@ async function projectNamed(db: Knex, name: string): Promise<McpProject | undefi
   return { ...project, servers: bound };
 }
 
+const hostedRows = ({
+  db,
+  transaction,
+}: Pick<Connection, 'db' | 'transaction'>): Pick<McpServerRows, 'hosted' | 'reportHosted'> => ({
+  hosted: () => hostedServers(db),
+  reportHosted: (id, of) => transaction((trx) => reportHosted(trx, id, of)),
+});
+
+/** By name, with the pools in which their calls wait. */
+async function hostedServers(db: Knex): Promise<HostedServerRow[]> {
+  const rows = await db('servers')
+    .join('serverRuns', 'serverRuns.serverId', 'servers.id')
+    .orderBy('name')
+    .select<{ id: string; name: string }[]>('id', 'name');
+  return rows.map((row) => ({ ...row, poolKey: poolOfServer(row.name) }));
+}
+
 /** Made with the first session. */
 async function sessionKey(db: Knex): Promise<string> {
   const read = () => db('mcpSessionKeys').first<{ key: string } | undefined>('key');
@@ -202,19 +231,12 @@ const toolIn = (definition: string): ServerTool | undefined =>
 const hashOfTool = (tool: ServerTool): string => createHash('sha256').update(canonical(tool)).digest('hex');
 
 async function report(trx: Knex.Transaction, ownerId: string, toolsReport: ToolsReport): Promise<void> {
-  const { providerSessionId, server: name, journal, info } = toolsReport;
+  const { providerSessionId, server: name } = toolsReport;
   const published: unknown = await trx('llms')
     .where({ name: poolOfServer(name), type: MCP_TYPE, ownerId, providerSessionId })
     .first('id');
   if (published === undefined) throw new McpctlError('session_not_found');
-  const byName = new Map(
-    toolsReport.tools.map((tool) => storableJson(tool) as ServerTool).map((tool) => [tool.name, tool]),
-  );
-  const tools = [...byName.values()];
-  const kept = {
-    tools: JSON.stringify([...byName.keys()]),
-    info: JSON.stringify(storableJson(info)),
-  };
+  const { kept, tools } = keptOf(toolsReport);
   // Who has it bound, and of whom it is not written down what it had then, trusts what it has still, and not what comes now.
   await trust(trx, { servers: [name] });
   const [row] = await trx('servers')
@@ -225,11 +247,42 @@ async function report(trx: Knex.Transaction, ownerId: string, toolsReport: Tools
     .returning<{ id: string }[]>('id');
   if (!row)
     throw new McpctlError('name_taken', `The server '${name}' belongs to another user; choose another name.`);
-  await trx('serverJournals').insert({ serverId: row.id, journal }).onConflict('serverId').merge(['journal']);
-  await keepOffers(trx, row.id, toolsReport);
-  await keepTools(trx, row.id, { tools, tooLarge: toolsReport.tooLarge ?? [] });
+  await keepAll(trx, row.id, { from: toolsReport, tools });
   // It has told of nothing before: this is what its first use is.
   await trust(trx, { servers: [name] });
+}
+
+function keptOf({ tools: all, info }: ToldOfServer) {
+  const byName = new Map(
+    all.map((tool) => storableJson(tool) as ServerTool).map((tool) => [tool.name, tool]),
+  );
+  const kept = { tools: JSON.stringify([...byName.keys()]), info: JSON.stringify(storableJson(info)) };
+  return { kept, tools: [...byName.values()] };
+}
+
+async function keepAll(
+  trx: Knex.Transaction,
+  serverId: string,
+  { from, tools }: { from: ToldOfServer; tools: readonly ServerTool[] },
+): Promise<void> {
+  const { journal } = from;
+  await trx('serverJournals').insert({ serverId, journal }).onConflict('serverId').merge(['journal']);
+  await keepOffers(trx, serverId, from);
+  await keepTools(trx, serverId, { tools, tooLarge: from.tooLarge ?? [] });
+}
+
+async function reportHosted(trx: Knex.Transaction, id: string, from: ToldOfServer): Promise<void> {
+  const row = await trx('servers')
+    .where({ id })
+    .whereExists(trx('serverRuns').select('serverId').where({ serverId: id }))
+    .forUpdate()
+    .first<{ name: string } | undefined>('name');
+  if (!row) return;
+  const { kept, tools } = keptOf(from);
+  await trust(trx, { servers: [row.name] });
+  await trx('servers').where({ id }).update(kept);
+  await keepAll(trx, id, { from, tools });
+  await trust(trx, { servers: [row.name] });
 }
 
 async function keepTools(

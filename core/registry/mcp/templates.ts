@@ -14,6 +14,8 @@ export interface Templates {
   /** By name. */
   list(page: { after: string | undefined; limit: number }): Promise<TemplateView[]>;
   byName(name: string): Promise<TemplateView | undefined>;
+  /** Of those of these that a release has. */
+  versions(names: readonly string[]): Promise<ReadonlyMap<string, string>>;
   /**
    * Those of a release are what there is: others stay, retired. @param unread names of those that it has and cannot read, which stay
    * as they are. @returns the names of those that were written.
@@ -45,6 +47,14 @@ export function createTemplates({ db, transaction }: Connection): Templates {
       return ((await query) as unknown[]).flatMap(viewOf);
     },
     byName: async (name) => viewOf(await db('templates').where({ name }).first())[0],
+    async versions(names) {
+      if (names.length === 0) return new Map();
+      const rows = await db('templates')
+        .whereIn('name', [...names])
+        .where({ status: 'active' })
+        .select<{ name: string; version: string }[]>('name', db.raw(`definition ->> 'version' as version`));
+      return new Map(rows.map(({ name, version }) => [name, version]));
+    },
     seed: (files, unread = []) =>
       transaction(async (trx) => {
         if (files.length === 0) return [];

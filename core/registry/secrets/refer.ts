@@ -82,22 +82,34 @@ export async function referToKey(
     );
   if (!keySizesSchema.parse(row.values['keys']).some((each) => each.name === key))
     throw fault('apiKeyRef.secretRef.key', `the secret '${name}' has no key of that name`);
-  await needAllowed(trx, row, originOf(url));
+  await needAllowed(trx, row, { origin: originOf(url), path: 'url' });
   const reference = { llmId: id, secretId: row.id, key, allowedBy: actor.userId };
   await trx('secretRefs').insert(reference).onConflict('llmId').merge(['secretId', 'key', 'allowedBy']);
 }
 
-/** Where no origins are said, the first llm that refers to it says where it goes from then on. */
-async function needAllowed(trx: Knex.Transaction, row: ResourceRow, origin: string): Promise<void> {
-  const allowed = originsSchema.parse(row.values['allowedOrigins']);
-  if (allowed.length === 0 && row.values['origin'] === null) {
+/** Where a secret may be sent; none: nobody has said yet. */
+export function originsOf({ values }: ResourceRow): readonly unknown[] {
+  const allowed = originsSchema.parse(values['allowedOrigins']);
+  return allowed.length > 0 || values['origin'] === null ? allowed : [values['origin']];
+}
+
+/**
+ * Where no origins are said, what refers to it first says where it goes from then on. @param to `path` is what the fault is about.
+ * @throws McpctlError `invalid_request`
+ */
+export async function needAllowed(
+  trx: Knex.Transaction,
+  row: ResourceRow,
+  { origin, path }: { origin: string; path: string },
+): Promise<void> {
+  const origins = originsOf(row);
+  if (origins.length === 0) {
     await trx('secrets').where({ id: row.id }).update({ origin });
     return;
   }
-  const origins = allowed.length > 0 ? allowed : [row.values['origin']];
   if (origins.includes(origin)) return;
   throw fault(
-    'url',
+    path,
     `'${origin}' is none of the origins that the secret '${String(row.values['name'])}' may be sent to`,
   );
 }

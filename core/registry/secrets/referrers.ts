@@ -4,29 +4,34 @@ import { McpctlError } from '../../errors.ts';
 
 /** What uses a value of a secret. */
 export interface Referrer {
+  resource: 'llm' | 'server';
   secretId: string;
   key: string;
   name: string;
   ownerId: string;
-  poolKey: string;
+  /** Of an llm. */
+  poolKey: string | null;
 }
 
 /** A row of `secret_refs` whose llm names that secret still: a release that knows none of them may have changed it since. */
 const referring = `
-  select r.secret_id, r.key, l.name, l.owner_id, l.pool_key
+  select 'llm' as resource, r.secret_id, r.key, l.name, l.owner_id, l.pool_key
   from secret_refs r join secrets s on s.id = r.secret_id
-    join llms l on l.id = r.llm_id and l.api_key_ref #>> '{secretRef,name}' = s.name`;
+    join llms l on l.id = r.llm_id and l.api_key_ref #>> '{secretRef,name}' = s.name
+  union all
+  select distinct 'server', s.id, r.key, m.name, m.owner_id, null
+  from server_secrets r join secrets s on s.name = r.secret join servers m on m.id = r.server_id`;
 
 export async function referrersOf(db: Knex, secretIds: readonly string[]): Promise<Referrer[]> {
   const { rows } = await db.raw<{ rows: Referrer[] }>(
-    `${referring} where r.secret_id = any(cast(:ids as uuid[])) order by l.name`,
+    `select * from (${referring}) f where f.secret_id = any(cast(:ids as uuid[])) order by f.name`,
     { ids: [...secretIds] },
   );
   return rows;
 }
 
-export const seesReferrer = (actor: Actor, { name, ownerId, poolKey }: Referrer): boolean =>
-  can(actor, 'view', { resource: 'llm', target: { name, ownerId, poolKey } });
+export const seesReferrer = (actor: Actor, { resource, name, ownerId, poolKey }: Referrer): boolean =>
+  can(actor, 'view', { resource, target: { name, ownerId, ...(poolKey !== null && { poolKey }) } });
 
 const MOST_NAMED = 10;
 
@@ -47,6 +52,6 @@ export async function needUnreferred(
   const others = more > 0 ? [`${more} ${named.length > 0 ? 'more' : 'that you do not see'}`] : [];
   throw new McpctlError(
     'secret_in_use',
-    `Llms refer to it: ${[...named, ...others].join(', ')}. Give them another key first, or delete them.`,
+    `Llms and servers refer to it: ${[...named, ...others].join(', ')}. Give them another key first, or delete them.`,
   );
 }

@@ -1,9 +1,13 @@
 import { z } from 'zod';
 import { serverNameSchema } from '../../mcp/names.ts';
+import { serverEnvSchema, serverLimitsSchema, sourceSchema } from '../../mcp/hosted/source.ts';
 import { textSchema } from '../../names.ts';
 import { defineResource, optional, ownership, required, shown } from '../define.ts';
 
-/** Published by the worker that runs it, as an llm is; what starts it is known to that machine alone. */
+/**
+ * Published by the worker that runs it, as an llm is; what starts it is known to that machine alone. One that has a `source` is
+ * run or dialled by a hosted worker instead.
+ */
 export const server = defineResource({
   word: 'server',
   plural: 'servers',
@@ -14,14 +18,21 @@ export const server = defineResource({
   fields: {
     name: required(serverNameSchema),
     description: optional(textSchema(2_000), ''),
+    source: optional(sourceSchema.nullable(), null, { json: true, hidden: true }),
+    env: optional(serverEnvSchema, [], { json: true, hidden: true }),
+    limits: optional(serverLimitsSchema.nullable(), null, { json: true }),
   },
   server: {
     info: z.object({ name: z.string(), version: z.string() }).nullable(),
     tools: z.array(z.string()),
   },
   derived: {
+    /** `public`: a hosted worker runs or dials it. */
+    kind: z.enum(['public', 'virtual']),
     status: z.enum(['active', 'inactive', 'hibernating']),
     reason: z.string().nullable(),
+    /** Of one that was made of a template that is another by now: `1.0.0 -> 1.1.0`. */
+    update: z.string().nullable(),
   },
   filters: [],
   may: { view: 'owner', create: 'everyone', edit: 'owner', delete: 'owner', run: 'owner' },
@@ -29,6 +40,7 @@ export const server = defineResource({
   missing: 'server_not_found',
   columns: [
     shown('NAME', 'name'),
+    shown('KIND', 'kind'),
     shown('STATUS', 'status'),
     shown('TOOLS', 'tools', { as: 'list', spare: true }),
     shown('OWNER', 'owner', { spare: true }),
@@ -38,11 +50,15 @@ export const server = defineResource({
   describe: [
     shown('Name', 'name'),
     shown('Description', 'description'),
+    shown('Kind', 'kind'),
     shown('Status', 'status'),
     shown('Reason', 'reason'),
     shown('Program', 'info.name'),
     shown('Version', 'info.version'),
     shown('Tools', 'tools', { as: 'list' }),
+    shown('Source', 'source'),
+    shown('Update', 'update'),
+    shown('Environment', 'env.name', { as: 'list' }),
     ...ownership,
   ],
   backup: 'with',

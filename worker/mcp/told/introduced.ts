@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
 import type { Offers } from '../../../core/mcp/offers.ts';
 import { ownPackage } from '../../../core/runtime/files/own-package.ts';
-import type { Child } from '../child.ts';
+import type { Peer } from '../child.ts';
 import { listOffers, listTools, type ListedTools } from './listed.ts';
 
 /** What a server has said of itself. */
@@ -28,7 +28,7 @@ const initializedSchema = z.looseObject({
 
 /** @throws ChildFailure, Error saying why it came to nothing. */
 export async function introduce(
-  child: Child,
+  child: Peer,
   how: { withinMs: number; signal: AbortSignal },
 ): Promise<Introduced> {
   const answer = await child.request(
@@ -50,7 +50,7 @@ export async function introduce(
 
 /** All that it has. @throws ChildFailure, McpctlError. */
 export async function listedBy(
-  child: Child,
+  child: Peer,
   capabilities: object,
   how: { withinMs: number; signal: AbortSignal },
 ): Promise<Omit<Introduced, 'info' | 'capabilities'>> {

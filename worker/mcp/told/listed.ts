@@ -9,13 +9,13 @@ import {
   type Offers,
 } from '../../../core/mcp/offers.ts';
 import { anyToolSchema, MOST_TOOLS, serverToolSchema, type ServerTool } from '../../../core/mcp/tools.ts';
-import { ChildFailure, type Child } from '../child.ts';
+import { ChildFailure, type Peer } from '../child.ts';
 
 const pageSchema = z.looseObject({ nextCursor: z.string().optional() });
 
 const MOST_PAGES = 50;
 
-type Asking = Pick<Child, 'request'>;
+type Asking = Pick<Peer, 'request'>;
 
 interface How {
   withinMs: number;
@@ -95,7 +95,7 @@ function toolOf(listedTool: unknown): ServerTool | LargeTool | undefined {
 }
 
 /** What a server has beside tools. One that lists none of it well has none: its tools are used all the same. @throws ChildFailure when it is gone. */
-export async function listOffers(child: Child, capabilities: object, how: How): Promise<Offers> {
+export async function listOffers(child: Peer, capabilities: object, how: How): Promise<Offers> {
   const [prompts, resources, templates] = await Promise.all([
     'prompts' in capabilities
       ? orNone(

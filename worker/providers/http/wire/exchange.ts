@@ -18,7 +18,7 @@ import { createConnections, type Connecting, type Connection, type Keeping } fro
 export type Exchange = (call: ExchangeCall) => Promise<Answer>;
 
 interface ExchangeCall {
-  method: 'GET' | 'POST';
+  method: 'GET' | 'POST' | 'DELETE';
   url: URL;
   headers: Readonly<Record<string, string>>;
   body?: string;
@@ -33,6 +33,8 @@ interface ExchangeCall {
 export interface Answer {
   status: number;
   contentType: string;
+  /** Of its head, by its name in small letters; undefined where there is none, or several. */
+  header(name: string): string | undefined;
   /** Seconds, from Retry-After: a number or a date, bounded. */
   retryAfterS?: number;
   /**
@@ -106,6 +108,10 @@ function answerOf(response: Dispatcher.ResponseData): Answer {
   return {
     status: statusCode,
     contentType: String(headers['content-type'] ?? ''),
+    header(name) {
+      const value = headers[name];
+      return typeof value === 'string' ? value : undefined;
+    },
     ...(retryAfterS === undefined ? {} : { retryAfterS }),
     bytes,
     async text(most, heard) {

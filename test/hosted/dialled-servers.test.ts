@@ -1,0 +1,133 @@
+import { expect } from 'chai';
+import { ChildFailure, type Answered } from '../../worker/mcp/child.ts';
+import { HttpPeer } from '../../worker/mcp/http-peer.ts';
+import { introduce } from '../../worker/mcp/told/introduced.ts';
+import { guardedDialling } from '../../worker/hosted/addresses.ts';
+import { createExchange } from '../../worker/providers/http/wire/exchange.ts';
+import { startMcpServer, type McpServerAt } from '../mcp/http-server.ts';
+
+const how = { withinMs: 5_000, signal: new AbortController().signal };
+
+describe('an MCP server that a hosted worker dials', function () {
+  this.timeout(20_000);
+  const open: McpServerAt[] = [];
+  after(() => Promise.all(open.map((server) => server.close())));
+  const start = async (...odd: Parameters<typeof startMcpServer>): Promise<McpServerAt> => {
+    const server = await startMcpServer(...odd);
+    open.push(server);
+    return server;
+  };
+  const changed: string[] = [];
+  const ended: string[] = [];
+  const peerAt = (url: string, dialling = guardedDialling(['127.0.0.1'])): HttpPeer =>
+    new HttpPeer({
+      url: new URL(url),
+      headers: { authorization: 'Bearer hush-hush' },
+      secrets: new Map([['hush-hush', 'search']]),
+      exchange: createExchange(dialling, { mostIdle: 0 }),
+      onListChanged: () => changed.push('changed'),
+      onExit: (why) => ended.push(why),
+    });
+  const failureOf = async (work: Promise<Answered | object>): Promise<ChildFailure> =>
+    await work.then(
+      () => expect.fail('it was answered'),
+      (thrown: unknown) => (thrown instanceof ChildFailure ? thrown : expect.fail(String(thrown))),
+    );
+  const callOf = (name: string) => ({ name, arguments: {} });
+
+  it('is asked by its protocol: a session, its revision, answers as one body or as events', async () => {
+    const server = await start();
+    const peer = peerAt(server.url);
+    const { info, tools } = await introduce(peer, how);
+    expect([info.name, tools.length]).to.deep.equal(['dialled', 5]);
+    const progress: unknown[] = [];
+    const onProgress = (params: object) => void progress.push((params as { progress: number }).progress);
+    expect(await peer.request('tools/call', callOf('steps'), { ...how, onProgress })).to.deep.equal({
+      result: { content: [{ type: 'text', text: 'done' }] },
+    });
+    expect([progress, changed]).to.deep.equal([[1, 2], ['changed']]);
+    const answer = JSON.stringify(await peer.request('tools/call', callOf('whoami'), how));
+    expect(peer.blank(answer)).to.include('[redacted:search]').and.to.not.include('hush-hush');
+    const last = server.seen.at(-1);
+    expect(last).to.include({ 'mcp-session-id': 'one', 'mcp-protocol-version': '2025-06-18' });
+    await peer.stop();
+    expect((await failureOf(peer.request('ping', {}, how))).sent).to.equal(false);
+  });
+
+  it('a call that may have run is said to have been sent, and is sent once', async () => {
+    const server = await start();
+    const peer = peerAt(server.url);
+    await introduce(peer, how);
+    const before = server.asked.length;
+    const broken = await failureOf(peer.request('tools/call', callOf('breaks'), how));
+    expect([broken.code, broken.sent]).to.deep.equal(['gone', true]);
+    expect(server.asked.length).to.equal(before + 1);
+    expect((await failureOf(peer.request('tools/call', callOf('big'), how))).code).to.equal('too_large');
+    const late = await failureOf(peer.request('tools/call', callOf('hangs'), { ...how, withinMs: 50 }));
+    expect([late.code, late.sent, peer.open]).to.deep.equal(['timeout', true, 0]);
+    await server.close();
+    const away = await failureOf(peer.request('tools/call', callOf('whoami'), how));
+    expect([away.code, away.sent]).to.deep.equal(['gone', false]);
+  });
+
+  it('that forgot its session is begun anew, and an odd answer says what it was', async () => {
+    let isLost = false;
+    const server = await start((_sent, res) => {
+      if (isLost) res.writeHead(404).end();
+      return isLost;
+    });
+    const peer = peerAt(server.url);
+    await introduce(peer, how);
+    isLost = true;
+    const lost = await failureOf(peer.request('tools/call', callOf('whoami'), how));
+    expect([lost.sent, peer.isGone, ended.at(-1)]).to.deep.equal([false, true, 'forgot its session']);
+    for (const [status, why] of [
+      [401, 'refused what it was given to sign in with (401)'],
+      [302, 'redirect (302), which is not followed'],
+      [500, 'in no form that is known (500)'],
+    ] as const) {
+      const odd = await start((_sent, res) => {
+        res.writeHead(status, { location: 'http://169.254.169.254/latest' }).end('no');
+        return true;
+      });
+      expect((await failureOf(introduce(peerAt(odd.url), how))).message).to.include(why);
+      expect(odd.asked).to.have.length(1);
+    }
+  });
+
+  it('is dialled at no address that is not of the public internet, whatever leads there, and told nothing', async () => {
+    const server = await start();
+    const { port } = new URL(server.url);
+    const names: Record<string, string[]> = {
+      'inside.test': ['10.0.0.1'],
+      'here.test': ['127.0.0.1'],
+      // The first answer is a good one; who dials asks anew, and is shown the second.
+      'turns.test': ['93.184.215.14', '127.0.0.1'],
+    };
+    const dialling = guardedDialling([], (hostname, _options, done) => {
+      const all = names[hostname] ?? [];
+      const [address = '127.0.0.1'] = all.length > 1 ? all.splice(0, 1) : all;
+      done(null, [{ address, family: 4 }]);
+    });
+    for (const host of [
+      '127.0.0.1',
+      'localhost',
+      '169.254.169.254',
+      '[::1]',
+      '[::ffff:10.0.0.1]',
+      '[::ffff:a9fe:a9fe]',
+      'inside.test',
+      'here.test',
+    ]) {
+      const refused = await failureOf(introduce(peerAt(`http://${host}:${port}/mcp`, dialling), how));
+      expect(refused.message, host).to.match(/^address_refused: /);
+      expect(refused.sent, host).to.equal(false);
+      expect(refused.message, host).to.not.match(/\d+\.\d+\.\d+/);
+    }
+    const turning = peerAt(`http://turns.test:${port}/mcp`, dialling);
+    const soon = { ...how, withinMs: 100 };
+    await failureOf(turning.request('initialize', {}, soon)); // nobody answers there
+    expect((await failureOf(turning.request('initialize', {}, how))).message).to.match(/^address_refused: /);
+    expect(server.seen).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,217 @@
+import { createHash } from 'node:crypto';
+import { MCP_TYPE, poolOfServer } from '../../core/mcp/names.ts';
+import { messageOf } from '../../core/errors.ts';
+import { Slots } from '../../core/member/slots.ts';
+import { MOST_REPORT_BYTES, type HostedServers } from '../../core/queue/live/hosted-servers.ts';
+import type { Bus } from '../../core/runtime/bus.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import type { Journal } from '../mcp/journal.ts';
+import { McpProvider } from '../mcp/provider.ts';
+import { Supervised } from '../mcp/supervised.ts';
+import { asMember } from '../providers/adapt.ts';
+import type { HostedServer } from '../sources/registry.ts';
+import type { ServedMember } from '../transports/transport.ts';
+import { Gate } from '../work/gate.ts';
+import { launchServer, type LaunchServerDeps } from './launch-server.ts';
+
+export interface ServersHereDeps extends LaunchServerDeps {
+  /** Of this process. */
+  session: string;
+  /** What hosted workers tell each other of them. */
+  hosted: HostedServers;
+  /** Made with the first server: most hosted workers have none. */
+  journal: () => Journal;
+  bus: Bus;
+  clock: Clock;
+  log: Log;
+}
+
+/** Children of one worker; what there are more is for another hosted worker. */
+const MOST_HERE = 32;
+/** Whoever has died lets go of its servers so late; each is asked for once a second. */
+const HELD_MS = 10_000;
+/** What has not changed is said again, in a Redis that may have lost it. */
+const SAID_AGAIN_MS = 30_000;
+
+interface Running {
+  row: HostedServer;
+  supervised: Supervised;
+  served: ServedMember;
+  reported: { mark: string; at: number } | null;
+}
+
+/**
+ * The MCP servers of the registry, as far as this worker runs them: each is run by one hosted worker, whoever takes it
+ * first, so that what a server keeps is in one place. One that changes is begun anew when its callers have their answers.
+ */
+export class ServersHere {
+  readonly #deps: ServersHereDeps;
+  #running = new Map<string, Running>();
+  /** Those that end: no other process of one is begun meanwhile. */
+  /** Why none could be begun the last time. */
+  #trouble: string | null = null;
+  readonly #ending = new Map<string, Promise<void>>();
+
+  constructor(deps: ServersHereDeps) {
+    this.#deps = deps;
+  }
+
+  /** To be called once a second. @returns all that are run now; undefined when those are the same as the last time. */
+  async update(
+    rows: readonly HostedServer[],
+  ): Promise<{ all: ServedMember[]; kept: ServedMember[] } | undefined> {
+    const before = this.#running;
+    const now = new Map<string, Running>();
+    for (const row of rows) {
+      const there = before.get(row.id);
+      if (!(await this.#isOurs(row, { isThere: there !== undefined, room: now.size < MOST_HERE }))) continue;
+      const running = there && isSame(there.row, row) ? this.#renewed(there, row) : await this.#begin(row);
+      if (running) now.set(row.id, running);
+    }
+    this.#running = now;
+    for (const [id, running] of before) if (now.get(id) !== running) this.#close(id, running);
+    await Promise.all([...now.values()].map((running) => this.#tell(running)));
+    const kept = [...now].filter(([id, running]) => before.get(id) === running);
+    if (kept.length === now.size && kept.length === before.size) return undefined;
+    return {
+      all: [...now.values()].map(({ served }) => served),
+      kept: kept.map(([, { served }]) => served),
+    };
+  }
+
+  pools(): string[] {
+    return [...this.#running.values()].map(({ row }) => row.poolKey);
+  }
+
+  /** Ends all of them, and lets other hosted workers have them. */
+  async stop(): Promise<void> {
+    const { hosted, session } = this.#deps;
+    await Promise.all(
+      [...this.#running.values()].map(async ({ row, supervised, served }) => {
+        served.gate.end();
+        await supervised.stop();
+        await hosted.release(row.poolKey, session).catch(() => undefined); // it lapses
+      }),
+    );
+    await Promise.all(this.#ending.values());
+    this.#running.clear();
+  }
+
+  /** While Redis cannot be asked, what runs goes on: nobody else can take it there either. */
+  async #isOurs(
+    { name, poolKey }: HostedServer,
+    { isThere, room }: { isThere: boolean; room: boolean },
+  ): Promise<boolean> {
+    if (!isThere && !room) return false;
+    const { hosted, session, log } = this.#deps;
+    try {
+      return await hosted.hold(poolKey, session, HELD_MS);
+    } catch (thrown) {
+      log.debug({ server: name, why: messageOf(thrown) }, 'whose an MCP server is cannot be asked');
+      return isThere;
+    }
+  }
+
+  /** Its secrets are others now, perhaps. */
+  #renewed(running: Running, row: HostedServer): Running {
+    const isOther = running.row.secretMark !== row.secretMark;
+    running.row = row;
+    if (isOther) running.supervised.renew();
+    return running;
+  }
+
+  /** Undefined where this machine cannot keep what it must: then another hosted worker may. */
+  async #begin(row: HostedServer): Promise<Running | undefined> {
+    try {
+      const running = this.#open(row);
+      this.#trouble = null;
+      return running;
+    } catch (thrown) {
+      const { hosted, session, log } = this.#deps;
+      const why = messageOf(thrown);
+      if (why !== this.#trouble)
+        log.error(
+          { server: row.name, why },
+          'MCP servers cannot be run here; see to the folder mcp of $MCPCTL_HOME',
+        );
+      this.#trouble = why;
+      await hosted.release(row.poolKey, session).catch(() => undefined); // it lapses
+      return undefined;
+    }
+  }
+
+  #open(row: HostedServer): Running {
+    const { bus, clock, log } = this.#deps;
+    const name = poolOfServer(row.name);
+    const launch = launchServer(row, this.#deps);
+    const supervised: Supervised = new Supervised({
+      name: row.name,
+      limits: row.limits,
+      launch: async (listeners) => {
+        await this.#ending.get(row.id);
+        return await launch(listeners);
+      },
+      onTools: () => undefined, // the next round tells
+      onState: () => {
+        if (supervised.reason === null) gate.relisted();
+        else gate.unlisted(supervised.reason);
+      },
+      clock,
+      log,
+    });
+    const provider = new McpProvider({ name, supervised, journal: this.#deps.journal(), clock });
+    const isAvailable = (): Promise<boolean> => provider.isAvailable();
+    const gate = new Gate({ bus, clock, llm: name, isAvailable });
+    const member = {
+      ...{ llmId: row.id, name, poolKey: row.poolKey, model: MCP_TYPE, isAvailable },
+      stallMs: row.limits.callSeconds * 1_000,
+      forward: asMember(provider),
+    };
+    supervised.begin();
+    return { row, supervised, served: { member, slots: new Slots(row.limits.slots), gate }, reported: null };
+  }
+
+  /** What runs goes on to its end. */
+  #close(id: string, { supervised, served, row }: Running): void {
+    served.gate.end();
+    const ending = (async () => {
+      await this.#ending.get(id);
+      await supervised.leave(row.limits.callSeconds * 1_000);
+    })().finally(() => {
+      if (this.#ending.get(id) === ending) this.#ending.delete(id);
+    });
+    this.#ending.set(id, ending);
+  }
+
+  async #tell(running: Running): Promise<void> {
+    const { supervised, row, reported } = running;
+    const { introduced } = supervised;
+    if (!introduced) return;
+    const { hosted, clock, log, journal } = this.#deps;
+    const { info, tools, tooLarge, offers } = introduced;
+    const report = JSON.stringify({ journal: journal().id, info, tools, tooLarge, ...offers });
+    const mark = createHash('sha256').update(report).digest('hex');
+    const at = clock.elapsed();
+    if (reported?.mark === mark && at - reported.at < SAID_AGAIN_MS) return;
+    if (Buffer.byteLength(report) > MOST_REPORT_BYTES) {
+      if (reported?.mark !== mark)
+        log.warn({ server: row.name }, 'an MCP server has more than can be kept of one');
+      running.reported = { mark, at };
+      return;
+    }
+    try {
+      await hosted.tell(row.poolKey, { mark, report });
+      running.reported = { mark, at };
+    } catch (thrown) {
+      log.debug({ server: row.name, why: messageOf(thrown) }, 'what an MCP server has could not be told yet');
+    }
+  }
+}
+
+/** Everything that it is begun with, and how many it serves; the rest of a row may change under it. */
+function isSame(a: HostedServer, b: HostedServer): boolean {
+  const facts = ({ name, poolKey, runs, env, limits }: HostedServer): string =>
+    JSON.stringify([name, poolKey, runs, env, limits]);
+  return facts(a) === facts(b);
+}
