@@ -164,6 +164,29 @@ describe('an agent with the tools of its project', function () {
     await answered(round, { content: 'Both.' });
   });
 
+  it('runs sixteen calls of an answer, and tells of a result what its project lets be shown', async () => {
+    const turn = await begin();
+    const many = Array.from({ length: 17 }, (_, n): [string, string] => [`c${n}`, 'two__add']);
+    const before = (await callsOf('two')).length;
+    await answered(turn, calling(...many));
+    await until(
+      () => callsOf('two'),
+      (rows) => rows.length >= before + 16,
+    );
+    await ok('PATCH /api/v1/projects/demo', { body: { pipeline: { redact: ['tok_[a-z]+'] } } });
+    for (const { id } of (await callsOf('two')).slice(0, 16))
+      await (await speak(id)).end(whole(text('tok_abc')));
+    const round = await nextRound(turn);
+    await ok('PATCH /api/v1/projects/demo', { body: { pipeline: {} } });
+    const results = (await requestOf(round.taskId)).messages.filter(({ role }) => role === 'tool');
+    expect(results.map(({ content }) => content)).to.deep.equal([
+      ...Array<string>(16).fill('[redacted]'),
+      'At most 16 calls of one answer are run; call it again. (too_many_requests)',
+    ]);
+    expect(await callsOf('two')).to.have.length(before + 16);
+    await answered(round, { content: 'Many.' });
+  });
+
   it('offers nothing to a token that may not use the project, and runs nothing for it', async () => {
     const bob = { token: t.tokens.bob };
     const made = { userId: t.ada.id, name: 'bound', pools: ['gpt'], expiresInDays: null, createdBy: null };
