@@ -22,7 +22,7 @@ export const linkSchema = z.strictObject({
 export type Link = z.infer<typeof linkSchema>;
 
 /** What a task may be told as, and what it may have read to it. */
-export const MOST_TASK_CHARS = 2_000;
+const MOST_TASK_CHARS = 2_000;
 const MOST_NAMES = 50;
 
 const askedTags = z.array(z.string().max(48)).max(MOST_TAGS).optional();

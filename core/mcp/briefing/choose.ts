@@ -15,7 +15,7 @@ export interface ListedPrompt {
   link: Link | null;
 }
 
-/** Of all that is told together, in UTF-8; more is listed. */
+/** Of all that is told together, in UTF-8; more is listed. @internal tests count with it */
 export const BUDGET_BYTES = 8_192;
 /** Prompts of this weight are told whatever the task is. */
 const ALWAYS = 10;
