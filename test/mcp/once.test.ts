@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import {
+  Client as NewerClient,
+  StreamableHTTPClientTransport as NewerTransport,
+} from '@modelcontextprotocol/client';
 import { expect } from 'chai';
+import { startBalancer } from '../support/balancer.ts';
 import { loseRedis } from '../support/lose-redis.ts';
 import { programOf } from '../support/program.ts';
 import {
@@ -150,6 +156,71 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
     const env = { PATH: process.env['PATH'] ?? '', MCPCTL_HOME: home };
     const byHand = [programOf('cli'), 'call', 'demo', 'by-redis__echo', 'message=by hand'];
     expect(execFileSync(process.execPath, byHand, { env, encoding: 'utf8' })).to.equal('by hand\n');
+  });
+
+  it('through a rolling restart of both edges, with clients of both eras whom nobody connects again', async () => {
+    const edges = [edge, await t.startEdge()];
+    const balancer = await startBalancer(edges.map(({ url }) => ({ url })));
+    const at = new URL(`${balancer.url}/mcp/projects/demo`);
+    const how = { requestInit: { headers: { authorization: `Bearer ${t.token}` } } };
+    const older = new Client({ name: 'test', version: '1' });
+    await older.connect(new StreamableHTTPClientTransport(at, how));
+    const newer = new NewerClient({ name: 'test', version: '2' }, { versionNegotiation: { mode: 'auto' } });
+    await newer.connect(new NewerTransport(at, how));
+    let over = false;
+    const ends: { label: string; outcome: string }[] = [];
+    /** One after the other, until both edges are others; what the SDK throws is an outcome too. */
+    const calling = async (kind: string, call: (label: string) => Promise<unknown>): Promise<void> => {
+      for (let n = 0; !over; n += 1) {
+        const label = `roll-${kind}-${String(n)}`;
+        const outcome = await call(label).then(
+          (result) => JSON.stringify(result),
+          (thrown: unknown) => `thrown ${String(thrown)}`,
+        );
+        ends.push({ label, outcome });
+      }
+    };
+    const given = (label: string) => ({
+      name: 'by-redis__count',
+      arguments: { label, ms: 40 },
+    });
+    const callers = [
+      calling('older', (label) => older.callTool(given(label))),
+      calling('newer', (label) => newer.callTool(given(label))),
+    ];
+    const more = async (): Promise<void> => {
+      const from = ends.length;
+      const went = ({ outcome }: { outcome: string }): boolean => outcome.includes('"text":"counted"');
+      await until(
+        () =>
+          Promise.resolve(
+            ['older', 'newer'].map(
+              (kind) => ends.slice(from).filter((end) => end.label.includes(kind) && went(end)).length,
+            ),
+          ),
+        (each) => each.every((n) => n >= 3),
+        20_000,
+      );
+    };
+    for (const [n, old] of edges.entries()) {
+      await more();
+      const port = Number(new URL(old.url).port);
+      await old.kill('SIGTERM');
+      edges[n] = await t.startEdge(port);
+    }
+    await more();
+    over = true;
+    await Promise.all(callers);
+    edge = edges[0] ?? edge;
+    await Promise.all([older.close(), newer.close()]);
+    await balancer.close();
+    // An edge that leaves takes no new call, says so with a code, and has given it to nobody.
+    const [counted, refused] = [/"text":"counted"/, /"code":"shutting_down"/];
+    for (const { label, outcome } of ends) {
+      expect(outcome, label).to.match(new RegExp(`${counted.source}|${refused.source}`));
+      expect(ran(label), label).to.equal(counted.test(outcome) ? 1 : 0);
+    }
+    expect(ends.filter(({ outcome }) => counted.test(outcome)).length).to.be.at.least(3 * 6);
   });
 
   it('as often as Redis comes back empty, those that wait as well, and with the worker killed in between', async () => {
