@@ -182,6 +182,18 @@ const worlds = fc
                 name: fc.constant(name),
                 description: text,
                 prefix: fc.constantFrom('always', 'never'),
+                pipeline: fc.record(
+                  {
+                    redact: fc.subarray(['012', '(?i)a \\d+']),
+                    paginate: fc.record(
+                      { over: fc.constant(1_000), titles: fc.constant('llm') },
+                      { requiredKeys: [] },
+                    ),
+                    split: fc.record({ min: fc.constant(100) }, { requiredKeys: [] }),
+                    limit: fc.record({ max: fc.constant(2_000) }, { requiredKeys: [] }),
+                  },
+                  { requiredKeys: [] },
+                ),
                 gate: fc.constantFrom('off', 'brief', 'hide'),
                 llm: fc.constantFrom(null, ...llms, 'nobody'),
                 servers: some([

@@ -27,10 +27,15 @@ function endOfPage(text: string, from: number, most: number): number {
   if (text.length - from <= most) return text.length;
   const parts = charactersOf(text, from, most);
   const least = from + Math.ceil((most * 3) / 4);
+  // By itself: what is looked for backward in the whole text may be found at its beginning, or nowhere.
+  const quarter = text.slice(least, from + most);
   for (const separator of ['\n\n', '\n', ' ']) {
-    const last = from + most - separator.length;
-    for (let at = text.lastIndexOf(separator, last); at >= least; at = text.lastIndexOf(separator, at - 1)) {
-      const to = at + separator.length;
+    for (
+      let at = quarter.lastIndexOf(separator);
+      at >= 0;
+      at = at === 0 ? -1 : quarter.lastIndexOf(separator, at - 1)
+    ) {
+      const to = least + at + separator.length;
       if (isEdge(parts, to - from)) return to;
     }
   }

@@ -16,7 +16,7 @@ const MOST_COMPILED = 10_000;
 /** More than any list of patterns that people write comes to. */
 const MOST_STATES = 4_096;
 /** How many units are looked at between two breaths. */
-const STRIDE = 65_536;
+const STRIDE = 16_384;
 
 /** What is looked for needs more than there is room for, in this text. */
 export class TooComplex extends Error {}
