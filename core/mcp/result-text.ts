@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { cleaned } from './clean.ts';
 
-/** What a thread keeps of one result, in bytes: a model is told how much more there was. */
+/** What a thread keeps of one result, in bytes: a model is told how much more there was. @internal tests go up to it */
 export const MOST_RESULT_BYTES = 65_536;
 
 const blockSchema = z

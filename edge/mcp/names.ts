@@ -67,7 +67,6 @@ const TAIL = 6;
  * What a project's tool is called to its clients: `alias__tool`, other characters than `A-Z a-z 0-9 _ -` being `_`. One that is
  * too long for what Claude Code puts before it is cut, and told apart by a hash. It is looked up and never taken apart.
  * @param alias null: its server's names stand as they are.
- * @internal tests look for two that are alike
  */
 export function exposedName({
   project,

@@ -12,7 +12,7 @@ const EVERY_MS = 80;
 const MOST_UNDER_WAY = 8;
 const READY_MS = 60_000;
 
-export const toolServerOf = (n: number): string => `tool-${String(n)}`;
+const toolServerOf = (n: number): string => `tool-${String(n)}`;
 
 /** The referee: a file into which a server writes a line as it runs a call, whoever knows of it. */
 export interface Counter {

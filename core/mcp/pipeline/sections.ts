@@ -25,6 +25,7 @@ interface Mark {
 /**
  * A text by what it is made of: headings, or the members or items of a JSON text. What is shorter than `min` is together with what comes after it,
  * what is longer than `max` is in pages. One after another they are the text again. Null: it is made of nothing of the kind.
+ * @internal tests put them together
  */
 export function sectionsOf(text: string, { min, max }: { min: number; max: number }): Section[] | null {
   const marks = marksOf(text);

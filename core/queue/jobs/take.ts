@@ -27,7 +27,7 @@ const answerSchema = z.array(z.string());
 const NEXT_TO = ['wait', 'active', 'prioritized', 'marker'] as const;
 
 /** The task of a job: its id is that, and the epoch. */
-export const taskOf = (jobId: string): string => jobId.slice(0, Math.max(0, jobId.lastIndexOf('-')));
+const taskOf = (jobId: string): string => jobId.slice(0, Math.max(0, jobId.lastIndexOf('-')));
 
 /**
  * The next job of the first of these queues, of one pool, that has any: of a claimant's own owner, else of whoever's turn it is. @param token becomes the job's lock.

@@ -58,7 +58,7 @@ function withheld(of: Answers): object {
 }
 
 /** Does what is to be done to texts that are not shown whole, in turns with others. @throws TooComplex, and McpctlError where it takes too long. */
-export async function redacting<T>(
+async function redacting<T>(
   { clock }: Pick<EdgeDeps, 'clock'>,
   { id, pipeline }: Piping,
   work: (redact: Redact) => Promise<T>,

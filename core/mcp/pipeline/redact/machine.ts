@@ -18,7 +18,7 @@ const MOST_STATES = 4_096;
 /** How many units are looked at between two breaths. */
 const STRIDE = 16_384;
 
-/** What is looked for needs more than there is room for, in this text. */
+/** What is looked for needs more than there is room for, in this text. @internal tests look for it */
 export class TooComplex extends Error {}
 
 interface State {

@@ -15,7 +15,7 @@ import { newTask, type Order } from '../../ask/submit.ts';
 import { projectSeen } from './offered.ts';
 
 /** Calls of one answer that are run; a model that makes more is told so. */
-export const MOST_CALLS = 16;
+const MOST_CALLS = 16;
 /** How long a turn may go on calling tools, from the first call on. */
 const MOST_MS = 3_600_000;
 
