@@ -173,7 +173,19 @@ const worlds = fc
           fc.record({ poolKey: fc.constant(llms[0] ?? ''), allowed: some(users.map((user) => `u${user}`)) }),
         ),
         servers: fc.tuple(
-          ...servers.map((name) => fc.record({ name: fc.constant(name), description: text })),
+          // Without a source it is a worker's, and what that publishes is in no document.
+          ...servers.map((name) =>
+            fc.record({
+              name: fc.constant(name),
+              description: text,
+              source: fc.constantFrom(
+                { command: '/bin/true', args: ['012', '~'], cwd: '/tmp' },
+                { url: 'https://mcp.test/x', headers: [{ name: 'X-A', value: '012' }] },
+              ),
+              env: fc.constantFrom([], [{ name: 'A_B', value: 'true' }]),
+              limits: fc.constantFrom(null, { slots: 2, idleMinutes: 0.5 }),
+            }),
+          ),
         ),
         projects: fc.tuple(
           ...projects.map((name) =>
