@@ -44,7 +44,10 @@ export async function singleFile(
   folder: string,
 ): Promise<string> {
   mkdirSync(folder, { recursive: true });
-  await bundleSingle(root, single, join(folder, 'main.cjs'), insteadOf(manifest.version));
+  await bundleSingle(root, single, {
+    outfile: join(folder, 'main.cjs'),
+    instead: insteadOf(manifest.version),
+  });
   const leaks = leaksIn(folder, [root]);
   if (leaks.length > 0)
     throw new McpctlError(

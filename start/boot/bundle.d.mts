@@ -4,6 +4,5 @@ export function bundle(root: string, dist: string, programs: readonly string[]):
 export function bundleSingle(
   root: string,
   program: string,
-  outfile: string,
-  instead: Readonly<Record<string, string>>,
+  how: { outfile: string; instead: Readonly<Record<string, string>> },
 ): Promise<void>;

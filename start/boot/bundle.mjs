@@ -64,9 +64,10 @@ export async function bundle(root, dist, programs) {
 
 /**
  * The same as one CommonJS file, for an executable with Node in it, which loads nothing from a folder (docs/install.md).
- * @param instead what a module of ours is there, by its path: one that reads files beside it, or wants a package that is not taken in.
+ * @param how `outfile`: where it is written; `instead`: what a module of ours is there, by its path: one that reads files
+ * beside it, or wants a package that is not taken in.
  */
-export async function bundleSingle(root, program, outfile, instead) {
+export async function bundleSingle(root, program, { outfile, instead }) {
   const { build } = await import('esbuild');
   await build({
     absWorkingDir: root,
