@@ -167,7 +167,10 @@ describe('a managed backend', function () {
     const { pid } = await untilState(own, 'one', 'ready');
     const group = membersOfGroup(pid ?? 0);
     expect(group).to.have.length(2);
-    expect(own.of('one').gate.state).to.equal('serving');
+    await until(
+      async () => own.of('one').gate.state,
+      (state) => state === 'serving',
+    );
     expect(await own.ask('one')).to.match(/^from \d+ at /);
     const failed = await untilState(own, 'two', 'failed');
     expect(failed.reason).to.match(/^It was not ready within 2 s\. It printed last: .*HUB.*\[redacted:hub\]/);

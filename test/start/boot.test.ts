@@ -195,7 +195,7 @@ describe('start/boot.mjs', function () {
     const { code, output } = await boot(root, 'fly');
     expect([code, output]).to.deep.equal([
       2,
-      'Say one of: start, test, check, build, smoke, bench, hostile, fuzz, chaos.\n',
+      'Say one of: start, test, check, build, packages, smoke, bench, hostile, fuzz, chaos.\n',
     ]);
   });
 });
