@@ -25,14 +25,20 @@ describe('what a server tells that it has', function () {
   });
   after(() => t.close());
 
-  const report = (has: { tools?: string[]; prompts?: string[]; resources?: string[]; about?: string }) =>
+  const report = (has: {
+    tools?: string[];
+    prompts?: string[];
+    resources?: string[];
+    about?: string;
+    templates?: string[];
+  }) =>
     t.registry.mcp.report(t.root.id, {
       ...{ providerSessionId: sessionId, server: 'desk', journal: randomUUID() },
       info: { name: 'desk', version: '1' },
       tools: (has.tools ?? []).map(tool),
       prompts: (has.prompts ?? []).map((name) => ({ name })),
       resources: (has.resources ?? []).map((uri) => ({ uri, name: 'a file', description: has.about })),
-      templates: [],
+      templates: (has.templates ?? []).map((uriTemplate) => ({ uriTemplate, name: 'files' })),
     });
 
   it('changes the stamps of what has changed, and of nothing else', async () => {
@@ -106,5 +112,36 @@ describe('what a server tells that it has', function () {
     }
     expect(counts).to.deep.equal({ tools: 1, prompts: 1, resources: 1, resourceTemplates: 0 });
     expect(entered).to.deep.equal(Array.from({ length: 4 }, () => t.root.id));
+  });
+
+  it("is another's who has its name by now: rights are asked of the server's owner, and nothing goes there", async () => {
+    const ok = async (what: string, options: Parameters<EdgeFixture['call']>[1]): Promise<string> => {
+      const answer = await t.call(what, options);
+      expect(answer.status, `${what} ${answer.text}`).to.be.within(200, 204);
+      return answer.text;
+    };
+    const offer = t.offer('mcp.shed', { type: 'mcp', model: 'mcp' });
+    const first = randomUUID();
+    await t.registry.sessions.register(t.publication(t.ada, [offer], { sessionId: first }));
+    await t.registry.mcp.report(t.ada.id, {
+      ...{ providerSessionId: first, server: 'shed', journal: randomUUID() },
+      ...{ info: { name: 'shed', version: '1' }, tools: [tool('read')], prompts: [], resources: [] },
+      templates: [{ uriTemplate: 'file:///{path}', name: 'files' }],
+    });
+    const token = t.tokens.ada;
+    await ok('POST /api/v1/projects', { token, body: { name: 'trap', servers: [{ server: 'shed' }] } });
+    const read = (): Promise<string> =>
+      ok('POST /mcp/projects/trap', {
+        token,
+        body: { jsonrpc: '2.0', id: 1, method: 'resources/read', params: { uri: 'file:///home' } },
+      });
+    expect(await read()).to.include('No machine runs the MCP server');
+    await ok('POST /api/v1/pools/mcp.shed/owner', { token, body: { user: 'bob' } });
+    await ok(`DELETE /api/v1/sessions/${first}`, { token });
+    await ok('DELETE /api/v1/llms/mcp.shed', { token });
+    await t.registry.sessions.register(t.publication(t.bob, [offer], { sessionId: randomUUID() }));
+    expect(await read()).to.include('Resource not found');
+    const list = { jsonrpc: '2.0', id: 1, method: 'tools/list' };
+    expect(await ok('POST /mcp/projects/trap', { token, body: list })).to.include('"tools":[]');
   });
 });

@@ -171,6 +171,13 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
   };
 }
 
+/**
+ * A name that its owner gave up may be another's by now, whose worker takes what waits in that pool: rights are asked of the
+ * server's owner, so that one is not called by it.
+ */
+const SERVED_BY_ITS_OWNER = `not exists (select 1 from llms l
+  where l.pool_key = 'mcp.' || servers.name and l.type = 'mcp' and l.owner_id <> servers.owner_id)`;
+
 async function projectNamed(db: Knex, name: string): Promise<McpProject | undefined> {
   const row: unknown = await db('projects as p').where({ name }).first('*', db.raw(REVISION));
   if (row === undefined) return undefined;
@@ -185,6 +192,7 @@ async function projectNamed(db: Knex, name: string): Promise<McpProject | undefi
             await db('servers')
               .leftJoin('serverJournals', 'serverJournals.serverId', 'servers.id')
               .whereIn('name', names)
+              .whereRaw(SERVED_BY_ITS_OWNER)
               .select('servers.*', 'journal'),
           );
   const byName = new Map(rows.map(({ name: server, ...rest }) => [server, rest]));
