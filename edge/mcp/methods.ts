@@ -19,7 +19,7 @@ import { runCall } from './call/run-call.ts';
 import { beginSession } from './own/begin-session.ts';
 import type { OwnTool } from './own/own-tool.ts';
 import { ownToolsOf } from './own/own-tools.ts';
-import { pageOfUri, pageTemplatesOf } from './own/read-page.ts';
+import { isPageUri, pageOfUri, pageTemplatesOf } from './own/read-page.ts';
 import { failedResult, idSchema, rpcError, rpcErrors } from './rpc.ts';
 import { listPrompts, listResources, promptNamed, serverOfUri } from './offers.ts';
 import { listTools, toolNamed, type Viewer } from './tools.ts';
@@ -218,9 +218,10 @@ async function readResource(deps: McpEdge, asked: Asked): Promise<void> {
   const parsed = readResourceSchema.safeParse(asked.params);
   if (!parsed.success) return refuse(asked, 'A resource is read by its uri.');
   const { uri } = parsed.data;
-  const page = await pageOfUri(deps, asked, uri);
+  const isPage = isPageUri(asked.project, uri);
+  const page = isPage ? await pageOfUri(deps, asked, uri) : null;
   if (page) return void asked.res.json(asked.leg.result(asked.id, page, 'read'));
-  const server = await serverOfUri(deps, viewerOf(asked), uri);
+  const server = isPage ? undefined : await serverOfUri(deps, viewerOf(asked), uri);
   if (!server) {
     const fault = { code: RESOURCE_MISSING, message: 'Resource not found', data: { uri } };
     return void asked.res.json(rpcError(asked.id, asked.leg.fault(fault)));

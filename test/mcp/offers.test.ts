@@ -63,6 +63,18 @@ describe('what a server tells that it has', function () {
     expect(await changed({ ...has, about: 'of today' })).to.deep.equal(both('prompts', 'resources'));
   });
 
+  it('is no page of a result: a server that lists such resources is not asked for them', async () => {
+    const uri = 'mcpctl://results/00000000-0000-4000-8000-000000000000.00000000/1';
+    await report({ resources: [uri], templates: ['mcpctl://results/{result}/{page}'] });
+    const body = { pipeline: { limit: { max: 1_000 } } };
+    expect((await t.call('PATCH /api/v1/projects/two', { token: t.tokens.root, body })).status).to.equal(200);
+    const read = { jsonrpc: '2.0', id: 1, method: 'resources/read', params: { uri } };
+    const ask = async (project: string): Promise<string> =>
+      (await t.call(`POST /mcp/projects/${project}`, { token: t.tokens.root, body: read })).text;
+    expect(await ask('two')).to.include('Resource not found');
+    expect(await ask('one'), 'which has no pages').to.include('No machine runs the MCP server');
+  });
+
   it('is one of each name', async () => {
     await report({ tools: ['twice', 'twice'], prompts: ['twice', 'twice'] });
     const rows: unknown = await t.connection.db('serverTools').where({ name: 'twice' }).select('name');

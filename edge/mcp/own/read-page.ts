@@ -78,10 +78,13 @@ export const pageTemplatesOf = ({ pipeline }: Pick<McpProject, 'pipeline'>): rea
       ]
     : [];
 
-/** @returns null for what is no page, or none that is there for who asks. */
+/** Whether a URI is a page's, there or not: what is the gateway's own no server is asked for, whatever it lists. */
+export const isPageUri = ({ pipeline }: Pick<McpProject, 'pipeline'>, uri: string): boolean =>
+  uri.startsWith(PAGES) && hasPages(pipeline);
+
+/** @returns null for none that is there for who asks. @param uri of which `isPageUri` says yes. */
 export async function pageOfUri(deps: McpEdge, asked: Asked, uri: string): Promise<object | null> {
   const { project } = asked;
-  if (!uri.startsWith(PAGES) || !hasPages(project.pipeline)) return null;
   const [result = '', number = ''] = uri.slice(PAGES.length).split('/');
   if (!/^[1-9]\d{0,8}$/.test(number)) return null;
   const pages = await pagesFor(deps, asked, result);
