@@ -53,7 +53,7 @@ function textOf({
   return `[${cleaned(type)}: ${cleaned(mimeType)}, ${String(bytes)} bytes, which are not shown here]`;
 }
 
-/** @internal tests cut at every byte */
+/** As much of a text as a thread keeps of one result. */
 export function within(text: string, most = MOST_RESULT_BYTES): string {
   const bytes = Buffer.byteLength(text);
   if (bytes <= most) return text;

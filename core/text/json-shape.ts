@@ -1,4 +1,4 @@
-import type { Member } from './json-text.ts';
+import { jsonValue, type Member } from './json-text.ts';
 import { loopTurn } from './loop-turns.ts';
 
 /** What one look at a JSON text tells of it, before any of it is parsed. */
@@ -34,6 +34,15 @@ export async function shapeOf(text: string, owner = ''): Promise<JsonShape> {
   const scan = new JsonScan(text);
   while (!scan.look(SLICE)) await loopTurn(owner);
   return scan.shape();
+}
+
+/** More levels than any honest value has; some thousands are more than there is room for where one is written as JSON again. */
+export const DEEPEST = 200;
+
+/** What somebody else wrote, as JSON; undefined for what is none, or is nested deeper than that. */
+export async function shallowJson(text: string, owner: string): Promise<unknown> {
+  const { depth } = await shapeOf(text, owner);
+  return depth > DEEPEST ? undefined : jsonValue(text);
 }
 
 /** Hands a text over piece by piece, with turns for others in between; no letter is torn. */

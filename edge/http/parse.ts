@@ -1,12 +1,10 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import { McpctlError, type Fault } from '../../core/errors.ts';
-import type { JsonShape } from '../../core/text/json-shape.ts';
+import { DEEPEST, type JsonShape } from '../../core/text/json-shape.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
 import { isSmall, outlineOf } from './outline.ts';
 
-/** More levels than any honest body has. */
-const DEPTH = 200;
 /** Bodies of everything but inference are small; parsing a large one would hold up the others. */
 const SMALL_MIB = 1;
 const SMALL_VALUES = 20_000;
@@ -70,8 +68,8 @@ function unstorable(value: unknown, path: string): Fault[] {
  * @throws McpctlError `invalid_json`, also when it is nested too deep.
  */
 function parseJson(text: string, { depth }: JsonShape): unknown {
-  if (depth > DEPTH) {
-    throw new McpctlError('invalid_json', `The body is nested deeper than ${DEPTH} levels.`);
+  if (depth > DEEPEST) {
+    throw new McpctlError('invalid_json', `The body is nested deeper than ${DEEPEST} levels.`);
   }
   try {
     return JSON.parse(text);
@@ -84,7 +82,7 @@ function parseJson(text: string, { depth }: JsonShape): unknown {
 
 /** The same, or the outline of it where it is large (outline.ts). */
 export function outlinedJson(text: string, shape: JsonShape): unknown {
-  if (shape.depth > DEPTH || isSmall(text, shape)) return parseJson(text, shape);
+  if (shape.depth > DEEPEST || isSmall(text, shape)) return parseJson(text, shape);
   return outlineOf(text, shape);
 }
 

@@ -187,6 +187,34 @@ describe('an agent with the tools of its project', function () {
     await answered(round, { content: 'Many.' });
   });
 
+  it('is told of what is nested too deep for anybody, and goes on', async () => {
+    const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+    const turn = await begin();
+    const before = (await callsOf('two')).length;
+    await answered(
+      turn,
+      calling(['deep', 'two__add', `{"a":${deep}}`], ['b', 'two__add'], ['c', 'two__add']),
+    );
+    const rows = await until(
+      () => callsOf('two'),
+      (calls) => calls.length >= before + 2,
+    );
+    expect(rows).to.have.length(before + 2);
+    const structured = `{"result":{"structuredContent":${deep}}}`;
+    await (await speak(rows[0]?.id ?? '')).end({ kind: 'completed', status: 200, body: structured });
+    const error = { code: -32_000, message: 'x'.repeat(200_000) };
+    await (await speak(rows[1]?.id ?? '')).end(whole({ error }));
+    const round = await nextRound(turn);
+    const contents = (await requestOf(round.taskId)).messages
+      .filter(({ role }) => role === 'tool')
+      .map(({ content }) => String(content));
+    expect(contents.map((content) => /\((-?\w+)\)$/.exec(content)?.[1]).sort()).to.deep.equal(
+      ['-32000', 'invalid_json', 'mcp_server_failed'].sort(),
+    );
+    expect(contents.join('')).to.match(/cut here: 200000 bytes in all/);
+    await answered(round, { content: 'Deep.' });
+  });
+
   it('offers nothing to a token that may not use the project, and runs nothing for it', async () => {
     const bob = { token: t.tokens.bob };
     const made = { userId: t.ada.id, name: 'bound', pools: ['gpt'], expiresInDays: null, createdBy: null };

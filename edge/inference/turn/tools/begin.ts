@@ -7,7 +7,7 @@ import type { McpProject } from '../../../../core/registry/mcp/servers.ts';
 import type { BegunCall, DueTurn } from '../../../../core/registry/threads/tools/calls.ts';
 import { MOST_ID_CHARS } from '../../../../core/registry/threads/tools/tool-results.ts';
 import { goesOn } from '../../../../core/task/disconnect.ts';
-import { jsonValue } from '../../../../core/text/json-text.ts';
+import { shallowJson } from '../../../../core/text/json-shape.ts';
 import type { EdgeDeps } from '../../../deps.ts';
 import { orderOfCall, requestOfCall } from '../../../mcp/call/order.ts';
 import { toolNamed, type FoundTool } from '../../../mcp/tools.ts';
@@ -91,7 +91,7 @@ async function planned(deps: EdgeDeps, { actor, turn, project, call, isOver }: P
       'too_many_requests',
       `At most ${MOST_CALLS} calls of one answer are run; call it again.`,
     );
-  const given = call.arguments.trim() === '' ? {} : jsonValue(call.arguments);
+  const given = call.arguments.trim() === '' ? {} : await shallowJson(call.arguments, turn.ownerId);
   if (typeof given !== 'object' || given === null || Array.isArray(given))
     return told(server, 'invalid_json', 'The arguments of a call are one JSON object; these are none.');
   try {

@@ -1,10 +1,10 @@
 import { isErrorCode, McpctlError } from '../../../../core/errors.ts';
 import { cancelled, closeTask } from '../../../../core/flow/end/cancel.ts';
 import { mcpAnswerSchema } from '../../../../core/mcp/call.ts';
-import { resultText } from '../../../../core/mcp/result-text.ts';
+import { resultText, within } from '../../../../core/mcp/result-text.ts';
 import type { EndedCall, StrayedCall } from '../../../../core/registry/threads/tools/calls.ts';
 import { isTerminal } from '../../../../core/task/task.ts';
-import { jsonValue } from '../../../../core/text/json-text.ts';
+import { shallowJson } from '../../../../core/text/json-shape.ts';
 import { flowOf, type EdgeDeps } from '../../../deps.ts';
 import { asToldOf } from '../../../mcp/call/order.ts';
 import { pipeOf } from '../../../mcp/pipe/pipe.ts';
@@ -28,7 +28,9 @@ export async function collectCalls(deps: EdgeDeps, threadId: string): Promise<vo
 async function toldOf(deps: EdgeDeps, call: EndedCall): Promise<Told> {
   if (call.status === 'completed') {
     const { responseBody } = await deps.registry.tasks.bodies(call.taskId);
-    return responseBody === null ? goneBy : answered(await piped(deps, call, responseBody));
+    return responseBody === null
+      ? goneBy
+      : await answered(await piped(deps, call, responseBody), call.ownerId);
   }
   if (call.status === null) return goneBy;
   const { errorCode, errorMessage } = call;
@@ -59,15 +61,15 @@ async function piped(deps: EdgeDeps, call: EndedCall, body: string): Promise<str
 }
 
 /** Its worker wrote it, and anybody may be a worker. */
-function answered(body: string): Told {
-  const answer = mcpAnswerSchema.safeParse(jsonValue(body));
+async function answered(body: string, ownerId: string): Promise<Told> {
+  const answer = mcpAnswerSchema.safeParse(await shallowJson(body, ownerId));
   if (!answer.success) {
     const message = 'The MCP server answered in no form that is known; the tool has run.';
     return inWords(new McpctlError('mcp_server_failed', message));
   }
   if ('error' in answer.data) {
     const { code, message } = answer.data.error;
-    return { code: 'mcp_server_failed', content: `${message} (${String(code)})` };
+    return { code: 'mcp_server_failed', content: `${within(message)} (${String(code)})` };
   }
   const { result } = answer.data;
   return { code: result['isError'] === true ? 'tool_failed' : null, content: resultText(result) };
