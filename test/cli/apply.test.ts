@@ -103,6 +103,17 @@ describe('cli: apply and diff, with a real edge', () => {
     expect(await s.run('approve', 'server', 'files', '--yes')).to.equal(0);
     expect(await s.run('diff', 'server', 'files')).to.equal(0);
     expect(await s.run('diff', '-f', path)).to.equal(0);
+    // More than one answer shows: what nobody was shown is not approved with the rest.
+    await report('as it is', ...Array.from({ length: 40 }, (_, n) => `t${String(n + 10)}`));
+    await anew();
+    expect(await s.run('approve', 'server', 'files', '--yes'), s.err()).to.equal(0);
+    expect(s.err()).to.match(
+      /\nOf 9 it is not shown here what differs, and they are not approved: .*--tool\.\n$/,
+    );
+    expect(await s.run('approve', 'server', 'files', '--tool', 't49', '--yes'), s.err()).to.equal(0);
+    await anew();
+    expect(await s.run('diff', 'server', 'files')).to.equal(3);
+    expect(s.out()).to.match(/^project\/pinned: 33 of the tools/);
   });
 
   it('shows what differs, line by line, and no value of a secret', async () => {

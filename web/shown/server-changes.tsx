@@ -42,7 +42,10 @@ export function ServerChanges({ server }: { server: string }) {
 function Changes({ at, one, done }: { at: string; one: InProject; done: () => void }) {
   const fault = useSignal<Refusal | null>(null);
   const { project, pin, approved, changes } = one;
-  const tools = changes.flatMap(({ name, hash }) => (hash === null ? [] : [{ name, hash }]));
+  // Of much it is not said what differs: that is not approved by looking at the rest.
+  const tools = changes.flatMap(({ name, hash, diff }) =>
+    hash === null || diff === null ? [] : [{ name, hash }],
+  );
   const approve = async (): Promise<void> => {
     fault.value = null;
     try {

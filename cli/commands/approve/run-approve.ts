@@ -1,4 +1,5 @@
 import { McpctlError } from '../../../core/errors.ts';
+import { AlreadySaid, type ExitCode } from '../../exit.ts';
 import { hinted } from '../../hint.ts';
 import { confirm } from '../../input/question.ts';
 import { changeLines, needServer } from '../../mcp/change-lines.ts';
@@ -21,8 +22,9 @@ export async function runApprove(
 ): Promise<void> {
   needServer(type);
   const client = await ctx.client();
+  const only = tool?.length === 1 ? tool[0] : undefined;
   const seen = await hinted(client, { type: 'server', name }, () =>
-    client.servers.changes(name, { project }),
+    client.servers.changes(name, { project, tool: only }),
   );
   const asked = seen.projects.map((one) => ({ ...one, changes: waitingIn(one, tool) }));
   const waiting = asked.filter(({ changes }) => changes.length > 0);
@@ -36,9 +38,17 @@ export async function runApprove(
     return;
   }
   for (const one of waiting) for (const line of changeLines(name, one, { diffs: true })) ctx.out.note(line);
+  const all = waiting.flatMap(({ changes }) => changes);
+  // Of much the server does not show what differs: nobody approves that by looking at the rest.
+  const unseen = new Set(all.flatMap(({ name: each, diff }) => (diff ? [] : [each])));
   const tools = new Map(
-    waiting.flatMap(({ changes }) => changes).flatMap(({ name: each, hash }) => (hash ? [[each, hash]] : [])),
+    all.flatMap(({ name: each, hash }) => (hash && !unseen.has(each) ? [[each, hash]] : [])),
   );
+  if (unseen.size > 0)
+    ctx.out.note(
+      `Of ${unseen.size} it is not shown here what differs, and they are not approved: look at them with --project and --tool.`,
+    );
+  if (tools.size === 0) throw new AlreadySaid(1 satisfies ExitCode);
   if (!yes) await confirm(ctx, `Approve ${tools.size === 1 ? 'it' : `these ${tools.size} tools`} as shown?`);
   const done = await client.servers.approve(name, {
     project,
