@@ -70,6 +70,26 @@ describe('an MCP server that a hosted worker dials', function () {
     expect([away.code, away.sent]).to.deep.equal(['gone', false]);
   });
 
+  it('that asks and asks is answered by few at a time', async () => {
+    const held: object[] = [];
+    const server = await start((sent, res) => {
+      if (sent.method === undefined) return held.push(res) > 0; // an answer, which hears nothing
+      if (sent.params?.name !== 'steps') return false;
+      const event = (message: object): string =>
+        `data: ${JSON.stringify({ jsonrpc: '2.0', ...message })}\n\n`;
+      const pings = Array.from({ length: 200 }, (_, n) => event({ id: `ping ${String(n)}`, method: 'ping' }));
+      res.writeHead(200, { 'content-type': 'text/event-stream' });
+      res.end([...pings, event({ id: sent.id, result: {} })].join(''));
+      return true;
+    });
+    const peer = peerAt(server.url);
+    await introduce(peer, how);
+    await peer.request('tools/call', callOf('steps'), how);
+    for (let n = 0; n < 20; n += 1) await peer.request('tools/call', callOf('whoami'), how);
+    expect(held.length).to.be.within(1, 8);
+    await peer.stop();
+  });
+
   it('that forgot its session is begun anew, and an odd answer says what it was', async () => {
     let isLost = false;
     const server = await start((_sent, res) => {

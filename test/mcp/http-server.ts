@@ -12,7 +12,8 @@ export interface McpServerAt {
 
 interface Sent {
   id?: number;
-  method: string;
+  /** Of an answer to what was asked of its client there is none. */
+  method?: string;
   params?: { name?: string; _meta?: { progressToken?: number } };
 }
 
@@ -33,7 +34,7 @@ export async function startMcpServer(
     req.on('end', () => {
       if (req.method === 'DELETE') return void res.writeHead(200).end();
       const sent = JSON.parse(body) as Sent;
-      asked.push(sent.method);
+      if (sent.method !== undefined) asked.push(sent.method);
       if (!odd(sent, res)) answer(sent, res, req.headers);
     });
   });

@@ -238,7 +238,8 @@ export class Child {
   #asked(method: string, id: number | string | null | undefined): void {
     if (/^notifications\/(tools|prompts|resources)\/list_changed$/.test(method))
       return this.#options.onListChanged();
-    if (id === undefined || id === null) return;
+    // Who asks and reads no answers gets no more of them.
+    if (id === undefined || id === null || this.#process.stdin.writableNeedDrain) return;
     const answer =
       method === 'ping' ? { result: {} } : { error: { code: -32601, message: 'Method not found' } };
     this.#write({ jsonrpc: '2.0', id, ...answer });

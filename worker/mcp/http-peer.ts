@@ -20,6 +20,8 @@ export interface HttpPeerOptions extends Heard {
 const MOST_BYTES = 10 * 1024 * 1024;
 const LATEST = '2025-11-25';
 const LEAVE_MS = 2_000;
+/** Answers to what it asks that are on their way at a time; what it asks beyond them has none. */
+const MOST_ANSWERING = 8;
 /** Nothing was sent where a connection could not be made. */
 const unsent = new Set([
   ...['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'],
@@ -36,6 +38,7 @@ export class HttpPeer implements Peer {
   readonly #options: HttpPeerOptions;
   readonly #over = new AbortController();
   #open = 0;
+  #answering = 0;
   #next = 1;
   #session: string | null = null;
   #revision = LATEST;
@@ -99,7 +102,7 @@ export class HttpPeer implements Peer {
   }
 
   notify(method: string, params: object): void {
-    if (!this.#gone) this.#tell({ jsonrpc: '2.0', method, params });
+    if (!this.#gone) void this.#tell({ jsonrpc: '2.0', method, params });
   }
 
   async stop(): Promise<void> {
@@ -112,10 +115,10 @@ export class HttpPeer implements Peer {
     this.#over.abort();
   }
 
-  /** Whoever hears no answer to it has nothing to do about that. */
-  #tell(message: object): void {
+  /** Whoever hears no answer to it has nothing to do about that: it never rejects. */
+  #tell(message: object): Promise<void> {
     const signal = AbortSignal.any([AbortSignal.timeout(LEAVE_MS), this.#over.signal]);
-    void this.#send('POST', { message, signal }).then(
+    return this.#send('POST', { message, signal }).then(
       (answer) => answer.close('now'),
       () => undefined,
     );
@@ -190,11 +193,12 @@ export class HttpPeer implements Peer {
     if (method === undefined) return;
     if (/^notifications\/(tools|prompts|resources)\/list_changed$/.test(method))
       return this.#options.onListChanged();
-    if (id === undefined || id === null) return;
-    this.#tell({
+    if (id === undefined || id === null || this.#answering >= MOST_ANSWERING) return;
+    this.#answering += 1;
+    void this.#tell({
       ...{ jsonrpc: '2.0', id },
       ...(method === 'ping' ? { result: {} } : { error: { code: -32601, message: 'Method not found' } }),
-    });
+    }).finally(() => (this.#answering -= 1));
   }
 
   #ended(why: string): void {
