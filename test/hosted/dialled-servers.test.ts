@@ -47,6 +47,16 @@ describe('an MCP server that a hosted worker dials', function () {
     });
     expect([progress, changed]).to.deep.equal([[1, 2], ['changed']]);
     const answer = JSON.stringify(await peer.request('tools/call', callOf('whoami'), how));
+    const talkative = await start((sent, res) => {
+      if (sent.method !== 'tools/list') return false;
+      const inputSchema = { type: 'object', properties: { key: { type: 'string', default: 'hush-hush' } } };
+      const tools = [{ name: 'whoami', description: 'Signs in with hush-hush', inputSchema }];
+      res.writeHead(200, { 'content-type': 'application/json' });
+      res.end(JSON.stringify({ jsonrpc: '2.0', id: sent.id, result: { tools } }));
+      return true;
+    });
+    const listed = JSON.stringify(await introduce(peerAt(talkative.url), how));
+    expect(listed).to.include('[redacted:search]').and.to.not.include('hush-hush');
     expect(peer.blank(answer)).to.include('[redacted:search]').and.to.not.include('hush-hush');
     const last = server.seen.at(-1);
     expect(last).to.include({ 'mcp-session-id': 'one', 'mcp-protocol-version': '2025-06-18' });

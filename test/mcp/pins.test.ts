@@ -273,7 +273,7 @@ it('a worker tells of a tool that is too large that it is, and of no tool nothin
     { name: 'wordy', description: 'x'.repeat(8_193), inputSchema },
     { name: 'none', inputSchema: { type: 'string' } },
   ];
-  const child = { request: () => Promise.resolve({ result: { tools } }) };
+  const child = { request: () => Promise.resolve({ result: { tools } }), blank: (text: string) => text };
   const listed = await listTools(child, { withinMs: 1_000, signal: new AbortController().signal });
   expect(listed).to.deep.equal({
     tools: [{ name: 'fits', inputSchema }],

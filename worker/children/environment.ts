@@ -9,7 +9,7 @@ import type { McpServerEntry } from '../sources/config-schema.ts';
 /** What of the worker's own environment a child may see; nothing else of it. */
 const passedOn = /^(PATH|HOME|TMPDIR|LANG|LC_[A-Z]+|TZ|USER)$/;
 /** Shorter ones would blank what is no secret. */
-const LEAST_SECRET = 8;
+export const LEAST_SECRET = 8;
 
 const secretSchema = z.record(z.string(), z.string());
 

@@ -3,7 +3,7 @@ import { messageOf } from '../../core/errors.ts';
 import type { ServerVariable } from '../../core/mcp/hosted/source.ts';
 import { openItem } from '../../core/runtime/keyring/envelope.ts';
 import type { KeyringSource } from '../../core/runtime/keyring/keyring.ts';
-import { environmentOf, Unresolved, type ChildEnvironment } from '../children/environment.ts';
+import { environmentOf, LEAST_SECRET, Unresolved, type ChildEnvironment } from '../children/environment.ts';
 import type { GroupGuard } from '../children/guard.ts';
 import { ensureProgram } from '../install/ensure.ts';
 import { Child } from '../mcp/child.ts';
@@ -89,10 +89,10 @@ function headersOf(
         `the secret '${valueFrom.secretRef.name}' holds nothing that can be in the header ${name}`,
       );
     headers[name] = text;
-    secrets.set(text, valueFrom.secretRef.name);
+    if (text.length >= LEAST_SECRET) secrets.set(text, valueFrom.secretRef.name);
     // A key behind its word, as in "Bearer …", is one by itself.
     const [, key = ''] = text.split(' ', 2);
-    if (key.length >= 8) secrets.set(key, valueFrom.secretRef.name);
+    if (key.length >= LEAST_SECRET) secrets.set(key, valueFrom.secretRef.name);
   }
   return { headers, secrets };
 }

@@ -3,7 +3,7 @@ import { McpctlError } from '../../../core/errors.ts';
 import type { Offers } from '../../../core/mcp/offers.ts';
 import { ownPackage } from '../../../core/runtime/files/own-package.ts';
 import type { Peer } from '../child.ts';
-import { listOffers, listTools, type ListedTools } from './listed.ts';
+import { heardOf, listOffers, listTools, type ListedTools } from './listed.ts';
 
 /** What a server has said of itself. */
 export interface Introduced {
@@ -31,17 +31,14 @@ export async function introduce(
   child: Peer,
   how: { withinMs: number; signal: AbortSignal },
 ): Promise<Introduced> {
-  const answer = await child.request(
-    'initialize',
-    {
-      protocolVersion: PROTOCOL,
-      capabilities: {}, // nobody is there whom it could ask
-      clientInfo: { name: 'mcpctl', version: ownPackage().version },
-    },
-    how,
-  );
+  const params = {
+    protocolVersion: PROTOCOL,
+    capabilities: {}, // nobody is there whom it could ask
+    clientInfo: { name: 'mcpctl', version: ownPackage().version },
+  };
+  const answer = await heardOf(child, { method: 'initialize', params, how });
   if ('error' in answer)
-    throw new McpctlError('mcp_server_down', `it refused to begin: ${child.blank(answer.error.message)}`);
+    throw new McpctlError('mcp_server_down', `it refused to begin: ${answer.error.message}`);
   const { capabilities, serverInfo } = initializedSchema.parse(answer.result);
   child.notify('notifications/initialized', {});
   const info = { name: serverInfo.name.slice(0, 256), version: serverInfo.version.slice(0, 128) };

@@ -9,17 +9,31 @@ import {
   type Offers,
 } from '../../../core/mcp/offers.ts';
 import { anyToolSchema, MOST_TOOLS, serverToolSchema, type ServerTool } from '../../../core/mcp/tools.ts';
-import { ChildFailure, type Peer } from '../child.ts';
+import { jsonValue } from '../../../core/text/json-text.ts';
+import { ChildFailure, type Answered, type Peer } from '../child.ts';
 
 const pageSchema = z.looseObject({ nextCursor: z.string().optional() });
 
 const MOST_PAGES = 50;
 
-type Asking = Pick<Peer, 'request'>;
+type Asking = Pick<Peer, 'request' | 'blank'>;
 
 interface How {
   withinMs: number;
   signal: AbortSignal;
+}
+
+/**
+ * What a server says of itself is kept, and shown to others: the values of its secrets are taken out of it.
+ * @throws ChildFailure, McpctlError `mcp_server_down` where one of them was no text.
+ */
+export async function heardOf(
+  child: Asking,
+  { method, params, how }: { method: string; params: object; how: How },
+): Promise<Answered> {
+  const answer = jsonValue(child.blank(JSON.stringify(await child.request(method, params, how))));
+  if (typeof answer === 'object' && answer !== null) return answer as Answered;
+  throw new McpctlError('mcp_server_down', `it answered ${method} in no form that is known`);
 }
 
 /** One list of a server: what it is called, how many are kept, and what of an entry is; undefined where it cannot be kept. */
@@ -41,7 +55,7 @@ async function listAll<T>(
   const all = new Map<string, T>();
   let cursor: string | undefined;
   for (let page = 0; page < MOST_PAGES && all.size < most; page += 1) {
-    const answer = await child.request(method, cursor === undefined ? {} : { cursor }, how);
+    const answer = await heardOf(child, { method, params: cursor === undefined ? {} : { cursor }, how });
     if ('error' in answer) {
       if (answer.error.code === -32601) break; // it has none
       throw new McpctlError('mcp_server_down', `it would not answer ${method}: ${answer.error.message}`);
