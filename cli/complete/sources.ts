@@ -28,6 +28,7 @@ const user = catalogueEntry(resources.user);
 const group = catalogueEntry(resources.group);
 const secret = catalogueEntry(resources.secret);
 const server = catalogueEntry(resources.server);
+const template = catalogueEntry(resources.template);
 const worker = catalogueEntry(resources.session);
 
 const nothing: Source = { of: 'nothing' };
@@ -48,6 +49,8 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   'backup verify': [{ of: 'files' }],
   restore: [{ of: 'files' }],
   'create llm': [nothing],
+  'create secret': [nothing],
+  'create server': [nothing],
   chat: [names(agent)],
   'chat-llm': [names('callable')],
   connect: [words(...Object.keys(clients)), names('callable')],
@@ -170,6 +173,15 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--expires-in-days': nothing,
   '--data': nothing,
   '--header': nothing,
+  '--allowed-origin': nothing,
+  '--from-template': names(template),
+  '--package': nothing,
+  '--integrity': nothing,
+  '--program': nothing,
+  '--command': nothing,
+  '--arg': nothing,
+  '--env': nothing,
+  '--limits': nothing,
 };
 
 /** Of those that have any. */

@@ -7,6 +7,8 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { expect } from 'chai';
 import { argumentSources, optionSources } from '../../cli/complete/sources.ts';
 import { createProgram } from '../../cli/program/program.ts';
+import { catalogueEntry } from '../../core/resources/catalogue.ts';
+import { resources } from '../../core/resources/index.ts';
 import { llm, pool, publicLlm, task, taskId, token } from './fixtures.ts';
 import { page, startPeer, within, type Peer } from './peer.ts';
 import { programDeps, startSession, type Session } from './session.ts';
@@ -88,6 +90,8 @@ describe('cli: completion', () => {
     expect(await offers('token', 'revoke', '')).to.deep.equal(['laptop']);
     expect(await offers('pool', 'allow', 'big', '')).to.deep.equal([]);
     expect(await offers('api', 'GET', '/v1/m')).to.deep.equal(['/v1/models']);
+    peer.on('GET /api/v1/templates', page([{ name: 'time' }, { name: 'memory' }]));
+    expect(await offers('create', 'server', 'clock', '--from-template', 't')).to.deep.equal(['time']);
   });
 
   it('asks the server that the line means, once in a while', async () => {
@@ -155,7 +159,9 @@ describe('cli: completion', () => {
       if (command.registeredArguments.some((argument) => !argument.argChoices)) args.add(path);
       for (const child of command.commands) look(child, `${path} ${child.name()}`.trim());
     };
-    look(createProgram(deps, []), ''); // what resources bring says itself what goes with it
+    // What a command is made of a resource says itself what goes with it; these two are written by hand.
+    const byHand = [resources.secret, resources.server].map((resource) => catalogueEntry(resource));
+    look(createProgram(deps, byHand), '');
     expect(Object.keys(argumentSources)).to.have.members([...args]);
     expect(Object.keys(optionSources)).to.have.members([...options]);
   });
