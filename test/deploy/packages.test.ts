@@ -39,6 +39,11 @@ describe('the packages of this tree', function () {
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 
+  it('are what is published, and the tree, which is called as one of them, is not', () => {
+    expect(json(root, 'package.json')).to.include({ name: 'mcpctl', private: true });
+    for (const { name } of programs) expect(json(at(name), 'package.json')).to.not.have.property('private');
+  });
+
   it('depend on what their own files ask for, and on nothing else', () => {
     const dependencies = Object.fromEntries(
       programs.map(({ name }) => {
