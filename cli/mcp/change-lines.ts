@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
+import { server as serverResource } from '../../core/resources/mcp/server.ts';
 import type { Client } from '../net/client.ts';
 import type { SeenProject } from '../net/servers.ts';
+import { isCalled } from '../resources/types.ts';
 import { cell } from '../say/text.ts';
 
 /** @throws McpctlError `usage` for a type of which no tools are approved. */
 export function needServer(type: string): void {
-  if (!['server', 'servers', 'srv'].includes(type))
+  if (!isCalled(serverResource, type))
     throw new McpctlError('usage', `Of a ${cell(type)} nothing is approved; say "server NAME".`);
 }
 

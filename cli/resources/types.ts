@@ -63,8 +63,10 @@ export function ownTypes(doing: Doing): Type[] {
   return doing === 'edit' ? [typeOf(editableLlm()), ...types, ...editableThreads().map(typeOf)] : types;
 }
 
-export const isCalled = ({ word, plural, short }: Type, name: string): boolean =>
-  [word, plural, ...short].includes(name.toLowerCase());
+export const isCalled = (
+  { word, plural, short }: Pick<Type, 'word' | 'plural' | 'short'>,
+  name: string,
+): boolean => [word, plural, ...short].includes(name.toLowerCase());
 
 /** Those that the server has besides, as it says itself; none where it does not say. */
 export async function othersTypes(ctx: Pick<Context, 'client'>, doing: Doing): Promise<Type[]> {

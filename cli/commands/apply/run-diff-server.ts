@@ -1,5 +1,4 @@
 import { AlreadySaid, type ExitCode } from '../../exit.ts';
-import { hinted } from '../../hint.ts';
 import { changeLines, needServer } from '../../mcp/change-lines.ts';
 import type { Context } from '../../who/context.ts';
 
@@ -16,10 +15,7 @@ export async function runDiffServer(
   { type, name, project, tool }: DiffServerOptions,
 ): Promise<void> {
   needServer(type);
-  const client = await ctx.client();
-  const { projects, more } = await hinted(client, { type: 'server', name }, () =>
-    client.servers.changes(name, { project, tool }),
-  );
+  const { projects, more } = await (await ctx.client()).servers.changes(name, { project, tool });
   const differing = projects.filter(({ changes }) => changes.length > 0);
   for (const one of differing) for (const line of changeLines(name, one, { diffs: true })) ctx.out.line(line);
   if (more > 0) ctx.out.note(`${more} further projects have it; ask for one with --project.`);

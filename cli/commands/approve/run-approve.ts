@@ -1,6 +1,5 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { AlreadySaid, type ExitCode } from '../../exit.ts';
-import { hinted } from '../../hint.ts';
 import { confirm } from '../../input/question.ts';
 import { changeLines, needServer } from '../../mcp/change-lines.ts';
 import type { SeenProject } from '../../net/servers.ts';
@@ -23,9 +22,7 @@ export async function runApprove(
   needServer(type);
   const client = await ctx.client();
   const only = tool?.length === 1 ? tool[0] : undefined;
-  const seen = await hinted(client, { type: 'server', name }, () =>
-    client.servers.changes(name, { project, tool: only }),
-  );
+  const seen = await client.servers.changes(name, { project, tool: only });
   const asked = seen.projects.map((one) => ({ ...one, changes: waitingIn(one, tool) }));
   const waiting = asked.filter(({ changes }) => changes.length > 0);
   if (waiting.length === 0) {
