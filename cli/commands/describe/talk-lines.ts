@@ -22,6 +22,10 @@ async function orNone<T>(asked: Promise<T>): Promise<T | null> {
   }
 }
 
+/** Under a head of their own; nothing where there are none. */
+const under = (head: string, lines: readonly string[]): string[] =>
+  lines.length === 0 ? [] : ['', head, ...lines.map((line) => `  ${line}`)];
+
 const wordOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 /** Who may answer for an agent, and as whom. */
@@ -32,14 +36,12 @@ const agentMore: More = async (client, { key, raw }, look) => {
   ]);
   return [
     ...(pool ? ['', look.paint.bold('Members of its pool:'), ...memberLines(pool.members, look)] : []),
-    ...(personalities && personalities.length > 0
-      ? ['', look.paint.bold('Personalities:'), ...personalities.map(personalityLine)]
-      : []),
+    ...under(look.paint.bold('Personalities:'), (personalities ?? []).map(personalityLine)),
   ];
 };
 
 const personalityLine = ({ name, isDefault, description }: PersonalitySeen): string =>
-  `  ${cell(name)}${isDefault ? ' (default)' : ''}  ${description === '' ? '' : cell(description)}`.trimEnd();
+  `${cell(name)}${isDefault ? ' (default)' : ''}  ${description === '' ? '' : cell(description)}`.trimEnd();
 
 type PersonalitySeen = Awaited<ReturnType<Client['turns']['personalities']>>[number];
 
@@ -51,11 +53,11 @@ const personalityMore: More = async (client, { raw }, { paint }) => {
   const own = composed.pieces.filter(({ source }) => source === 'personality prompt');
   const lines = [
     ...own.map(
-      ({ name, priority, bytes }) => `  ${cell(name ?? '')}  priority ${priority ?? 0}, ${bytes} bytes`,
+      ({ name, priority, bytes }) => `${cell(name ?? '')}  priority ${priority ?? 0}, ${bytes} bytes`,
     ),
-    ...(composed.outOfReach ?? []).map((name) => `  ${cell(name)}  out of reach: it is not said`),
+    ...(composed.outOfReach ?? []).map((name) => `${cell(name)}  out of reach: it is not said`),
   ];
-  return lines.length === 0 ? [] : ['', paint.bold('Said, in this order:'), ...lines];
+  return under(paint.bold('Said, in this order:'), lines);
 };
 
 /** Where a prompt is said. */
@@ -89,9 +91,7 @@ const projectMore: More = async (client, { key, raw }, { paint }) => {
   const pinned = await changesOf(client, key, serversIn(raw));
   const lines = pinned.flatMap(([server, one]) => changeLines(server, one, { diffs: false }));
   return [
-    ...(lines.length === 0
-      ? []
-      : ['', paint.bold('Tools of its servers:'), ...lines.map((line) => `  ${line}`)]),
+    ...under(paint.bold('Tools of its servers:'), lines),
     ...(typeof prompts !== 'number' || typeof agents !== 'number'
       ? []
       : [
@@ -105,9 +105,7 @@ const projectMore: More = async (client, { key, raw }, { paint }) => {
 const serverMore: More = async (client, { key }, { paint }) => {
   const { projects } = (await orNone(client.servers.changes(key, {}))) ?? { projects: [] };
   const lines = projects.flatMap((one) => changeLines(key, one, { diffs: false }));
-  return lines.length === 0
-    ? []
-    : ['', paint.bold('Projects that have it:'), ...lines.map((line) => `  ${line}`)];
+  return under(paint.bold('Projects that have it:'), lines);
 };
 
 /** By the word of the resource. */
