@@ -9,17 +9,23 @@ export function valueOf(text: string): unknown {
   }
 }
 
+/** `name=value` in two; null where there is no name. */
+export function pairIn(text: string): [name: string, value: string] | null {
+  const at = text.indexOf('=');
+  return at < 1 ? null : [text.slice(0, at), text.slice(at + 1)];
+}
+
 /** `name=value`, each. @throws McpctlError `usage`. */
 export function paramsOf(params: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(
     params.map((param): [string, unknown] => {
-      const at = param.indexOf('=');
-      if (at < 1)
+      const pair = pairIn(param);
+      if (!pair)
         throw new McpctlError(
           'usage',
           `--param is written like top_p=0.9, and not ${JSON.stringify(param)}.`,
         );
-      return [param.slice(0, at), valueOf(param.slice(at + 1))];
+      return [pair[0], valueOf(pair[1])];
     }),
   );
 }

@@ -1,5 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import { jsonValue } from '../../core/text/json-text.ts';
+import { pairIn } from '../input/params.ts';
 import { readFileText } from '../input/stdin.ts';
 import type { Context } from '../who/context.ts';
 import type { Tool } from './project-tools.ts';
@@ -18,10 +19,10 @@ export async function givenOf(
     return objectOf(first.startsWith('@') ? await readFileText(interrupts, first.slice(1)) : first);
   const given: Record<string, unknown> = {};
   for (const part of parts) {
-    const at = part.indexOf('=');
-    if (at < 1)
+    const pair = pairIn(part);
+    if (!pair)
       throw new McpctlError('usage', `"${part}" is no argument: write key=value, or one JSON object.`);
-    const [key, text] = [part.slice(0, at), part.slice(at + 1)];
+    const [key, text] = pair;
     if (Object.hasOwn(given, key)) throw new McpctlError('usage', `There are two values of "${key}".`);
     given[key] = valueOf(
       key,

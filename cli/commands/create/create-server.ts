@@ -2,6 +2,7 @@ import { Command, Option } from '@commander-js/extra-typings';
 import { McpctlError } from '../../../core/errors.ts';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import { collect } from '../../input/arguments.ts';
+import { pairIn } from '../../input/params.ts';
 import type { Context } from '../../who/context.ts';
 import { formatOption, type Format } from '../../say/formats.ts';
 
@@ -70,9 +71,9 @@ const usage = (why: string): McpctlError => new McpctlError('usage', why);
 /** `--env NAME=VALUE`, where a value that begins with `secret:` says which of a secret's. */
 function valuesIn(flag: string, texts: readonly string[]) {
   return texts.map((text) => {
-    const at = text.indexOf('=');
-    if (at < 1) throw usage(`${flag} is written like NAME=VALUE, or NAME=secret:SECRET/KEY.`);
-    const [name, value] = [text.slice(0, at), text.slice(at + 1)];
+    const pair = pairIn(text);
+    if (!pair) throw usage(`${flag} is written like NAME=VALUE, or NAME=secret:SECRET/KEY.`);
+    const [name, value] = pair;
     if (!value.startsWith('secret:')) return { name, value };
     const [, secret = '', key = ''] = /^secret:([^/]+)\/(.+)$/.exec(value) ?? [];
     if (secret === '') throw usage(`A secret is written like ${flag} ${name}=secret:SECRET/KEY.`);
@@ -81,9 +82,9 @@ function valuesIn(flag: string, texts: readonly string[]) {
 }
 
 function paramIn(text: string): [string, string] {
-  const at = text.indexOf('=');
-  if (at < 1) throw usage('--param is written like NAME=VALUE.');
-  return [text.slice(0, at), text.slice(at + 1)];
+  const pair = pairIn(text);
+  if (!pair) throw usage('--param is written like NAME=VALUE.');
+  return pair;
 }
 
 function sourceOf(o: CreateServerOptions): object | undefined {
