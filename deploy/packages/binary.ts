@@ -1,11 +1,11 @@
-import { McpctlError } from '../../core/errors.ts';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readTemplates } from '../../core/runtime/files/template-files.ts';
 import { inject } from 'postject';
 import { bundleSingle } from '../../start/boot/bundle.mjs';
-import { leaksIn, type Tree } from './stage.ts';
+import { outputOf } from './output-of.ts';
+import { needNoLeaks, type Tree } from './stage.ts';
 import type { Program } from './programs.ts';
 
 /** What Node looks for in its own executable, by its documentation of single executable applications. */
@@ -27,12 +27,6 @@ export const ownCommit = () => 'unknown';`,
   'worker/hosted/hosted.ts': notHere('the way to Postgres'),
 });
 
-const run = (command: string, args: readonly string[], cwd: string): void => {
-  const { status, stderr, error } = spawnSync(command, args, { cwd, encoding: 'utf8' });
-  if (status !== 0)
-    throw new McpctlError('setup_failed', `${command} ${args.join(' ')} failed: ${error?.message ?? stderr}`);
-};
-
 /**
  * Makes one executable of a program and the Node that runs this, in Node's own way (SEA). Without Node's symbols, where a
  * `strip` is here: nobody looks for them in it, and they are a sixth of it.
@@ -48,12 +42,7 @@ export async function singleFile(
     outfile: join(folder, 'main.cjs'),
     instead: insteadOf(manifest.version),
   });
-  const leaks = leaksIn(folder, [root]);
-  if (leaks.length > 0)
-    throw new McpctlError(
-      'setup_failed',
-      `The single file of ${name} would tell of this machine:\n${leaks.join('\n')}`,
-    );
+  needNoLeaks(`the single file of ${name}`, folder, root);
   const plan = {
     main: 'main.cjs',
     output: 'main.blob',
@@ -61,11 +50,11 @@ export async function singleFile(
     useCodeCache: false,
   };
   writeFileSync(join(folder, 'sea.json'), JSON.stringify(plan));
-  run(process.execPath, ['--experimental-sea-config', 'sea.json'], folder);
+  outputOf(process.execPath, ['--experimental-sea-config', 'sea.json'], { cwd: folder });
   const file = join(folder, name);
   copyFileSync(process.execPath, file);
   chmodSync(file, 0o755);
-  if (spawnSync('strip', ['--version']).status === 0) run('strip', [file], folder);
+  if (spawnSync('strip', ['--version']).status === 0) outputOf('strip', [file]);
   await quietly(() =>
     inject(file, 'NODE_SEA_BLOB', readFileSync(join(folder, 'main.blob')), { sentinelFuse: FUSE }),
   );

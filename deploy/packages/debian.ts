@@ -1,8 +1,8 @@
 import { McpctlError } from '../../core/errors.ts';
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, statSync, utimesSync, writeFileSync, chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipped, HOMEPAGE, layOut, MAINTAINER, paragraph, type Built } from './installed.ts';
+import { outputOf } from './output-of.ts';
 import type { Tree } from './stage.ts';
 
 const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
@@ -59,17 +59,12 @@ export function debianPackage(
   chmodSync(join(control, 'control'), 0o644);
   utimesSync(join(control, 'control'), epoch, epoch);
   const file = join(into, `${name}_${version}_${architecture}.deb`);
-  const { status, stderr, error } = spawnSync(
+  outputOf(
     'dpkg-deb',
     // One thread, for how many there are shows in the bytes; a fast level, for most of it is Node.
     ['--root-owner-group', '--threads-max=1', '-Zxz', '-z3', '--build', folder, file],
-    { encoding: 'utf8', env: tree.env },
+    { env: tree.env, from: 'apt-get install dpkg' },
   );
-  if (status !== 0)
-    throw new McpctlError(
-      'setup_failed',
-      `dpkg-deb failed: ${error ? 'it is not here (apt-get install dpkg)' : stderr}`,
-    );
   return file;
 }
 

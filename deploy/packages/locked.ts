@@ -24,11 +24,10 @@ export const readLock = (text: string): Lock => lockSchema.parse(JSON.parse(text
 
 /** Where Node finds it from there: beside it first, then in each folder further up. */
 function folderOf(lock: Lock, from: string, name: string): string | undefined {
-  for (let at = from; ; at = at.slice(0, Math.max(0, at.lastIndexOf('/node_modules/')))) {
+  for (let at = from; ; at = at.slice(0, Math.max(0, at.lastIndexOf('node_modules/') - 1))) {
     const folder = `${at === '' ? '' : `${at}/`}node_modules/${name}`;
     if (lock[folder]) return folder;
     if (at === '') return undefined;
-    if (!at.includes('/node_modules/')) at = '';
   }
 }
 

@@ -1,6 +1,5 @@
-import { McpctlError } from '../../core/errors.ts';
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { outputOf } from './output-of.ts';
 import type { Program } from './programs.ts';
 
 interface Edition {
@@ -47,7 +46,7 @@ export function manualOf(program: Program, { dist, version, epoch }: Edition): s
   const { name, summary, about, bin } = program;
   const day = new Date(epoch * 1_000).toISOString().slice(0, 10);
   const shows = name !== 'mcpd'; // a server is started with settings, and has no help
-  const help = shows ? helpOf(join(dist, bin[name] ?? ''), name) : undefined;
+  const help = shows ? helpOf(join(dist, bin[name] ?? '')) : undefined;
   return [
     `.TH ${name.toUpperCase()} 1 ${day} "mcpctl ${version}" "User Commands"`,
     '.SH NAME',
@@ -68,11 +67,7 @@ export function manualOf(program: Program, { dist, version, epoch }: Edition): s
   ].join('\n');
 }
 
-function helpOf(file: string, name: string): string {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [file, '--help'], {
-    encoding: 'utf8',
-    env: { NO_COLOR: '1', COLUMNS: '78', HOME: '/nonexistent' },
-  });
-  if (status !== 0) throw new McpctlError('setup_failed', `${name} --help failed:\n${stderr}`);
-  return stdout.trimEnd();
+function helpOf(file: string): string {
+  const env = { NO_COLOR: '1', COLUMNS: '78', HOME: '/nonexistent' };
+  return outputOf(process.execPath, [file, '--help'], { env }).trimEnd();
 }

@@ -1,8 +1,8 @@
 import { McpctlError } from '../../core/errors.ts';
-import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HOMEPAGE, layOut, MAINTAINER, paragraph, type Built } from './installed.ts';
+import { outputOf } from './output-of.ts';
 import type { Tree } from './stage.ts';
 
 const architectures: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' };
@@ -26,20 +26,15 @@ export function rpmPackage(tree: Tree, built: Built, { work, into }: { work: str
   const spec = join(top, `${name}.spec`);
   writeFileSync(spec, specOf(tree, built, { folder, paths }));
   const defined = { _topdir: top, _sourcedir: top };
-  const { status, stderr, error } = spawnSync(
+  outputOf(
     'rpmbuild',
     [
       ...['-bb', '--quiet', '--target', `${architecture}-linux`],
       ...Object.entries(defined).flatMap(([key, value]) => ['--define', `${key} ${value}`]),
       spec,
     ],
-    { encoding: 'utf8', env: tree.env },
+    { env: tree.env, from: 'apt-get install rpm, or dnf install rpm-build' },
   );
-  if (status !== 0)
-    throw new McpctlError(
-      'setup_failed',
-      `rpmbuild failed: ${error ? 'it is not here (apt-get install rpm, or dnf install rpm-build)' : stderr}`,
-    );
   const made = join(top, 'RPMS', architecture);
   const file = existsSync(made) ? readdirSync(made).find((each) => each.endsWith('.rpm')) : undefined;
   if (file === undefined) throw new McpctlError('setup_failed', `rpmbuild made nothing in ${made}.`);

@@ -8,6 +8,7 @@ import { billOf } from './bill.ts';
 import { reachOf, type Reach } from './graph.ts';
 import { readLock, shrinkwrapOf, type Lock } from './locked.ts';
 import { manualOf } from './manual.ts';
+import { outputOf } from './output-of.ts';
 import type { Program } from './programs.ts';
 
 const manifestSchema = z.object({
@@ -112,9 +113,7 @@ export async function stage(tree: Tree, program: Program, folder: string): Promi
     manualOf(program, { dist: join(folder, 'dist'), version: json.version, epoch }),
   );
   write('README.md', readmeOf(program));
-  const leaks = leaksIn(folder, [root, homedir()]);
-  if (leaks.length > 0)
-    throw new McpctlError('setup_failed', `${program.name} would tell of this machine:\n${leaks.join('\n')}`);
+  needNoLeaks(program.name, folder, root);
   return reach;
 }
 
@@ -124,6 +123,16 @@ const readmeOf = ({ name, summary, about }: Program): string =>
 /** A token of ours, a key in PEM, a key of the well-known providers. */
 const secret =
   /\bmcp[a-z]{0,5}_[0-9A-Za-z]{24,}|-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/]{20}|\bsk-[A-Za-z0-9-]{32,}/;
+
+/** @throws McpctlError `setup_failed` where a file has a path of this machine in it, or what looks like a secret. */
+export function needNoLeaks(what: string, folder: string, root: string): void {
+  const leaks = leaksIn(folder, [root, homedir()]);
+  if (leaks.length > 0)
+    throw new McpctlError(
+      'setup_failed',
+      `There is something of this machine in ${what}:\n${leaks.join('\n')}`,
+    );
+}
 
 /** Each place in these files that names a folder of this machine, or has a secret in it, as one line. */
 export function leaksIn(folder: string, paths: readonly string[]): string[] {
@@ -142,12 +151,8 @@ export function leaksIn(folder: string, paths: readonly string[]): string[] {
 
 /** npm's archive of a staged package. @returns its path */
 export function packed(folder: string, into: string): string {
-  const { status, stdout, stderr } = spawnSync(
-    'npm',
-    ['pack', '--ignore-scripts', '--json', '--pack-destination', into, folder],
-    { encoding: 'utf8', shell: process.platform === 'win32' },
-  );
-  if (status !== 0) throw new McpctlError('setup_failed', `npm pack failed:\n${stderr}`);
+  const args = ['pack', '--ignore-scripts', '--json', '--pack-destination', into, folder];
+  const stdout = outputOf('npm', args, { shell: process.platform === 'win32' });
   const [{ filename }] = z.tuple([z.object({ filename: z.string() })]).parse(JSON.parse(stdout));
   return join(into, filename);
 }
