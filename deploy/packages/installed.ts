@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { SYSTEMD } from '../../worker/service/units.ts';
 import type { Program } from './programs.ts';
 import type { Tree } from './stage.ts';
 
@@ -56,12 +57,28 @@ export function nodeLicence(): string {
   return readFileSync(file, 'utf8');
 }
 
+/** What `mcplocal service install` writes, less what only it can know of a machine. */
+const UNIT = `# Of the package. Nothing enables it: systemctl --user enable --now mcplocal, or "mcplocal service install", which
+# writes a unit of your own with your proxy and your MCPCTL_HOME, and asks about lingering.
+[Unit]
+Description=${SYSTEMD.description}
+Documentation=man:mcplocal(1)
+
+[Service]
+Type=exec
+ExecStart=/usr/bin/mcplocal run
+${SYSTEMD.keeping}
+
+[Install]
+WantedBy=default.target
+`;
+
 /**
  * Lays out what a package puts onto a machine, below `folder`. Nothing of it is started or enabled by being installed.
  * @param also what this kind of package wants beside that, by its path. @returns the paths on that machine, sorted.
  */
 export function layOut(
-  { root, epoch }: Tree,
+  { epoch }: Tree,
   { program, staged, binary }: Built,
   { folder, also }: { folder: string; also: Readonly<Record<string, string | Buffer>> },
 ): string[] {
@@ -76,11 +93,7 @@ export function layOut(
   };
   put(`/usr/bin/${name}`, '', 0o755);
   cpSync(binary, join(folder, 'usr', 'bin', name));
-  if (name === 'mcplocal')
-    put(
-      '/usr/lib/systemd/user/mcplocal.service',
-      readFileSync(join(root, 'deploy/packages/mcplocal.service')),
-    );
+  if (name === 'mcplocal') put('/usr/lib/systemd/user/mcplocal.service', UNIT);
   put(`/usr/share/man/man1/${name}.1.gz`, gzipped(readFileSync(join(staged, `man/${name}.1`))));
   const doc = `/usr/share/doc/${name}`;
   put(`${doc}/${name}.cdx.json.gz`, gzipped(readFileSync(join(staged, `${name}.cdx.json`))));

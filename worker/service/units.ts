@@ -30,6 +30,20 @@ const quoted = (text: string): string =>
   `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('%', '%%')}"`;
 const executed = (text: string): string => quoted(text).replaceAll('$', '$$$$');
 
+/** What systemd is told of it, whoever has written the unit: mcplocal, or a package of an operating system. */
+export const SYSTEMD = {
+  description: 'mcplocal: publishes the LLMs of this machine',
+  keeping: `Restart=always
+RestartSec=5
+# It has left because its owner said so (mcplocal drain, mcplocal leave).
+RestartPreventExitStatus=0
+# What runs is finished first.
+TimeoutStopSec=5min
+KillMode=mixed
+LimitCORE=0
+NoNewPrivileges=yes`,
+};
+
 /** A unit of the user's own systemd, or with `user` of the machine's. */
 export function systemdUnit(unit: Unit): string {
   const { program, user } = unit;
@@ -38,21 +52,13 @@ export function systemdUnit(unit: Unit): string {
   const ofMachine = user !== null;
   return `# ${MARK}; "mcplocal service uninstall" takes it away.
 [Unit]
-Description=mcplocal: publishes the LLMs of this machine
+Description=${SYSTEMD.description}
 ${ofMachine ? 'After=network-online.target\nWants=network-online.target\n' : ''}
 [Service]
 Type=exec
 ExecStart=${program.map(executed).join(' ')} run
 ${variables.map(([name, value]) => `Environment=${quoted(`${name}=${value}`)}`).join('\n')}
-${ofMachine ? `User=${user}\n` : ''}Restart=always
-RestartSec=5
-# It has left because its owner said so (mcplocal drain, mcplocal leave).
-RestartPreventExitStatus=0
-# What runs is finished first.
-TimeoutStopSec=5min
-KillMode=mixed
-LimitCORE=0
-NoNewPrivileges=yes
+${ofMachine ? `User=${user}\n` : ''}${SYSTEMD.keeping}
 
 [Install]
 WantedBy=${ofMachine ? 'multi-user.target' : 'default.target'}
