@@ -42,7 +42,9 @@ export async function build(root) {
   const hash = hashOf(root); // before: what changes meanwhile is seen as changed next time
   const [dist, next, old] = ['dist', '.boot/dist.next', '.boot/dist.old'].map((name) => join(root, name));
   for (const path of [next, old]) rmSync(path, { recursive: true, force: true });
-  if (existsSync(dist)) cpSync(dist, next, { recursive: true, preserveTimestamps: true });
+  // What was made of the former build (npm run packages) goes with it, and is large.
+  const filter = (path) => path !== join(dist, 'packages');
+  if (existsSync(dist)) cpSync(dist, next, { recursive: true, preserveTimestamps: true, filter });
   rmSync(stampOf(next), { force: true });
   const code = await tsc(root, next);
   if (!existsSync(next)) return complain('Nothing could be built.') === 0;
