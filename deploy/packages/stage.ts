@@ -134,7 +134,10 @@ export function needNoLeaks(what: string, folder: string, root: string): void {
     );
 }
 
-/** Each place in these files that names a folder of this machine, or has a secret in it, as one line. */
+/**
+ * Each place in these files that names a folder of this machine, or has a secret in it, as one line.
+ * @internal
+ */
 export function leaksIn(folder: string, paths: readonly string[]): string[] {
   const telling = paths.filter((path) => path.length > '/root'.length);
   return readdirSync(folder, { recursive: true, withFileTypes: true })
