@@ -193,7 +193,7 @@ async function projectNamed(db: Knex, name: string): Promise<McpProject | undefi
               .leftJoin('serverJournals', 'serverJournals.serverId', 'servers.id')
               .whereIn('name', names)
               .whereRaw(SERVED_BY_ITS_OWNER)
-              .select('servers.*', 'journal'),
+              .select('id', 'name', 'ownerId', 'journal'),
           );
   const byName = new Map(rows.map(({ name: server, ...rest }) => [server, rest]));
   const bound = servers.flatMap((binding) => {
