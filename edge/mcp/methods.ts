@@ -22,7 +22,7 @@ import { ownToolsOf } from './own/own-tools.ts';
 import { isPageUri, pageOfUri, pageTemplatesOf } from './own/read-page.ts';
 import { failedResult, idSchema, rpcError, rpcErrors } from './rpc.ts';
 import { listPrompts, listResources, promptNamed, serverOfUri } from './offers.ts';
-import { listTools, toolNamed, type Viewer } from './tools.ts';
+import { listTools, toolNamed, viewerOf, type Viewer } from './tools.ts';
 
 type Method = (deps: McpEdge, asked: Asked) => Promise<void>;
 
@@ -60,8 +60,6 @@ export const serverInfo = (deps: Pick<EdgeDeps, 'version'>, project: McpProject)
   title: `mcpctl: ${project.name}`,
   version: deps.version,
 });
-
-const viewerOf = ({ req, project }: Asked): Viewer => ({ actor: actorOf(req), project });
 
 /** A client begins: the llm that is to title pages for it may have to be waked. */
 function warm({ titles }: McpEdge, { req, project }: Asked): void {

@@ -1,3 +1,4 @@
+import type { Request } from 'express';
 import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { hasTool } from '../../core/mcp/bindings.ts';
@@ -8,6 +9,7 @@ import { pagingOf } from '../../core/mcp/pipeline/settings.ts';
 import { shownTool, type ServerTool } from '../../core/mcp/tools.ts';
 import type { BoundServer, McpProject, ToolOf } from '../../core/registry/mcp/servers.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { actorOf } from '../http/context.ts';
 import type { Leg } from './legs/leg.ts';
 import { inOrder, nameAll, namedIn, type Named } from './names.ts';
 
@@ -18,6 +20,11 @@ export interface Viewer {
   actor: Actor;
   project: McpProject;
 }
+
+export const viewerOf = ({ req, project }: { req: Request; project: McpProject }): Viewer => ({
+  actor: actorOf(req),
+  project,
+});
 
 /** @throws McpctlError `project_not_found`, also where an actor may not see it. */
 export async function projectFor({ registry }: McpDeps, actor: Actor, name: string): Promise<McpProject> {

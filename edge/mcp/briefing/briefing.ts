@@ -15,10 +15,10 @@ import type { EdgeDeps } from '../../deps.ts';
 import { inItsTurn } from '../../limits/turns.ts';
 import { statusIn } from '../../shown/agent-overlay.ts';
 import type { McpEvent } from '../events.ts';
-import { countTools, serversFor, type Viewer } from '../tools.ts';
+import { countTools, serversFor, viewerOf, type Viewer } from '../tools.ts';
 import { readLinks } from './links.ts';
 import { pickedByLlm } from './pick.ts';
-import { promptsFor, READ, textsOf, viewerOf, type Caller } from './prompts.ts';
+import { promptsFor, READ, textsOf, type Caller } from './prompts.ts';
 
 /** What is told at once of all that is elsewhere; what comes behind is listed. */
 const MOST_LINKS = 8;

@@ -3,8 +3,9 @@ import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { McpProject } from '../../../core/registry/mcp/servers.ts';
 import { exposedName } from '../names.ts';
+import { viewerOf } from '../tools.ts';
 import { readLinks } from './links.ts';
-import { promptsFor, textsOf, viewerOf, type Caller } from './prompts.ts';
+import { promptsFor, textsOf, type Caller } from './prompts.ts';
 
 /** Clients show them as commands: more would be no list any more. */
 const MOST_SHOWN = 128;

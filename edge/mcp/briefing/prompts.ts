@@ -1,18 +1,15 @@
 import { can } from '../../../core/access.ts';
 import type { ListedPrompt } from '../../../core/mcp/briefing/choose.ts';
 import type { LinkRead } from '../../../core/queue/live/linked-texts.ts';
-import { actorOf } from '../../http/context.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { Asked } from '../asked.ts';
-import type { Viewer } from '../tools.ts';
+import { viewerOf } from '../tools.ts';
 
 /** What reads one whole. */
 export const READ = 'read_prompts';
 
 /** Who is told of a project. */
 export type Caller = Pick<Asked, 'req' | 'res' | 'project'>;
-
-export const viewerOf = ({ req, project }: Caller): Viewer => ({ actor: actorOf(req), project });
 
 /** The project's prompts, for who may run it: to see it is not enough. */
 export async function promptsFor(deps: EdgeDeps, caller: Caller): Promise<ListedPrompt[]> {

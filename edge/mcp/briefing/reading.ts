@@ -5,8 +5,9 @@ import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { inItsTurn } from '../../limits/turns.ts';
 import type { McpEvent } from '../events.ts';
+import { viewerOf } from '../tools.ts';
 import { readLinks } from './links.ts';
-import { promptsFor, textsOf, viewerOf, type Caller } from './prompts.ts';
+import { promptsFor, textsOf, type Caller } from './prompts.ts';
 
 export interface Reading {
   names: readonly string[];

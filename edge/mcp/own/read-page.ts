@@ -9,7 +9,7 @@ import { keptBodies } from '../../limits/kept-bodies.ts';
 import type { Asked, McpEdge } from '../asked.ts';
 import { pagesIn, taskOfResult } from '../pipe/pipe.ts';
 import { failedResult } from '../rpc.ts';
-import { serversFor } from '../tools.ts';
+import { serversFor, viewerOf } from '../tools.ts';
 import type { OwnTool } from './own-tool.ts';
 
 const givenSchema = z.looseObject({
@@ -103,7 +103,7 @@ async function pagesFor(
   const { userId } = actorOf(req);
   const taskId = taskOfResult(result, project);
   const row = taskId === null ? undefined : await deps.registry.tasks.byId(taskId);
-  const pools = serversFor({ actor: actorOf(req), project }).map(({ server }) => poolOfServer(server));
+  const pools = serversFor(viewerOf({ req, project })).map(({ server }) => poolOfServer(server));
   const isTheirs = row?.ownerId === userId && row.operation === 'mcp' && pools.includes(row.poolName);
   if (!row || !isTheirs || row.status !== 'completed') return 'mcp_result_gone';
   if ((await deps.registry.tasks.bodyBytes(row.id)) === 0) return 'mcp_result_gone';
