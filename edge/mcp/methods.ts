@@ -22,7 +22,7 @@ import { ownToolsOf } from './own/own-tools.ts';
 import { isPageUri, pageOfUri, pageTemplatesOf } from './own/read-page.ts';
 import { failedResult, idSchema, rpcError, rpcErrors } from './rpc.ts';
 import { listPrompts, listResources, promptNamed, serverOfUri } from './offers.ts';
-import { listTools, toolNamed, viewerOf, type Viewer } from './tools.ts';
+import { listTools, serversFor, toolNamed, viewerOf, type Viewer } from './tools.ts';
 
 type Method = (deps: McpEdge, asked: Asked) => Promise<void>;
 
@@ -219,7 +219,7 @@ async function readResource(deps: McpEdge, asked: Asked): Promise<void> {
   const isPage = isPageUri(asked.project, uri);
   const page = isPage ? await pageOfUri(deps, asked, uri) : null;
   if (page) return void asked.res.json(asked.leg.result(asked.id, page, 'read'));
-  const server = isPage ? undefined : await serverOfUri(deps, viewerOf(asked), uri);
+  const server = isPage ? undefined : await serverOfUri(deps, serversFor(viewerOf(asked)), uri);
   if (!server) {
     const fault = { code: RESOURCE_MISSING, message: 'Resource not found', data: { uri } };
     return void asked.res.json(rpcError(asked.id, asked.leg.fault(fault)));
@@ -252,7 +252,7 @@ async function complete(deps: McpEdge, asked: Asked): Promise<void> {
 
 async function refOf(deps: EdgeDeps, viewer: Viewer, ref: z.infer<typeof completeSchema>['ref']) {
   if (ref.type === 'ref/resource') {
-    const server = await serverOfUri(deps, viewer, ref.uri);
+    const server = await serverOfUri(deps, serversFor(viewer), ref.uri);
     return server && { server, ref };
   }
   const named = await promptNamed(deps, viewer, ref.name);

@@ -51,23 +51,12 @@ export async function listResources(
   return [...byUri].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, resource]) => resource);
 }
 
-/** Whether a server lists such a resource, or a template that makes it. */
-export async function hasResource({ registry }: McpDeps, serverId: string, uri: string): Promise<boolean> {
-  const names = async (kind: 'resource' | 'template'): Promise<string[]> =>
-    (await registry.mcp.offerNames([serverId], kind)).map(({ name }) => name);
-  return (
-    (await names('resource')).includes(uri) ||
-    (await names('template')).some((name) => name === uri || isOfTemplate(name, uri))
-  );
-}
-
-/** Whose a URI is: of the first server that lists it, else of the first with a template that makes it; undefined: nobody's. */
+/** Of some servers the one whose a URI is: the first that lists it, else the first with a template that makes it; undefined: it is nobody's. */
 export async function serverOfUri(
   { registry }: McpDeps,
-  viewer: Viewer,
+  servers: readonly BoundServer[],
   uri: string,
 ): Promise<BoundServer | undefined> {
-  const servers = serversFor(viewer);
   const ids = servers.map(({ id }) => id);
   const having = (offers: readonly { serverId: string; name: string }[], fits: (name: string) => boolean) =>
     servers.find(({ id }) => offers.some(({ serverId, name }) => serverId === id && fits(name)));

@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { askQuietly } from '../../inference/ask-quietly.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { orderOfCall, requestOfCall } from '../call/order.ts';
-import { hasResource } from '../offers.ts';
+import { serverOfUri } from '../offers.ts';
 import { serversFor, type Viewer } from '../tools.ts';
 
 /** Of one text, in UTF-8. */
@@ -62,7 +62,7 @@ async function ask(
   { actor }: Viewer,
   { server, uri, left }: { server: BoundServer; uri: string; left: AbortSignal },
 ): Promise<{ answer: LinkRead; isKept: boolean }> {
-  if (!(await hasResource(deps, server.id, uri)))
+  if (!(await serverOfUri(deps, [server], uri)))
     return { answer: dead(`the server '${server.server}' has no such resource`), isKept: false };
   try {
     const at = { server, call: { method: 'resources/read', params: { uri } } } as const;
