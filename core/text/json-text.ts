@@ -282,3 +282,14 @@ export function jsonValue(text: string): unknown {
     return undefined; // not JSON: whoever asked says so
   }
 }
+
+/**
+ * What a model has answered, parsed; small ones put what is JSON into a fence of lines of their own. Undefined when it is not JSON. It
+ * costs what the answer is long, whatever that is: models are others'.
+ */
+export function jsonAnswer(answer: string): unknown {
+  const text = answer.trim();
+  const opening = /^```(?:json)?[^\S\n]*\n/.exec(text);
+  const closing = /\n[^\S\n]*```$/.exec(text);
+  return jsonValue(opening && closing ? text.slice(opening[0].length, closing.index) : answer);
+}

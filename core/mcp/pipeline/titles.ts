@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { jsonValue } from '../../text/json-text.ts';
+import { jsonAnswer } from '../../text/json-text.ts';
 import { cleaned } from '../clean.ts';
 import { plainTitle } from './result.ts';
 
@@ -56,9 +56,7 @@ const titlesSchema = z.array(z.string()).min(1);
 /** What a model has said, if it is one title for each page; null for anything else. */
 export function titlesIn(answer: string, count: number): (string | null)[] | null {
   if (answer.length > MOST_ANSWER) return null;
-  // Small models put what is JSON into a fence.
-  const [, fenced] = /^\s*```(?:json)?\s*\n([\s\S]*?)\n\s*```\s*$/.exec(answer) ?? [];
-  const titles = titlesSchema.safeParse(jsonValue(fenced ?? answer));
+  const titles = titlesSchema.safeParse(jsonAnswer(answer));
   return titles.success && titles.data.length === count ? titles.data.map(cleanTitle) : null;
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Actor } from '../../../core/access.ts';
 import type { ListedPrompt } from '../../../core/mcp/briefing/choose.ts';
-import { jsonValue } from '../../../core/text/json-text.ts';
+import { jsonAnswer } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { askLlm } from './ask-llm.ts';
 
@@ -53,9 +53,7 @@ const namesSchema = z.array(z.string()).min(1).max(MOST_SHOWN);
 /** @returns null for anything but a list of names that there are. @internal */
 export function namesIn(answer: string, there: ReadonlySet<string>): string[] | null {
   if (answer.length > MOST_CHARS) return null;
-  // Small models put what is JSON into a fence.
-  const [, fenced] = /^\s*```(?:json)?\s*\n([\s\S]*?)\n\s*```\s*$/.exec(answer) ?? [];
-  const names = namesSchema.safeParse(jsonValue(fenced ?? answer));
+  const names = namesSchema.safeParse(jsonAnswer(answer));
   if (!names.success || !names.data.every((name) => there.has(name))) return null;
   return [...new Set(names.data)];
 }

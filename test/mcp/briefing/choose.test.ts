@@ -134,6 +134,9 @@ describe('which prompts are told for a task', () => {
       ...['Sure! ["tone"]', '["tone"] is best', `["${'x'.repeat(1_000_000)}"]`, 'null', '[["tone"]]'],
     ])
       expect(picked(text), text.slice(0, 40)).to.equal(null);
+    const from = process.cpuUsage();
+    expect(picked('```json\n'.padEnd(2_000, '\n')), 'a fence, and nothing in it').to.equal(null);
+    expect(process.cpuUsage(from).user / 1_000).to.be.below(400);
   });
 
   it('are told in the same bytes', () => {
