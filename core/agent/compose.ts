@@ -120,7 +120,11 @@ export function composeChat(persona: Persona, body: string, spoken?: readonly st
   };
 }
 
-const trimmed = (text: string): string => text.replace(/[\r\n]+$/, '');
+/**
+ * A prompt as it is told, without the ends of lines that it ends in. They are looked for where a run of them begins alone: from each of many it
+ * would take their square.
+ */
+export const trimmed = (text: string): string => text.replace(/(?<![\r\n])[\r\n]+$/, '');
 const joined = (texts: readonly Pick<Text, 'text'>[]): string =>
   texts.map(({ text }) => text).join(SEPARATOR);
 

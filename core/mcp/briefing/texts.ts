@@ -1,3 +1,4 @@
+import { trimmed } from '../../agent/compose.ts';
 import type { ListedPrompt } from './choose.ts';
 
 /** What is told of one: its text, or why there is none. */
@@ -22,8 +23,6 @@ export interface ToldServer {
 const MOST_LIST_BYTES = 2_048;
 /** Of the last line, which says how many more there are. */
 const ROOM_FOR_MORE = 80;
-
-const trimmed = (text: string): string => text.replace(/[\r\n]+$/, '');
 
 /** Prompts, each under its name. */
 export const textOfPrompts = (prompts: readonly ToldPrompt[]): string =>

@@ -147,6 +147,10 @@ describe('which prompts are told for a task', () => {
     expect(textOfPrompts(texts)).to.equal(
       '## house (priority 10)\n\nBe kind.\n\n## release (priority 5)\n\n# How\n\nTag, then push.',
     );
+    const from = process.cpuUsage();
+    const many = `${'\n'.repeat(50_000)}x`;
+    expect(textOfPrompts([{ prompt: prompt('x'), text: many }])).to.equal(`## x (priority 5)\n\n${many}`);
+    expect(process.cpuUsage(from).user / 1_000, 'what its length takes').to.be.below(400);
     const listed = [
       { prompt: prompt('tone', { summary: 'How we write.' }), note: null },
       { prompt: prompt('history'), note: 'long: read_prompts' },
