@@ -85,6 +85,9 @@ export function titleBy({ titles }: Pick<McpEdge, 'titles'>, project: Piping, ac
   return llm === null ? null : (pages) => titles.of(actor, { llm, pages });
 }
 
+const pagesOfText = (text: string, pipeline: Piping['pipeline']): string[] =>
+  partsOf(text, pipeline).map((part) => part.text);
+
 interface CutDown {
   result: object;
   row: Pick<TaskRow, 'id' | 'retention'>;
@@ -101,15 +104,17 @@ async function cutDown(project: Piping, { result, row, of, title }: CutDown): Pr
   const paging = pagingOf(pipeline);
   const max = limitOf(pipeline) ?? Infinity;
   const text = tool && isKept ? textOf(tool) : '';
-  const parts = partsOf(text, pipeline);
-  const pages = parts.map((part) => part.text);
   if (tool && paging && tool.isError !== true && text.length > paging.over) {
+    const parts = partsOf(text, pipeline);
+    const pages = parts.map((part) => part.text);
     const own = parts.map(({ title }) => title);
     const isTitled = title === null || own.some((one) => one !== null);
     const titles = titlesOr(isTitled ? own : await title(pages), pages.length);
     return limited(firstPage(tool, pages, { result: id, titles }), max, () => '');
   }
-  return limited(result, max, pages.length === 0 ? () => '' : readOnFrom(id, pages));
+  return limited(result, max, (shown) =>
+    text === '' ? '' : readOnFrom(id, pagesOfText(text, pipeline))(shown),
+  );
 }
 
 /** What pages depend on: with other numbers they would be others. */
@@ -140,5 +145,5 @@ export async function pagesIn(
   if (!answer.success || !('result' in answer.data)) return null;
   const shown = await redacting(deps, project, (redact) => redactDeep(answer.data, redact));
   const tool = toolResultIn((shown as { result: unknown }).result);
-  return tool && partsOf(textOf(tool), project.pipeline).map(({ text }) => text);
+  return tool && pagesOfText(textOf(tool), project.pipeline);
 }
