@@ -106,9 +106,8 @@ async function pagesFor(
   const pools = serversFor(viewerOf({ req, project })).map(({ server }) => poolOfServer(server));
   const isTheirs = row?.ownerId === userId && row.operation === 'mcp' && pools.includes(row.poolName);
   if (!row || !isTheirs || row.status !== 'completed') return 'mcp_result_gone';
-  if ((await deps.registry.tasks.bodyBytes(row.id)) === 0) return 'mcp_result_gone';
   const kept = deps.pages.get(result);
-  if (kept) return kept;
+  if (kept) return (await deps.registry.tasks.bodyBytes(row.id)) === 0 ? 'mcp_result_gone' : kept;
   const { responseBody } = await keptBodies(deps, req, row.id);
   if (responseBody === null) return 'mcp_result_gone';
   try {
