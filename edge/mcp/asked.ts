@@ -3,7 +3,6 @@ import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import type { ListChanges } from './changes.ts';
-import type { McpEvent } from './events.ts';
 import type { Leg } from './legs/leg.ts';
 import type { KeptPages } from './pipe/kept-pages.ts';
 import type { PageTitles } from './pipe/page-titles.ts';
@@ -34,8 +33,6 @@ export interface Asked {
   id: RpcId;
   method: string;
   params: Readonly<Record<string, unknown>>;
-  /** What happened beside its answer, as it happens. */
-  events: McpEvent[];
 }
 
 /** Whose streams and calls they are: of a session, else of a token. */

@@ -67,7 +67,7 @@ async function post(deps: McpEdge, req: Request, res: Response): Promise<void> {
   if (fault) return void res.status(400).json(rpcError(id, fault));
   const leg = isNew ? modernLeg(serverInfo(deps, project)) : legacyLeg;
   const revision = isNew ? modernRevisions[0] : (session?.revision ?? revisionOf(req));
-  await perform(deps, { req, res, project, leg, revision, session, id, method, params, events: [] });
+  await perform(deps, { req, res, project, leg, revision, session, id, method, params });
 }
 
 /** The rest of a stream that broke; without the id of an event what changes, to who has a session. */

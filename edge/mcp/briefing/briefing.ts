@@ -14,7 +14,6 @@ import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { inItsTurn } from '../../limits/turns.ts';
 import { statusIn } from '../../shown/agent-overlay.ts';
-import type { McpEvent } from '../events.ts';
 import { countTools, serversFor, viewerOf, type Viewer } from '../tools.ts';
 import { readLinks } from './links.ts';
 import { pickedByLlm } from './pick.ts';
@@ -23,10 +22,21 @@ import { promptsFor, READ, textsOf, type Caller } from './prompts.ts';
 /** What is told at once of all that is elsewhere; what comes behind is listed. */
 const MOST_LINKS = 8;
 
-/** What is told of a project, a text for each part of it, and how that came. */
+/** What is told of a project, a text for each part of it, and how that came: no text of a prompt, and none of a caller. */
 export interface Told {
   texts: string[];
-  event: McpEvent & { kind: 'briefed' };
+  about: {
+    /** What told them: `begin_session`, or the first result. */
+    by: 'begin_session' | 'first result';
+    /** Of the prompts. */
+    revision: string;
+    /** The llm that chose; null: the words of the task did. */
+    llm: string | null;
+    chosen: readonly { name: string; why: string }[];
+    /** How many were only listed. */
+    listed: number;
+    dead: readonly string[];
+  };
 }
 
 /**
@@ -36,7 +46,7 @@ export interface Told {
 export async function briefingFor(
   deps: EdgeDeps,
   caller: Caller,
-  { task, tags, by }: { task: string; tags: readonly string[]; by: (McpEvent & { kind: 'briefed' })['by'] },
+  { task, tags, by }: { task: string; tags: readonly string[]; by: Told['about']['by'] },
 ): Promise<Told> {
   const { project, res } = caller;
   const left = whenLeft(res);
@@ -67,8 +77,8 @@ export async function briefingFor(
           ]),
       ...(servers.length === 0 ? [] : [textOfServers(servers)]),
     ],
-    event: {
-      ...{ kind: 'briefed', by, revision: project.promptsRevision },
+    about: {
+      ...{ by, revision: project.promptsRevision },
       llm: picked === null ? null : llm,
       chosen: chosen.whole.map((one) => ({ name: one.prompt.name, why: whyTold(one, picked) })),
       listed: chosen.listed.length,

@@ -40,20 +40,19 @@ export async function passGate(
   const { briefings } = deps.queue;
   const briefing = briefingOf(asked);
   if (await briefings.isGood(briefing, deps.config.briefingMs)) return { first: null };
-  if (project.gate !== 'brief') {
-    asked.events.push({ kind: 'gated' });
-    return null;
-  }
-  const { texts, event } = await briefingFor(deps, asked, { task: tool, tags: [], by: 'first result' });
+  if (project.gate !== 'brief') return null;
+  const { texts } = await briefingFor(deps, asked, { task: tool, tags: [], by: 'first result' });
   // Of calls that are made at once the first one's answer tells it.
   if (!(await briefings.open(briefing, deps.config.briefingMs))) return { first: null };
-  return { first: toldWith(deps, asked, { text: texts.join('\n\n'), event, briefing }) };
+  return { first: toldWith(deps, asked, { text: texts.join('\n\n'), briefing }) };
 }
 
-type Telling = Omit<First, 'isTold'> & { event: Asked['events'][number]; briefing: Briefing };
-
 /** Where its answer does not arrive, or is none that has room for it, the next one tells it. */
-function toldWith(deps: EdgeDeps, { res, events }: Asked, { text, event, briefing }: Telling): First {
+function toldWith(
+  deps: EdgeDeps,
+  { res }: Asked,
+  { text, briefing }: { text: string; briefing: Briefing },
+): First {
   let isInAnswer = false;
   const isOver = (): void => {
     if (isInAnswer && res.writableFinished) return;
@@ -63,7 +62,6 @@ function toldWith(deps: EdgeDeps, { res, events }: Asked, { text, event, briefin
   return {
     text,
     isTold: () => {
-      if (!isInAnswer) events.push(event);
       isInAnswer = true;
     },
   };

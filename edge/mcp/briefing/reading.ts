@@ -4,7 +4,6 @@ import type { LinkRead } from '../../../core/queue/live/linked-texts.ts';
 import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { inItsTurn } from '../../limits/turns.ts';
-import type { McpEvent } from '../events.ts';
 import { viewerOf } from '../tools.ts';
 import { readLinks } from './links.ts';
 import { promptsFor, textsOf, type Caller } from './prompts.ts';
@@ -14,12 +13,12 @@ export interface Reading {
   tags: readonly string[];
 }
 
-/** Prompts by their names, or by words of their tags: those that have room, and what became of the others. */
+/** Prompts by their names, or by words of their tags: those that have room, by `names`, and what became of the others. */
 export async function readingFor(
   deps: EdgeDeps,
   caller: Caller,
   { names, tags }: Reading,
-): Promise<{ texts: string[]; event: McpEvent & { kind: 'read' } }> {
+): Promise<{ texts: string[]; names: string[] }> {
   const left = whenLeft(caller.res);
   const prompts = await inItsTurn(deps.gates.lists, caller.req, () => promptsFor(deps, caller));
   const there = new Map(prompts.map((prompt) => [prompt.name, prompt]));
@@ -49,7 +48,7 @@ export async function readingFor(
       ...unknown.map((name) => `There is no prompt '${name.slice(0, 128)}'.`),
       ...(asked.length + unknown.length === 0 ? ['No prompt has such tags.'] : []),
     ],
-    event: { kind: 'read', names: texts.map(({ prompt }) => prompt.name) },
+    names: texts.map(({ prompt }) => prompt.name),
   };
 }
 

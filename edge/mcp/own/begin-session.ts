@@ -12,10 +12,8 @@ export const beginSession = readingTool({
   schema: beginSchema,
   isIn: ({ gate }) => gate !== 'off',
   async run(deps, asked, { task, tags = [] }) {
-    const { texts, event } = await briefingFor(deps, asked, { task, tags, by: 'begin_session' });
+    const { texts, about } = await briefingFor(deps, asked, { task, tags, by: 'begin_session' });
     await openGate(deps, asked);
-    asked.events.push(event);
-    const { kind: _, ...about } = event;
     return textsResult(texts, { 'mcpctl.dev/briefing': about });
   },
 });

@@ -12,8 +12,7 @@ export const readPrompts = readingTool({
   schema: readSchema,
   isIn: ({ gate }) => gate !== 'off',
   async run(deps, asked, { names = [], tags = [] }) {
-    const { texts, event } = await readingFor(deps, asked, { names, tags });
-    asked.events.push(event);
-    return textsResult(texts, { 'mcpctl.dev/read': event.names });
+    const read = await readingFor(deps, asked, { names, tags });
+    return textsResult(read.texts, { 'mcpctl.dev/read': read.names });
   },
 });
