@@ -3,7 +3,7 @@ const unseen =
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/gu;
 const MOST_SHOWN = 2_048;
 
-/** A text of a server as clients are shown it: nothing in it that a person would not see. */
+/** What a server, or a project, says of something, as clients are shown it: nothing in it that a person would not see. */
 export const cleaned = (text: string): string =>
   text.replace(unseen, '').toWellFormed().slice(0, MOST_SHOWN).toWellFormed();
 

@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { weightOf, type ListedPrompt } from '../../mcp/briefing/choose.ts';
 import { firstSentence } from '../../mcp/briefing/words.ts';
+import { cleaned } from '../../mcp/clean.ts';
 import { linkSchema, tagsSchema } from '../../mcp/gate.ts';
 
 /** Of one project; the others of it are neither told nor listed. */
@@ -50,7 +51,7 @@ async function listProjectPrompts(db: Knex, projectId: string): Promise<ListedPr
     .map(({ id, name, priority, tags, summary, head, bytes, link }) => ({
       ...{ id, name, tags, link },
       weight: weightOf(priority),
-      summary: summary === '' ? firstSentence(head) : summary,
+      summary: cleaned(summary === '' ? firstSentence(head) : summary),
       bytes: link ? null : bytes,
     }));
 }

@@ -343,6 +343,12 @@ describe('the gate of a project', function () {
     expect([...worker.asked].sort(), 'once, for both').to.deep.equal(reads);
     const { result: listed } = await send('prompts/list', {}, { token });
     expect(listed.prompts).to.deep.include({ name: 'linked', description: 'Elsewhere' });
+    await prompt('unseen', { content: 'Be\u200b kind\u{e0041}. Always.' });
+    const { result: withUnseen } = await send('prompts/list', {}, { token });
+    expect(withUnseen.prompts, 'as what servers say of theirs').to.deep.include({
+      ...{ name: 'unseen', description: 'Be kind.' },
+    });
+    await api('DELETE /api/v1/prompts/unseen');
     const { result: whole } = await send('prompts/get', { name: 'linked' }, { token });
     expect(whole.messages?.[0]?.content.text).to.equal('Of the server.');
     const dead = await t.call('POST /mcp/projects/demo', {
