@@ -19,13 +19,15 @@ const isText = (block: Block): block is Block & { text: string } =>
 
 /** All that a tool said in texts, with an end of a line between two that have none. */
 export function textOf({ content }: ToolResult): string {
-  let text = '';
-  for (const block of content) {
-    if (!isText(block)) continue;
-    if (text !== '' && !text.endsWith('\n')) text += '\n';
-    text += block.text;
+  // Its end is known without the text: to look at that of what is put together from many would copy all of it for each.
+  const texts: string[] = [];
+  let isLineOpen = false;
+  for (const { text } of content.filter(isText)) {
+    if (isLineOpen) texts.push('\n');
+    texts.push(text);
+    isLineOpen = text !== '' && !text.endsWith('\n');
   }
-  return text;
+  return texts.join('');
 }
 
 /** Of a result that is shown in pages: what names it, how many there are, and what each is called. */

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { beginningOf, pagesOf } from '../../../core/mcp/pipeline/pages.ts';
-import { limited, readOnFrom } from '../../../core/mcp/pipeline/result.ts';
+import { limited, readOnFrom, textOf } from '../../../core/mcp/pipeline/result.ts';
 
 const family = '\u{1f468}\u200d\u{1f469}\u200d\u{1f467}\u200d\u{1f466}';
 const piece = fc.oneof(
@@ -52,6 +52,15 @@ describe('pages of a text', () => {
     const large = `${family} some words, `.repeat(200_000);
     const from = process.cpuUsage();
     expect(pagesOf(large, 8_000).join('')).to.equal(large);
+    expect(process.cpuUsage(from).user / 1_000).to.be.below(400);
+  });
+
+  it('are of all texts together, however many they are', () => {
+    const of = (texts: readonly string[]): string =>
+      textOf({ content: texts.map((one) => ({ type: 'text', text: one })) });
+    expect(of(['', 'a', '', 'b\n', '', 'c', '\n', 'd'])).to.equal('a\nb\nc\n\nd');
+    const from = process.cpuUsage();
+    expect(of(Array<string>(100_000).fill('a'))).to.have.length(199_999);
     expect(process.cpuUsage(from).user / 1_000).to.be.below(400);
   });
 });
