@@ -1,4 +1,5 @@
 import { can, type Actor } from '../access.ts';
+import { McpctlError } from '../errors.ts';
 
 /**
  * Whether an actor may call a project's server: it is theirs, or they are granted it; or they are granted the project, and
@@ -14,3 +15,7 @@ export function mayCall(
   if (can(actor, 'run', { resource: 'server', target: server })) return true;
   return server.ownerId === project.ownerId && can(actor, 'run', { resource: 'project', target: project });
 }
+
+/** Also of one that an actor may not call, or see. */
+export const noServer = (name: string): McpctlError =>
+  new McpctlError('server_not_found', `There is no MCP server named '${name}'. See "mcpctl get server".`);

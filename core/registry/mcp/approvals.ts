@@ -5,7 +5,7 @@ import { tellable } from '../../audit/event.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Approve, ApprovedView, ChangesView, ToolChange } from '../../mcp/pinned/approvals.ts';
 import { storedBindingsSchema } from '../../mcp/bindings.ts';
-import { mayCall } from '../../mcp/may-call.ts';
+import { mayCall, noServer } from '../../mcp/may-call.ts';
 import { pinOf, pinSchema, stateOf, type Pin } from '../../mcp/pinned/pins.ts';
 import { diffOfTools } from '../../mcp/pinned/tool-diff.ts';
 import { didYouMean, nearest } from '../../runtime/nearest.ts';
@@ -111,10 +111,7 @@ async function visible(
         mayCall(actor, { project: target, server }),
     );
   if (!server || (seen.length === 0 && !can(actor, 'view', { resource: 'server', target: server })))
-    throw new McpctlError(
-      'server_not_found',
-      `There is no MCP server named '${name}'. See "mcpctl get server".`,
-    );
+    throw noServer(name);
   if (project === undefined) return { server, projects: seen };
   const projects = seen.filter((one) => one.name === project);
   if (projects.length > 0) return { server, projects };

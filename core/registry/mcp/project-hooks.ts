@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import { can, type Actor } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
 import { bindingsSchema, prefixSchema, storedBindingsSchema } from '../../mcp/bindings.ts';
+import { noServer } from '../../mcp/may-call.ts';
 import type { Hooks } from '../resources/hooks.ts';
 import { trust } from './pins.ts';
 
@@ -42,8 +43,6 @@ async function needCallable(trx: Knex.Transaction, names: readonly string[], act
     .select<{ name: string; ownerId: string }[]>('name', 'ownerId');
   for (const name of names) {
     const server = rows.find((candidate) => candidate.name === name);
-    const message = `There is no MCP server named '${name}'. See "mcpctl get server".`;
-    if (!server || !can(actor, 'run', { resource: 'server', target: server }))
-      throw new McpctlError('server_not_found', message);
+    if (!server || !can(actor, 'run', { resource: 'server', target: server })) throw noServer(name);
   }
 }

@@ -5,6 +5,7 @@ import type { Form, Frame, MakeForm } from '../../inference/form/form.ts';
 import type { First } from '../briefing/gate.ts';
 import type { Answers, Leg } from '../legs/leg.ts';
 import { failedResult, rpcError, rpcErrors, type RpcId } from '../rpc.ts';
+import { noAnswer } from './order.ts';
 
 export interface CallForm {
   leg: Leg;
@@ -38,13 +39,9 @@ export const callForm =
     error: ({ code, message }: McpctlError): Frame => ({
       data: JSON.stringify(failureOf(call, { code, message })),
     }),
-    /** Its worker wrote it, and anybody may be a worker. */
     whole(body) {
       const answer = mcpAnswerSchema.safeParse(jsonValue(body));
-      if (!answer.success) {
-        const message = 'The MCP server answered in no form that is known; the tool has run.';
-        return JSON.stringify(failureOf(call, { code: 'mcp_server_failed', message }));
-      }
+      if (!answer.success) return JSON.stringify(failureOf(call, noAnswer()));
       const { leg, id, of, first = null } = call;
       if ('error' in answer.data) return JSON.stringify(rpcError(id, leg.fault(answer.data.error)));
       const result = first === null ? answer.data.result : withFirst(answer.data.result, first);

@@ -104,6 +104,10 @@ function down(llmName: string, pool: LivePool): McpctlError {
   );
 }
 
+/** What a worker has given out as the answer of a server, and is none: anybody may be a worker. */
+export const noAnswer = (): McpctlError =>
+  new McpctlError('mcp_server_failed', 'The MCP server answered in no form that is known; the tool has run.');
+
 /** How a model is told of a call that failed. */
 export function asToldOf({ code, message }: McpctlError): { code: ErrorCode; message: string } {
   if (code === 'outcome_unknown' || !unknownAfter.has(code)) return { code, message };

@@ -6,7 +6,7 @@ import type { EndedCall, StrayedCall } from '../../../../core/registry/threads/t
 import { isTerminal } from '../../../../core/task/task.ts';
 import { shallowJson } from '../../../../core/text/json-shape.ts';
 import { flowOf, type EdgeDeps } from '../../../deps.ts';
-import { asToldOf } from '../../../mcp/call/order.ts';
+import { asToldOf, noAnswer } from '../../../mcp/call/order.ts';
 import { pipeOf } from '../../../mcp/pipe/pipe.ts';
 
 /** What came of a call, as the model is told of it; a code of null: its server gave a result. */
@@ -60,13 +60,9 @@ async function piped(deps: EdgeDeps, call: EndedCall, body: string): Promise<str
   return settled ? await settled(body, { id: call.taskId, retention: 'none' }) : body;
 }
 
-/** Its worker wrote it, and anybody may be a worker. */
 async function answered(body: string, ownerId: string): Promise<Told> {
   const answer = mcpAnswerSchema.safeParse(await shallowJson(body, ownerId));
-  if (!answer.success) {
-    const message = 'The MCP server answered in no form that is known; the tool has run.';
-    return inWords(new McpctlError('mcp_server_failed', message));
-  }
+  if (!answer.success) return inWords(noAnswer());
   if ('error' in answer.data) {
     const { code, message } = answer.data.error;
     return { code: 'mcp_server_failed', content: `${within(message)} (${String(code)})` };
