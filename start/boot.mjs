@@ -11,7 +11,7 @@ import { build, needsBuild } from './boot/build.mjs';
 import { install, needsInstall } from './boot/install.mjs';
 import { complain, say } from './boot/say.mjs';
 import { exclusively, runningFrom, runningMark } from './boot/turns.mjs';
-import { holderOf } from './lock.mjs';
+import { holderOf } from '../core/runtime/files/lock.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const tsx = ['--import', 'tsx'];

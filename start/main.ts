@@ -12,7 +12,7 @@ import { homeAt, type Home } from '../core/runtime/files/home.ts';
 import { refuseForeign } from '../core/runtime/files/private-file.mjs';
 import { findBackend } from './backend.ts';
 import { firstChat, untilPublished } from './say/first-chat.ts';
-import { takeLock } from './lock.mjs';
+import { takeLock } from '../core/runtime/files/lock.mjs';
 import { nextSteps } from './say/next-steps.ts';
 import { freePort, untilFree } from './port.ts';
 import { findPostgres } from './stores/postgres.ts';

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { holderOf, takeLock } from '../lock.mjs';
+import { holderOf, takeLock } from '../../core/runtime/files/lock.mjs';
 import { complain, say } from './say.mjs';
 
 const WAIT_MS = 10 * 60_000;

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import { writePrivately } from '../../core/runtime/files/private-file.mjs';
-import { beginningOf } from '../lock.mjs';
+import { beginningOf } from '../../core/runtime/files/lock.mjs';
 
 /** Writes down which process serves a data folder; read by `stopLeftover` of a later start. */
 export function rememberServer(path: string, pid: number): void {

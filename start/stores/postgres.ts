@@ -5,7 +5,7 @@ import { McpctlError } from '../../core/errors.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Home } from '../../core/runtime/files/home.ts';
 import { rememberServer, stopLeftover } from './leftover.ts';
-import { beginningOf } from '../lock.mjs';
+import { beginningOf } from '../../core/runtime/files/lock.mjs';
 import { freePort } from '../port.ts';
 import {
   embeddedMajor,

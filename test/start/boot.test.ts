@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { holderOf, takeLock } from '../../start/lock.mjs';
+import { holderOf, takeLock } from '../../core/runtime/files/lock.mjs';
 
 interface Ran {
   code: number;
@@ -32,7 +32,7 @@ function checkout(): string {
   for (const path of [
     'start/boot',
     'start/boot.mjs',
-    'start/lock.mjs',
+    'core/runtime/files/lock.mjs',
     'core/runtime/files/private-file.mjs',
   ]) {
     cpSync(path, join(root, path), { recursive: true });

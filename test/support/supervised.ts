@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
-import { beginningOf } from '../../start/lock.mjs';
+import { beginningOf } from '../../core/runtime/files/lock.mjs';
 
 const main = fileURLToPath(new URL('../../start/main.ts', import.meta.url));
 const fixture = fileURLToPath(new URL('../start/fixture', import.meta.url));

@@ -18,7 +18,7 @@ import { homeAt } from '../../../core/runtime/files/home.ts';
 import { refuseForeign, writePrivately } from '../../../core/runtime/files/private-file.mjs';
 import { ensureCredentials } from '../../../start/credentials.ts';
 import { rememberServer } from '../../../start/stores/leftover.ts';
-import { takeLock } from '../../../start/lock.mjs';
+import { takeLock } from '../../../core/runtime/files/lock.mjs';
 import { onSmallDisk } from '../../support/small-disk.ts';
 import { keepSession } from '../../../worker/registration/session-file.ts';
 

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { draftBeside } from '../core/runtime/files/private-file.mjs';
+import { draftBeside } from './private-file.mjs';
 
 /** When the process began, in the system's own words; undefined when there is no such process. */
 export function beginningOf(pid) {
