@@ -1,7 +1,8 @@
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
+import { takeLock } from '../../core/runtime/files/lock.mjs';
 import { Journal } from '../mcp/journal.ts';
 
 /** Hosted workers of one machine and home; each has a journal of its own. */
@@ -21,44 +22,25 @@ export function ownJournal(root: string, now: number): { journal: Journal; relea
   );
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   for (let n = 1; n <= MOST; n += 1) {
-    const lock = join(folder, `journal-${String(n)}.lock`);
-    if (!taken(lock)) continue;
-    const journal = Journal.open(join(folder, `journal-${String(n)}`), now);
-    return {
-      journal,
-      release() {
-        journal.close();
-        rmSync(lock, { force: true });
-      },
-    };
+    const path = join(folder, `journal-${String(n)}`);
+    const { release } = takeLock(`${path}.lock`);
+    if (!release) continue;
+    try {
+      const journal = Journal.open(path, now);
+      return {
+        journal,
+        release() {
+          journal.close();
+          release();
+        },
+      };
+    } catch (thrown) {
+      release();
+      throw thrown;
+    }
   }
   throw new McpctlError(
     'setup_failed',
     `${String(MOST)} hosted workers run in this home; give another one another.`,
   );
-}
-
-function taken(lock: string): boolean {
-  if (isHeld(lock)) return false;
-  rmSync(lock, { force: true });
-  try {
-    const file = openSync(lock, 'wx', 0o600); // of two at once one has it
-    writeSync(file, String(process.pid));
-    closeSync(file);
-    return true;
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw thrown;
-  }
-}
-
-function isHeld(lock: string): boolean {
-  try {
-    const pid = Number(readFileSync(lock, 'utf8'));
-    if (!Number.isInteger(pid) || pid <= 0 || pid === process.pid) return false;
-    process.kill(pid, 0);
-    return true;
-  } catch (thrown) {
-    return (thrown as NodeJS.ErrnoException).code === 'EPERM'; // somebody else's process; else nobody's
-  }
 }
