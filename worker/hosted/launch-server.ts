@@ -31,7 +31,7 @@ type SecretAt = (place: string, of: { name: string; key: string }) => string | {
 /** How a hosted server is begun: as a child of this worker, or by dialling it. What is secret of it is opened now, and never before. */
 export function launchServer(row: HostedServer, deps: LaunchServerDeps): SupervisedDeps['launch'] {
   const { runs } = row;
-  return async (listeners) => {
+  return async (listeners, over) => {
     if ('url' in runs) {
       const url = new URL(runs.url);
       const { headers, secrets } = headersOf(runs.headers, secretAt(row, deps, url.origin));
@@ -51,7 +51,7 @@ export function launchServer(row: HostedServer, deps: LaunchServerDeps): Supervi
         secrets,
         guard,
       });
-    const path = await ensureProgram(runs, { root, environment: deps.env, now: deps.now() });
+    const path = await ensureProgram(runs, { root, environment: deps.env, now: deps.now(), signal: over });
     const args = [path, ...runs.args];
     return new Child({ ...listeners, command: process.execPath, args, cwd: root, env, secrets, guard });
   };

@@ -148,9 +148,9 @@ export class ServersHere {
     const supervised: Supervised = new Supervised({
       name: row.name,
       limits: row.limits,
-      launch: async (listeners) => {
+      launch: async (listeners, over) => {
         await this.#ending.get(row.id);
-        return await launch(listeners);
+        return await launch(listeners, over);
       },
       onTools: () => undefined, // the next round tells
       onState: () => {

@@ -31,6 +31,8 @@ export interface InstallDeps {
   integrity?: string | undefined;
   /** Milliseconds since 1970. */
   now: number;
+  /** Aborted: whoever wants it goes, and npm is ended. */
+  signal?: AbortSignal | undefined;
 }
 
 /** No install takes so long. */
@@ -90,7 +92,11 @@ function forgetDrafts({ root, now }: InstallDeps): void {
   }
 }
 
-function npm(folder: string, { name, version }: PackageSpec, { environment }: InstallDeps): Promise<void> {
+function npm(
+  folder: string,
+  { name, version }: PackageSpec,
+  { environment, signal }: InstallDeps,
+): Promise<void> {
   const { NODE_OPTIONS: _ours, ...env } = commandEnvironment(environment);
   const args = ['install', '--ignore-scripts', '--save-exact', '--omit=dev', '--no-audit', '--no-fund'];
   // What somebody has in their .npmrc does not matter here: the sums are in the lock.
@@ -102,13 +108,15 @@ function npm(folder: string, { name, version }: PackageSpec, { environment }: In
       env,
       stdio: ['ignore', 'ignore', 'pipe'],
       timeout: WITHIN_MS,
+      signal,
     });
     let complaints = '';
     child.stderr.setEncoding('utf8');
     child.stderr.on('data', (piece: string) => (complaints = (complaints + piece).slice(-MOST_SAID_CHARS)));
-    child.once('error', () =>
-      reject(new McpctlError('setup_failed', 'npm cannot be started: put it into the PATH of this command.')),
-    );
+    child.once('error', () => {
+      if (signal?.aborted) return; // it is waited for: it writes into the folder still
+      reject(new McpctlError('setup_failed', 'npm cannot be started: put it into the PATH of this command.'));
+    });
     child.once('close', (code) => {
       if (code === 0) return resolve();
       const lines = complaints

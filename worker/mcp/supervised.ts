@@ -14,8 +14,11 @@ export type Heard = Pick<ChildOptions, 'onExit' | 'onListChanged'>;
 export interface SupervisedDeps {
   name: string;
   limits: Pick<McpServerEntry, 'startSeconds' | 'callSeconds' | 'idleMinutes' | 'memoryMb'>;
-  /** Begins it. @throws McpctlError, `Unresolved` where what it needs is not there yet. */
-  launch: (listeners: Heard) => Promise<Peer>;
+  /**
+   * Begins it. @param over aborts when it is to end: nothing is waited for then.
+   * @throws McpctlError, `Unresolved` where what it needs is not there yet.
+   */
+  launch: (listeners: Heard, over: AbortSignal) => Promise<Peer>;
   clock: Clock;
   log: Log;
   /** Its tools are known, or are others now. */
@@ -190,10 +193,11 @@ export class Supervised {
 
   async #launch(): Promise<Peer> {
     const begun: { peer?: Peer } = {};
-    begun.peer = await this.#deps.launch({
+    const heard: Heard = {
       onExit: (why) => begun.peer && this.#exited(begun.peer, why),
       onListChanged: () => begun.peer && this.#listChanged(begun.peer),
-    });
+    };
+    begun.peer = await this.#deps.launch(heard, this.#over.signal);
     return begun.peer;
   }
 
