@@ -9,6 +9,7 @@ import { homeAt } from '../../core/runtime/files/home.ts';
 import type { ReadTemplates } from '../../core/runtime/files/template-files.ts';
 import { readMcpArguments } from '../../worker/install/arguments.ts';
 import { runMcpCommand } from '../../worker/install/commands.ts';
+import { ensureProgram } from '../../worker/install/ensure.ts';
 import { packageSpec } from '../../worker/install/package-spec.ts';
 import { parseWorkerConfig } from '../../worker/sources/config.ts';
 import { packageRegistry, type PackageRegistry } from './registry.ts';
@@ -172,6 +173,30 @@ describe('mcplocal mcp add, list and remove', function () {
     expect(await refusal(run(home, [...argv, ...param, '--name', 'b']))).to.include(
       'is not what it is to be',
     );
+  });
+
+  it('for a hosted worker it is installed once, and anew where what says where it is was torn', async () => {
+    const root = join(newHome(), 'mcp');
+    const {
+      package: name,
+      packageVersion: version,
+      integrity,
+    } = templates[0]?.template ?? expect.fail('none');
+    const environment = {
+      ...{ PATH: process.env['PATH'], HOME: root },
+      ...{ npm_config_registry: registry.url, npm_config_fetch_retries: '0' },
+    };
+    const ensure = (PATH = environment.PATH) =>
+      ensureProgram(
+        { package: name, version, integrity, program: null },
+        { root, environment: { ...environment, PATH }, now: Date.now() },
+      );
+    const path = await ensure();
+    expect(existsSync(path)).to.equal(true);
+    expect(await ensure('/nowhere')).to.equal(path);
+    for (const pointer of readdirSync(join(root, 'known'))) writeFileSync(join(root, 'known', pointer), '');
+    expect(await ensure()).to.equal(path);
+    expect(await ensure('/nowhere')).to.equal(path);
   });
 
   it('takes nothing that is not what it is to be', async () => {

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
+import { writePrivately } from '../../core/runtime/files/private-file.mjs';
+import type { PackageSpec } from '../../core/mcp/hosted/package.ts';
 import { install, programsOf, type InstallDeps } from './install.ts';
 
 /** One version of a package to the byte, and which of its programs; null: the one that it has. */
@@ -27,16 +28,12 @@ export async function ensureProgram(
     'known',
     createHash('sha256').update(`${name}@${version} ${integrity}`).digest('hex'),
   );
-  const before = existsSync(pointer) ? join(deps.root, readPlainFile(pointer, 64)) : null;
-  const programs =
-    before !== null && existsSync(before)
-      ? programsOf(before, spec)
-      : await (async () => {
-          const { folder, programs: installed } = await install(spec, { ...deps, integrity });
-          mkdirSync(join(deps.root, 'known'), { recursive: true, mode: 0o700 });
-          writeFileSync(pointer, folder.slice(deps.root.length + 1), { mode: 0o600 });
-          return installed;
-        })();
+  const installNow = async (): Promise<ReadonlyMap<string, string>> => {
+    const { folder, programs: installed } = await install(spec, { ...deps, integrity });
+    writePrivately(pointer, basename(folder));
+    return installed;
+  };
+  const programs = programsHere(spec, { root: deps.root, pointer }) ?? (await installNow());
   const [only] = programs.size === 1 ? [...programs.values()] : [];
   const path = program === null ? only : programs.get(program);
   if (path !== undefined) return path;
@@ -44,4 +41,16 @@ export async function ensureProgram(
     'setup_failed',
     `${name} has no program of that name; it has ${[...programs.keys()].join(', ')}.`,
   );
+}
+
+/** Undefined where it is not here, or what says where is torn: then it is installed anew. */
+function programsHere(
+  spec: PackageSpec,
+  { root, pointer }: { root: string; pointer: string },
+): ReadonlyMap<string, string> | undefined {
+  try {
+    return programsOf(join(root, readPlainFile(pointer, 64)), spec);
+  } catch {
+    return undefined;
+  }
 }
