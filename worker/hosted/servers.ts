@@ -9,6 +9,7 @@ import type { Log } from '../../core/runtime/log.ts';
 import type { Journal } from '../mcp/journal.ts';
 import { McpProvider } from '../mcp/provider.ts';
 import { Supervised } from '../mcp/supervised.ts';
+import type { Introduced } from '../mcp/told/introduced.ts';
 import { asMember } from '../providers/adapt.ts';
 import type { HostedServer } from '../sources/registry.ts';
 import type { ServedMember } from '../transports/transport.ts';
@@ -38,7 +39,7 @@ interface Running {
   row: HostedServer;
   supervised: Supervised;
   served: ServedMember;
-  reported: { mark: string; at: number } | null;
+  reported: { what: Introduced; mark: string; at: number } | null;
 }
 
 /**
@@ -48,9 +49,9 @@ interface Running {
 export class ServersHere {
   readonly #deps: ServersHereDeps;
   #running = new Map<string, Running>();
-  /** Those that end: no other process of one is begun meanwhile. */
   /** Why none could be begun the last time. */
   #trouble: string | null = null;
+  /** Those that end: no other process of one is begun meanwhile. */
   readonly #ending = new Map<string, Promise<void>>();
 
   constructor(deps: ServersHereDeps) {
@@ -187,22 +188,27 @@ export class ServersHere {
   async #tell(running: Running): Promise<void> {
     const { supervised, row, reported } = running;
     const { introduced } = supervised;
-    if (!introduced) return;
     const { hosted, clock, log, journal } = this.#deps;
+    const at = clock.elapsed();
+    const isDue = reported === null || at - reported.at >= SAID_AGAIN_MS;
+    // It is another object once it was listed again: up to 4 MiB are not put together each second to see that.
+    if (!introduced || (introduced === reported?.what && !isDue)) return;
     const { info, tools, tooLarge, offers } = introduced;
     const report = JSON.stringify({ journal: journal().id, info, tools, tooLarge, ...offers });
     const mark = createHash('sha256').update(report).digest('hex');
-    const at = clock.elapsed();
-    if (reported?.mark === mark && at - reported.at < SAID_AGAIN_MS) return;
+    const isNew = mark !== reported?.mark;
+    if (!isNew && !isDue) {
+      running.reported = { ...reported, what: introduced };
+      return;
+    }
     if (Buffer.byteLength(report) > MOST_REPORT_BYTES) {
-      if (reported?.mark !== mark)
-        log.warn({ server: row.name }, 'an MCP server has more than can be kept of one');
-      running.reported = { mark, at };
+      if (isNew) log.warn({ server: row.name }, 'an MCP server has more than can be kept of one');
+      running.reported = { what: introduced, mark, at };
       return;
     }
     try {
       await hosted.tell(row.poolKey, { mark, report });
-      running.reported = { mark, at };
+      running.reported = { what: introduced, mark, at };
     } catch (thrown) {
       log.debug({ server: row.name, why: messageOf(thrown) }, 'what an MCP server has could not be told yet');
     }
