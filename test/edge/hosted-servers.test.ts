@@ -151,6 +151,9 @@ describe('an MCP server that a hosted worker is to run', function () {
     expect((await as('root', 'PATCH /api/v1/llms/mcp.alone', { url })).status).to.equal(409);
     expect((await as('root', 'DELETE /api/v1/llms/mcp.alone')).status).to.equal(409);
     expect((await as('root', 'GET /api/v1/llms')).text).to.not.include('mcp.alone');
+    // Of the llms that a hosted worker serves, which are so many at most, it takes no place.
+    const served = await createServed(t.connection).llms(1_000);
+    expect(served.filter(({ type }) => type === 'mcp')).to.deep.equal([]);
     expect((await as('root', 'PATCH /api/v1/servers/alone', { limits: { slots: 2 } })).status).to.equal(200);
     expect(await t.registry.llms.byName('mcp.alone')).to.include({ maxConcurrency: 2 });
     expect((await as('root', 'PATCH /api/v1/servers/alone', { source: null })).status).to.equal(400);

@@ -4,7 +4,6 @@ import { connect } from '../../core/registry/database/connect.ts';
 import type { DatabaseTls } from '../../core/registry/database/tls.ts';
 import { createServed, type HostedServer, type ServedRow } from '../../core/registry/hosted/served.ts';
 import type { SealedKey } from '../../core/registry/hosted/served-keys.ts';
-import { MCP_TYPE } from '../../core/mcp/names.ts';
 import type { Log } from '../../core/runtime/log.ts';
 
 export { inspectDatabase } from '../../core/registry/database/inspect.ts';
@@ -55,7 +54,7 @@ export function openRegistrySource(
       return {
         llms: rows
           .slice(0, options.most)
-          .flatMap(({ url, ...row }) => (url === null || row.type === MCP_TYPE ? [] : [{ ...row, url }])),
+          .flatMap(({ url, ...row }) => (url === null ? [] : [{ ...row, url }])),
         servers,
         more: rows.length > options.most,
       };

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { llmRowSchema } from '../../llm.ts';
 import type { Connection } from '../database/connect.ts';
 import { submissionOf, type Submission } from '../tasks/task-upkeep.ts';
+import { MCP_TYPE } from '../../mcp/names.ts';
 import { serverEnvSchema, serverLimitsSchema, runsSchema } from '../../mcp/hosted/source.ts';
 import { readServedKeys, readServerKeys, type SealedKey } from './served-keys.ts';
 
@@ -36,7 +37,7 @@ const columns = Object.keys(rowSchema.shape);
 export interface Served {
   /** Another text when the public rows, or the secrets that they refer to, have changed. */
   mark(): Promise<string>;
-  /** The public rows, by name; at most so many. */
+  /** The public rows, but those that stand for MCP servers, by name; at most so many. */
   llms(most: number): Promise<ServedRow[]>;
   keys(llmIds: readonly string[]): Promise<Map<string, SealedKey>>;
   /** The MCP servers, by name; at most so many. */
@@ -59,7 +60,11 @@ export function createServed(connection: Connection): Served {
       return rows[0]?.mark ?? '';
     },
     llms: async (most) =>
-      rowSchema.array().parse(await db('hosted_llms').orderBy('name').limit(most).select(columns)),
+      rowSchema
+        .array()
+        .parse(
+          await db('hosted_llms').whereNot('type', MCP_TYPE).orderBy('name').limit(most).select(columns),
+        ),
     keys: (llmIds) => readServedKeys(db, llmIds),
     servers: async (most) =>
       serverSchema
