@@ -1,7 +1,7 @@
 --[[ host: a hosted worker takes, keeps or gives up the MCP server of a pool: one of them runs it.
   KEYS  1 host:{P}
   ARGV  1 session   2 ttl ms; 0 = it gives it up
-  Answers  1 it is this session's, or was; 0 it is another's
+  Returns  1 it is this session's, or was; 0 it is another's
   Callers  hosted worker ]]
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then return 0 end

@@ -18,11 +18,15 @@ local LOOK = 64
 -- what was added without a turn, or brought back to the head, is little, unless all of it is one owner's
 local LOOK_IN_LIST = 4
 local BACKGROUND = 10 * 0x100000000
+local function taskOf(job)
+  return string.match(job, '^(.+)%-%d+$')
+end
+local function keyOf(pattern, task)
+  return (string.gsub(pattern, '%*', (string.gsub(task, '%%', '%%%%')))) -- in the slot of the other keys
+end
 local function isOwn(job)
-  local task = string.match(job, '^(.+)%-%d+$')
-  if not task then return false end
-  local fence = string.gsub(ARGV[9], '%*', (string.gsub(task, '%%', '%%%%'))) -- in the slot of the other keys
-  return redis.pcall('HGET', fence, 'owner') == ARGV[11]
+  local task = taskOf(job)
+  return task and redis.pcall('HGET', keyOf(ARGV[9], task), 'owner') == ARGV[11]
 end
 -- the first of the owner's own with the priority of what goes next, and where it stands
 local function ownOf(wait, prioritized, isBackground)
@@ -66,15 +70,13 @@ for nth = 1, (#KEYS - 1) / 4 do
     local more = redis.call('LLEN', KEYS[at]) + redis.call('ZCARD', KEYS[at + 2]) > 0
     if more then redis.call('ZADD', KEYS[at + 3], 0, '0') end
     local answer = { tostring(nth), job, more and '1' or '0' }
-    local task = string.match(job, '^(.+)%-%d+$')
     if ARGV[1] == '' then return answer end
+    local task = taskOf(job)
     if not task then
       answer[4] = 'absent'
       return answer
     end
-    -- in the slot of the other keys
-    local keys = { KEYS[1], (string.gsub(ARGV[9], '%*', (string.gsub(task, '%%', '%%%%')))),
-      (string.gsub(ARGV[10], '%*', (string.gsub(task, '%%', '%%%%')))) }
+    local keys = { KEYS[1], keyOf(ARGV[9], task), keyOf(ARGV[10], task) }
     local isDecided, said = pcall(claim, keys, { ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], task, job })
     if isDecided then for _, word in ipairs(said) do answer[#answer + 1] = word end end
     return answer
