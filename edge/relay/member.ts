@@ -101,10 +101,12 @@ async function run(
   if (isRefusal(claimed))
     return await refuse({ ...store, log: deps.log }, { job, llmId, poolKey, claimId }, claimed);
   const { epoch, body, head } = claimed;
+  const claim = { taskId, poolKey, claimId, epoch };
+  // It never left this process: nobody's crash. Its job is the requeue's to move.
+  if (!takes) return void (await handBack(store, claim, closed));
   const bytes = typeof body === 'string' ? body.length : body.bytes;
   // Nothing waits behind it on the stream, and what it takes to arrive is its worker's to say.
   const isFetched = carried.fetches && typeof body !== 'string';
-  const claim = { taskId, poolKey, claimId, epoch };
   const over = new Promise<void>((resolve) => {
     const how = { free: resolve, heard: !carried.beats, readsMs: readingMs(bytes) };
     claims.hold({ claim, llmId, job, runMs: head.runMs }, { ...how, bytes: isFetched ? FRAME_BYTES : bytes });
@@ -116,12 +118,10 @@ async function run(
   const sent = (): void => claims.sent(claimId);
   if (
     request === null ||
-    !takes ||
     !send({ kind: 'infer', taskId, claimId, llmName: name, ...what, ...fetched }, sent)
   ) {
     // It never left this process: nobody's crash.
-    const why = request === null ? unread : takes ? gone : closed;
-    await handBack(store, claim, why);
+    await handBack(store, claim, request === null ? unread : gone);
     await claims.over(claimId, { kind: 'handed back' });
   }
   await over;
