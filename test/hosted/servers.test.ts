@@ -11,7 +11,9 @@ import { GroupGuard } from '../../worker/children/guard.ts';
 import { guardedDialling } from '../../worker/hosted/addresses.ts';
 import { ServersHere } from '../../worker/hosted/servers.ts';
 import { Journal } from '../../worker/mcp/journal.ts';
+import type { MemberCall } from '../../worker/providers/provider.ts';
 import type { HostedServer } from '../../worker/sources/registry.ts';
+import type { ServedMember } from '../../worker/transports/transport.ts';
 import { fixture } from '../mcp/supervise.ts';
 import { until } from '../support/system.ts';
 
@@ -25,10 +27,11 @@ describe('the MCP servers that a hosted worker runs', function () {
     guard.end();
     rmSync(root, { recursive: true });
   });
-  const told: string[] = [];
+  const reports: string[] = [];
   const released: string[] = [];
-  const open = (folder: string, env: Record<string, string | undefined> = process.env): ServersHere =>
-    new ServersHere({
+  const open = (folder: string, env: Record<string, string | undefined> = process.env): ServersHere => {
+    let journal: Journal | undefined;
+    return new ServersHere({
       ...{ session: 's', guard, clock, log, env, bus: createBus(log), keyring: noKeyring },
       root: join(root, folder),
       source: { sealedFor: () => undefined },
@@ -36,29 +39,55 @@ describe('the MCP servers that a hosted worker runs', function () {
       hosted: {
         hold: () => Promise.resolve(true),
         release: (poolKey) => Promise.resolve(void released.push(poolKey)),
-        tell: (_poolKey, { mark }) => Promise.resolve(void told.push(mark)),
+        tell: (_poolKey, { mark }) => Promise.resolve(void reports.push(mark)),
         marks: () => Promise.resolve([]),
         report: () => Promise.resolve(null),
       },
-      journal: () => Journal.open(join(root, folder, 'journal'), 0),
+      journal: () => (journal ??= Journal.open(join(root, folder, 'journal'), 0)),
       now: () => 0,
     });
+  };
   const rowOf = (runs: HostedServer['runs']): HostedServer => ({
     ...{ id: '1', name: 'one', poolKey: 'mcp.one', runs, env: [], secretMark: null },
     limits: serverLimitsSchema.parse({}),
   });
 
   it('say what they have once, until they have something else', async () => {
-    const servers = open('told');
+    const servers = open('reports');
     const rows = [rowOf({ command: process.execPath, args: [fixture] })];
     await until(
-      () => servers.update(rows).then(() => told.length),
+      () => servers.update(rows).then(() => reports.length),
       (count) => count > 0,
     );
     for (let n = 0; n < 3; n += 1) expect(await servers.update(rows)).to.equal(undefined);
-    expect(told).to.have.length(1);
+    expect(reports).to.have.length(1);
     await servers.stop();
     expect(released).to.deep.equal(['mcp.one']);
+  });
+
+  it('that change answer who was taken before all had heard of it, and are begun anew then', async () => {
+    const servers = open('changed');
+    const row = rowOf({ command: process.execPath, args: [fixture] });
+    const before = reports.length;
+    const members: ServedMember['member'][] = [];
+    await until(
+      async () => {
+        members.push(...((await servers.update([row]))?.all ?? []).map(({ member }) => member));
+        return reports.length;
+      },
+      (count) => count > before,
+    );
+    const [former] = members;
+    await servers.update([{ ...row, limits: { ...row.limits, slots: 2 } }]);
+    const call: MemberCall = {
+      ...{ operation: 'mcp', streaming: false, headers: {}, model: 'mcp', stallMs: 5_000, taskId: 'taken' },
+      ...{ signal: new AbortController().signal, deliver: () => Promise.resolve(true) },
+      body: JSON.stringify({ method: 'tools/call', params: { name: 'echo', arguments: {} }, journal: null }),
+    };
+    const replies: string[] = [];
+    for await (const { kind } of former?.forward(call) ?? []) replies.push(kind);
+    expect(replies).to.deep.equal(['end']);
+    await servers.stop();
   });
 
   it('are let go of at once when the worker stops, also where npm has not brought one yet', async () => {

@@ -142,10 +142,14 @@ export class Supervised {
     return this.#child?.open ?? 0;
   }
 
-  /** Ends it when nobody waits for an answer any more, or after so long. */
+  /**
+   * Ends it when nobody waits for an answer any more, or after so long. Whoever takes calls for it hears of that at the same
+   * moment: what was taken meanwhile is answered, too.
+   */
   async leave(withinMs: number): Promise<void> {
     const end = this.#now + withinMs;
-    while (this.open > 0 && this.#now < end) await pause(LEAVE_LOOK_MS);
+    do await pause(LEAVE_LOOK_MS);
+    while (this.open > 0 && this.#now < end);
     await this.stop();
   }
 
