@@ -17,6 +17,8 @@ const fieldSchema = z.object({
   name: z.string(),
   /** How it is written on a command line: as text, in digits, as yes or no, or as JSON. */
   kind: z.string(),
+  /** The words that it may be, where it is one of a few. */
+  choices: z.array(z.string()).optional(),
   required: z.boolean(),
   long: z.boolean(),
   /** It can be written only when the thing is there. */
@@ -58,16 +60,17 @@ const kinds: Readonly<Record<string, string>> = {
 };
 
 /** Of what may be null as of what it is else. */
-function kindOf(schema: z.ZodType): string {
-  const { type, anyOf } = z.toJSONSchema(schema, { io: 'input' });
-  return kinds[String(type ?? anyOf?.[0]?.type)] ?? 'json';
+function howWritten(schema: z.ZodType): Pick<CatalogueField, 'kind' | 'choices'> {
+  const { anyOf, ...whole } = z.toJSONSchema(schema, { io: 'input' });
+  const { type, enum: choices } = whole.type === undefined && anyOf?.[0] ? anyOf[0] : whole;
+  return { kind: kinds[String(type)] ?? 'json', ...(choices && { choices: choices.map(String) }) };
 }
 
 function fieldsOf(resource: Listed | Definition): CatalogueField[] {
   if (!('fields' in resource)) return [];
   return Object.entries(resource.fields).map(
     ([name, { schema, fallback, reference, item, afterwards, sealed, long = false }]) => {
-      const kind = reference ? 'text' : kindOf(schema);
+      const written = reference ? { kind: 'text' } : howWritten(schema);
       const more = item && {
         item: {
           flag: item.flag,
@@ -77,7 +80,7 @@ function fieldsOf(resource: Listed | Definition): CatalogueField[] {
       };
       return {
         name,
-        kind,
+        ...written,
         required: fallback === undefined,
         long,
         ...(afterwards && { afterwards }),

@@ -19,7 +19,7 @@ export function makeCreateOne(
     .summary(`make ${withArticle(entry.word)}`)
     .description(`Make ${withArticle(entry.word)}: ${entry.about}.`)
     .argument('<name>', '1 to 63 of a-z 0-9 . _ -');
-  for (const { name, kind, required, long, item, afterwards = false } of entry.fields) {
+  for (const { name, kind, choices, required, long, item, afterwards = false } of entry.fields) {
     if (name === 'name' || afterwards) continue;
     if (item) {
       const one = new Option(
@@ -30,7 +30,8 @@ export function makeCreateOne(
       continue;
     }
     const flag = `--${kebab(name)}`;
-    const option = new Option(`${flag}${placeholders[kind] ?? ' <text>'}`, `its ${name}`);
+    const oneOf = choices ? `: ${choices.join(', ')}` : '';
+    const option = new Option(`${flag}${placeholders[kind] ?? ' <text>'}`, `its ${name}${oneOf}`);
     if (required && !long) option.makeOptionMandatory();
     command.addOption(option);
     if (!long) continue;
