@@ -223,6 +223,7 @@ export const catalogue = {
   outcome_unknown: { status: 502, ...lasting, message: 'Nobody knows how the call ended.' },
   result_too_large: { status: 502, ...lasting, message: 'The tool answered with too much.' },
   prompt_link_dead: { status: 502, ...passing, message: 'The link of this prompt is dead.' },
+  tool_failed: { status: 502, ...lasting, message: 'The tool answered with an error.' },
   mcp_server_failed: { status: 502, ...lasting, message: 'The MCP server broke MCP.' },
   mcp_server_down: { status: 503, ...passing, message: 'The MCP server does not run now.' },
   mcp_result_withheld: { status: 502, ...lasting, message: 'It ran; its result cannot be shown safely.' },

@@ -152,7 +152,7 @@ export const serverCallSchema = z.object({
   server: z.string().nullable(),
   taskId: z.string().nullable(),
   status: z.enum(['running', 'ended']),
-  /** Why its server gave no result, or gave one of an error (`tool_failed`); null: it gave one, or has not yet. */
+  /** Of docs/errors.md: why its server gave no result, or one that is an error (`tool_failed`); null: it gave one, or has not yet. */
   code: z.string().nullable(),
   /** From its beginning to its result. */
   ms: z.number().nullable(),

@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { toolCallSchema, type ToolCall } from '../../../agent/assemble.ts';
 import { extrasOf } from '../../../agent/extras.ts';
+import type { ErrorCode } from '../../../errors.ts';
 import { orNothing } from '../../../newer-words.ts';
 import { storableText, storableWord } from '../../../text/storable.ts';
 import type { TaskRow } from '../../../task/task.ts';
@@ -38,7 +39,7 @@ export interface BegunCall {
   call: ToolCall;
   position: number;
   server: string | null;
-  becomes: { task: NewTask } | { code: string; content: string };
+  becomes: { task: NewTask } | { code: ErrorCode; content: string };
 }
 
 /** A call that runs no more, and is no result yet. */
@@ -142,7 +143,7 @@ const rowOf = (
   name: storableText(call.name),
   ...('task' in becomes
     ? { taskId: becomes.task.id, poolName: becomes.task.poolKey }
-    : { endedAt: trx.fn.now(), code: storableWord(becomes.code) }),
+    : { endedAt: trx.fn.now(), code: becomes.code }),
 });
 
 interface Keeping {
@@ -181,7 +182,7 @@ async function endedCalls(db: Knex, threadId: string): Promise<EndedCall[]> {
  */
 async function collectCall(
   trx: Knex.Transaction,
-  { call, code, content }: { call: EndedCall; code: string | null; content: string },
+  { call, code, content }: { call: EndedCall; code: ErrorCode | null; content: string },
   limits: RegistryLimits,
 ): Promise<void> {
   const { turnId, threadId, ownerId, roundId, callId } = call;
@@ -192,7 +193,7 @@ async function collectCall(
   if (!waits) return;
   const ended = await trx('chatCalls')
     .where({ turnId, roundId, callId, endedAt: null })
-    .update({ endedAt: trx.fn.now(), code: code === null ? null : storableWord(code) });
+    .update({ endedAt: trx.fn.now(), code });
   if (ended > 0) {
     const results = [{ toolCallId: callId, content }];
     await keepResults(trx, { turnId, threadId, taskId: roundId, results, thread, limits });

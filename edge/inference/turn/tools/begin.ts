@@ -2,7 +2,7 @@ import { v7 } from 'uuid';
 import type { Actor } from '../../../../core/access.ts';
 import type { ToolCall } from '../../../../core/agent/assemble.ts';
 import { toolNamesOf } from '../../../../core/agent/offered.ts';
-import { McpctlError } from '../../../../core/errors.ts';
+import { McpctlError, type ErrorCode } from '../../../../core/errors.ts';
 import type { McpProject } from '../../../../core/registry/mcp/servers.ts';
 import type { BegunCall, DueTurn } from '../../../../core/registry/threads/tools/calls.ts';
 import { MOST_ID_CHARS } from '../../../../core/registry/threads/tools/tool-results.ts';
@@ -77,7 +77,7 @@ interface Planning {
 
 type Plan =
   | { server: string; order: Order; task: ReturnType<typeof newTask> }
-  | { server: string | null; told: { code: string; content: string } };
+  | { server: string | null; told: { code: ErrorCode; content: string } };
 
 async function planned(deps: EdgeDeps, { actor, turn, project, call, isOver }: Planning): Promise<Plan> {
   const isLetThrough = turn.allowed === null || turn.allowed.includes(call.name);
@@ -103,7 +103,7 @@ async function planned(deps: EdgeDeps, { actor, turn, project, call, isOver }: P
   }
 }
 
-const told = (server: string | null, code: string, message: string): Plan => ({
+const told = (server: string | null, code: ErrorCode, message: string): Plan => ({
   server,
   told: { code, content: `${message} (${code})` },
 });

@@ -1,4 +1,4 @@
-import { isErrorCode, McpctlError } from '../../../../core/errors.ts';
+import { isErrorCode, McpctlError, type ErrorCode } from '../../../../core/errors.ts';
 import { cancelled, closeTask } from '../../../../core/flow/end/cancel.ts';
 import { mcpAnswerSchema } from '../../../../core/mcp/call.ts';
 import { resultText, within } from '../../../../core/mcp/result-text.ts';
@@ -11,7 +11,7 @@ import { pipeOf } from '../../../mcp/pipe/pipe.ts';
 
 /** What came of a call, as the model is told of it; a code of null: its server gave a result. */
 interface Told {
-  code: string | null;
+  code: ErrorCode | null;
   content: string;
 }
 
@@ -38,7 +38,7 @@ async function toldOf(deps: EdgeDeps, call: EndedCall): Promise<Told> {
   return inWords(asToldOf(new McpctlError(code, errorMessage ?? undefined)));
 }
 
-const inWords = ({ code, message }: { code: string; message: string }): Told => ({
+const inWords = ({ code, message }: { code: ErrorCode; message: string }): Told => ({
   code,
   content: `${message} (${code})`,
 });
@@ -65,7 +65,7 @@ async function answered(body: string, ownerId: string): Promise<Told> {
   if (!answer.success) return inWords(noAnswer());
   if ('error' in answer.data) {
     const { code, message } = answer.data.error;
-    return { code: 'mcp_server_failed', content: `${within(message)} (${String(code)})` };
+    return { code: 'tool_failed', content: `${within(message)} (${String(code)})` };
   }
   const { result } = answer.data;
   return { code: result['isError'] === true ? 'tool_failed' : null, content: resultText(result) };
