@@ -54,7 +54,7 @@ export interface AskedTurns {
   numberOf(turnId: string): Promise<number | null>;
   /**
    * Whether a turn goes on behind that task: it has failed, and is asked with less of what was said before it; or what it has called the
-   * server runs, and nothing of it the client.
+   * server runs, and nothing of it the client, and be it that the turn has ended over that.
    */
   goesOnBehind(turnId: string, taskId: string): Promise<boolean>;
 }
@@ -128,7 +128,8 @@ export function createAskedReading({ db }: Connection): AskedTurns {
       const { rows } = await db.raw<{ rows: unknown[] }>(
         `select 1 from chat_turns where id = :turnId and (
            (shrink in ('must', 'done') and (task_id <> :taskId or (status = 'waiting' and shrink = 'must')))
-           or (server_calls is not null and (task_id <> :taskId or (status = 'waiting' and not asks_client))))`,
+           or (server_calls is not null and (task_id <> :taskId or (not asks_client
+             and (status = 'waiting' or (status in ('error', 'cancelled') and server_calls <> 'may'))))))`,
         { turnId, taskId },
       );
       return rows.length > 0;

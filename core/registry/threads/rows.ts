@@ -65,7 +65,7 @@ export const turnRowSchema = z.object({
   requestHash: z.string(),
   errorCode: z.string().nullable(),
   errorMessage: z.string().nullable(),
-  /** How far it is with the tools of its agent's project; null: it is offered none. */
+  /** How far it is with the tools of its agent's project; null: it was offered none. */
   serverCalls: orNothing(z.enum(['may', 'due', 'open', 'done'])),
   /** Its answer has called tools that its client runs. */
   asksClient: z.boolean(),
