@@ -29,10 +29,8 @@ const passing = ['unavailable', 'too_many_requests', 'queue_full', 'no_active_ll
 export async function startNext(deps: EdgeDeps, threadId: string): Promise<void> {
   const { threads } = deps.registry;
   let turn = await threads.next(threadId);
-  if (!turn) {
-    await stepCalls(deps, threadId, (id) => startNext(deps, id));
+  if (!turn && (await stepCalls(deps, threadId, (id) => startNext(deps, id))))
     turn = await threads.next(threadId);
-  }
   if (!turn) return;
   try {
     await start(deps, turn);

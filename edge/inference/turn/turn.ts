@@ -181,7 +181,7 @@ async function interrupt(deps: EdgeDeps, threadId: string): Promise<void> {
   const [open] = await threads.running(threadId);
   if (open) return void (await closeTask(flowOf(deps), open, cancelled));
   // What it has called runs here: its line does not go on before that.
-  const id = await threads.waitsForTools(threadId, true);
+  const id = await threads.waitsForServer(threadId);
   if (id === undefined) return;
   const { code, message } = cancelled;
   await threads.endUnasked({ id, status: 'waiting' }, { status: 'cancelled', code, message });

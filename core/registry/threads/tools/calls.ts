@@ -77,8 +77,7 @@ const hasEnded = `c.ended_at is null and (k.id is null or k.completed_at is not 
 async function threadsWithCalls(db: Knex, limit: number): Promise<string[]> {
   const { rows } = await db.raw<{ rows: { threadId: string }[] }>(
     `select q.thread_id from chat_turns q where q.status = 'waiting' and q.server_calls in ('due', 'open') and (q.server_calls = 'due'
-       or exists (select 1 from chat_calls c left join tasks k on k.id = c.task_id where c.turn_id = q.id and ${hasEnded})
-       or not exists (select 1 from chat_calls c where c.turn_id = q.id and c.ended_at is null))
+       or exists (select 1 from chat_calls c left join tasks k on k.id = c.task_id where c.turn_id = q.id and ${hasEnded}))
      limit ?`,
     [limit],
   );
@@ -222,8 +221,8 @@ export interface TurnCalls {
   dueTurn(threadId: string): Promise<DueTurn | null>;
   /** As `beginCalls`. */
   beginCalls(what: Parameters<typeof beginCalls>[1]): Promise<TaskRow[] | null>;
-  /** Whether a turn of a thread has calls of which a step may be to be taken. */
-  hasCalls(threadId: string): Promise<boolean>;
+  /** The turn of a thread with calls of which a step may be to be taken; undefined: there is none. */
+  calling(threadId: string): Promise<string | undefined>;
   /** Calls of a thread that have ended, and are no results yet. */
   endedCalls(threadId: string): Promise<EndedCall[]>;
   /** As `collectCall`. */
@@ -234,8 +233,8 @@ export interface TurnCalls {
   endStrayed(call: StrayedCall, code: string | null): Promise<void>;
   /** Calls of a turn that the server ran, those of each round in the order that the model made them. */
   callsOf(turnId: string): Promise<CallRow[]>;
-  /** The turn of a thread that waits for tools; undefined: none does. @param alone for those of the server alone. */
-  waitsForTools(threadId: string, alone?: boolean): Promise<string | undefined>;
+  /** The turn of a thread that waits for tools that the server alone runs; undefined: none does. */
+  waitsForServer(threadId: string): Promise<string | undefined>;
 }
 
 /** What the server runs of what an answer calls: docs/decisions/0077-an-agent-calls-its-project-s-tools.md. */
@@ -243,12 +242,12 @@ export const createTurnCalls = ({ db, transaction }: Connection, limits: Registr
   withCalls: (limit) => threadsWithCalls(db, limit),
   dueTurn: (threadId) => dueTurn(db, threadId),
   beginCalls: (what) => transaction((trx) => beginCalls(trx, what, limits)),
-  async hasCalls(threadId) {
+  async calling(threadId) {
     const row = await db('chatTurns')
       .where({ threadId, status: 'waiting' })
       .whereIn('serverCalls', ['due', 'open'])
       .first<{ id: string } | undefined>('id');
-    return row !== undefined;
+    return row?.id;
   },
   endedCalls: (threadId) => endedCalls(db, threadId),
   collectCall: (what) => transaction((trx) => collectCall(trx, what, limits), what.content.length),
@@ -265,9 +264,9 @@ export const createTurnCalls = ({ db, transaction }: Connection, limits: Registr
     );
     return rows.map(({ call }) => callSchema.parse(call));
   },
-  async waitsForTools(threadId, alone = false) {
+  async waitsForServer(threadId) {
     const row = await db('chatTurns')
-      .where({ threadId, status: 'waiting', ...(alone && { asksClient: false }) })
+      .where({ threadId, status: 'waiting', asksClient: false })
       .whereNotNull('serverCalls')
       .first<{ id: string } | undefined>('id');
     return row?.id;

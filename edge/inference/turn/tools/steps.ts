@@ -13,15 +13,16 @@ const passing = ['unavailable', 'too_many_requests', 'queue_full'];
 /**
  * Takes the step that is next with the calls of a thread's turn, if there is one: what was called is begun, what has ended is collected. Many may do
  * so at once, wherever; one does (docs/decisions/0077-an-agent-calls-its-project-s-tools.md).
- * @param goOn takes what is next in that thread, once a call that was begun here has ended.
+ * @param goOn takes what is next in that thread, once a call that was begun here has ended. @returns whether there was one.
  */
 export async function stepCalls(
   deps: EdgeDeps,
   threadId: string,
   goOn: (threadId: string) => Promise<void>,
-): Promise<void> {
+): Promise<boolean> {
   const { threads } = deps.registry;
-  if (!(await threads.hasCalls(threadId))) return;
+  const id = await threads.calling(threadId);
+  if (id === undefined) return false;
   try {
     const turn = await threads.dueTurn(threadId);
     if (turn) await begin(deps, turn, goOn);
@@ -29,10 +30,10 @@ export async function stepCalls(
   } catch (thrown) {
     if (!(thrown instanceof McpctlError) || thrown.code === 'internal') throw thrown;
     const { code, message } = thrown;
-    const id = passing.includes(code) ? undefined : await threads.waitsForTools(threadId);
-    if (id === undefined) return;
-    await threads.endUnasked({ id, status: 'waiting' }, { status: 'error', code, message });
+    if (!passing.includes(code))
+      await threads.endUnasked({ id, status: 'waiting' }, { status: 'error', code, message });
   }
+  return true;
 }
 
 async function begin(
