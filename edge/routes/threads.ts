@@ -21,9 +21,8 @@ import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { startNextSoon } from '../inference/turn/line.ts';
 import { chatOf, importedMessages } from '../inference/turn/sent.ts';
-import { endStrays } from '../inference/turn/tools/collect.ts';
+import { endTurn } from '../inference/turn/tools/end-turn.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
-import { untilEnded } from '../inference/follow/until-ended.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { messageView, threadView, turnDetail, turnView } from '../shown/thread-view.ts';
 import { ownThreadOf, threadOf, turnIn, turnOf } from '../inference/turn/thread-of.ts';
@@ -81,24 +80,11 @@ async function remove(deps: EdgeDeps, req: Request): Promise<void> {
   await Promise.allSettled(all.slice(-2).map((task) => deps.queue.dispatch.forgetEvents(refOf(task))));
 }
 
-/** How long a cancel that came after the end waits for the end to be written down. */
-const SETTLED_WITHIN_MS = 2_000;
-
 /** Cancels a turn; one that has ended stays as it is. */
 async function cancelTurn(deps: EdgeDeps, req: Request): Promise<TurnView> {
   const turn = await turnOf(deps, req);
   const { drop } = queryOf(req, turnDeleteQuerySchema);
-  if (turn.status === 'queued' || turn.status === 'waiting') {
-    const unasked = { id: turn.id, status: turn.status };
-    const where = turn.status === 'queued' ? ' while it waited in line' : '';
-    const message = `The turn was cancelled${where}.`;
-    const how = { status: 'cancelled', code: 'task_cancelled', message } as const;
-    if (!(await deps.registry.threads.endUnasked(unasked, how))) return await cancelTurn(deps, req);
-  }
-  const row = turn.taskId === null ? undefined : await deps.registry.tasks.byId(turn.taskId);
-  if (row && (await closeTask(flowOf(deps), row, cancelled)) === 'ended')
-    await untilEnded(deps, row, { withinMs: SETTLED_WITHIN_MS, gone: new AbortController().signal });
-  await endStrays(deps);
+  await endTurn(deps, turn);
   if (drop === 'true')
     await deps.registry.threads.leaveOut({ id: turn.threadId, ownerId: actorOf(req).userId }, turn.id);
   startNextSoon(deps, turn.threadId);

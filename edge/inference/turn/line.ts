@@ -11,7 +11,7 @@ import { readRequest } from '../ask/request.ts';
 import { leaveAccepted, newTask, type Order } from '../ask/submit.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn } from './sent.ts';
-import { endStrays } from './tools/collect.ts';
+import { endStrays } from './tools/end-turn.ts';
 import { followOn, stepCalls } from './tools/steps.ts';
 
 const EVERY_MS = 1_000;
@@ -101,21 +101,23 @@ export function createTurnLine(deps: EdgeDeps): Service {
   let timer: NodeJS.Timeout | undefined;
   let looking = Promise.resolve();
   let stopped = false;
+  const { threads } = deps.registry;
+  const startAll = async (): Promise<void> => {
+    const waiting = [
+      ...(await threads.withCalls(AT_ONCE)),
+      ...(await threads.readyThreads(AT_ONCE)),
+      ...(await threads.waiting(AT_ONCE)),
+    ];
+    await eachInTurn(
+      waiting,
+      async (threadId) => (stopped ? undefined : await startNext(deps, threadId)),
+      (missed) => deps.bus.emit('loop.left', { loop: 'turn-line', ...missed, ended: 0 }),
+    );
+  };
   const look = async (): Promise<void> => {
     try {
-      const { threads } = deps.registry;
       await threads.expireTools();
-      await endStrays(deps);
-      const waiting = [
-        ...(await threads.withCalls(AT_ONCE)),
-        ...(await threads.readyThreads(AT_ONCE)),
-        ...(await threads.waiting(AT_ONCE)),
-      ];
-      await eachInTurn(
-        waiting,
-        async (threadId) => (stopped ? undefined : await startNext(deps, threadId)),
-        (missed) => deps.bus.emit('loop.left', { loop: 'turn-line', ...missed, ended: 0 }),
-      );
+      await eachInTurn([() => endStrays(deps), startAll], (step) => step());
     } catch (thrown) {
       const isAway = thrown instanceof McpctlError && thrown.code === 'unavailable'; // others say so
       deps.log[isAway ? 'debug' : 'warn'](

@@ -4,13 +4,12 @@ import { v7 } from 'uuid';
 import { scopeOf, type Actor } from '../../../core/access.ts';
 import { toolNamesOf } from '../../../core/agent/offered.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { cancelled, closeTask } from '../../../core/flow/end/cancel.ts';
 import type { AcceptedTurn, TurnMade } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/context.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
 import { goesOn } from '../../../core/task/disconnect.ts';
 import { memberText } from '../../../core/text/json-text.ts';
-import { flowOf, type EdgeDeps } from '../../deps.ts';
+import type { EdgeDeps } from '../../deps.ts';
 import { actorOf } from '../../http/context.ts';
 import { untilClosed } from '../../limits/caps.ts';
 import { Report } from '../answer/report.ts';
@@ -23,7 +22,7 @@ import { calledAs, type AskedTurn } from './asked-turn.ts';
 import type { KnownPlace } from './form.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn, titleOf, type SentTurn } from './sent.ts';
-import { endStrays } from './tools/collect.ts';
+import { endTurn } from './tools/end-turn.ts';
 import { servedFor } from './tools/served-form.ts';
 import {
   answerAcceptedTurn,
@@ -175,17 +174,14 @@ function pending(res: Response, threadId: string, { n }: { n: number }): McpctlE
   );
 }
 
-/** Cancels the turn that is open: what was shown of its answer stays, and the line goes on. */
+/** Cancels the turn that is open: what was shown of its answer stays, and the line goes on. One that waits for its client alone stays. */
 async function interrupt(deps: EdgeDeps, threadId: string): Promise<void> {
   const { threads } = deps.registry;
   const [open] = await threads.running(threadId);
-  if (open) return void (await closeTask(flowOf(deps), open, cancelled));
   // What it has called runs here: its line does not go on before that.
-  const id = await threads.waitsForServer(threadId);
-  if (id === undefined) return;
-  const { code, message } = cancelled;
-  await threads.endUnasked({ id, status: 'waiting' }, { status: 'cancelled', code, message });
-  await endStrays(deps);
+  const id = open?.turnId ?? (await threads.waitsForServer(threadId));
+  const n = id == null ? null : await threads.numberOf(id);
+  if (n !== null) await endTurn(deps, { threadId, n });
 }
 
 /** A call that was made before, under the same key: its answer, as far as it has come. */

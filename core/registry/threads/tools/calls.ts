@@ -205,11 +205,11 @@ async function collectCall(
 }
 
 /** Calls that run on though their turns wait for them no more. */
-async function strayedCalls(db: Knex, limit: number): Promise<StrayedCall[]> {
+async function strayedCalls(db: Knex, limit: number, turnId: string | null): Promise<StrayedCall[]> {
   const { rows } = await db.raw<{ rows: unknown[] }>(
     `select c.turn_id, c.round_id, c.call_id, c.task_id, c.pool_name from chat_calls c join chat_turns q on q.id = c.turn_id
-     where c.ended_at is null and q.status <> 'waiting' limit ?`,
-    [limit],
+     where c.ended_at is null and q.status <> 'waiting'${turnId === null ? '' : ' and c.turn_id = :turnId'} limit :limit`,
+    { limit, turnId },
   );
   return z.array(strayedSchema).parse(rows);
 }
@@ -227,8 +227,8 @@ export interface TurnCalls {
   endedCalls(threadId: string): Promise<EndedCall[]>;
   /** As `collectCall`. */
   collectCall(what: Parameters<typeof collectCall>[1]): Promise<void>;
-  /** As `strayedCalls`. */
-  strayedCalls(limit: number): Promise<StrayedCall[]>;
+  /** As `strayedCalls`. @param turnId null: of all turns. */
+  strayedCalls(limit: number, turnId: string | null): Promise<StrayedCall[]>;
   /** What became of one that strayed. */
   endStrayed(call: StrayedCall, code: string | null): Promise<void>;
   /** Calls of a turn that the server ran, those of each round in the order that the model made them. */
@@ -251,7 +251,7 @@ export const createTurnCalls = ({ db, transaction }: Connection, limits: Registr
   },
   endedCalls: (threadId) => endedCalls(db, threadId),
   collectCall: (what) => transaction((trx) => collectCall(trx, what, limits), what.content.length),
-  strayedCalls: (limit) => strayedCalls(db, limit),
+  strayedCalls: (limit, turnId) => strayedCalls(db, limit, turnId),
   async endStrayed({ turnId, roundId, callId }, code) {
     await db('chatCalls')
       .where({ turnId, roundId, callId, endedAt: null })

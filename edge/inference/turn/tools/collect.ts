@@ -1,11 +1,9 @@
 import { isErrorCode, McpctlError, type ErrorCode } from '../../../../core/errors.ts';
-import { cancelled, closeTask } from '../../../../core/flow/end/cancel.ts';
 import { mcpAnswerSchema } from '../../../../core/mcp/call.ts';
 import { resultText, within } from '../../../../core/mcp/result-text.ts';
-import type { EndedCall, StrayedCall } from '../../../../core/registry/threads/tools/calls.ts';
-import { isTerminal } from '../../../../core/task/task.ts';
+import type { EndedCall } from '../../../../core/registry/threads/tools/calls.ts';
 import { shallowJson } from '../../../../core/text/json-shape.ts';
-import { flowOf, type EdgeDeps } from '../../../deps.ts';
+import type { EdgeDeps } from '../../../deps.ts';
 import { asToldOf, noAnswer } from '../../../mcp/call/order.ts';
 import { pipeOf } from '../../../mcp/pipe/pipe.ts';
 
@@ -14,9 +12,6 @@ interface Told {
   code: ErrorCode | null;
   content: string;
 }
-
-/** Of those that strayed, so many are ended by one look. */
-const AT_ONCE = 50;
 
 /** What has ended becomes a result of its turn. @throws McpctlError `thread_full`, `thread_not_found`. */
 export async function collectCalls(deps: EdgeDeps, threadId: string): Promise<void> {
@@ -69,17 +64,4 @@ async function answered(body: string, ownerId: string): Promise<Told> {
   }
   const { result } = answer.data;
   return { code: result['isError'] === true ? 'tool_failed' : null, content: resultText(result) };
-}
-
-/** Ends calls that run on though their turns have ended. */
-export async function endStrays(deps: EdgeDeps): Promise<void> {
-  for (const call of await deps.registry.threads.strayedCalls(AT_ONCE)) await endStray(deps, call);
-}
-
-async function endStray(deps: EdgeDeps, call: StrayedCall): Promise<void> {
-  const { registry } = deps;
-  await closeTask(flowOf(deps), { id: call.taskId, poolName: call.poolName, turnId: null }, cancelled);
-  const row = await registry.tasks.byId(call.taskId);
-  // One whose end is written down a moment later is looked at again.
-  if (!row || isTerminal(row.status)) await registry.threads.endStrayed(call, row?.errorCode ?? null);
 }
