@@ -23,9 +23,9 @@ export async function collectCalls(deps: EdgeDeps, threadId: string): Promise<vo
 async function toldOf(deps: EdgeDeps, call: EndedCall): Promise<Told> {
   if (call.status === 'completed') {
     const { responseBody } = await deps.registry.tasks.bodies(call.taskId);
-    return responseBody === null
-      ? goneBy
-      : await answered(await piped(deps, call, responseBody), call.ownerId);
+    if (responseBody === null) return goneBy;
+    const shown = await piped(deps, call, responseBody);
+    return shown === null ? withheld : await answered(shown, call.ownerId);
   }
   if (call.status === null) return goneBy;
   const { errorCode, errorMessage } = call;
@@ -40,17 +40,15 @@ const inWords = ({ code, message }: { code: ErrorCode; message: string }): Told 
 
 const goneBy = inWords(new McpctlError('gone', 'The call has run, and its result is kept no more.'));
 
-const withheld = JSON.stringify({
-  error: { code: 0, message: new McpctlError('mcp_result_withheld').message },
-});
+const withheld = inWords(new McpctlError('mcp_result_withheld'));
 
 /**
- * What its project lets be shown of it. Not in pages: a thread keeps more of a result than a page, and its agent has nothing to
- * read on with.
+ * What its project lets be shown of it; null: there is none any more that could say. Not in pages: a thread keeps more of a result than a
+ * page, and its agent has nothing to read on with.
  */
-async function piped(deps: EdgeDeps, call: EndedCall, body: string): Promise<string> {
+async function piped(deps: EdgeDeps, call: EndedCall, body: string): Promise<string | null> {
   const project = call.project === null ? undefined : await deps.registry.mcp.project(call.project);
-  if (!project) return withheld;
+  if (!project) return null;
   const settled = pipeOf(deps, { project, of: 'call', title: null });
   return settled ? await settled(body, { id: call.taskId, retention: 'none' }) : body;
 }
