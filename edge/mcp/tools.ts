@@ -128,16 +128,25 @@ export interface FoundTool {
   definition: () => Promise<ServerTool | undefined>;
 }
 
-/** What a name stands for; undefined where there is none, or none for this actor. */
-export async function toolNamed(
+/** What names stand for; undefined for one that stands for nothing, or for nothing for this actor. */
+export async function toolsNamed(
   { registry }: McpDeps,
   viewer: Viewer,
-  name: string,
-): Promise<FoundTool | undefined> {
+): Promise<(name: string) => FoundTool | undefined> {
   const servers = serversFor(viewer);
   const tools = await registry.mcp.toolNames(viewer.project.id, idsOf(servers));
-  const entry = named(viewer.project, servers, tools).get(name);
-  if (!entry) return undefined;
-  const { server, thing } = entry;
-  return { server, tool: thing.name, definition: () => registry.mcp.tool(server.id, thing.name) };
+  const entries = named(viewer.project, servers, tools);
+  return (name) => {
+    const entry = entries.get(name);
+    if (!entry) return undefined;
+    const { server, thing } = entry;
+    return { server, tool: thing.name, definition: () => registry.mcp.tool(server.id, thing.name) };
+  };
 }
+
+/** As `toolsNamed`. */
+export const toolNamed = async (
+  deps: McpDeps,
+  viewer: Viewer,
+  name: string,
+): Promise<FoundTool | undefined> => (await toolsNamed(deps, viewer))(name);

@@ -3,14 +3,13 @@ import type { Actor } from '../../../../core/access.ts';
 import type { ToolCall } from '../../../../core/agent/assemble.ts';
 import { toolNamesOf } from '../../../../core/agent/offered.ts';
 import { McpctlError, type ErrorCode } from '../../../../core/errors.ts';
-import type { McpProject } from '../../../../core/registry/mcp/servers.ts';
 import type { BegunCall, DueTurn } from '../../../../core/registry/threads/tools/calls.ts';
 import { MOST_ID_CHARS } from '../../../../core/registry/threads/tools/tool-results.ts';
 import { goesOn } from '../../../../core/task/disconnect.ts';
 import { shallowJson } from '../../../../core/text/json-shape.ts';
 import type { EdgeDeps } from '../../../deps.ts';
 import { orderOfCall, requestOfCall } from '../../../mcp/call/order.ts';
-import { toolNamed, type FoundTool } from '../../../mcp/tools.ts';
+import { toolsNamed, type FoundTool } from '../../../mcp/tools.ts';
 import { newTask, type Order } from '../../ask/submit.ts';
 import { projectSeen } from './offered.ts';
 
@@ -42,6 +41,7 @@ export async function planCalls(deps: EdgeDeps, turn: DueTurn): Promise<Planned>
   if (actor?.userId !== turn.ownerId)
     throw new McpctlError('unauthenticated', 'The token that this was said with is not good any more.');
   const project = turn.toolsOf === null ? undefined : await projectSeen(deps, actor, turn.toolsOf);
+  const find = project && (await toolsNamed(deps, { actor, project }));
   const clients = toolNamesOf(turn.request);
   const begun: BegunCall[] = [];
   const orders = new Map<string, Order>();
@@ -51,7 +51,7 @@ export async function planCalls(deps: EdgeDeps, turn: DueTurn): Promise<Planned>
       asksClient = true;
       continue;
     }
-    const plan = await planned(deps, { actor, turn, project, call, isOver: orders.size >= MOST_CALLS });
+    const plan = await planned(deps, { actor, turn, find, call, isOver: orders.size >= MOST_CALLS });
     if ('order' in plan) orders.set(plan.task.id, plan.order);
     const becomes = 'order' in plan ? { task: plan.task } : plan.told;
     begun.push({ call, position, server: plan.server, becomes });
@@ -70,7 +70,8 @@ function eachOnce(calls: readonly ToolCall[]): ToolCall[] {
 interface Planning {
   actor: Actor;
   turn: DueTurn;
-  project: McpProject | undefined;
+  /** Undefined: there is no project, or none for this actor. */
+  find: ((name: string) => FoundTool | undefined) | undefined;
   call: ToolCall;
   isOver: boolean;
 }
@@ -79,9 +80,9 @@ type Plan =
   | { server: string; order: Order; task: ReturnType<typeof newTask> }
   | { server: string | null; told: { code: ErrorCode; content: string } };
 
-async function planned(deps: EdgeDeps, { actor, turn, project, call, isOver }: Planning): Promise<Plan> {
+async function planned(deps: EdgeDeps, { actor, turn, find, call, isOver }: Planning): Promise<Plan> {
   const isLetThrough = turn.allowed === null || turn.allowed.includes(call.name);
-  const tool = project && isLetThrough ? await toolNamed(deps, { actor, project }, call.name) : undefined;
+  const tool = isLetThrough ? find?.(call.name) : undefined;
   // In the words of the endpoint: what is filtered is not there.
   if (!tool) return told(null, 'invalid_request', `Unknown tool: ${call.name.slice(0, 128)}`);
   const { server } = tool.server;
