@@ -14,8 +14,9 @@ import { startNext } from './line.ts';
 import { servedFor } from './tools/served-form.ts';
 
 const LOOK_MS = 250;
-/** What the server runs has mostly ended by then. */
+/** What the server runs has mostly ended by then; what takes longer is looked at as a line is. */
 const SOON_MS = 60;
+const SOON_FOR_MS = 2_000;
 
 /** Waits until a turn is to be looked at again. @returns false where its caller has left. @throws what else has ended the wait. */
 export async function nextLook(gone: AbortSignal, withinMs = LOOK_MS): Promise<boolean> {
@@ -60,7 +61,8 @@ async function taskOf(
 ): Promise<TaskRow | undefined> {
   const { threadId = '', n = 0, id = '' } = place.current ?? {};
   const { threads } = deps.registry;
-  const until = deps.clock.elapsed() + deps.config.queueSyncMs;
+  const from = deps.clock.elapsed();
+  const waited = (): number => deps.clock.elapsed() - from;
   const row = await whileThere(deps, { res: call.res, poolKey: call.report.pool ?? '' }, async (gone) => {
     for (;;) {
       const turn = await threads.turn(threadId, n);
@@ -68,10 +70,11 @@ async function taskOf(
       if (turn.status !== 'queued' && turn.status !== 'waiting')
         throw endOf(turn.errorCode, turn.errorMessage);
       if (turn.status === 'waiting' && turn.asksClient) throw asksClient(n);
-      if (deps.clock.elapsed() > until) throw late(n);
+      if (waited() > deps.config.queueSyncMs) throw late(n);
       await startNext(deps, threadId);
       await news.look(turn);
-      if (await nextLook(gone, turn.serverCalls === null ? LOOK_MS : SOON_MS)) continue;
+      const isSoon = turn.serverCalls !== null && waited() < SOON_FOR_MS;
+      if (await nextLook(gone, isSoon ? SOON_MS : LOOK_MS)) continue;
       call.report.finish(LEFT, null);
       return undefined;
     }
