@@ -1,96 +1,34 @@
 import { expect } from 'chai';
-import { randomUUID } from 'node:crypto';
-import type { MessageView, TurnDetail, TurnView } from '../../core/agent/thread.ts';
-import { isErrorCode } from '../../core/errors.ts';
-import type { TaskRow } from '../../core/task/task.ts';
-import { edgeFixture, publicLlm, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
-import { speakFor, type Speaker } from '../support/speaker.ts';
+import type { TurnDetail, TurnView } from '../../core/agent/thread.ts';
+import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { calling, later, servedTurns, text, waits, whole } from '../support/server-tools.ts';
 import { until } from '../support/system.ts';
 
-const later = { prefer: 'respond-async' };
-const waits = { prefer: 'wait=20' };
 const own = [{ type: 'function', function: { name: 'ask_me', parameters: { type: 'object' } } }];
-const calling = (...calls: [id: string, name: string, args?: string][]): object => ({
-  content: null,
-  tool_calls: calls.map(([id, name, text = '{}']) => ({
-    ...{ id, type: 'function' },
-    function: { name, arguments: text },
-  })),
-});
-const text = (words: string): object => ({ result: { content: [{ type: 'text', text: words }] } });
 
 describe('an agent with the tools of its project', function () {
   this.timeout(30_000);
   let t: EdgeFixture;
   before(async () => {
     t = await edgeFixture();
-    await publicLlm(t, 'gpt');
-    for (const name of ['one', 'two']) await serve(name);
-    const servers = [{ server: 'one', tools: { deny: ['secret*'] } }, { server: 'two' }];
-    await ok('POST /api/v1/projects', { body: { name: 'demo', servers } });
-    const agent = { name: 'worker', llm: 'gpt', project: 'demo', serverTools: true };
-    await ok('POST /api/v1/agents', { body: agent });
+    await setUp();
   });
   after(() => t.close());
-
-  /** A server of ada's that nobody runs here: a test speaks for its calls. */
-  async function serve(name: string): Promise<void> {
-    const providers = [{ name: `mcp.${name}`, type: 'mcp', model: 'mcp' }];
-    const worker = { instanceId: randomUUID(), workerVersion: '1', transports: ['redis'], providers };
-    const { json } = await ok('POST /api/v1/llms/_provider-register', { body: worker });
-    const { providerSessionId } = json as { providerSessionId: string };
-    const tools = ['add', 'secret'].map((tool) => ({ name: tool, inputSchema: { type: 'object' } }));
-    const info = { name, version: '1' };
-    const report = { providerSessionId, server: name, journal: randomUUID(), info, tools };
-    await ok('POST /api/v1/llms/_provider-tools', { body: report });
-  }
-  const ok = async (what: string, options: Call = {}): Promise<Answer> => {
-    const answer = await t.call(what, options);
-    expect(answer.status, `${what} ${answer.text}`).to.be.within(200, 204);
-    return answer;
-  };
-  const turnOf = async ({ threadId, turn }: TurnView): Promise<TurnDetail> =>
-    (await t.call(`GET /api/v1/threads/${threadId}/turns/${turn}`)).json as TurnDetail;
-  const messagesOf = async ({ threadId }: TurnView): Promise<MessageView[]> =>
-    ((await t.call(`GET /api/v1/threads/${threadId}/messages`)).json as { items: MessageView[] }).items;
-  const speak = async (taskId: string | null): Promise<Speaker> =>
-    speakFor(t, (await t.registry.tasks.byId(taskId ?? '')) ?? expect.fail('no task'));
-  const whole = (body: object) => ({ kind: 'completed', status: 200, body: JSON.stringify(body) }) as const;
-  async function answered(turn: TurnView, message: object): Promise<void> {
-    await (await speak(turn.taskId)).end(whole({ choices: [{ message }] }));
-    await t.call(`GET /api/v1/tasks/${turn.taskId ?? ''}?wait=10`);
-  }
-  const begin = async (more: object = {}, options: Call = {}): Promise<TurnView> => {
-    const body = { message: 'sum?', ...more };
-    return (await ok('POST /api/v1/agents/worker/chat', { headers: later, ...options, body }))
-      .json as TurnView;
-  };
-  const requestOf = async (taskId: string | null) =>
-    JSON.parse((await t.registry.tasks.bodies(taskId ?? '')).requestBody ?? '{}') as {
-      tools?: { function: { name: string } }[];
-      messages: Record<string, unknown>[];
-    };
-  const toolsIn = async (turn: TurnView): Promise<string[]> =>
-    ((await requestOf(turn.taskId)).tools ?? []).map(({ function: { name } }) => name);
-  /** Tasks of calls of a server, the newest first. */
-  const callsOf = (server: string): Promise<Pick<TaskRow, 'id' | 'status'>[]> =>
-    t.connection
-      .db('tasks')
-      .where({ poolName: `mcp.${server}` })
-      .orderBy('createdAt', 'desc')
-      .select('id', 'status');
-  const called = async (server: string, before = 0): Promise<string> =>
-    (
-      await until(
-        () => callsOf(server),
-        (rows) => rows.length > before,
-      )
-    )[0]?.id ?? '';
-  const nextRound = (turn: TurnView): Promise<TurnDetail> =>
-    until(
-      () => turnOf(turn),
-      ({ status, taskId }) => status === 'running' && taskId !== turn.taskId,
-    );
+  const {
+    setUp,
+    ok,
+    turnOf,
+    messagesOf,
+    speak,
+    answered,
+    begin,
+    requestOf,
+    toolsIn,
+    callsOf,
+    called,
+    nextRound,
+    waitedFor,
+  } = servedTurns(() => t);
 
   it('is offered what the endpoint lists, calls two servers at once, and goes on with both results', async () => {
     const turn = await begin();
@@ -277,178 +215,6 @@ describe('an agent with the tools of its project', function () {
     );
     expect((await callsOf('one'))[0]?.status).to.equal('cancelled');
     expect(await turnOf(next)).to.include({ status: 'cancelled' });
-  });
-
-  it('says of each call a code of the catalogue, also where its tool has failed', async () => {
-    const turn = await begin();
-    const [one, two] = [(await callsOf('one')).length, (await callsOf('two')).length];
-    await answered(turn, calling(['a', 'one__add'], ['b', 'two__add'], ['c', 'no_such']));
-    const failed = { result: { content: [{ type: 'text', text: 'No.' }], isError: true } };
-    await (await speak(await called('one', one))).end(whole(failed));
-    await (
-      await speak(await called('two', two))
-    ).end(whole({ error: { code: -32_602, message: 'n is missing' } }));
-    const round = await nextRound(turn);
-    const [answer] = (await turnOf(turn)).answers;
-    const codes = answer?.serverCalls.map(({ code }) => code ?? '') ?? [];
-    expect(codes).to.deep.equal(['tool_failed', 'tool_failed', 'invalid_request']);
-    expect(codes.filter((code) => !isErrorCode(code))).to.deep.equal([]);
-    const results = (await requestOf(round.taskId)).messages.slice(-3).map(({ content }) => content);
-    expect(results).to.deep.equal([
-      'No.',
-      'n is missing (-32602)',
-      'Unknown tool: no_such (invalid_request)',
-    ]);
-    await answered(round, { content: 'No.' });
-  });
-
-  it('shows nothing of a result once there is no project that could say what', async () => {
-    await ok('POST /api/v1/projects', { body: { name: 'brief', servers: [{ server: 'one' }] } });
-    const lent = { name: 'lent', llm: 'gpt', project: 'brief', serverTools: true };
-    await ok('POST /api/v1/agents', { body: lent });
-    const body = { message: 'sum?' };
-    const turn = (await ok('POST /api/v1/agents/lent/chat', { headers: later, body })).json as TurnView;
-    const before = (await callsOf('one')).length;
-    await answered(turn, calling(['a', 'one__add']));
-    const call = await called('one', before);
-    await ok('DELETE /api/v1/projects/brief');
-    await (await speak(call)).end(whole(text('a secret')));
-    const round = await nextRound(turn);
-    expect((await requestOf(round.taskId)).messages.at(-1)?.['content']).to.match(/\(mcp_result_withheld\)$/);
-    await answered(round, { content: 'Nothing.' });
-    expect(await turnOf(turn)).to.include({ status: 'completed' });
-  });
-
-  for (const when of ['before its calls are begun', 'while a call runs'] as const)
-    it(`ends with a token that is revoked ${when}, and calls nothing more`, async () => {
-      const made = { userId: t.ada.id, name: when, pools: null, expiresInDays: null, createdBy: null };
-      const { row, text: token } = await t.registry.tokens.create(made);
-      const turn = await begin({}, { token });
-      const before = (await callsOf('one')).length;
-      if (when === 'before its calls are begun') await t.registry.tokens.revoke(row.id);
-      await answered(turn, calling(['a', 'one__add']));
-      if (when === 'while a call runs') {
-        const call = await called('one', before);
-        await t.registry.tokens.revoke(row.id);
-        await (await speak(call)).end(whole(text('3')));
-      }
-      const ended = await until(
-        () => turnOf(turn),
-        ({ status }) => status === 'error',
-      );
-      expect(ended.error?.code).to.equal('unauthenticated');
-      expect(ended.taskId, 'no next round').to.equal(turn.taskId);
-      expect(await callsOf('one')).to.have.length(when === 'while a call runs' ? before + 1 : before);
-    });
-
-  /** Does something once, as the first task is about to be closed. */
-  function onClose(act: (taskId: string) => Promise<void>): void {
-    const { dispatch } = t.deps.queue;
-    const { close } = dispatch;
-    dispatch.close = async (...of) => {
-      dispatch.close = close;
-      await act(of[0].taskId);
-      return await close(...of);
-    };
-  }
-
-  for (const how of ['cancelled', 'interrupted'] as const)
-    it(`is ${how}, and its calls with it, where its answer was quicker and has called tools`, async () => {
-      const turn = await begin();
-      const before = (await callsOf('one')).length;
-      onClose(async () => {
-        await answered(turn, calling(['a', 'one__add']));
-        await called('one', before);
-      });
-      if (how === 'cancelled') {
-        const { json } = await ok(`DELETE /api/v1/threads/${turn.threadId}/turns/${turn.turn}`);
-        expect(json).to.include({ status: 'cancelled' });
-      } else {
-        const next = await begin({ threadId: turn.threadId, onBusy: 'interrupt' });
-        await until(
-          () => turnOf(next),
-          ({ status }) => status === 'running',
-        );
-      }
-      expect(await turnOf(turn)).to.include({ status: 'cancelled' });
-      expect((await callsOf('one'))[0]?.status).to.equal('cancelled');
-    });
-
-  it('ends calls that strayed, though one of them cannot be ended, and fails no cancel of another turn', async () => {
-    const turns = [await begin(), await begin(), await begin()];
-    const calls: string[] = [];
-    for (const turn of turns) {
-      const before = (await callsOf('one')).length;
-      await answered(turn, calling(['a', 'one__add']));
-      calls.push(await called('one', before));
-    }
-    const { dispatch } = t.deps.queue;
-    const { close } = dispatch;
-    dispatch.close = (...of) =>
-      of[0].taskId === calls[0] ? Promise.reject(new Error('WRONGTYPE')) : close(...of);
-    try {
-      for (const { threadId } of turns.slice(0, 2))
-        await t.connection.db('chatTurns').where({ threadId }).update({ status: 'cancelled' });
-      const statusOf = async (id = '') => (await t.registry.tasks.byId(id))?.status;
-      await until(
-        () => statusOf(calls[1]),
-        (status) => status === 'cancelled',
-      );
-      await ok(`DELETE /api/v1/threads/${turns[2]?.threadId}/turns/1`);
-      expect(await statusOf(calls[2])).to.equal('cancelled');
-      expect(await statusOf(calls[0])).to.equal('pending');
-    } finally {
-      dispatch.close = close;
-    }
-  });
-
-  /** A turn that somebody waits for. */
-  async function waitedFor(
-    ask: () => Promise<Answer>,
-  ): Promise<{ asking: Promise<Answer>; turn: TurnView & { taskId: string } }> {
-    const before = new Set(
-      (await t.connection.db('chatTurns').select<{ id: string }[]>('id')).map(({ id }) => id),
-    );
-    const asking = ask();
-    const turns = await until(
-      () =>
-        t.connection
-          .db('chatTurns')
-          .select<{ id: string; threadId: string; n: number; taskId: string }[]>(
-            'id',
-            'threadId',
-            'n',
-            'taskId',
-          ),
-      (rows) => rows.some(({ id }) => !before.has(id)),
-    );
-    const { threadId = '', n = 0, taskId = '' } = turns.find(({ id }) => !before.has(id)) ?? {};
-    return { asking, turn: { ...(await turnOf({ threadId, turn: n } as TurnView)), taskId } };
-  }
-  const asks = (): Promise<Answer> =>
-    t.call('POST /api/v1/agents/worker/chat', { headers: waits, body: { message: 'sum?' } });
-  const looking = { ...calling(['a', 'one__add']), content: 'Let me look.' };
-
-  it('gives who waits its last round, also where its agent has the tools no more', async () => {
-    const { asking, turn } = await waitedFor(asks);
-    await ok('PATCH /api/v1/agents/worker', { body: { serverTools: false } });
-    await (await speak(turn.taskId)).end(whole({ choices: [{ message: looking }] }));
-    const round = await nextRound(turn);
-    await ok('PATCH /api/v1/agents/worker', { body: { serverTools: true } });
-    await (await speak(round.taskId)).end(whole({ choices: [{ message: { content: 'No tools.' } }] }));
-    const { json } = await asking;
-    expect(json).to.include({ assistant: 'No tools.', taskId: round.taskId });
-  });
-
-  it('says to who waits that it has ended over its calls, and gives no round of it as its answer', async () => {
-    const { asking, turn } = await waitedFor(asks);
-    const { threadId } = turn;
-    const longAgo = t.connection.db.raw(`now() - interval '2 hours'`);
-    await t.connection.db('chatTurns').where({ threadId }).update({ toolsSince: longAgo });
-    await (await speak(turn.taskId)).end(whole({ choices: [{ message: looking }] }));
-    const { status, json } = await asking;
-    expect([status, (json as { code: string }).code]).to.deep.equal([422, 'tool_rounds_exceeded']);
-    expect(await turnOf(turn)).to.include({ status: 'error' });
   });
 
   /** Answers a turn that somebody waits for, round by round. */
