@@ -97,10 +97,9 @@ export function callOf(
   { asked, agent, request, wishes, place }: Answering,
   about: Pick<Call, 'req' | 'res' | 'report'>,
 ): Call {
-  const isOwn = asked.source === 'agent';
-  const isV1 = !isOwn;
+  const isV1 = asked.source === 'v1';
   const formAs = (options: FormOptions): Form => {
-    const form = isOwn ? new TurnForm(options, place) : new ChunkForm('chat', options);
+    const form = isV1 ? new ChunkForm('chat', options) : new TurnForm(options, place);
     const ids = `${place.current?.n ?? 1}.${place.round ?? 1}.`;
     return place.served ? new ServedForm(form, place.served, ids) : form;
   };

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import type { Request, Response } from 'express';
 import { v7 } from 'uuid';
 import { scopeOf, type Actor } from '../../../core/access.ts';
-import { toolNamesOf } from '../../../core/agent/offered.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { AcceptedTurn, TurnMade } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/context.ts';
@@ -154,8 +153,7 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
     const { composition } = of;
     asking.place.composition = composition;
     if (composition.leftOut > 0) res.set('x-mcpctl-left-out', String(composition.leftOut));
-    if (of.usesServerTools)
-      asking.place.served = servedFor(toolNamesOf(asking.asked.body), call.isV1 === true);
+    if (of.usesServerTools) asking.place.served = servedFor(asking.asked.body, call);
   }
   if (accepted.kind === 'queued') {
     if (asking.asked.onBusy === 'interrupt') await interrupt(deps, accepted.place.threadId);
@@ -204,8 +202,7 @@ async function answerKnown(
   };
   if (asking.wishes.respondAsync) return await answerAcceptedTurn(deps, call, turn.taskId ?? '');
   if (turn.taskId === null) return await answerInLine(deps, call, asking.place);
-  if (turn.serverCalls !== null)
-    asking.place.served = servedFor(toolNamesOf(asking.asked.body), call.isV1 === true);
+  if (turn.serverCalls !== null) asking.place.served = servedFor(asking.asked.body, call);
   const goesOn = await answerFrom(deps, call, {
     row: await keptTask(deps, turn.taskId),
     followsTurn: true,

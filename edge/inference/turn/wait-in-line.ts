@@ -1,4 +1,3 @@
-import { toolNamesOf } from '../../../core/agent/offered.ts';
 import { McpctlError, type ErrorCode, isErrorCode } from '../../../core/errors.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
@@ -99,8 +98,7 @@ async function serve(
 ): Promise<void> {
   const { threads } = deps.registry;
   const { id = '' } = place.current ?? {};
-  const { request } = await threads.asked(id);
-  place.served ??= servedFor(toolNamesOf(request ?? '{}'), call.isV1 === true);
+  place.served ??= servedFor((await threads.asked(id)).request ?? '{}', call);
   if (call.request.streaming) return await news.tellCalls(id);
   place.calls = await threads.callsOf(id);
   place.served.earlier = await threads.saidBefore(id, task.id);

@@ -1,6 +1,8 @@
+import { toolNamesOf } from '../../../../core/agent/offered.ts';
 import type { McpctlError } from '../../../../core/errors.ts';
 import type { Usage } from '../../../../core/task/task.ts';
 import { jsonValue } from '../../../../core/text/json-text.ts';
+import type { Call } from '../../ask/call.ts';
 import type { Form, Frame, WaitState } from '../../form/form.ts';
 
 /** One answer of many rounds, as its client has seen it so far. */
@@ -18,8 +20,9 @@ export interface Served {
   earlier: readonly string[];
 }
 
-export const servedFor = (clients: ReadonlySet<string>, isOne: boolean): Served => ({
-  ...{ clients, isOne, head: null, hasSaid: false, usage: null, earlier: [] },
+/** Of a turn that was asked with that body. */
+export const servedFor = (body: string, { isV1 = false }: Pick<Call, 'isV1'>): Served => ({
+  ...{ clients: toolNamesOf(body), isOne: isV1, head: null, hasSaid: false, usage: null, earlier: [] },
 });
 
 type CountedUsage = Record<string, unknown>;
