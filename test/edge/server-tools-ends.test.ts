@@ -12,9 +12,22 @@ describe('a turn whose calls the server runs, as something comes between', funct
     t = await edgeFixture();
     await setUp();
   });
+  beforeEach(() => announceServers());
   after(() => t.close());
-  const { setUp, ok, turnOf, speak, answered, begin, requestOf, callsOf, called, nextRound, waitedFor } =
-    servedTurns(() => t);
+  const {
+    setUp,
+    announceServers,
+    ok,
+    turnOf,
+    speak,
+    answered,
+    begin,
+    requestOf,
+    callsOf,
+    called,
+    nextRound,
+    waitedFor,
+  } = servedTurns(() => t);
 
   it('says of each call a code of the catalogue, also where its tool has failed', async () => {
     const turn = await begin();

@@ -13,9 +13,11 @@ describe('an agent with the tools of its project', function () {
     t = await edgeFixture();
     await setUp();
   });
+  beforeEach(() => announceServers());
   after(() => t.close());
   const {
     setUp,
+    announceServers,
     ok,
     turnOf,
     messagesOf,

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { randomUUID } from 'node:crypto';
 import type { MessageView, TurnDetail, TurnView } from '../../core/agent/thread.ts';
+import { announceAll } from '../../core/queue/live/presence.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import { publicLlm, type Answer, type Call, type EdgeFixture } from './edge.ts';
 import { speakFor, type Speaker } from './speaker.ts';
@@ -31,6 +32,22 @@ export function servedTurns(edge: () => EdgeFixture) {
     const info = { name, version: '1' };
     const report = { providerSessionId, server: name, journal: randomUUID(), info, tools };
     await ok('POST /api/v1/llms/_provider-tools', { body: report });
+  }
+  /** Before each test: one that has said nothing for ten seconds is down. */
+  async function announceServers(): Promise<void> {
+    const rows = await edge()
+      .connection.db('llms')
+      .whereLike('poolKey', 'mcp.%')
+      .select<{ id: string; poolKey: string; providerSessionId: string }[]>(
+        'id',
+        'poolKey',
+        'providerSessionId',
+      );
+    const said = { boot: 'b', slots: 32, running: 0, state: 'serving' } as const;
+    const announced = rows.map(({ id: llmId, poolKey, providerSessionId: sessionId }) => ({
+      ...{ poolKey, llmId, announcement: { ...said, sessionId } },
+    }));
+    await announceAll({ ...edge().deps.queue, leaseMs: 90_000 }, announced);
   }
   const ok = async (what: string, options: Call = {}): Promise<Answer> => {
     const answer = await edge().call(what, options);
@@ -111,6 +128,7 @@ export function servedTurns(edge: () => EdgeFixture) {
   }
   return {
     setUp,
+    announceServers,
     ok,
     turnOf,
     messagesOf,
