@@ -112,7 +112,9 @@ async function startTurn(
       poolName: task.poolKey,
       ...compositionColumns(made),
       // One that was offered tools stays so, whatever its agent has now: its rounds are one answer.
-      ...(!made.usesServerTools && { serverCalls: trx.raw(`case when server_calls is not null then 'may' end`) }),
+      ...(!made.usesServerTools && {
+        serverCalls: trx.raw(`case when server_calls is not null then 'may' end`),
+      }),
       // Once in a turn, whatever comes of it.
       ...((shrink === 'must' || shrink === 'done') && { shrink: 'done' }),
     });
