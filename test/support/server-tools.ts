@@ -43,9 +43,9 @@ export function servedTurns(edge: () => EdgeFixture) {
         'poolKey',
         'providerSessionId',
       );
-    const said = { boot: 'b', slots: 32, running: 0, state: 'serving' } as const;
+    const state = { boot: 'b', slots: 32, running: 0, state: 'serving' } as const;
     const announced = rows.map(({ id: llmId, poolKey, providerSessionId: sessionId }) => ({
-      ...{ poolKey, llmId, announcement: { ...said, sessionId } },
+      ...{ poolKey, llmId, announcement: { ...state, sessionId } },
     }));
     await announceAll({ ...edge().deps.queue, leaseMs: 90_000 }, announced);
   }
