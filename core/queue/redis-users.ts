@@ -96,6 +96,8 @@ export const hostedCommands: readonly string[] = [...workerCommands, 'unlink'];
 export const hostedUser = 'hosted';
 /** Each process has a session of its own, which no row names: what they begin with tells their leases from others'. */
 const HOSTED_SESSION = 'ffffffff-';
+/** All of theirs, as no one session is called. */
+const HOSTED_SESSIONS = `${HOSTED_SESSION}*`;
 export const hostedSession = (): string => HOSTED_SESSION + randomUUID().slice(HOSTED_SESSION.length);
 
 /** How the user of a session, or of hosted workers, is called in a database of Redis. */
@@ -111,10 +113,11 @@ function patternsOf(
   const channels = new Set([keys.control(sessionId, '*')]);
   const readable = new Set([keys.generation]);
   for (const { llmId, poolKey } of members) {
-    const { hash: _hash, queue, turns: _turns, task, denied, ...ofPool } = keys.pool(poolKey);
+    const { hash: _hash, queue, turns: _turns, task, denied, host, tells, ...ofPool } = keys.pool(poolKey);
     const { channel, ...ofTask } = task('*');
     const queues = [queue(), queue(llmId)].map((name) => `${keys.namespace}:${name}:*`);
     const all = [...Object.values(ofPool), ...Object.values(ofTask), ...queues, keys.wake(llmId)];
+    if (sessionId === HOSTED_SESSIONS) all.push(host, tells);
     for (const pattern of all) patterns.add(pattern);
     channels.add(channel);
     readable.add(denied);
@@ -153,8 +156,8 @@ export function createRedisUsers({ redis, keys }: { redis: Redis; keys: Keys }):
     async setHosted({ keepsOthers, ...user }) {
       // Of its rights alone: a password of before is none any more, whatever it may touch still.
       const from = keepsOthers ? ['resetpass'] : ['reset'];
-      const sessionId = `${HOSTED_SESSION}*`;
-      await set({ ...user, sessionId }, { name: nameOf(hostedUser), commands: hostedCommands, from });
+      const all = { ...user, sessionId: HOSTED_SESSIONS };
+      await set(all, { name: nameOf(hostedUser), commands: hostedCommands, from });
     },
     async drop(sessionIds) {
       if (sessionIds.length > 0) await acl('DELUSER', ...sessionIds.map(nameOf));

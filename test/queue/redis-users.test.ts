@@ -347,6 +347,9 @@ describe("a provider session's own Redis user", function () {
         ['HSET', t.door.keys.generation, 'n', '1'],
         ['INFO', 'all'],
         ['HSET', t.door.keys.duties, 'x', 'y'],
+        // Of a hosted MCP server, though its pool is the session's own: which machine runs it, and what it has.
+        ['SET', t.door.keys.pool('mine').host, mine.sessionId],
+        ['HSET', t.door.keys.pool('mine').tells, 'mark', 'x'],
         ['ZADD', t.door.keys.relay('x'), '0', '0'],
         ['GET', createKeys('another').epoch],
         ['HGETALL', createKeys('another').pool('mine').task('T').input],
