@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import type { Binding } from '../../core/mcp/bindings.ts';
 import type { ApprovedView, ChangesView } from '../../core/mcp/pinned/approvals.ts';
 import type { ServerTool } from '../../core/mcp/tools.ts';
+import { NOT_KEPT, trust } from '../../core/registry/mcp/pins.ts';
 import { listTools } from '../../worker/mcp/told/listed.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 
@@ -202,6 +203,31 @@ describe('pins of tools', function () {
     expect(await refusal('odd', 'huge')).to.deep.equal({ code: -32602, message: 'Unknown tool: desk__huge' });
     const body = { project: 'odd', tools: [{ name: 'huge', hash: '0'.repeat(64) }] };
     expect((await approve(body)).status).to.equal(412);
+  });
+
+  it('keep so much of the definitions of one user’s projects, and hashes alone beyond it', async () => {
+    await report('desk', [tool('read'), tool('write')]);
+    await bound('kept');
+    const { db, transaction } = t.connection;
+    const project = await db('projects').where({ name: 'kept' }).first<{ id: string }>('id');
+    const bytesOf = async (where: object): Promise<number> => {
+      const rows = await db('toolPins as a')
+        .join('projects as p', 'p.id', 'a.projectId')
+        .where({ ownerId: t.ada.id, ...where })
+        .select<{ definition: string }[]>('a.definition');
+      return rows.reduce((sum, { definition }) => sum + Buffer.byteLength(definition), 0);
+    };
+    const oneMore = await bytesOf({ 'p.name': 'kept', 'a.name': 'read' });
+    await db('serverPins').where({ projectId: project.id }).delete();
+    const mostBytes = (await bytesOf({})) + oneMore;
+    await transaction((trx) => trust(trx, { servers: ['desk'], projectId: project.id, mostBytes }));
+    expect(await bytesOf({})).to.equal(mostBytes + NOT_KEPT.length);
+    expect(await names('kept')).to.deep.equal(['read', 'write']);
+    await report('desk', [tool('read'), tool('write', 'another')]);
+    expect(await names('kept')).to.deep.equal(['read']);
+    const [write] = (await changes('kept')).changes;
+    expect(write).to.include({ name: 'write', state: 'changed' });
+    expect(write?.diff, 'all of it').to.include('+ name: "write"');
   });
 
   it('are approved as they were seen, in the projects of who approves, all of them or none', async () => {

@@ -11,7 +11,7 @@ import { diffOfTools } from '../../mcp/pinned/tool-diff.ts';
 import { didYouMean, nearest } from '../../runtime/nearest.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
-import { trust, withPins } from './pins.ts';
+import { keepPins, trust, withPins } from './pins.ts';
 
 /** What projects have approved of their servers' tools. Each call asks for the actor's rights itself. */
 export interface Approvals {
@@ -247,15 +247,15 @@ async function approveIn(
 ): Promise<ApprovedView['projects'][number]> {
   await trust(trx, { servers: [server.name], projectId: project.id });
   const at = { projectId: project.id, server: server.name };
+  const fresh = `
+    select b.project_id, b.server, :by::uuid as approved_by from server_pins b
+    where b.project_id = :projectId and b.server = :server`;
   const { rows } = await trx.raw<{ rows: { name: string }[] }>(
-    `insert into tool_pins (project_id, server, name, hash, definition, approved_by)
-     select b.project_id, b.server, t.name, t.hash, t.definition, :by
-     from server_pins b join server_tools t on t.server_id = :serverId and t.name = any(:names) and not t.gone
-     where b.project_id = :projectId and b.server = :server
+    `${keepPins(fresh, 't.name = any(:names)')}
      on conflict (project_id, server, name) do update set hash = excluded.hash, definition = excluded.definition,
        approved_by = excluded.approved_by, approved_at = now() where tool_pins.hash <> excluded.hash
      returning name`,
-    { ...at, serverId: server.id, names: tools.map(({ name }) => name), by: actor.userId },
+    { ...at, names: tools.map(({ name }) => name), by: actor.userId },
   );
   const approved = rows.map(({ name }) => name).sort();
   // What its server has forgotten, too, is not kept.
