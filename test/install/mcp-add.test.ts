@@ -173,6 +173,7 @@ describe('mcplocal mcp add, list and remove', function () {
     expect(await refusal(run(home, [...argv, ...param, '--name', 'b']))).to.include(
       'is not what it is to be',
     );
+    templates = [files];
   });
 
   it('for a hosted worker it is installed once, and anew where what says where it is was torn', async () => {
