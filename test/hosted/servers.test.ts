@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { pino } from 'pino';
-import { serverLimitsSchema } from '../../core/mcp/hosted/source.ts';
+import { serverLimitsSchema } from '../../core/mcp/server-limits.ts';
 import { createBus } from '../../core/runtime/bus.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { noKeyring } from '../../core/runtime/keyring/keyring.ts';

@@ -1,6 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import type { PackageSpec } from '../../core/mcp/hosted/package.ts';
-import { fillTemplate, type Template } from '../../core/mcp/hosted/template.ts';
+import { fillTemplate, variableFaults, type Template } from '../../core/mcp/hosted/template.ts';
 import type { ReadTemplates } from '../../core/runtime/files/template-files.ts';
 import { didYouMean, nearest } from '../../core/runtime/nearest.ts';
 import type { AddArguments, Variable } from './arguments.ts';
@@ -49,15 +49,17 @@ function templateNamed(name: string, { files }: ReadTemplates): Template {
   );
 }
 
-function needVariables({ env: declared }: Template, given: readonly Variable[]): void {
-  for (const { name, description, value, required, secret } of declared) {
-    const own = given.find((one) => one.name === name);
-    if (!own && value === undefined && required)
-      throw new McpctlError(
-        'usage',
-        `Say ${secret ? `--secret ${name}=FILE/KEY` : `--env ${name}=VALUE`}: ${description}.`,
-      );
-    if (own && secret && 'value' in own)
-      throw new McpctlError('usage', `${name} is a secret: say --secret ${name}=FILE/KEY.`);
-  }
+function needVariables(template: Template, given: readonly Variable[]): void {
+  const [fault] = variableFaults(
+    template,
+    given.map((one) => ({ name: one.name, isSecret: !('value' in one) })),
+  );
+  if (!fault) return;
+  const { name, description, secret } = fault.variable;
+  throw new McpctlError(
+    'usage',
+    fault.wrong === 'plain'
+      ? `${name} is a secret: say --secret ${name}=FILE/KEY.`
+      : `Say ${secret ? `--secret ${name}=FILE/KEY` : `--env ${name}=VALUE`}: ${description}.`,
+  );
 }

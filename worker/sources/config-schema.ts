@@ -3,6 +3,7 @@ import type { Fault } from '../../core/errors.ts';
 import { agentOfferSchema, promptOfferSchema, refuseLongPersona } from '../../core/member/protocol.ts';
 import { modelSchema, nameSchema, textSchema } from '../../core/names.ts';
 import { serverNameSchema } from '../../core/mcp/names.ts';
+import { serverLimitsSchema } from '../../core/mcp/server-limits.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
 import { readQuietHours } from '../owner/quiet-hours.ts';
 import { isProviderType, providerTypes } from '../providers/index.ts';
@@ -173,11 +174,7 @@ const mcpServerSchema = z.strictObject({
   cwd: z.string().min(1).optional(),
   env: variablesSchema.default([]),
   publish: z.boolean().default(true),
-  slots: z.int().min(1).max(64).default(4),
-  idleMinutes: z.number().positive().max(10_080).default(15),
-  memoryMb: z.int().min(16).max(1_048_576).default(1_024),
-  startSeconds: z.number().positive().max(600).default(30),
-  callSeconds: z.number().positive().max(3_600).default(120),
+  ...serverLimitsSchema.shape,
 });
 export type McpServerEntry = z.infer<typeof mcpServerSchema>;
 

@@ -88,15 +88,6 @@ export const serverEnvSchema = z
   .max(64)
   .refine((entries) => new Set(entries.map(({ name }) => name)).size === entries.length, 'names one twice');
 
-export const serverLimitsSchema = z.strictObject({
-  slots: z.int().min(1).max(64).default(4),
-  idleMinutes: z.number().positive().max(10_080).default(15),
-  memoryMb: z.int().min(16).max(1_048_576).default(1_024),
-  startSeconds: z.number().positive().max(600).default(30),
-  callSeconds: z.number().positive().max(3_600).default(120),
-});
-export type ServerLimits = z.infer<typeof serverLimitsSchema>;
-
 /**
  * What a source was when it was written, with nothing left to look up: the row's own column `runs`. A template that changes
  * changes no server.

@@ -128,6 +128,27 @@ export function fillTemplate(
   };
 }
 
+interface VariableFault {
+  variable: Template['env'][number];
+  wrong: 'missing' | 'plain';
+}
+
+/**
+ * What is wrong with the variables that somebody gives beside a template's own, in its order: one is missing, or is plain where it
+ * is to be a secret.
+ */
+export function variableFaults(
+  { env }: Pick<Template, 'env'>,
+  given: readonly { name: string; isSecret: boolean }[],
+): VariableFault[] {
+  return env.flatMap((variable): VariableFault[] => {
+    const own = given.find(({ name }) => name === variable.name);
+    if (!own)
+      return variable.required && variable.value === undefined ? [{ variable, wrong: 'missing' }] : [];
+    return variable.secret && !own.isSecret ? [{ variable, wrong: 'plain' }] : [];
+  });
+}
+
 type Param = Template['params'][number];
 
 function valueOf(part: string, values: ReadonlyMap<string, string>): string | undefined {

@@ -3,7 +3,8 @@ import { llmRowSchema } from '../../llm.ts';
 import type { Connection } from '../database/connect.ts';
 import { submissionOf, type Submission } from '../tasks/task-upkeep.ts';
 import { MCP_TYPE } from '../../mcp/names.ts';
-import { serverEnvSchema, serverLimitsSchema, runsSchema } from '../../mcp/hosted/source.ts';
+import { serverEnvSchema, runsSchema } from '../../mcp/hosted/source.ts';
+import { serverLimitsSchema } from '../../mcp/server-limits.ts';
 import { readServedKeys, readServerKeys, type SealedKey } from './served-keys.ts';
 
 const rowSchema = llmRowSchema

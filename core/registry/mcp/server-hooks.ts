@@ -7,14 +7,13 @@ import { MCP_TYPE, poolOfServer } from '../../mcp/names.ts';
 import {
   secretsOf,
   serverEnvSchema,
-  serverLimitsSchema,
   sourceSchema,
   type Runs,
-  type ServerLimits,
   type ServerVariable,
   type Source,
 } from '../../mcp/hosted/source.ts';
-import { fillTemplate, templateSchema } from '../../mcp/hosted/template.ts';
+import { fillTemplate, templateSchema, variableFaults, type Template } from '../../mcp/hosted/template.ts';
+import { serverLimitsSchema, type ServerLimits } from '../../mcp/server-limits.ts';
 import { deleteRows, lockLlm } from '../llms.ts';
 import { joinerOf } from '../names/joiner.ts';
 import type { RegistryLimits } from '../names/limits.ts';
@@ -123,29 +122,26 @@ async function resolved(
   const filled = fillTemplate(template, source.params);
   if ('faults' in filled)
     throw invalid(...filled.faults.map(({ path, message }) => ({ path: `source.${path}`, message })));
-  const missing = template.env.filter(
-    ({ name, value, required }) =>
-      required && value === undefined && env.every((variable) => variable.name !== name),
-  );
-  if (missing.length > 0)
-    throw invalid(
-      ...missing.map(({ name, description }) => ({
-        path: `env.${name}`,
-        message: `is required: ${description}`,
-      })),
-    );
-  const plain = template.env.filter(
-    ({ name, secret }) => secret && env.some((one) => one.name === name && one.valueFrom === undefined),
-  );
-  if (plain.length > 0)
-    throw invalid(
-      ...plain.map(({ name }) => ({ path: `env.${name}`, message: 'must be a secret: valueFrom.secretRef' })),
-    );
+  needVariables(template, env);
   const { package: of, packageVersion: version, integrity, program } = template;
   return {
     source: { ...source, version: template.version },
     runs: { package: of, version, integrity, program, args: filled.args, env: filled.env },
   };
+}
+
+/** Those that are missing are said before those that are no secrets. */
+function needVariables(template: Template, env: readonly ServerVariable[]): void {
+  const given = env.map(({ name, valueFrom }) => ({ name, isSecret: valueFrom !== undefined }));
+  const faults = variableFaults(template, given);
+  const isMissing = faults.some(({ wrong }) => wrong === 'missing');
+  const details = faults
+    .filter(({ wrong }) => (wrong === 'missing') === isMissing)
+    .map(({ variable: { name, description } }) => ({
+      path: `env.${name}`,
+      message: isMissing ? `is required: ${description}` : 'must be a secret: valueFrom.secretRef',
+    }));
+  if (details.length > 0) throw invalid(...details);
 }
 
 async function keepRuns(trx: Knex.Transaction, serverId: string, runs: Runs | null): Promise<void> {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { serverNameSchema } from '../../mcp/names.ts';
-import { serverEnvSchema, serverLimitsSchema, sourceSchema } from '../../mcp/hosted/source.ts';
+import { serverEnvSchema, sourceSchema } from '../../mcp/hosted/source.ts';
+import { serverLimitsSchema } from '../../mcp/server-limits.ts';
 import { textSchema } from '../../names.ts';
 import { defineResource, optional, ownership, required, shown } from '../define.ts';
 
