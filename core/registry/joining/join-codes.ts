@@ -2,7 +2,13 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { can, type Actor, type Scope } from '../../access.ts';
-import { JOIN, joinCodeFrom, MOST_LISTED_CODES, workerFilter } from '../../access/join-code.ts';
+import {
+  JOIN,
+  joinCodeFrom,
+  madeJoinCodeSchema,
+  MOST_LISTED_CODES,
+  workerFilter,
+} from '../../access/join-code.ts';
 import type { Author, Origin } from '../../audit/event.ts';
 import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
@@ -55,17 +61,10 @@ export interface JoinCodes {
   sweep(): Promise<number>;
 }
 
-const madeSchema = z.object({
-  id: z.string(),
-  state: z.enum(['good', 'used', 'over']),
-  pools: z.array(z.string()),
-  name: z.string().nullable(),
-  user: z.string(),
-  madeBy: z.string(),
+const madeSchema = madeJoinCodeSchema.extend({
   createdAt: z.date(),
   expiresAt: z.date(),
   usedAt: z.date().nullable(),
-  usedBy: z.string().nullable(),
   ownerId: z.string(),
   tokenId: z.string(),
 });

@@ -7,6 +7,7 @@ import { poolOfServer } from '../../../core/mcp/names.ts';
 import type { BoundServer } from '../../../core/registry/mcp/servers.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { InferenceRequest } from '../../inference/ask/request.ts';
+import { nothingAsked } from '../../inference/form/index.ts';
 import type { Order } from '../../inference/ask/submit.ts';
 import type { Target } from '../../inference/ask/target.ts';
 
@@ -38,13 +39,8 @@ export function requestOfCall(
     hash: createHash('sha256')
       .update(JSON.stringify(call.method === 'tools/call' ? call.params : [call.method, call.params]))
       .digest('hex'),
-    model: undefined,
     streaming: false,
-    wantsUsage: false,
-    encoding: 'float',
-    customTools: [],
-    toolNames: [],
-    stops: [],
+    ...nothingAsked,
     ...more,
     // Of a model: no member is chosen by it.
     needs: { operation: 'chat', tools: false, vision: false, tokenIds: false, aboutTokens: 0 },
