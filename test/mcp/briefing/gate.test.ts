@@ -70,6 +70,12 @@ describe('the gate of a project', function () {
     };
     return { ...answer, result: result ?? expect.fail(`${String(answer.status)} ${answer.text}`), error };
   };
+  const initialize = (token: string, protocolVersion = '2025-11-25') =>
+    send(
+      'initialize',
+      { protocolVersion, capabilities: {}, clientInfo: { name: 'x', version: '1' } },
+      { token },
+    );
   const call = async (name: string, given: object, how: Parameters<typeof send>[2]) =>
     (await send('tools/call', { name, arguments: given }, how)).result;
   const begin = (how: Parameters<typeof send>[2], task = 'Make a release') =>
@@ -92,8 +98,7 @@ describe('the gate of a project', function () {
     // A proxy that strips the header; a client that begins a session for each call; the newer era.
     expect((await call('desk__echo', {}, { token })).content[0]?.text).to.equal('done');
     for (const revision of ['2025-11-25', '2025-06-18']) {
-      const params = { protocolVersion: revision, capabilities: {}, clientInfo: { name: 'x', version: '1' } };
-      const begun = await send('initialize', params, { token });
+      const begun = await initialize(token, revision);
       const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
       expect((await call('desk__echo', {}, { token, headers })).isError).to.equal(undefined);
     }
@@ -159,12 +164,7 @@ describe('the gate of a project', function () {
     await api(`DELETE /api/v1/prompts/tone`);
     expect(await isOpen(), 'one less').to.equal(false);
     await begin({ token });
-    const params = {
-      protocolVersion: '2025-11-25',
-      capabilities: {},
-      clientInfo: { name: 'x', version: '1' },
-    };
-    const begun = await send('initialize', params, { token });
+    const begun = await initialize(token);
     const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
     const stranger = await t.call('DELETE /mcp/projects/demo', { token: t.tokens.root, headers });
     expect([stranger.status, await isOpen()]).to.deep.equal([404, true]);
@@ -215,12 +215,7 @@ describe('the gate of a project', function () {
   it('hide: lists begin_session alone until then, says at any edge that this changed, and is as require in the newer era', async () => {
     await api('PATCH /api/v1/projects/demo', { gate: 'hide' });
     const token = await fresh();
-    const params = {
-      protocolVersion: '2025-11-25',
-      capabilities: {},
-      clientInfo: { name: 'x', version: '1' },
-    };
-    const begun = await send('initialize', params, { token });
+    const begun = await initialize(token);
     expect(begun.result.instructions).to.include('All other tools are listed only after that');
     const session = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
     const list = async () => namesOf((await send('tools/list', {}, { token, headers: session })).result);
