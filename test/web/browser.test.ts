@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { chats } from '../support/backend.ts';
+import { answers, chats } from '../support/backend.ts';
 import { startChromium, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { startSystem, until, type System } from '../support/system.ts';
@@ -140,6 +140,59 @@ describe('the page in a browser', function () {
       .to.include('/v1/chat/completions')
       .and.not.include(t.token);
     await press('Close');
+  });
+
+  it('compares two models by one message, says where one failed, and asks that one again', async () => {
+    await go('/playground?llm=house&beside=desk', /Compare with/);
+    await press('New conversation');
+    t.backend.reply(chats(['one answer']));
+    await type('form textarea', 'Both of you');
+    await press('Send');
+    await page.until(`document.body.innerText.split('why this member').length === 3`);
+    expect(await page.evaluate(`[...document.querySelectorAll('.beside .chat')].map((c) => c.innerText)`))
+      .to.have.length(2)
+      .and.to.satisfy((both: string[]) => both.every((text) => text.includes('one answer')));
+    await sound('compared-1280');
+    t.backend.reply(answers(400, { error: { message: 'no such thing' } }));
+    await type('form textarea', 'Once more');
+    await press('Send');
+    await page.until(`document.body.innerText.split('Ask again').length === 3`);
+    forgive(/400/);
+    t.backend.reply(chats(['at last']));
+    await press('Ask again');
+    await page.until(says(/at last/));
+    await page.until(`document.body.innerText.split('Ask again').length === 2`);
+    await go('/playground?llm=house', /Message/);
+    await press('New conversation');
+  });
+
+  it('says who may what, and by which document', async () => {
+    const made = [
+      await t.call('POST', '/api/v1/users', { body: { name: 'ada' } }),
+      await t.call('POST', '/api/v1/groups', { body: { name: 'gpu' } }),
+      await t.call('PUT', '/api/v1/groups/gpu/members/ada'),
+      await t.call('POST', '/api/v1/rbac', {
+        body: {
+          name: 'keep-house',
+          subjects: [{ kind: 'group', name: 'gpu' }],
+          bindings: [{ role: 'edit', resource: 'pool', name: 'house' }],
+        },
+      }),
+    ];
+    expect(made.map(({ status }) => status)).to.satisfy((all: number[]) => all.every((one) => one < 300));
+    await go('/r/users/ada', /May they do that/);
+    await page.evaluate(`[...document.querySelectorAll('a.button')].at(-1).click()`);
+    await page.until(says(/Yes: ada may/));
+    await go('/access?as=ada&verb=edit&resource=secret', /No: nothing that is granted to ada/);
+    await go('/access?as=ada&verb=edit&resource=pool&name=house', /Yes: ada may\./);
+    await page.until(says(/Everybody who may/));
+    await page.until(says(/group:gpu/));
+    expect(
+      await page.evaluate(`document.querySelector('a[href="/ui/r/rbac/keep-house"]') !== null`),
+    ).to.equal(true);
+    await sound('access-1280');
+    await go('/access?as=nobody-here&name=desk', /There is no user/);
+    forgive(/404/);
   });
 
   it('shows tasks, one task with its reasons, and cancels a live one', async () => {
@@ -303,13 +356,14 @@ const screens: readonly [string, RegExp][] = [
   ['llms', /desk/],
   ['llms/desk', /slots are free/],
   ['tasks', /Tokens|Llm/],
-  ['tasks?status=error', /No task fits/],
+  ['tasks?llm=nobody', /No task fits/],
   ['playground?llm=house', /Message/],
   ['workers', /Heard/],
   ['workers?state=gone', /None of the workers/],
   ['audit', /Outcome/],
   ['audit?name=nobody', /No event is like that/],
   ['usage', /Tokens out|No task/],
+  ['access', /Everybody who may/],
   ['r/tokens', /bootstrap/],
   ['r/agents', /helper/],
   ['r/agents/helper', /You are <b>kind/],

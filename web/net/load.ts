@@ -1,4 +1,4 @@
-import { useSignal, type ReadonlySignal } from '@preact/signals';
+import { useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { call, isFault, type Fault } from './api.ts';
 import { changes, isLive, type Topic } from './live.ts';
@@ -17,67 +17,92 @@ const AGAIN_MS = 1_000;
 /** While no stream tells of changes. */
 const POLL_MS = 5_000;
 
+interface Asked {
+  path: string;
+  topic: Topic | undefined;
+  question: object | undefined;
+}
+
+interface Kept<T> {
+  data: Signal<T | undefined>;
+  fault: Signal<Fault | null>;
+  at: Signal<number>;
+  /** Counts how often somebody wished to have it asked again. */
+  asked: Signal<number>;
+}
+
+/** @returns what ends it. */
+function keep<T>({ path, topic, question }: Asked, { data, fault, at, asked }: Kept<T>): () => void {
+  const left = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let isAsking = false;
+  let isStale = false;
+  const look = async (): Promise<void> => {
+    if (isAsking || document.hidden) return void (isStale = true);
+    isAsking = true;
+    isStale = false;
+    try {
+      const answer = await call<T>(question ? 'POST' : 'GET', path, {
+        body: question,
+        signal: left.signal,
+      });
+      if (left.signal.aborted) return; // its body was cut off, and somebody else's shows by now
+      data.value = answer;
+      fault.value = null;
+      at.value = new Date().getTime();
+    } catch (thrown) {
+      if (isFault(thrown) && thrown.status !== 401) fault.value = thrown;
+    }
+    isAsking = false;
+    if (!left.signal.aborted) timer = setTimeout(next, AGAIN_MS);
+  };
+  const next = (): void => {
+    timer = undefined;
+    if (isStale) void look();
+    else if (fault.value || (topic !== undefined && !isLive.value))
+      timer = setTimeout(() => void look(), POLL_MS);
+  };
+  const soon = (): void => {
+    isStale = true;
+    if (!isAsking && timer === undefined) void look();
+  };
+  const shown = (): void => {
+    if (!document.hidden) soon();
+  };
+  const stopHearing =
+    topic === undefined ? undefined : changes[topic].subscribe((n) => void (n > 0 && soon()));
+  const stopAgain = asked.subscribe((n) => {
+    if (n === 0) return;
+    clearTimeout(timer);
+    void look();
+  });
+  document.addEventListener('visibilitychange', shown);
+  void look();
+  return () => {
+    left.abort();
+    clearTimeout(timer);
+    stopHearing?.();
+    stopAgain();
+    document.removeEventListener('visibilitychange', shown);
+  };
+}
+
 /**
  * What a path answers: asked at once, again when its topic changes, and when somebody looks again after it was hidden.
  * @param path null: nothing yet.
+ * @param question sent with POST, to a path that answers and writes nothing.
  */
-export function useLoad<T>(path: string | null, topic?: Topic): Load<T> {
-  const data = useSignal<T | undefined>(undefined);
-  const fault = useSignal<Fault | null>(null);
-  const at = useSignal(0);
-  const asked = useSignal(0);
+export function useLoad<T>(path: string | null, topic?: Topic, question?: object): Load<T> {
+  const kept: Kept<T> = {
+    data: useSignal<T | undefined>(undefined),
+    fault: useSignal<Fault | null>(null),
+    at: useSignal(0),
+    asked: useSignal(0),
+  };
   useEffect(() => {
-    data.value = undefined;
-    fault.value = null;
-    if (path === null) return;
-    const left = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let isAsking = false;
-    let isStale = false;
-    const look = async (): Promise<void> => {
-      if (isAsking || document.hidden) return void (isStale = true);
-      isAsking = true;
-      isStale = false;
-      try {
-        const answer = await call<T>('GET', path, { signal: left.signal });
-        data.value = answer;
-        fault.value = null;
-        at.value = new Date().getTime();
-      } catch (thrown) {
-        if (isFault(thrown) && thrown.status !== 401) fault.value = thrown;
-      }
-      isAsking = false;
-      if (!left.signal.aborted) timer = setTimeout(next, AGAIN_MS);
-    };
-    const next = (): void => {
-      timer = undefined;
-      if (isStale) void look();
-      else if (fault.value || (topic !== undefined && !isLive.value))
-        timer = setTimeout(() => void look(), POLL_MS);
-    };
-    const soon = (): void => {
-      isStale = true;
-      if (!isAsking && timer === undefined) void look();
-    };
-    const shown = (): void => {
-      if (!document.hidden) soon();
-    };
-    const stopHearing =
-      topic === undefined ? undefined : changes[topic].subscribe((n) => void (n > 0 && soon()));
-    const stopAgain = asked.subscribe((n) => {
-      if (n === 0) return;
-      clearTimeout(timer);
-      void look();
-    });
-    document.addEventListener('visibilitychange', shown);
-    void look();
-    return () => {
-      left.abort();
-      clearTimeout(timer);
-      stopHearing?.();
-      stopAgain();
-      document.removeEventListener('visibilitychange', shown);
-    };
-  }, [path, topic]);
-  return { data, fault, at, again: () => (asked.value += 1) };
+    kept.data.value = undefined;
+    kept.fault.value = null;
+    return path === null ? undefined : keep({ path, topic, question }, kept);
+  }, [path, topic, question && JSON.stringify(question)]);
+  return { ...kept, again: () => (kept.asked.value += 1) };
 }

@@ -1,5 +1,6 @@
 import type { ComponentType } from 'preact';
 import { may } from '../state/session.ts';
+import { Access } from './access.tsx';
 import { Llm, Llms } from './llms.tsx';
 import { Overview } from './overview.tsx';
 import { Playground } from './playground.tsx';
@@ -30,6 +31,7 @@ export const sections: readonly Section[] = [
   { path: '/workers', name: 'Workers', isOffered: () => may('view', 'session') || may('create', 'session') },
   { path: '/audit', name: 'Audit', isOffered: () => may('view', 'audit') },
   { path: '/usage', name: 'Usage', isOffered: () => may('view', 'task') },
+  { path: '/access', name: 'Who may what', isOffered: () => true },
 ];
 
 function NotHere() {
@@ -57,6 +59,7 @@ const screens: readonly [RegExp, ComponentType][] = [
   [/^\/workers\/[^/]+$/, Worker],
   [/^\/audit\/?$/, Audit],
   [/^\/usage\/?$/, Usage],
+  [/^\/access\/?$/, Access],
   [/^\/r\//, Resources],
 ];
 

@@ -6,8 +6,9 @@ import type { Page } from '../net/api.ts';
 import { Code } from '../shown/code.tsx';
 import { Fault, Empty, Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
-import { asText, clear, draft, isRunning, send, settings, stop, turns, type Turn } from '../state/chat.ts';
-import { go, query, withQuery } from '../state/router.ts';
+import { chat, draft, otherChat, settings, type Chat, type Turn } from '../state/chat.ts';
+import { Chosen } from '../shown/filters.tsx';
+import { query } from '../state/router.ts';
 
 function Meta({ turn }: { turn: Turn }) {
   const { member, queueMs, firstMs, tookMs, answer, isStopped, taskId } = turn;
@@ -16,7 +17,7 @@ function Meta({ turn }: { turn: Turn }) {
     member,
     queueMs !== null && queueMs > 0 ? `waited ${(queueMs / 1_000).toFixed(1)} s` : null,
     firstMs === null ? null : `first ${(firstMs / 1_000).toFixed(1)} s`,
-    answer.tokens === null ? null : `${String(answer.tokens)} tokens`,
+    answer.tokens === null ? null : `${String(answer.tokens)} token${answer.tokens === 1 ? '' : 's'}`,
     answer.tokens === null || seconds <= 0 ? null : `${(answer.tokens / seconds).toFixed(0)} tok/s`,
     isStopped ? 'stopped' : null,
   ];
@@ -33,9 +34,14 @@ function Meta({ turn }: { turn: Turn }) {
   );
 }
 
-function Said({ turn, isLast }: { turn: Turn; isLast: boolean }) {
+interface Shown {
+  of: Chat;
+  llm: string;
+}
+
+function Said({ turn, isLast, of, llm }: Shown & { turn: Turn; isLast: boolean }) {
   const { role, by, answer, fault } = turn;
-  const isComing = isLast && isRunning.value;
+  const isComing = isLast && of.isRunning.value;
   return (
     <section class={`turn ${role}`} aria-busy={isComing}>
       <h2>{by}</h2>
@@ -49,12 +55,17 @@ function Said({ turn, isLast }: { turn: Turn; isLast: boolean }) {
       {isComing && answer.text === '' && <p class="quiet">Waiting for its first word …</p>}
       {fault && <Fault fault={fault} />}
       {role === 'assistant' && !isComing && <Meta turn={turn} />}
+      {fault && isLast && !isComing && (
+        <button type="button" onClick={() => void of.again(llm)}>
+          Ask again
+        </button>
+      )}
     </section>
   );
 }
 
 /** Says beginnings, ends and whole answers to a screen reader, and never single words. */
-function Announcer() {
+function Announcer({ of: { turns, isRunning } }: { of: Chat }) {
   const turn = turns.value.at(-1);
   const text = isRunning.value ? 'The answer begins.' : turn?.role === 'assistant' ? turn.answer.text : '';
   return (
@@ -89,13 +100,14 @@ function SettingFields() {
   );
 }
 
-function Composer({ llm }: { llm: string }) {
+function Composer({ to }: { to: readonly Shown[] }) {
+  const isRunning = to.some(({ of }) => of.isRunning.value);
   const submit = (event: Event): void => {
     event.preventDefault();
     const text = draft.value.trim();
-    if (text === '' || isRunning.value) return;
+    if (text === '' || isRunning) return;
     draft.value = '';
-    void send(llm, text);
+    for (const { of, llm } of to) void of.send(llm, text);
   };
   return (
     <form onSubmit={submit}>
@@ -110,8 +122,8 @@ function Composer({ llm }: { llm: string }) {
         />
       </label>
       <p class="actions">
-        {isRunning.value ? (
-          <button type="button" class="danger" onClick={() => void stop()}>
+        {isRunning ? (
+          <button type="button" class="danger" onClick={() => to.forEach(({ of }) => void of.stop())}>
             Stop
           </button>
         ) : (
@@ -125,7 +137,8 @@ function Composer({ llm }: { llm: string }) {
   );
 }
 
-function Conversation() {
+/** Stays at the newest word, unless one has scrolled away from it. */
+function useFollowing(isRunning: boolean): { current: HTMLDivElement | null } {
   const end = useRef<HTMLDivElement>(null);
   const isFollowing = useRef(true);
   useEffect(() => {
@@ -136,21 +149,27 @@ function Conversation() {
     return () => removeEventListener('scroll', scrolled);
   }, []);
   useEffect(() => {
-    if (isFollowing.current && isRunning.value) end.current?.scrollIntoView({ block: 'end' });
+    if (isFollowing.current && isRunning) end.current?.scrollIntoView({ block: 'end' });
   });
+  return end;
+}
+
+function Conversation({ of, llm }: Shown) {
+  const end = useFollowing(of.isRunning.value);
   return (
     <div class="chat">
-      {turns.value.map((turn, i) => (
-        <Said key={i} turn={turn} isLast={i === turns.value.length - 1} />
+      {of.turns.value.map((turn, i) => (
+        <Said key={i} turn={turn} isLast={i === of.turns.value.length - 1} of={of} llm={llm} />
       ))}
+      <Announcer of={of} />
       <div ref={end} />
     </div>
   );
 }
 
-function save(): void {
+function save(text: string): void {
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([asText()], { type: 'text/markdown' }));
+  link.href = URL.createObjectURL(new Blob([text], { type: 'text/markdown' }));
   link.download = 'conversation.md';
   link.click();
   URL.revokeObjectURL(link.href);
@@ -160,51 +179,82 @@ function namesOf(pools: readonly PoolView[]): string[] {
   return [...new Set(pools.flatMap(({ poolKey, members }) => [poolKey, ...members.map(({ name }) => name)]))];
 }
 
+function Model({ name, label, names, value, any }: ModelChoice) {
+  const shown = value === '' || names.includes(value) ? names : [value, ...names];
+  const options = shown.map((one) => [one, one] as const);
+  return (
+    <Chosen
+      name={name}
+      label={label}
+      options={any === undefined ? options : [['', any], ...options]}
+      value={value}
+    />
+  );
+}
+interface ModelChoice {
+  name: string;
+  label: string;
+  names: readonly string[];
+  value: string;
+  /** What choosing none is called, where one may. */
+  any?: string;
+}
+
+function NobodyServes({ llm, pools }: { llm: string; pools: readonly PoolView[] }) {
+  const pool = pools.find(
+    ({ poolKey, members }) => poolKey === llm || members.some(({ name }) => name === llm),
+  );
+  if (pool?.activeCount !== 0) return null;
+  return (
+    <p class="warning">
+      Nobody serves {llm} now: a message waits until somebody does.{' '}
+      <a href={`/ui/llms/${encodeURIComponent(llm)}`}>See why</a>
+    </p>
+  );
+}
+
 function Talk({ pools }: { pools: readonly PoolView[] }) {
   const names = namesOf(pools);
-  const chosen = query.value.get('llm') ?? names[0] ?? '';
-  const shown = names.includes(chosen) ? names : [chosen, ...names];
+  const llm = query.value.get('llm') ?? names[0] ?? '';
+  const other = query.value.get('beside') ?? '';
+  const columns: readonly Shown[] = [
+    { of: chat, llm },
+    ...(other === '' ? [] : [{ of: otherChat, llm: other }]),
+  ];
   const isCode = useSignal(false);
-  const pool = pools.find(
-    ({ poolKey, members }) => poolKey === chosen || members.some(({ name }) => name === chosen),
-  );
+  // What is no longer seen is no longer answered either.
+  useEffect(() => (other === '' ? otherChat.clear() : undefined), [other]);
+  const isEmpty = columns.every(({ of }) => of.turns.value.length === 0);
   return (
     <>
       <div class="filters">
-        <label>
-          Model
-          <select
-            value={chosen}
-            onChange={({ currentTarget }) => go(withQuery({ llm: currentTarget.value }), 'replace')}
-          >
-            {shown.map((name) => (
-              <option key={name} value={name}>
-                {name}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Model name="llm" label="Model" names={names} value={llm} />
+        <Model name="beside" label="Compare with" names={names} value={other} any="nobody" />
         <button type="button" onClick={() => (isCode.value = true)}>
           View code
         </button>
-        <button type="button" disabled={turns.value.length === 0} onClick={save}>
+        <button
+          type="button"
+          disabled={isEmpty}
+          onClick={() => save(columns.map(({ of }) => of.asText()).join('\n---\n\n'))}
+        >
           Save
         </button>
-        <button type="button" disabled={turns.value.length === 0} onClick={clear}>
+        <button type="button" disabled={isEmpty} onClick={() => columns.forEach(({ of }) => of.clear())}>
           New conversation
         </button>
       </div>
-      {pool?.activeCount === 0 && (
-        <p class="warning">
-          Nobody serves {chosen} now: a message waits until somebody does.{' '}
-          <a href={`/ui/llms/${encodeURIComponent(chosen)}`}>See why</a>
-        </p>
-      )}
+      {columns.map(({ llm: one }, i) => (
+        <NobodyServes key={i} llm={one} pools={pools} />
+      ))}
       <SettingFields />
-      <Conversation />
-      <Announcer />
-      <Composer llm={chosen} />
-      {isCode.value && <Code llm={chosen} close={() => (isCode.value = false)} />}
+      <div class={columns.length > 1 ? 'beside' : ''}>
+        {columns.map((column, i) => (
+          <Conversation key={i} {...column} />
+        ))}
+      </div>
+      <Composer to={columns} />
+      {isCode.value && <Code llm={llm} close={() => (isCode.value = false)} />}
     </>
   );
 }

@@ -182,6 +182,11 @@ function One({ entry, name }: { entry: CatalogueEntry; name: string }) {
           Try it
         </a>
       )}
+      {entry.word === 'user' && (
+        <a class="button" href={`/ui/access?as=${encodeURIComponent(title)}`}>
+          May they do that?
+        </a>
+      )}
       <Edit entry={entry} row={row} done={one.again} />
       {entry.calls.includes('delete') && (
         <Delete entry={entry} row={row} done={() => go(`/r/${entry.plural}`)} />

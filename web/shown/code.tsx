@@ -1,4 +1,4 @@
-import { bodyOf, turns } from '../state/chat.ts';
+import { bodyOf, chat } from '../state/chat.ts';
 import { Copy } from '../parts/copy.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 
@@ -6,7 +6,7 @@ const TOKEN = 'MCPCTL_TOKEN';
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 function programs(llm: string): [string, string][] {
-  const { stream: _stream, stream_options: _options, ...body } = bodyOf(turns.value);
+  const { stream: _stream, stream_options: _options, ...body } = bodyOf(chat.turns.value);
   const messages = body.messages.length > 0 ? body.messages : [{ role: 'user', content: 'Hello' }];
   const asked = { model: llm, ...body, messages };
   const json = JSON.stringify(asked);

@@ -24,10 +24,8 @@ export interface Settings {
 }
 
 /** Kept while this page is open, from screen to screen, and nowhere else. */
-export const turns = signal<readonly Turn[]>([]);
 export const settings = signal<Settings>({ system: '', temperature: '', maxTokens: '' });
 export const draft = signal('');
-export const isRunning = signal(false);
 
 const GRACE = 'grace=30';
 /** The call that is under way. */
@@ -39,7 +37,6 @@ interface Running {
   key: string;
   taskId: string | null;
 }
-let running: Running | undefined;
 
 const turnOf = (role: Turn['role'], by: string, text: string): Turn => ({
   role,
@@ -53,12 +50,6 @@ const turnOf = (role: Turn['role'], by: string, text: string): Turn => ({
   fault: null,
   isStopped: false,
 });
-
-const last = (change: Partial<Turn>): void => {
-  const all = turns.value;
-  const turn = all.at(-1);
-  if (turn) turns.value = [...all.slice(0, -1), { ...turn, ...change }];
-};
 
 interface Body {
   messages: { role: string; content: string }[];
@@ -82,14 +73,18 @@ export function bodyOf(all: readonly Turn[]): Body {
 }
 
 /** Shows an answer at most once a frame, however fast it comes. */
-function painter(from: number): { show: (answer: Answer) => void; flush: () => void } {
+function painter(paint: (change: Pick<Turn, 'answer' | 'firstMs'>) => void): {
+  show: (answer: Answer) => void;
+  flush: () => void;
+} {
+  const from = performance.now();
   let next: Answer | undefined;
   let frame = 0;
   let firstMs: number | null = null;
   const flush = (): void => {
     cancelAnimationFrame(frame);
     frame = 0;
-    if (next) last({ answer: next, firstMs });
+    if (next) paint({ answer: next, firstMs });
     next = undefined;
   };
   const show = (answer: Answer): void => {
@@ -106,56 +101,6 @@ function painter(from: number): { show: (answer: Answer) => void; flush: () => v
 const keyOfCall = (): string =>
   [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16)).join('-');
 
-async function answerOf(llm: string, from: number): Promise<void> {
-  const abort = new AbortController();
-  const path = `/llms/${encodeURIComponent(llm)}/infer`;
-  const body = bodyOf(turns.value.slice(0, -1));
-  const key = keyOfCall();
-  const mine: Running = { abort, path, body, key, taskId: null };
-  running = mine;
-  const { show, flush } = painter(from);
-  let now = noAnswer;
-  let after = '';
-  const showPart = (answer: Answer): void => show((now = answer));
-  try {
-    const headers = { 'x-mcpctl-on-disconnect': GRACE, 'idempotency-key': key };
-    const answer = await ask('POST', path, { body, headers, signal: abort.signal });
-    const taskId = answer.headers.get('x-mcpctl-task-id');
-    mine.taskId = taskId;
-    const queueMs = Number(answer.headers.get('x-mcpctl-queue-ms') ?? NaN);
-    last({
-      taskId,
-      member: answer.headers.get('x-mcpctl-provider'),
-      queueMs: Number.isNaN(queueMs) ? null : queueMs,
-    });
-    try {
-      await readAnswer(answer, { show: showPart, seen: (id) => (after = id) });
-    } catch (thrown) {
-      // The line broke, not the answer: it goes on where it was left.
-      if (taskId === null || isFault(thrown) || abort.signal.aborted) throw thrown;
-      await followTask({ taskId, signal: abort.signal, show: showPart, from: now, after });
-    }
-  } finally {
-    flush();
-    running = undefined;
-  }
-}
-
-export async function send(llm: string, text: string): Promise<void> {
-  if (isRunning.value) return;
-  isRunning.value = true;
-  turns.value = [...turns.value, turnOf('user', 'you', text), turnOf('assistant', llm, '')];
-  const from = performance.now();
-  try {
-    await answerOf(llm, from);
-  } catch (thrown) {
-    if (isFault(thrown)) last({ fault: thrown });
-    else last({ isStopped: true });
-  }
-  last({ tookMs: performance.now() - from });
-  isRunning.value = false;
-}
-
 /**
  * A stream says its task with its first bytes, which may be seconds away: the same call with the same key, but for an answer
  * that nobody waits for, is told the task that is there.
@@ -166,20 +111,96 @@ async function nameOf({ path, body, key }: Running): Promise<string | null> {
   return answer?.headers.get('x-mcpctl-task-id') ?? null;
 }
 
-/** Ends the task itself, so that its backend stops; closing the connection alone would leave it its grace. */
-export async function stop(): Promise<void> {
-  if (!running) return;
-  const { abort, taskId } = running;
-  const id = taskId ?? (await nameOf(running));
-  abort.abort();
-  if (id !== null) await call('DELETE', `/tasks/${id}`).catch(() => undefined); // it has ended
+/** One conversation with one model at a time. */
+class Chat {
+  readonly turns = signal<readonly Turn[]>([]);
+  readonly isRunning = signal(false);
+  #running: Running | undefined;
+
+  #last(change: Partial<Turn>): void {
+    const all = this.turns.value;
+    const turn = all.at(-1);
+    if (turn) this.turns.value = [...all.slice(0, -1), { ...turn, ...change }];
+  }
+
+  async #answer(llm: string): Promise<void> {
+    const abort = new AbortController();
+    const path = `/llms/${encodeURIComponent(llm)}/infer`;
+    const body = bodyOf(this.turns.value.slice(0, -1));
+    const key = keyOfCall();
+    const mine: Running = { abort, path, body, key, taskId: null };
+    this.#running = mine;
+    const { show, flush } = painter((change) => this.#last(change));
+    let now = noAnswer;
+    let after = '';
+    const showPart = (answer: Answer): void => show((now = answer));
+    try {
+      const headers = { 'x-mcpctl-on-disconnect': GRACE, 'idempotency-key': key };
+      const answer = await ask('POST', path, { body, headers, signal: abort.signal });
+      const taskId = answer.headers.get('x-mcpctl-task-id');
+      mine.taskId = taskId;
+      const queueMs = Number(answer.headers.get('x-mcpctl-queue-ms') ?? NaN);
+      this.#last({
+        taskId,
+        member: answer.headers.get('x-mcpctl-provider'),
+        queueMs: Number.isNaN(queueMs) ? null : queueMs,
+      });
+      try {
+        await readAnswer(answer, { show: showPart, seen: (id) => (after = id) });
+      } catch (thrown) {
+        // The line broke, not the answer: it goes on where it was left.
+        if (taskId === null || isFault(thrown) || abort.signal.aborted) throw thrown;
+        await followTask({ taskId, signal: abort.signal, show: showPart, from: now, after });
+      }
+    } finally {
+      flush();
+      this.#running = undefined;
+    }
+  }
+
+  async #ask(llm: string, before: readonly Turn[]): Promise<void> {
+    this.isRunning.value = true;
+    this.turns.value = [...before, turnOf('assistant', llm, '')];
+    const from = performance.now();
+    try {
+      await this.#answer(llm);
+    } catch (thrown) {
+      this.#last(isFault(thrown) ? { fault: thrown } : { isStopped: true });
+    }
+    this.#last({ tookMs: performance.now() - from });
+    this.isRunning.value = false;
+  }
+
+  async send(llm: string, text: string): Promise<void> {
+    if (!this.isRunning.value) await this.#ask(llm, [...this.turns.value, turnOf('user', 'you', text)]);
+  }
+
+  /** A new task for the last message, in the place of the answer that broke off. */
+  async again(llm: string): Promise<void> {
+    if (!this.isRunning.value) await this.#ask(llm, this.turns.value.slice(0, -1));
+  }
+
+  /** Ends the task itself, so that its backend stops; closing the connection alone would leave it its grace. */
+  async stop(): Promise<void> {
+    if (!this.#running) return;
+    const { abort, taskId } = this.#running;
+    const id = taskId ?? (await nameOf(this.#running));
+    abort.abort();
+    if (id !== null) await call('DELETE', `/tasks/${id}`).catch(() => undefined); // it has ended
+  }
+
+  clear(): void {
+    void this.stop();
+    this.turns.value = [];
+  }
+
+  /** The conversation as Markdown. */
+  asText(): string {
+    return this.turns.value.map(({ by, answer: { text } }) => `## ${by}\n\n${text}\n`).join('\n');
+  }
 }
 
-export function clear(): void {
-  void stop();
-  turns.value = [];
-}
-
-/** The conversation as Markdown. */
-export const asText = (): string =>
-  turns.value.map(({ by, answer: { text } }) => `## ${by}\n\n${text}\n`).join('\n');
+export type { Chat };
+/** The second is there where two models are compared. */
+export const chat = new Chat();
+export const otherChat = new Chat();
