@@ -41,7 +41,7 @@ export async function takeBack(
   { row, fence }: { row: TaskRow; fence: Fence },
 ): Promise<'requeued' | 'ended' | 'moved'> {
   const pool = await deps.liveness.loadPool(row.poolName);
-  const isLooping = isInALoop(fence, pool.members.length);
+  const isLooping = isInALoop(fence, pool.members.length + pool.former.length);
   const why = isLooping ? notLeaving(parseHandBack(fence.why)) : parseHandBack(fence.why);
   const reason = `${why.code}: ${why.message}`;
   const errorReason = errorReasonOf(why);
@@ -69,7 +69,7 @@ export async function takeBack(
     if (mayHave(pool, row, [...excluded, ...unfitOf(fence)])) return await requeue(excluded);
     if (canWait(row)) return await requeue([]);
   }
-  const llm = pool.members.find((m) => m.row.id === fence.llm)?.row.name ?? fence.llm;
+  const llm = [...pool.members, ...pool.former].find((m) => m.row.id === fence.llm)?.row.name ?? fence.llm;
   const { code, message } = await allAttempts(deps, row, { llm, why });
   const closing: Closing = {
     mode: { handedBackAt: fence.epoch },

@@ -302,6 +302,8 @@ export const registeredSchema = z.looseObject({
   transport: transportSchema,
   /** The server gives it nothing new; an older edge does not say. */
   hold: holdSchema.optional(),
+  /** Pools that its llms have left and in which tasks still wait for them: served too; an older edge does not say. */
+  drains: z.array(z.looseObject({ id: uuidSchema, name: z.string(), poolKey: z.string() })).optional(),
   /** The id of whose session it is: their tasks go before others'. An older edge does not say. */
   owner: uuidSchema.optional(),
 });

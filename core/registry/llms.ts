@@ -8,6 +8,7 @@ import { tellOfLlm } from './audit/llm-event.ts';
 import { MCP_TYPE } from '../mcp/names.ts';
 import { canonical } from './canonical.ts';
 import type { Connection } from './database/connect.ts';
+import { createFormerMembers, type FormerMembers } from './former-members.ts';
 import type { RegistryLimits } from './names/limits.ts';
 import { enterNames, type Entry } from './names/name-owners.ts';
 import { replaceAliases, takeNames } from './names/names.ts';
@@ -32,7 +33,7 @@ interface Write {
   ifMatch: number | null;
 }
 
-export interface Llms {
+export interface Llms extends FormerMembers {
   /** By name. The stored status: core/flow/alive/liveness.ts lays over who is live. */
   list(filter: LlmFilter): Promise<LlmRow[]>;
   /**
@@ -45,7 +46,7 @@ export interface Llms {
   byId(id: string): Promise<LlmRow | undefined>;
   /** The rows of these pools, by pool and name. */
   byPools(poolKeys: readonly string[]): Promise<LlmRow[]>;
-  /** Which of these pools have an llm. */
+  /** Which of these pools have an llm, or one that has left and still takes what waits. */
   poolsAmong(poolKeys: readonly string[]): Promise<Set<string>>;
   /** Pools with an llm that sleeps, as its row says. */
   sleepingPools(): Promise<Set<string>>;
@@ -285,6 +286,7 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
   };
   return {
     ...writers(connection, limits),
+    ...createFormerMembers(connection),
     async list({ scope, kind, type, pool, after, limit }) {
       const query = db('llms').select('*').orderBy('name').limit(limit);
       narrow(query, scope);
@@ -310,9 +312,11 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
     },
     async poolsAmong(poolKeys) {
       if (poolKeys.length === 0) return new Set();
-      const rows = await db('llms')
-        .whereIn('poolKey', [...poolKeys])
-        .distinct<{ poolKey: string }[]>('poolKey');
+      const { rows } = await db.raw<{ rows: { poolKey: string }[] }>(
+        `select pool_key from llms where pool_key = any(:poolKeys)
+         union select pool_key from former_members_now where pool_key = any(:poolKeys)`,
+        { poolKeys: [...poolKeys] },
+      );
       return new Set(rows.map((row) => row.poolKey));
     },
     sleepingPools: () => sleepingPools(db),

@@ -52,7 +52,8 @@ export function createKnownPools({ names, liveness, bus, clock, keptMs }: KnownP
 
   const load = async (resolved: Resolved): Promise<Known> => ({
     resolved,
-    pool: await liveness.loadPool(resolved.poolKey),
+    // Who has left takes what waits, and nothing new.
+    pool: { ...(await liveness.loadPool(resolved.poolKey)), former: [] },
   });
   return {
     recall: (asked) => recent.recall(asked) ?? Promise.resolve(undefined),

@@ -59,7 +59,8 @@ export async function findClaims(
   carried: Carried,
 ): Promise<SaidClaim[]> {
   const adopted: SaidClaim[] = [];
-  const rows = await registry.llms.bySession(carried.session);
+  const { session } = carried;
+  const rows = [...(await registry.llms.bySession(session)), ...(await registry.llms.formerOf(session))];
   for (const poolKey of new Set(rows.map((row) => row.poolKey))) {
     const refs = await runningTasks(commands, keys, poolKey);
     const fences = await readFences(commands, keys, refs);

@@ -13,7 +13,7 @@ export interface Losses {
    */
   write(session: string): Promise<void>;
   /**
-   * The rows of a session whose lease is held by who asks. Those that were written down as lost a moment ago, for an older
+   * The rows of a session, also in pools that they left, whose lease is held by who asks. Those that were written down as lost a moment ago, for an older
    * stream, are what they were again: read in between, they would not be served until the next registration.
    */
   rowsOf(session: string): Promise<LlmRow[]>;
@@ -36,9 +36,10 @@ export function createLosses({
   return {
     async rowsOf(session) {
       const rows = await registry.llms.bySession(session);
-      if (!rows.some(({ inactiveReason }) => inactiveReason === 'publisher_gone')) return rows;
+      if (!rows.some(({ inactiveReason }) => inactiveReason === 'publisher_gone'))
+        return [...rows, ...(await registry.llms.formerOf(session))];
       await registry.sessions.revive(session);
-      return await registry.llms.bySession(session);
+      return [...(await registry.llms.bySession(session)), ...(await registry.llms.formerOf(session))];
     },
     async write(session) {
       if (await write(session)) bus.emit('session.left', { sessionId: session, why: 'lost' });

@@ -170,6 +170,7 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
   } = await registerSession(deps, registration, (write) => written({ ...deps, req }, what, write));
   const transport: Transport =
     agreed === 'redis' ? await deps.redisWorkers.transportOf({ sessionId, password }) : { kind: 'sse' };
+  const drains = agreed === 'redis' ? await deps.registry.llms.formerOf(sessionId) : [];
   const live = await deps.liveness.llms(llms);
   return {
     providerSessionId: sessionId,
@@ -179,6 +180,7 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
     transport,
     hold,
     owner: actor.userId,
+    ...(drains.length > 0 && { drains: drains.map(({ id, name, poolKey }) => ({ id, name, poolKey })) }),
   };
 }
 

@@ -6,6 +6,7 @@ import { createDropEventsDuty } from './drop-events.ts';
 import { createEpochDuty } from './epoch.ts';
 import { createExpireDuty } from './expire.ts';
 import { createForgetDuty } from './forget.ts';
+import { createFormerDuty } from './former.ts';
 import { createHandBackDuty } from './hand-back.ts';
 import { createHoldDuty } from './hold.ts';
 import { createHostedToolsDuty } from './hosted-tools.ts';
@@ -37,6 +38,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createSweepLlmsDuty,
     createDenyDuty,
     createHoldDuty,
+    createFormerDuty,
     createUnentitledDuty,
     createRedisUsersDuty,
     createPruneDuty,

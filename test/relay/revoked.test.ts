@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { isServed } from '../../core/flow/alive/served.ts';
 import { claimTask } from '../../core/queue/task/claim.ts';
 import { readFences } from '../../core/queue/task/fence.ts';
 import type { Duty } from '../../scheduler/duties/duty.ts';
 import { createDenyDuty } from '../../scheduler/duties/deny.ts';
 import { createHandBackDuty } from '../../scheduler/duties/hand-back.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { runDuty } from '../support/hindered.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { until } from '../support/system.ts';
 import { dutyDeps, submitTask } from '../support/tasks.ts';
@@ -180,6 +182,67 @@ describe('a right that is taken away while it is used', function () {
     await worker.serve(frame, [], { body: '{}' });
     const refused = await worker.register([{ name: 'guest', poolName: 'house' }, { name: 'bobs' }]);
     expect([refused.status, refused.json['code']]).to.deep.equal([409, 'pool_not_yours']);
+  });
+
+  it('lets a worker take what waits in a pool that it left, and ends that: by itself, and where it may not any more', async () => {
+    const owner = await started(t.tokens.ada, { name: 'fp' });
+    await owner.worker.goodbye();
+    await atOther('POST /pools/fp/allow', t.tokens.ada, { user: 'bob' });
+    const { worker, stream } = await started(t.tokens.bob, { name: 'f2', poolName: 'fp', maxConcurrency: 1 });
+    const whole = { body: JSON.stringify({ choices: [{ message: { content: 'x' }, finish_reason: 'stop' }] }) };
+    const callers = [infer('fp', t.tokens.ada)];
+    const runs = await stream.next('infer');
+    const up = worker.uplink(runs).beating();
+    callers.push(infer('fp', t.tokens.ada));
+    await until(
+      () => t.registry.tasks.openInPool('fp', 10),
+      (open) => open === 2,
+    );
+    const moved = [{ name: 'f2', poolName: 'fq', maxConcurrency: 1 }];
+    expect((await worker.register(moved)).status).to.equal(201);
+    // Whoever decides about what waits sees that it is served; who asks anew is told that nobody is there.
+    const isThere = async (): Promise<boolean> => isServed(await t.deps.liveness.loadPool('fp'), null);
+    expect(await isThere()).to.equal(true);
+    const anew = await infer('fp', t.tokens.ada);
+    expect([anew.status, ((await anew.json()) as { code: string }).code]).to.deep.equal([503, 'no_active_llm']);
+    up.line({ end: whole });
+    await up.end();
+    await worker.serve(await stream.next('infer'), [], whole);
+    for (const caller of callers) expect((await caller).status).to.equal(200);
+
+    // What was asked before it left has ended: a while later it is told, and takes nothing of it any more.
+    const age = () =>
+      t.connection.db.raw(`update former_members set left_at = left_at - interval '1 minute', denied_at = null`);
+    await age();
+    expect(await runDuty(dutyDeps(t), 'former')).to.equal(1);
+    const later = await submitTask(t, { poolKey: 'fp' });
+    const own = await submitTask(t, { poolKey: 'fq' });
+    const next = await stream.next('infer');
+    expect(next.taskId).to.equal(own.id);
+    await worker.serve(next, [], whole);
+    expect(await t.registry.tasks.byId(later.id)).to.include({ status: 'pending' });
+    expect(await isThere()).to.equal(false);
+
+    // Back, away again, and while it drains the pool's owner lets it in no more.
+    await worker.register([{ name: 'f2', poolName: 'fp', maxConcurrency: 1 }]);
+    expect((await stream.next('infer')).taskId).to.equal(later.id);
+    const waits = await submitTask(t, { poolKey: 'fp' });
+    await worker.register(moved);
+    expect((await atOther('POST /pools/fp/deny', t.tokens.ada, { user: 'bob' })).status).to.equal(200);
+    expect((await stream.next('cancel')).taskId).to.equal(later.id);
+    expect(await isThere()).to.equal(false);
+    const lasts = [await submitTask(t, { poolKey: 'fq' }), await submitTask(t, { poolKey: 'fq' })];
+    const gone = await stream.next('infer');
+    expect(gone.taskId).to.equal(lasts[0]?.id);
+    expect(await t.registry.tasks.byId(waits.id)).to.include({ status: 'pending', crashes: 0 });
+    expect(await rowOf('f2')).to.include({ status: 'active', poolKey: 'fq' });
+
+    // Of a pool that nobody is left in what waits does not end for that.
+    await worker.register([{ name: 'f2', poolName: 'fr', maxConcurrency: 1 }]);
+    await runDuty(dutyDeps(t), 'expire');
+    expect((await t.registry.tasks.byId(lasts[1]?.id ?? ''))?.status).to.equal('pending');
+    await worker.serve(gone, [], whole);
+    expect((await stream.next('infer')).taskId).to.equal(lasts[1]?.id);
   });
 
   it('deletes what runs when forced: the owner of the pool does, a stranger does not', async () => {

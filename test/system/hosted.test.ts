@@ -117,6 +117,27 @@ describe('a hosted worker', function () {
     await t.call('DELETE', '/api/v1/llms/busy');
   });
 
+  it('takes what waits in a pool that a row was moved out of', async () => {
+    const backend = await newBackend();
+    backend.reply(chats(['x'], { paced: true }));
+    await createPublic(t, { name: 'rover', url: backend.url, maxConcurrency: 1 });
+    await servedBy('rover', 1);
+    const callers = [infer('rover')];
+    await backend.next('request');
+    callers.push(infer('rover'));
+    await until(
+      () => t.openTasks('rover'),
+      (open) => open === 2,
+    );
+    await change('rover', { poolName: 'roved' });
+    await hosted.next((line) => line.msg === 'the hosted worker serves');
+    backend.release();
+    await backend.next('request');
+    backend.release();
+    for (const caller of callers) expect((await caller).status).to.equal(200);
+    await t.call('DELETE', '/api/v1/llms/rover');
+  });
+
   it('shares a pool with a virtual member: slots, pins and failover', async () => {
     const [cloud, desk] = [await newBackend(), await newBackend()];
     for (const [backend, name] of [

@@ -106,6 +106,28 @@ onEachTransport('a pool', function (transport) {
     },
   );
 
+  it('has an llm that left for another pool take what waits in the former one, and nothing that is asked anew', async () => {
+    const backend = await newBackend();
+    backend.reply(chats(['x'], { paced: true }));
+    const offer = { name: 'mover', maxConcurrency: 1, backend };
+    const worker = await t.startWorker([{ ...offer, poolName: 'before' }]);
+    const ids = [await submit('before'), await submit('before')];
+    await backend.next('request');
+    await worker.kill('SIGKILL');
+    await t.startWorker([{ ...offer, poolName: 'after' }], { home: worker.home });
+    const answers = ids.map(async (id) => await completed(id));
+    for (const _ of ids) {
+      await backend.next('request');
+      backend.release();
+    }
+    await Promise.all(answers);
+    expect((await infer('before')).status).to.equal(404);
+    const anew = infer('after');
+    await backend.next('request');
+    backend.release();
+    expect((await anew).status).to.equal(200);
+  });
+
   it('sends a pinned call to that member only, and says at once when it is not there', async () => {
     const [one, two] = [await newBackend(), await newBackend()];
     const worker = await t.startWorker([{ name: 'one', poolName: 'house', backend: one }]);

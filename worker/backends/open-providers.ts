@@ -114,7 +114,9 @@ export function membersOf(
   registered: Registered,
   wake: (llmName: string) => Promise<WakeResult>,
 ): ServedMember[] {
-  return registered.llms.flatMap(({ id, name, poolKey }) => {
+  // Over sse its edge takes them; over Redis they are pools more, with the same slots.
+  const drains = registered.transport.kind === 'redis' ? (registered.drains ?? []) : [];
+  return [...registered.llms, ...drains].flatMap(({ id, name, poolKey }) => {
     const namesake = opened.find((o) => o.configured.name === name);
     if (!namesake) return [];
     const { model, stallMs } = namesake.configured;

@@ -68,18 +68,19 @@ export class HostedMembers {
     const before = this.#opened;
     const now = new Map<string, Opened>();
     for (const llm of llms) {
-      const openedBefore = before.get(llm.id);
+      const place = placeOf(llm);
+      const openedBefore = before.get(place);
       const opened = openedBefore && isSame(openedBefore.llm, llm) ? openedBefore : this.#open(llm);
       const problem = typeof opened === 'string' ? opened : await problemOf(opened.check);
       this.#say(llm, problem);
-      if (problem === undefined && typeof opened !== 'string') now.set(llm.id, opened);
+      if (problem === undefined && typeof opened !== 'string') now.set(place, opened);
       else if (typeof opened !== 'string' && opened !== openedBefore) opened.served.gate.end();
     }
     for (const id of this.#problems.keys()) if (!llms.some((llm) => llm.id === id)) this.#problems.delete(id);
-    const gone = [...before].filter(([id, opened]) => now.get(id) !== opened);
+    const gone = [...before].filter(([place, opened]) => now.get(place) !== opened);
     for (const [, { served }] of gone) served.gate.end();
     this.#opened = now;
-    const kept = [...now].filter(([id, opened]) => before.get(id) === opened);
+    const kept = [...now].filter(([place, opened]) => before.get(place) === opened);
     if (gone.length === 0 && kept.length === now.size) return undefined;
     return {
       all: [...now.values()].map(({ served }) => served),
@@ -181,6 +182,9 @@ export class HostedMembers {
 function backendOf({ type, url }: PublicLlm): string {
   return `${type} ${endpointsAt(url, writtenAs(type)).models.href}`;
 }
+
+/** One that has left a pool and still takes what waits there is a member of both. */
+const placeOf = ({ id, poolKey }: PublicLlm): string => `${id} ${poolKey}`;
 
 function usualConcurrency(type: string): number {
   return isProviderType(type) ? providerTypes[type].maxConcurrency : 1;

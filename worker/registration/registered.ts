@@ -25,6 +25,9 @@ const foreignTransport = z
   ])
   .transform(() => ({ kind: 'sse' as const }));
 
+/** Each is a member more to serve. */
+const MOST_DRAINS = 1_024;
+
 /** What every edge has answered from the first protocol on is the session; what else an older one leaves out is defaulted. */
 const answerSchema = z.looseObject({
   // A number is as opaque as any other.
@@ -34,6 +37,11 @@ const answerSchema = z.looseObject({
   warnings: list,
   hold: holdSchema.optional().catch(undefined),
   owner: z.uuid().optional().catch(undefined),
+  drains: z
+    .array(z.looseObject({ id: z.uuid(), name: z.string(), poolKey: z.string() }))
+    .max(MOST_DRAINS)
+    .optional()
+    .catch(undefined),
   transport: z
     .union([transportSchema, foreignTransport])
     .nullish()

@@ -16,7 +16,7 @@ export type { HostedServer };
 export interface RegistrySource {
   /**
    * The rows, when they have changed since the last answer, or were never read; else undefined: one small question.
-   * At most so many rows, by name; `more` says that there are others.
+   * At most so many rows, by name, and behind them those again in pools that they left; `more` says that there are others.
    * @throws McpctlError `unavailable` within two seconds; the next call asks again.
    */
   changed(): Promise<{ llms: PublicLlm[]; servers: HostedServer[]; more: boolean } | undefined>;
@@ -46,14 +46,14 @@ export function openRegistrySource(
       const mark = await served.mark();
       if (mark === seen) return undefined;
       const rows = await served.llms(options.most + 1);
+      const former = await served.former(options.most);
       const referring = rows.filter(({ apiKeyRef }) => apiKeyRef !== null && 'secretRef' in apiKeyRef);
       sealed = await served.keys(referring.map(({ id }) => id));
       const servers = await served.servers(MOST_SERVERS);
       sealedOfServers = await served.serverKeys(servers.map(({ id }) => id));
       seen = mark;
       return {
-        llms: rows
-          .slice(0, options.most)
+        llms: [...rows.slice(0, options.most), ...former]
           .flatMap(({ url, ...row }) => (url === null ? [] : [{ ...row, url }])),
         servers,
         more: rows.length > options.most,

@@ -31,6 +31,11 @@ export interface LiveLlm {
 export interface LivePool {
   key: string;
   members: readonly LiveLlm[];
+  /**
+   * Llms that have left it and still take what waits (core/registry/former-members.ts): whoever decides about that heeds them, what is
+   * asked anew does not reach them.
+   */
+  former: readonly LiveLlm[];
   /** Members that serve now; a public one that nobody serves is none of them. */
   activeCount: number;
   /** Redis came back empty just now: what it does not know proves nothing. */
@@ -96,6 +101,13 @@ function lossOf(row: LlmRow, { leaseOf }: Leases, lost: readonly LostMember[]): 
   );
 }
 
+/** Somebody announces what no row puts there, or Redis is too young to tell: only then is it asked who has left. */
+function namesOthers(presence: PoolPresence | undefined, poolKey: string, rows: readonly LlmRow[]): boolean {
+  if (!presence) return false;
+  const isThere = (llmId: string): boolean => rows.some((row) => row.id === llmId && row.poolKey === poolKey);
+  return presence.fresh || presence.members.some(({ llmId }) => !isThere(llmId));
+}
+
 export interface Liveness {
   /** Answers for these sessions; any other one counts as live, because nobody asked. */
   sessions(ids: readonly string[]): Promise<(sessionId: string) => boolean>;
@@ -132,12 +144,16 @@ export function createLiveness(deps: { registry: Registry; presence: Presence; l
 
   const loadPools = async (poolKeys: readonly string[]): Promise<LivePool[]> => {
     const [rows, announced] = await Promise.all([registry.llms.byPools(poolKeys), announcedIn(poolKeys)]);
-    const leases = await leasesOf(sessionsOf(rows));
+    const withOthers = poolKeys.filter((key) => namesOthers(announced.get(key), key, rows));
+    const former = withOthers.length === 0 ? [] : await registry.llms.formerIn(withOthers);
+    const leases = await leasesOf(sessionsOf([...rows, ...former]));
     return poolKeys.map((key) => {
       const presence = announced.get(key);
-      const members = rows.filter((row) => row.poolKey === key).map((row) => overlay(row, leases, presence));
+      const liveOf = (all: readonly LlmRow[]): LiveLlm[] =>
+        all.filter((row) => row.poolKey === key).map((row) => overlay(row, leases, presence));
+      const members = liveOf(rows);
       const activeCount = members.filter((m) => m.status === 'active' && m.servedBy > 0).length;
-      return { key, members, activeCount, fresh: presence?.fresh ?? false };
+      return { key, members, former: liveOf(former), activeCount, fresh: presence?.fresh ?? false };
     });
   };
 
@@ -154,7 +170,7 @@ export function createLiveness(deps: { registry: Registry; presence: Presence; l
     },
     async loadPool(poolKey) {
       const [pool] = await loadPools([poolKey]);
-      return pool ?? { key: poolKey, members: [], activeCount: 0, fresh: false };
+      return pool ?? { key: poolKey, members: [], former: [], activeCount: 0, fresh: false };
     },
   };
 }

@@ -15,7 +15,7 @@ export interface Sleeper {
  * @param not llm ids that may not have the task.
  */
 export function sleepersIn(pool: LivePool, pinId: string | null, not: readonly string[] = []): Sleeper[] {
-  return pool.members
+  return [...pool.members, ...pool.former]
     .filter((m) => (pinId === null || m.row.id === pinId) && !not.includes(m.row.id))
     .flatMap((m) => sleeperOf(m, pool.fresh) ?? [])
     .sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -41,6 +41,7 @@ import * as serverOffers from '../migrations/0048-server-offers.ts';
 import * as turnsMadeOf from '../migrations/0049-turns-made-of.ts';
 import * as unfilledAnswers from '../migrations/0052-unfilled-answers.ts';
 import * as toolPins from '../migrations/0053-tool-pins.ts';
+import * as formerMembers from '../migrations/0076-former-members.ts';
 import * as hostedServers from '../migrations/0070-hosted-servers.ts';
 import * as templates from '../migrations/0054-templates.ts';
 import * as pipelines from '../migrations/0055-pipelines.ts';
@@ -107,6 +108,7 @@ const migrations: readonly Named[] = [
   named('0056-briefings', briefings),
   named('0057-server-tools', serverTools),
   named('0070-hosted-servers', hostedServers),
+  named('0076-former-members', formerMembers),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

@@ -1,8 +1,15 @@
 import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
 
-/** The views of migrations 0038 and 0070: all that a hosted worker reads. */
-const views = ['hosted_llms', 'hosted_keys', 'hosted_requests', 'hosted_servers', 'hosted_server_keys'];
+/** The views of migrations 0038, 0070 and 0076: all that a hosted worker reads. */
+const views = [
+  'hosted_llms',
+  'hosted_former_llms',
+  'hosted_keys',
+  'hosted_requests',
+  'hosted_servers',
+  'hosted_server_keys',
+];
 
 interface Role {
   rolsuper: boolean;

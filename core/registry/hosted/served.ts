@@ -40,6 +40,8 @@ export interface Served {
   mark(): Promise<string>;
   /** The public rows, but those that stand for MCP servers, by name; at most so many. */
   llms(most: number): Promise<ServedRow[]>;
+  /** Those again in pools that they left, and have something left to do in; at most so many. */
+  former(most: number): Promise<ServedRow[]>;
   keys(llmIds: readonly string[]): Promise<Map<string, SealedKey>>;
   /** The MCP servers, by name; at most so many. */
   servers(most: number): Promise<HostedServer[]>;
@@ -56,6 +58,7 @@ export function createServed(connection: Connection): Served {
       const { rows } = await db.raw<{ rows: { mark: string | null }[] }>(
         `select md5(concat_ws('/',
            (select string_agg(concat_ws(' ', id, revision, secret_mark), ',' order by id) from hosted_llms),
+           (select string_agg(concat_ws(' ', id, revision, secret_mark, pool_key), ',' order by id, pool_key) from hosted_former_llms),
            (select string_agg(concat_ws(' ', id, revision, secret_mark), ',' order by id) from hosted_servers))) as mark`,
       );
       return rows[0]?.mark ?? '';
@@ -66,6 +69,10 @@ export function createServed(connection: Connection): Served {
         .parse(
           await db('hosted_llms').whereNot('type', MCP_TYPE).orderBy('name').limit(most).select(columns),
         ),
+    former: async (most) =>
+      rowSchema
+        .array()
+        .parse(await db('hosted_former_llms').orderBy(['name', 'poolKey']).limit(most).select(columns)),
     keys: (llmIds) => readServedKeys(db, llmIds),
     servers: async (most) =>
       serverSchema

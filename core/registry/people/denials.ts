@@ -41,17 +41,10 @@ export interface Denials {
 /** Served, or about to be again without a registration. */
 const IS_THERE = `(l.inactive_reason is null or l.inactive_reason in ('backend_down', 'publisher_gone'))`;
 
-/** The rules of a registration (register.ts, name-owners.ts), asked again. */
-const UNENTITLED = `
-  select l.id, l.provider_session_id as "sessionId"
-  from llms l
-    join sessions s on s.id = l.provider_session_id
-    left join tokens t on t.id = s.token_id
-    left join users u on u.id = s.owner_id
-    left join pools p on p.key = l.pool_key
-  where s.left_at is null and l.kind = 'virtual' and ${IS_THERE} and (
+/** Whether an llm of a pool, which has left it or not, may not be there: the rules of a registration (register.ts, name-owners.ts), asked again. */
+const unentitledIn = (poolKey: string): string => `(
     t.revoked_at is not null or t.expires_at <= now() or not u.enabled
-    or (t.pools is not null and l.pool_key <> all(t.pools))
+    or (t.pools is not null and ${poolKey} <> all(t.pools))
     or s.owner_id in (select o.owner_id from (select distinct owner_id from sessions where left_at is null) o
       where not user_may(o.owner_id, 'create', 'session', null))
     or (p.owner_id <> l.owner_id and not user_may(u.id, 'edit', 'pool', p.key)
@@ -60,9 +53,28 @@ const UNENTITLED = `
       and not exists (select 1 from users maker where maker.id = t.created_by and p.key = any(t.pools)
         and (maker.id = p.owner_id or user_may(maker.id, 'edit', 'pool', p.key)))))`;
 
+const standsFor = (poolKey: string): string => `
+    join sessions s on s.id = l.provider_session_id
+    left join tokens t on t.id = s.token_id
+    left join users u on u.id = s.owner_id
+    left join pools p on p.key = ${poolKey}
+  where s.left_at is null and l.kind = 'virtual' and ${IS_THERE}`;
+
+const UNENTITLED_FORMER = `
+  select l.id, l.provider_session_id as "sessionId", f.pool_key as "leftPool"
+  from former_members f join llms l on l.id = f.llm_id ${standsFor('f.pool_key')}
+    and f.denied_at is null and ${unentitledIn('f.pool_key')}`;
+
+const UNENTITLED = `
+  select l.id, l.provider_session_id as "sessionId", null as "leftPool"
+  from llms l ${standsFor('l.pool_key')} and ${unentitledIn('l.pool_key')}
+  union all ${UNENTITLED_FORMER}`;
+
 interface Candidate {
   id: string;
   sessionId: string;
+  /** It is there no more, and still takes what waits (former-members.ts); null of one that is. */
+  leftPool: string | null;
 }
 
 const findUnentitled = async (on: Knex): Promise<Candidate[]> =>
@@ -84,17 +96,39 @@ async function deny({ db, transaction }: Connection, find: Find, whenHeld: Held 
     const sessionIds = await idsOf('select id from sessions where id = any(:ids) order by id', asked);
     const still = (await find(trx)).filter(({ sessionId }) => sessionIds.includes(sessionId));
     const stillIds = still.map(({ id }) => id);
-    const ids = await idsOf('select id from llms where id = any(:ids) order by name', stillIds);
-    if (ids.length === 0) return [];
+    const lockedIds = await idsOf('select id from llms where id = any(:ids) order by name', stillIds);
+    const locked = still.filter(({ id }) => lockedIds.includes(id));
+    if (locked.length === 0) return [];
+    const ids = locked.flatMap(({ id, leftPool }) => (leftPool === null ? [id] : []));
     await denyLlms(trx, ids);
+    await denyFormer(trx, locked);
     await trx.raw(
       `update sessions s set left_at = now() where s.id = any(:sessionIds) and s.left_at is null
          and exists (select 1 from llms d where d.provider_session_id = s.id and d.id = any(:ids))
          and not exists (select 1 from llms l where l.provider_session_id = s.id and ${IS_THERE})`,
       { sessionIds, ids },
     );
-    return await readDenied(trx, 'l.id = any(:ids)', { ids });
+    return await readDenied(trx, 'l.id = any(:lockedIds)', { lockedIds });
   });
+}
+
+async function denyFormer(trx: Knex.Transaction, candidates: readonly Candidate[]): Promise<void> {
+  const left = candidates.flatMap(({ id, leftPool }) => (leftPool === null ? [] : [{ id, leftPool }]));
+  if (left.length === 0) return;
+  await trx.raw(
+    `update former_members f set denied_at = now()
+     from unnest(cast(:ids as uuid[]), cast(:pools as text[])) d (id, pool_key)
+     where f.llm_id = d.id and f.pool_key = d.pool_key and f.denied_at is null`,
+    { ids: left.map(({ id }) => id), pools: left.map(({ leftPool }) => leftPool) },
+  );
+}
+
+/** Of a session that is being registered: it is to serve nothing that its token, or its pool's owner, would not let it register for. */
+export async function denyFormerOf(trx: Knex.Transaction, sessionId: string): Promise<void> {
+  const { rows } = await trx.raw<{ rows: Candidate[] }>(`${UNENTITLED_FORMER} and s.id = :sessionId`, {
+    sessionId,
+  });
+  await denyFormer(trx, rows);
 }
 
 /** Of these llms, whose rows are locked, those that are there are `inactive: denied` from now on. */
@@ -122,8 +156,13 @@ async function readDenied(
   const { rows } = await db.raw<{ rows: DeniedRow[] }>(
     `select s.id as "sessionId", coalesce(s.instance_id, s.id::text) as boot, s.left_at is not null as "isOver",
        json_agg(json_build_object('llmId', l.id, 'poolKey', l.pool_key) order by l.id) as members
-     from llms l join sessions s on s.id = l.provider_session_id
-     where l.inactive_reason = 'denied' and ${where} group by s.id order by s.id`,
+     from (
+       select id, pool_key, provider_session_id, inactive_since as denied_at from llms where inactive_reason = 'denied'
+       union all
+       select g.id, f.pool_key, g.provider_session_id, greatest(f.denied_at, case when g.inactive_reason = 'denied' then g.inactive_since end)
+         from former_members f join llms g on g.id = f.llm_id where f.denied_at is not null or g.inactive_reason = 'denied'
+     ) l join sessions s on s.id = l.provider_session_id
+     where ${where} group by s.id order by s.id`,
     bindings,
   );
   return rows;
@@ -142,16 +181,19 @@ export function createDenials(connection: Connection): Denials {
       ),
     denyRows: (which) =>
       deny(connection, async (on) => {
-        const where = 'llmId' in which ? 'l.id = :llmId' : 'l.pool_key = :poolKey and l.owner_id = :ownerId';
+        const where = 'llmId' in which ? 'l.id = :llmId' : 'm.pool_key = :poolKey and l.owner_id = :ownerId';
         const { rows } = await on.raw<{ rows: Candidate[] }>(
-          `select l.id, l.provider_session_id as "sessionId" from llms l
+          `select l.id, l.provider_session_id as "sessionId", m.left_pool as "leftPool"
+           from llms l join (
+             select id as llm_id, pool_key, null as left_pool from llms
+             union all select llm_id, pool_key, pool_key from former_members where denied_at is null) m on m.llm_id = l.id
            where l.kind = 'virtual' and l.provider_session_id is not null and ${IS_THERE} and ${where}`,
           { ...which },
         );
         return rows;
       }),
     deniedOf: (sessionId) => readDenied(db, 's.id = :sessionId', { sessionId }),
-    deniedWithin: (ms) => readDenied(db, `l.inactive_since > now() - :ms * interval '1 millisecond'`, { ms }),
+    deniedWithin: (ms) => readDenied(db, `l.denied_at > now() - :ms * interval '1 millisecond'`, { ms }),
     async goodTokens(ids) {
       const { rows } = await db.raw<{ rows: { id: string; pools: string[] | null }[] }>(
         `select t.id, t.pools from tokens t join users u on u.id = t.user_id

@@ -16,12 +16,12 @@ export interface RedisUserRow {
 export interface RedisUserRows {
   /** Those that are to have one now, or only this one. */
   list(sessionId?: string): Promise<RedisUserRow[]>;
-  /** The members of hosted workers: every public llm. */
+  /** The members of hosted workers: every public llm, also in pools that it left and has something left to do in. */
   hosted(): Promise<RedisUserRow['members']>;
 }
 
 /** What a worker took before it left a pool, or Redis, it may run to its end. */
-const LEFT_FOR = `interval '10 minutes'`;
+export const LEFT_FOR = `interval '10 minutes'`;
 
 const sharedPool = (pools: string, owner: string): string =>
   `exists (select 1 from llms other where other.pool_key = any(${pools}) and other.owner_id <> ${owner})`;
@@ -35,7 +35,9 @@ const ofSessions = `
     array_agg(distinct l.pool_key) as pools,
     array(select left_pool from unnest(s.redis_left_pools) left_pool join pools p on p.key = left_pool
       where s.redis_left_at > now() - ${LEFT_FOR} and (p.owner_id = s.owner_id or exists (
-        select 1 from pool_allowed a where a.pool_key = p.key and a.user_id = s.owner_id))) as "leftPools",
+        select 1 from pool_allowed a where a.pool_key = p.key and a.user_id = s.owner_id))
+      union select n.pool_key from former_members n join llms f on f.id = n.llm_id
+        where n.denied_at is null and f.provider_session_id = s.id and s.transport = 'redis') as "leftPools",
     json_agg(json_build_object('llmId', l.id, 'poolKey', l.pool_key) order by l.id) as members,
     s.owner_id as "ownerId"
   from sessions s join llms l on l.provider_session_id = s.id
@@ -69,7 +71,8 @@ export function createRedisUserRows({ db }: Connection): RedisUserRows {
     },
     async hosted() {
       const { rows } = await db.raw<{ rows: RedisUserRow['members'] }>(
-        `select id as "llmId", pool_key as "poolKey" from hosted_llms order by id`,
+        `select id as "llmId", pool_key as "poolKey" from hosted_llms
+         union select id, pool_key from hosted_former_llms order by 1, 2`,
       );
       return rows;
     },

@@ -9,6 +9,7 @@ import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { canonical } from '../canonical.ts';
 import { changesOf, parseLlms } from '../llms.ts';
+import { denyFormerOf } from './denials.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { enterNames, type Entry } from '../names/name-owners.ts';
 import { takeNames } from '../names/names.ts';
@@ -345,6 +346,7 @@ export function register(
     const order = new Map(names.map((name, at) => [name, at]));
     const { agents, isNew: hasNewAgents } = await heldAgents.publish(trx, { llms, user, limits });
     await checkLlms(trx, user, limits);
+    await denyFormerOf(trx, r.sessionId);
     const leftPools = [...new Set(before)].filter((key) => !now.has(key));
     const transport = await transportOf(trx, r, { pools: [...now], leftPools });
     const isBack = pairs.some(

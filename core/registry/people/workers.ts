@@ -206,7 +206,11 @@ export function createWorkers({ db, transaction }: Connection): Workers {
         await rowsOf(
           db,
           `select s.id as "sessionId", coalesce(s.instance_id, s.id::text) as boot, l.id as "llmId", l.pool_key as "poolKey"
-           from llms l join sessions s on s.id = l.provider_session_id
+           from (
+             select id, pool_key, provider_session_id, hold from llms
+             union all select f.llm_id, f.pool_key, h.provider_session_id, h.hold
+               from former_members f join llms h on h.id = f.llm_id where f.denied_at is null
+           ) l join sessions s on s.id = l.provider_session_id
            where l.hold is not null and s.left_at is null order by l.pool_key, l.id`,
           {},
         ),

@@ -1,0 +1,86 @@
+import { z } from 'zod';
+import { llmRowSchema, type LlmRow } from '../llm.ts';
+import type { Connection } from './database/connect.ts';
+import { LEFT_FOR } from './people/redis-users.ts';
+
+/** An llm that has nothing left to do in a pool which it left, and who serves it. */
+export interface DoneMember {
+  poolKey: string;
+  llmId: string;
+  /** Who is to be told; null of a public llm, whose workers ask by themselves. */
+  worker: { session: string; boot: string } | null;
+}
+
+/**
+ * Llms that have left a pool in which tasks wait that were asked for before (decision 0084). They serve there until the last of those has
+ * ended, or until they may not; what is asked there anew reaches them only as long.
+ */
+export interface FormerMembers {
+  /** Their rows, in the pools that they left: `poolKey` is that one. */
+  formerIn(poolKeys: readonly string[]): Promise<LlmRow[]>;
+  /** The same of what one session publishes. */
+  formerOf(sessionId: string): Promise<LlmRow[]>;
+  /** Those that have been there for nothing for a while. */
+  formerDone(limit: number): Promise<DoneMember[]>;
+  forgetFormer(done: readonly DoneMember[]): Promise<void>;
+}
+
+const rowsSchema = llmRowSchema
+  .extend({ formerPool: z.string() })
+  .transform(({ formerPool, ...row }): LlmRow => ({ ...row, poolKey: formerPool }))
+  .array();
+
+/** A task that was accepted on old news has its row by then. */
+const SETTLED = `interval '15 seconds'`;
+
+export function createFormerMembers({ db }: Connection): FormerMembers {
+  const read = async (where: string, bindings: Record<string, string | string[]>): Promise<LlmRow[]> => {
+    const { rows } = await db.raw<{ rows: unknown[] }>(
+      `select l.*, n.pool_key as former_pool from former_members_now n join llms l on l.id = n.llm_id
+       where ${where} order by l.name, n.pool_key`,
+      bindings,
+    );
+    return rowsSchema.parse(rows);
+  };
+  return {
+    formerIn: async (poolKeys) =>
+      poolKeys.length === 0 ? [] : await read('n.pool_key = any(:poolKeys)', { poolKeys: [...poolKeys] }),
+    formerOf: (sessionId) => read('l.provider_session_id = :sessionId', { sessionId }),
+    async formerDone(limit) {
+      const { rows } = await db.raw<
+        { rows: { poolKey: string; llmId: string; session: string | null; boot: string | null }[] }
+      >(
+        `select f.pool_key, f.llm_id, s.id as session, coalesce(s.instance_id, s.id::text) as boot
+         from former_members f join llms l on l.id = f.llm_id left join sessions s on s.id = l.provider_session_id
+         where f.left_at < now() - ${SETTLED}
+           and not exists (select 1 from former_members_now n where n.pool_key = f.pool_key and n.llm_id = f.llm_id)
+           and (f.denied_at is null or f.denied_at < now() - interval '1 minute')
+         order by f.left_at limit :limit`,
+        { limit },
+      );
+      return rows.map(({ poolKey, llmId, session, boot }) => ({
+        poolKey,
+        llmId,
+        worker: session === null || boot === null ? null : { session, boot },
+      }));
+    },
+    async forgetFormer(done) {
+      if (done.length === 0) return;
+      // It may have come back, and left again, since it was looked at. What it has taken over Redis it may run to its end.
+      await db.raw(
+        `with gone as (
+           delete from former_members f using unnest(cast(:pools as text[]), cast(:llms as uuid[])) d (pool_key, llm_id)
+             where f.pool_key = d.pool_key and f.llm_id = d.llm_id and f.left_at < now() - ${SETTLED}
+             returning f.pool_key, f.llm_id, f.denied_at),
+         left_by as (
+           select l.provider_session_id as id, array_agg(distinct g.pool_key) as pools
+             from gone g join llms l on l.id = g.llm_id where g.denied_at is null group by 1)
+         update sessions s set redis_left_at = now(),
+           redis_left_pools = array(select distinct unnest(b.pools || case
+             when s.redis_left_at > now() - ${LEFT_FOR} then s.redis_left_pools else '{}' end))
+         from left_by b where s.id = b.id and s.redis_hash is not null`,
+        { pools: done.map(({ poolKey }) => poolKey), llms: done.map(({ llmId }) => llmId) },
+      );
+    },
+  };
+}
