@@ -225,10 +225,8 @@ async function insertNew(trx: Knex.Transaction, r: Holding, offers: ProviderOffe
     ...liveColumns(trx, r, offer),
     inactiveSince: offer.initialStatus === 'inactive' ? trx.fn.now() : null,
   }));
-  await takeNames(
-    trx,
-    rows.map(({ name, id }) => ({ name, resource: 'llm' as const, id })),
-  );
+  const entered = rows.map(({ name, id }) => ({ name, resource: 'llm' as const, id }));
+  await takeNames(trx, entered);
   return parseLlms(await trx('llms').insert(rows).returning<unknown[]>('*'));
 }
 
