@@ -47,9 +47,9 @@ export function createFormerMembers({ db }: Connection): FormerMembers {
       poolKeys.length === 0 ? [] : await read('n.pool_key = any(:poolKeys)', { poolKeys: [...poolKeys] }),
     formerOf: (sessionId) => read('l.provider_session_id = :sessionId', { sessionId }),
     async formerDone(limit) {
-      const { rows } = await db.raw<
-        { rows: { poolKey: string; llmId: string; session: string | null; boot: string | null }[] }
-      >(
+      const { rows } = await db.raw<{
+        rows: { poolKey: string; llmId: string; session: string | null; boot: string | null }[];
+      }>(
         `select f.pool_key, f.llm_id, s.id as session, coalesce(s.instance_id, s.id::text) as boot
          from former_members f join llms l on l.id = f.llm_id left join sessions s on s.id = l.provider_session_id
          where f.left_at < now() - ${SETTLED}

@@ -189,7 +189,9 @@ describe('a right that is taken away while it is used', function () {
     await owner.worker.goodbye();
     await atOther('POST /pools/fp/allow', t.tokens.ada, { user: 'bob' });
     const { worker, stream } = await started(t.tokens.bob, { name: 'f2', poolName: 'fp', maxConcurrency: 1 });
-    const whole = { body: JSON.stringify({ choices: [{ message: { content: 'x' }, finish_reason: 'stop' }] }) };
+    const whole = {
+      body: JSON.stringify({ choices: [{ message: { content: 'x' }, finish_reason: 'stop' }] }),
+    };
     const callers = [infer('fp', t.tokens.ada)];
     const runs = await stream.next('infer');
     const up = worker.uplink(runs).beating();
@@ -204,7 +206,10 @@ describe('a right that is taken away while it is used', function () {
     const isThere = async (): Promise<boolean> => isServed(await t.deps.liveness.loadPool('fp'), null);
     expect(await isThere()).to.equal(true);
     const anew = await infer('fp', t.tokens.ada);
-    expect([anew.status, ((await anew.json()) as { code: string }).code]).to.deep.equal([503, 'no_active_llm']);
+    expect([anew.status, ((await anew.json()) as { code: string }).code]).to.deep.equal([
+      503,
+      'no_active_llm',
+    ]);
     up.line({ end: whole });
     await up.end();
     await worker.serve(await stream.next('infer'), [], whole);
@@ -212,7 +217,9 @@ describe('a right that is taken away while it is used', function () {
 
     // What was asked before it left has ended: a while later it is told, and takes nothing of it any more.
     const age = () =>
-      t.connection.db.raw(`update former_members set left_at = left_at - interval '1 minute', denied_at = null`);
+      t.connection.db.raw(
+        `update former_members set left_at = left_at - interval '1 minute', denied_at = null`,
+      );
     await age();
     expect(await runDuty(dutyDeps(t), 'former')).to.equal(1);
     const later = await submitTask(t, { poolKey: 'fp' });

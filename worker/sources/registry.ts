@@ -53,8 +53,9 @@ export function openRegistrySource(
       sealedOfServers = await served.serverKeys(servers.map(({ id }) => id));
       seen = mark;
       return {
-        llms: [...rows.slice(0, options.most), ...former]
-          .flatMap(({ url, ...row }) => (url === null ? [] : [{ ...row, url }])),
+        llms: [...rows.slice(0, options.most), ...former].flatMap(({ url, ...row }) =>
+          url === null ? [] : [{ ...row, url }],
+        ),
         servers,
         more: rows.length > options.most,
       };

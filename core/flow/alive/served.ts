@@ -3,7 +3,9 @@ import type { LiveLlm, LivePool } from './liveness.ts';
 
 /** Of whom a task may be. @param excluded llm ids that failed it already, or cannot do it. */
 const candidates = (pool: LivePool, pinId: string | null, excluded: readonly string[]): LiveLlm[] =>
-  [...pool.members, ...pool.former].filter((m) => (pinId === null || m.row.id === pinId) && !excluded.includes(m.row.id));
+  [...pool.members, ...pool.former].filter(
+    (m) => (pinId === null || m.row.id === pinId) && !excluded.includes(m.row.id),
+  );
 
 /** Is anybody there to take a task? */
 export function isServed(pool: LivePool, pinId: string | null, excluded: readonly string[] = []): boolean {
