@@ -1,6 +1,8 @@
+import type { Knex } from 'knex';
 import { z } from 'zod';
 import { llmRowSchema, type LlmRow } from '../llm.ts';
 import type { Connection } from './database/connect.ts';
+import { standsFor, unentitledIn } from './entitled.ts';
 import { LEFT_FOR } from './people/redis-users.ts';
 
 /** An llm that has nothing left to do in a pool which it left, and who serves it. */
@@ -83,4 +85,37 @@ export function createFormerMembers({ db }: Connection): FormerMembers {
       );
     },
   };
+}
+
+/** An llm that may not be where it is any more. */
+export interface Candidate {
+  id: string;
+  sessionId: string;
+  /** It is there no more, and still takes what waits; null of one that is. */
+  leftPool: string | null;
+}
+
+export const UNENTITLED_FORMER = `
+  select l.id, l.provider_session_id as "sessionId", f.pool_key as "leftPool"
+  from former_members f join llms l on l.id = f.llm_id ${standsFor('f.pool_key')}
+    and f.denied_at is null and ${unentitledIn('f.pool_key')}`;
+
+/** The caller holds the llms' locks. */
+export async function denyFormer(trx: Knex.Transaction, candidates: readonly Candidate[]): Promise<void> {
+  const left = candidates.flatMap(({ id, leftPool }) => (leftPool === null ? [] : [{ id, leftPool }]));
+  if (left.length === 0) return;
+  await trx.raw(
+    `update former_members f set denied_at = now()
+     from unnest(cast(:ids as uuid[]), cast(:pools as text[])) d (id, pool_key)
+     where f.llm_id = d.id and f.pool_key = d.pool_key and f.denied_at is null`,
+    { ids: left.map(({ id }) => id), pools: left.map(({ leftPool }) => leftPool) },
+  );
+}
+
+/** Of a session that is being registered: it is to serve nothing that its token, or its pool's owner, would not let it register for. */
+export async function denyFormerOf(trx: Knex.Transaction, sessionId: string): Promise<void> {
+  const { rows } = await trx.raw<{ rows: Candidate[] }>(`${UNENTITLED_FORMER} and s.id = :sessionId`, {
+    sessionId,
+  });
+  await denyFormer(trx, rows);
 }

@@ -1,5 +1,7 @@
 import type { Knex } from 'knex';
 import type { Connection } from '../database/connect.ts';
+import { IS_THERE, standsFor, unentitledIn } from '../entitled.ts';
+import { denyFormer, UNENTITLED_FORMER, type Candidate } from '../former-members.ts';
 import type { Held } from './sessions.ts';
 
 /** Llms of one provider session that may not be there any more; their rows say so already. */
@@ -38,44 +40,10 @@ export interface Denials {
   fillTokens(tokenOf: ReadonlyMap<string, string>): Promise<void>;
 }
 
-/** Served, or about to be again without a registration. */
-const IS_THERE = `(l.inactive_reason is null or l.inactive_reason in ('backend_down', 'publisher_gone'))`;
-
-/** Whether an llm of a pool, which has left it or not, may not be there: the rules of a registration (register.ts, name-owners.ts), asked again. */
-const unentitledIn = (poolKey: string): string => `(
-    t.revoked_at is not null or t.expires_at <= now() or not u.enabled
-    or (t.pools is not null and ${poolKey} <> all(t.pools))
-    or s.owner_id in (select o.owner_id from (select distinct owner_id from sessions where left_at is null) o
-      where not user_may(o.owner_id, 'create', 'session', null))
-    or (p.owner_id <> l.owner_id and not user_may(u.id, 'edit', 'pool', p.key)
-      and not user_may(u.id, 'create', 'pool', p.key)
-      and not exists (select 1 from pool_allowed a where a.pool_key = p.key and a.user_id = l.owner_id)
-      and not exists (select 1 from users maker where maker.id = t.created_by and p.key = any(t.pools)
-        and (maker.id = p.owner_id or user_may(maker.id, 'edit', 'pool', p.key)))))`;
-
-const standsFor = (poolKey: string): string => `
-    join sessions s on s.id = l.provider_session_id
-    left join tokens t on t.id = s.token_id
-    left join users u on u.id = s.owner_id
-    left join pools p on p.key = ${poolKey}
-  where s.left_at is null and l.kind = 'virtual' and ${IS_THERE}`;
-
-const UNENTITLED_FORMER = `
-  select l.id, l.provider_session_id as "sessionId", f.pool_key as "leftPool"
-  from former_members f join llms l on l.id = f.llm_id ${standsFor('f.pool_key')}
-    and f.denied_at is null and ${unentitledIn('f.pool_key')}`;
-
 const UNENTITLED = `
   select l.id, l.provider_session_id as "sessionId", null as "leftPool"
   from llms l ${standsFor('l.pool_key')} and ${unentitledIn('l.pool_key')}
   union all ${UNENTITLED_FORMER}`;
-
-interface Candidate {
-  id: string;
-  sessionId: string;
-  /** It is there no more, and still takes what waits (former-members.ts); null of one that is. */
-  leftPool: string | null;
-}
 
 const findUnentitled = async (on: Knex): Promise<Candidate[]> =>
   (await on.raw<{ rows: Candidate[] }>(UNENTITLED)).rows;
@@ -110,25 +78,6 @@ async function deny({ db, transaction }: Connection, find: Find, whenHeld: Held 
     );
     return await readDenied(trx, 'l.id = any(:lockedIds)', { lockedIds });
   });
-}
-
-async function denyFormer(trx: Knex.Transaction, candidates: readonly Candidate[]): Promise<void> {
-  const left = candidates.flatMap(({ id, leftPool }) => (leftPool === null ? [] : [{ id, leftPool }]));
-  if (left.length === 0) return;
-  await trx.raw(
-    `update former_members f set denied_at = now()
-     from unnest(cast(:ids as uuid[]), cast(:pools as text[])) d (id, pool_key)
-     where f.llm_id = d.id and f.pool_key = d.pool_key and f.denied_at is null`,
-    { ids: left.map(({ id }) => id), pools: left.map(({ leftPool }) => leftPool) },
-  );
-}
-
-/** Of a session that is being registered: it is to serve nothing that its token, or its pool's owner, would not let it register for. */
-export async function denyFormerOf(trx: Knex.Transaction, sessionId: string): Promise<void> {
-  const { rows } = await trx.raw<{ rows: Candidate[] }>(`${UNENTITLED_FORMER} and s.id = :sessionId`, {
-    sessionId,
-  });
-  await denyFormer(trx, rows);
 }
 
 /** Of these llms, whose rows are locked, those that are there are `inactive: denied` from now on. */
