@@ -9,6 +9,7 @@ const zip = promisify(gzip);
 const manifestSchema = z.object({
   script: z.string(),
   style: z.string(),
+  shared: z.array(z.string()),
   files: z.array(z.string().regex(/^[\w.-]+$/)),
 });
 
@@ -22,6 +23,8 @@ export interface WebFiles {
   /** Names of the two that the shell asks for. */
   script: string;
   style: string;
+  /** Files that the script begins with: asked for at once, and not when it has come. */
+  shared: readonly string[];
   byName: ReadonlyMap<string, WebFile>;
 }
 
@@ -30,13 +33,13 @@ const folders = [new URL('../../web/', import.meta.url), new URL('../../dist/web
 
 async function readFrom(folder: URL): Promise<WebFiles> {
   const text = await readFile(new URL('manifest.json', folder), 'utf8');
-  const { script, style, files } = manifestSchema.parse(JSON.parse(text));
+  const { script, style, shared, files } = manifestSchema.parse(JSON.parse(text));
   const read = files.map(async (name): Promise<[string, WebFile]> => {
     const bytes = await readFile(new URL(name, folder));
     const type = name.endsWith('.css') ? 'css' : 'js';
     return [name, { type, bytes, zipped: await zip(bytes, { level: 9 }) }];
   });
-  return { script, style, byName: new Map(await Promise.all(read)) };
+  return { script, style, shared, byName: new Map(await Promise.all(read)) };
 }
 
 /**

@@ -9,6 +9,7 @@ import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { written } from '../http/written.ts';
 import { authenticate } from '../middleware/authenticate.ts';
+import { whoamiOf } from '../routes/whoami.ts';
 import type { WebSessions } from './sessions.ts';
 
 const code = z.string().regex(/^[\w-]{43}$/);
@@ -48,7 +49,7 @@ async function whoBegins(deps: EdgeDeps, sessions: WebSessions, req: Request): P
 
 const isForm = (req: Request): boolean => req.is('application/x-www-form-urlencoded') !== false;
 
-/** `/ui/session` exchanges a token, or the code of a link, for a cookie, and ends it; `/ui/once` makes such a code for who has a token here. */
+/** `/ui/session` exchanges a token, or the code of a link, for a cookie, says who that is, and ends it; `/ui/once` makes such a code for who has a token here. */
 export function sessionRoutes(deps: EdgeDeps, sessions: WebSessions): Router {
   const router = Router();
   const body = [express.json({ limit: 4_096 }), express.urlencoded({ extended: false, limit: 4_096 })];
@@ -59,7 +60,7 @@ export function sessionRoutes(deps: EdgeDeps, sessions: WebSessions): Router {
     const what = { verb: 'create', resource: 'browser session', name: actor.tokenName } as const;
     await written({ ...deps, req }, what, () => sessions.begin(req, res, author));
     if (isForm(req)) res.redirect(303, '/ui/status');
-    else res.status(204).end();
+    else res.json(whoamiOf(actor, deps));
   });
   router.delete('/session', async (req, res) => {
     await sessions.end(req, res);

@@ -24,7 +24,8 @@ export const policy = helmet({
 });
 
 /** The one document of every address below `/ui/`; its script reads the address. Until it does, the page says what is wrong. */
-export function shell({ script, style }: Pick<WebFiles, 'script' | 'style'>): string {
+export function shell({ script, style, shared }: Pick<WebFiles, 'script' | 'style' | 'shared'>): string {
+  const preloads = shared.map((name) => `<link rel="modulepreload" href="/ui/a/${escaped(name)}">\n`);
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -35,7 +36,7 @@ export function shell({ script, style }: Pick<WebFiles, 'script' | 'style'>): st
 <title>mcpctl</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/ui/a/${escaped(style)}">
-<script type="module" src="/ui/a/${escaped(script)}"></script>
+${preloads.join('')}<script type="module" src="/ui/a/${escaped(script)}"></script>
 </head>
 <body>
 <div id="app"><main class="alone"><h1>mcpctl</h1>

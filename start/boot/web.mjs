@@ -33,9 +33,12 @@ export async function bundleWeb(root, dist) {
   });
   const outputs = Object.entries(metafile.outputs);
   const nameOf = (entry) => basename(outputs.find(([, { entryPoint }]) => entryPoint === entry)?.[0] ?? '');
+  const script = outputs.find(([, { entryPoint }]) => entryPoint === entries.script)?.[1];
+  const atOnce = (script?.imports ?? []).filter(({ kind }) => kind === 'import-statement');
   const manifest = {
     script: nameOf(entries.script),
     style: nameOf(entries.style),
+    shared: atOnce.map(({ path }) => basename(path)),
     files: outputs.map(([path]) => basename(path)),
   };
   writeFileSync(join(outdir, 'manifest.json'), JSON.stringify(manifest));

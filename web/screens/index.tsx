@@ -1,18 +1,11 @@
+import { useSignal } from '@preact/signals';
 import type { ComponentType } from 'preact';
-import { may } from '../state/session.ts';
-import { Access } from './access.tsx';
-import { Llm, Llms } from './llms.tsx';
-import { Overview } from './overview.tsx';
-import { Playground } from './playground.tsx';
-import { Resources } from './resources.tsx';
-import { Usage } from './usage.tsx';
-import { Worker, Workers } from './workers.tsx';
-import { Audit } from './audit.tsx';
-import { Pool, Pools } from './pools.tsx';
-import { Task } from './task.tsx';
-import { Tasks } from './tasks.tsx';
-import { Screen } from '../parts/page.tsx';
+import { useEffect } from 'preact/hooks';
+import type * as others from './others.ts';
 import { Empty } from '../parts/loaded.tsx';
+import { Screen } from '../parts/page.tsx';
+import { may } from '../state/session.ts';
+import { Overview } from './overview.tsx';
 
 interface Section {
   path: string;
@@ -46,21 +39,54 @@ function NotHere() {
   );
 }
 
+/**
+ * A screen whose script is fetched when it is first gone to, so that the first load stays small. Its file may be gone where the
+ * edge is of another release by now.
+ */
+function later(load: () => Promise<ComponentType>): ComponentType {
+  let kept: ComponentType | undefined;
+  return function Later() {
+    const came = useSignal<ComponentType | 'failed' | null>(kept ?? null);
+    useEffect(() => {
+      if (kept) return;
+      load().then(
+        (screen) => (came.value = kept = screen),
+        () => (came.value = 'failed'),
+      );
+    }, []);
+    if (came.value === null) return <p class="quiet">Loading …</p>;
+    if (came.value !== 'failed') return <came.value />;
+    return (
+      <Screen title="Not loaded">
+        <Empty why="This screen could not be loaded: the server is away, or of another release by now.">
+          <button type="button" onClick={() => location.reload()}>
+            Load the page anew
+          </button>
+        </Empty>
+      </Screen>
+    );
+  };
+}
+
+/** All in one file: a file each would be a dozen more, for what the screens share. */
+const other = (name: keyof typeof others): ComponentType =>
+  later(async () => (await import('./others.ts'))[name]);
+
 const screens: readonly [RegExp, ComponentType][] = [
   [/^\/$/, Overview],
-  [/^\/pools\/?$/, Pools],
-  [/^\/pools\/[^/]+$/, Pool],
-  [/^\/llms\/?$/, Llms],
-  [/^\/llms\/[^/]+$/, Llm],
-  [/^\/tasks\/?$/, Tasks],
-  [/^\/tasks\/[^/]+$/, Task],
-  [/^\/playground\/?$/, Playground],
-  [/^\/workers\/?$/, Workers],
-  [/^\/workers\/[^/]+$/, Worker],
-  [/^\/audit\/?$/, Audit],
-  [/^\/usage\/?$/, Usage],
-  [/^\/access\/?$/, Access],
-  [/^\/r\//, Resources],
+  [/^\/pools\/?$/, other('Pools')],
+  [/^\/pools\/[^/]+$/, other('Pool')],
+  [/^\/llms\/?$/, other('Llms')],
+  [/^\/llms\/[^/]+$/, other('Llm')],
+  [/^\/tasks\/?$/, other('Tasks')],
+  [/^\/tasks\/[^/]+$/, other('Task')],
+  [/^\/playground\/?$/, other('Playground')],
+  [/^\/workers\/?$/, other('Workers')],
+  [/^\/workers\/[^/]+$/, other('Worker')],
+  [/^\/audit\/?$/, other('Audit')],
+  [/^\/usage\/?$/, other('Usage')],
+  [/^\/access\/?$/, other('Access')],
+  [/^\/r\//, other('Resources')],
 ];
 
 export const screenOf = (path: string): ComponentType =>

@@ -15,33 +15,27 @@ whenSignedOut(() => {
   door.value = 'out';
 });
 
-async function enter(): Promise<void> {
+async function enter(method: 'GET' | 'POST', path: string, body?: object): Promise<void> {
   try {
-    who.value = await call<Whoami>('GET', '/whoami');
+    who.value = await call<Whoami>(method, path, { body });
     door.value = 'in';
     doorFault.value = null;
     startLive();
     void readCatalogue();
   } catch (thrown) {
     door.value = 'out';
-    if (isFault(thrown) && thrown.status !== 401) doorFault.value = thrown;
+    // That nobody is signed in is no fault.
+    if (isFault(thrown) && (thrown.status !== 401 || method === 'POST')) doorFault.value = thrown;
   }
 }
 
-async function exchange(body: { token: string } | { once: string }): Promise<void> {
-  try {
-    await call('POST', '/ui/session', { body });
-    await enter();
-  } catch (thrown) {
-    door.value = 'out';
-    if (isFault(thrown)) doorFault.value = thrown;
-  }
-}
+const exchange = (body: { token: string } | { once: string }): Promise<void> =>
+  enter('POST', '/ui/session', body);
 
 /** A code in the address is taken out of it before anything is asked, so that no history or log has it. */
 export async function begin(): Promise<void> {
   const once = /^#once=([\w-]+)$/.exec(location.hash)?.[1];
-  if (once === undefined) return await enter();
+  if (once === undefined) return await enter('GET', '/whoami');
   history.replaceState(null, '', location.pathname + location.search);
   await exchange({ once });
 }

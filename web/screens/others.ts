@@ -1,0 +1,11 @@
+/** The screens that come with the second file, when one is first gone to: all but the overview. */
+export { Access } from './access.tsx';
+export { Audit } from './audit.tsx';
+export { Llm, Llms } from './llms.tsx';
+export { Playground } from './playground.tsx';
+export { Pool, Pools } from './pools.tsx';
+export { Resources } from './resources.tsx';
+export { Task } from './task.tsx';
+export { Tasks } from './tasks.tsx';
+export { Usage } from './usage.tsx';
+export { Worker, Workers } from './workers.tsx';
