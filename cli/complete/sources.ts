@@ -138,6 +138,8 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--stop': nothing,
   '--tools': { of: 'files' },
   '--tool': nothing,
+  '--prompt': nothing,
+  '--uri': nothing,
   '--pin': names('llm'),
   '--model': nothing,
   '--url': nothing,

@@ -6,7 +6,7 @@ import type { SeenProject } from '../net/servers.ts';
 import { isCalled } from '../resources/types.ts';
 import { cell } from '../say/text.ts';
 
-/** @throws McpctlError `usage` for a type of which no tools are approved. */
+/** @throws McpctlError `usage` for a type of which nothing is approved. */
 export function needServer(type: string): void {
   if (!isCalled(serverResource, type))
     throw new McpctlError('usage', `Of a ${cell(type)} nothing is approved; say "server NAME".`);
@@ -14,31 +14,39 @@ export function needServer(type: string): void {
 
 type Change = SeenProject['changes'][number];
 
-/** What becomes of tools that nobody has approved as they are, in words. */
+/** What becomes of what nobody has approved as they are, in words. */
 const endings: Readonly<Record<string, string>> = {
   enforce: 'not there until approved',
   warn: 'there, and marked',
   off: 'there',
 };
 
-/** What a project has not approved of a server's tools, a line each; with `diffs` what differs of each. */
+/** What a project has not approved of what a server has, a line each; with `diffs` what differs of each. */
 export function changeLines(
   server: string,
-  { project, pin, approved, changes }: SeenProject,
+  { project, pin, approved, approvedOffers, changes, unshown }: SeenProject,
   { diffs }: { diffs: boolean },
 ): string[] {
   const ending = endings[pin] ?? cell(pin);
-  const head = `project/${cell(project)}: ${approved.length} of the tools of ${cell(server)} approved; pin ${cell(pin)}: others are ${ending}`;
+  const of = [`${approved.length} of the tools`, ...offerWords(approvedOffers)].join(', ');
+  const head = `project/${cell(project)}: ${of} of ${cell(server)} approved; pin ${cell(pin)}: others are ${ending}`;
   return [
     head,
     ...changes.flatMap((change) => [
-      `  ${cell(change.name)}: ${wordsOf(change)}`,
-      ...(diffs ? (change.diff ?? ['ask for this one: --project and --tool']) : []).map(
+      `  ${change.kind === 'tool' ? '' : `${cell(change.kind)} `}${cell(change.name)}: ${wordsOf(change)}`,
+      ...(diffs ? (change.diff ?? [`ask for this one: --project and ${optionOf(change)}`]) : []).map(
         (line) => `    ${cell(line)}`,
       ),
     ]),
+    ...(unshown > 0 ? [`  ${unshown} more that are not shown`] : []),
   ];
 }
+
+const optionOf = ({ kind }: Change): string => (kind === 'tool' || kind === 'prompt' ? `--${kind}` : '--uri');
+
+/** Those kinds of which it has some. */
+const offerWords = (counts: Readonly<Record<string, number>>): string[] =>
+  Object.entries(counts).flatMap(([kind, count]) => (count > 0 ? [`${count} ${cell(kind)}s`] : []));
 
 function wordsOf({ state, reason }: Change): string {
   const why = reason === null || reason === 'new' ? '' : ` (${cell(reason)})`;
@@ -57,11 +65,12 @@ export async function trustLines(
   const seen = await changesOf(client, project, servers);
   const all = seen.reduce((sum, [, { approved }]) => sum + approved.length, 0);
   return [
-    ...seen.map(([server, { approved, changes }]) =>
-      approved.length === 0 && changes.length === 0
+    ...seen.map(([server, { approved, approvedOffers, changes }]) => {
+      const all = [...approved.map(cell), ...offerWords(approvedOffers)];
+      return all.length === 0 && changes.length === 0
         ? `${cell(server)}: what it has is trusted when its worker first tells of it.`
-        : `${cell(server)}: trusted as they are now: ${approved.map(cell).join(', ') || 'none'}.`,
-    ),
+        : `${cell(server)}: trusted as they are now: ${all.join(', ') || 'none'}.`;
+    }),
     ...(all > MANY
       ? [`Warning: ${all} tools are more than models use well; leave some out with tools: { allow, deny }.`]
       : []),

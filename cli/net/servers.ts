@@ -9,8 +9,11 @@ const changesSchema = z.object({
       project: z.string(),
       pin: z.string(),
       approved: z.array(z.string()),
+      approvedOffers: z.record(z.string(), z.number()).catch({}),
+      unshown: z.number().catch(0),
       changes: z.array(
         z.object({
+          kind: z.string().catch('tool'),
           name: z.string(),
           state: z.string(),
           reason: z.string().nullable().catch(null),
@@ -26,19 +29,38 @@ export type SeenChanges = z.infer<typeof changesSchema>;
 export type SeenProject = SeenChanges['projects'][number];
 
 const approvedSchema = z.object({
-  projects: z.array(z.object({ project: z.string(), approved: z.array(z.string()) })),
+  projects: z.array(
+    z.object({
+      project: z.string(),
+      approved: z.array(z.string()),
+      offers: z.array(z.object({ kind: z.string(), name: z.string() })).catch([]),
+    }),
+  ),
 });
 
+/** What alone is asked for; none: all that a server has. */
+export interface OnlyThings {
+  tool?: string | undefined;
+  prompt?: string | undefined;
+  resource?: string | undefined;
+  template?: string | undefined;
+}
+interface Hashed {
+  name: string;
+  hash: string;
+}
+
 export interface ServerCalls {
-  /** What projects have not approved of an MCP server's tools. */
-  changes(
-    name: string,
-    asked: { project?: string | undefined; tool?: string | undefined },
-  ): Promise<SeenChanges>;
-  /** Tools as they were seen; in all projects of one's own that have the server, where none is named. */
+  /** What projects have not approved of what an MCP server has. */
+  changes(name: string, asked: OnlyThings & { project?: string | undefined }): Promise<SeenChanges>;
+  /** As they were seen; in all projects of one's own that have the server, where none is named. */
   approve(
     name: string,
-    asked: { project?: string | undefined; tools: readonly { name: string; hash: string }[] },
+    asked: {
+      project?: string | undefined;
+      tools: readonly Hashed[];
+      offers?: readonly (Hashed & { kind: string })[];
+    },
   ): Promise<z.infer<typeof approvedSchema>>;
 }
 
@@ -46,7 +68,10 @@ export function serverCalls(http: Http): ServerCalls {
   const at = (name: string, what: string): string => `/api/v1/servers/${encodeURIComponent(name)}/${what}`;
   return {
     changes: async (name, query) =>
-      readAnswer(changesSchema, await http.json({ method: 'GET', path: at(name, 'changes'), query })),
+      readAnswer(
+        changesSchema,
+        await http.json({ method: 'GET', path: at(name, 'changes'), query: { ...query } }),
+      ),
     approve: async (name, body) =>
       readAnswer(approvedSchema, await http.json({ method: 'POST', path: at(name, 'approve'), body })),
   };

@@ -1,10 +1,15 @@
 import { z } from 'zod';
 import { cleaned } from './clean.ts';
 import { hasParts } from './parts.ts';
+import { markOf, type PinState } from './pinned/pins.ts';
 
+export const offerKinds = ['prompt', 'resource', 'template'] as const;
+export type OfferKind = (typeof offerKinds)[number];
 /** What one server may offer of each, beside its tools. */
-export const MOST_OFFERS = { prompt: 256, resource: 500, template: 100 } as const;
-export type OfferKind = keyof typeof MOST_OFFERS;
+export const MOST_OFFERS = { prompt: 256, resource: 500, template: 100 } as const satisfies Record<
+  OfferKind,
+  number
+>;
 const MOST_ARGUMENTS = 64;
 
 const about = {
@@ -79,15 +84,17 @@ const shownAbout = <T extends { title?: string | undefined; description?: string
 });
 
 /** As clients are told of it, under the name that its project gives it. */
-export const shownPrompt = (prompt: Prompt, name: string): Listed => ({
+export const shownPrompt = (prompt: Prompt, { name, state }: { name: string; state: PinState }): Listed => ({
   ...shownAbout(prompt),
   name,
   ...(prompt.arguments && { arguments: prompt.arguments.map(shownAbout) }),
+  ...markOf(state),
 });
 
-export const shownResource = <T extends Resource | Template>(resource: T): T => ({
+export const shownResource = (resource: Resource | Template, state: PinState): object => ({
   ...shownAbout(resource),
   name: cleaned(resource.name),
+  ...markOf(state),
 });
 
 /** Whether a URI is one that a template makes: what stands in braces is any text. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { cleaned } from './clean.ts';
 import { offersSchema } from './offers.ts';
-import type { PinState } from './pinned/pins.ts';
+import { markOf, type PinState } from './pinned/pins.ts';
 
 /** What one server may offer; a project shows fewer. */
 export const MOST_TOOLS = 256;
@@ -66,9 +66,6 @@ export type ToolsReport = z.infer<typeof toolsReportSchema>;
 export const toldOfServerSchema = toolsReportSchema.omit({ providerSessionId: true, server: true });
 export type ToldOfServer = z.infer<typeof toldOfServerSchema>;
 
-/** Under which a tool that is listed though nobody has approved it says so. */
-const PIN_META = 'mcpctl.dev/pin';
-
 export interface ShownTool {
   name: string;
   description?: string;
@@ -87,7 +84,7 @@ export function shownTool(tool: ServerTool, { name, state }: { name: string; sta
     ...(annotations === undefined
       ? {}
       : { annotations: { ...annotations, ...(annotations.title && { title: cleaned(annotations.title) }) } }),
-    ...(state === 'approved' ? {} : { _meta: { [PIN_META]: state } }),
+    ...markOf(state),
   };
 }
 

@@ -6,7 +6,7 @@ import { createBackups, type Backups } from './backup/backups.ts';
 import type { Connection } from './database/connect.ts';
 import { createDeviceLogins, type DeviceLogins } from './people/device-logins.ts';
 import { createDenials, type Denials } from './people/denials.ts';
-import { createApprovals, type Approvals } from './mcp/approvals.ts';
+import { createApprovals, type Approvals } from './mcp/pinned/approvals.ts';
 import { createMcpServerRows, type McpServerRows } from './mcp/servers.ts';
 import { createTemplates, type Templates } from './mcp/templates.ts';
 import { projectHooks } from './mcp/project-hooks.ts';

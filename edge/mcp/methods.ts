@@ -212,6 +212,9 @@ function answerOwnPrompt({ res, leg, id }: Asked, own: { result: object } | { de
   res.json(failureOf({ leg, id, of: 'other' }, { code: 'prompt_link_dead', message }));
 }
 
+const ofUri = (deps: EdgeDeps, viewer: Viewer, uri: string) =>
+  serverOfUri(deps, { viewer, servers: serversFor(viewer) }, uri);
+
 async function readResource(deps: McpEdge, asked: Asked): Promise<void> {
   const parsed = readResourceSchema.safeParse(asked.params);
   if (!parsed.success) return refuse(asked, 'A resource is read by its uri.');
@@ -219,7 +222,7 @@ async function readResource(deps: McpEdge, asked: Asked): Promise<void> {
   const isPage = isPageUri(asked.project, uri);
   const page = isPage ? await pageOfUri(deps, asked, uri) : null;
   if (page) return void asked.res.json(asked.leg.result(asked.id, page, 'read'));
-  const server = isPage ? undefined : await serverOfUri(deps, serversFor(viewerOf(asked)), uri);
+  const server = isPage ? undefined : await ofUri(deps, viewerOf(asked), uri);
   if (!server) {
     const fault = { code: RESOURCE_MISSING, message: 'Resource not found', data: { uri } };
     return void asked.res.json(rpcError(asked.id, asked.leg.fault(fault)));
@@ -252,7 +255,7 @@ async function complete(deps: McpEdge, asked: Asked): Promise<void> {
 
 async function refOf(deps: EdgeDeps, viewer: Viewer, ref: z.infer<typeof completeSchema>['ref']) {
   if (ref.type === 'ref/resource') {
-    const server = await serverOfUri(deps, serversFor(viewer), ref.uri);
+    const server = await ofUri(deps, viewer, ref.uri);
     return server && { server, ref };
   }
   const named = await promptNamed(deps, viewer, ref.name);

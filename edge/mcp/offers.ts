@@ -1,18 +1,26 @@
-import { isOfTemplate, shownPrompt, shownResource, type Listed } from '../../core/mcp/offers.ts';
+import {
+  isOfTemplate,
+  shownPrompt,
+  shownResource,
+  type Listed,
+  type OfferKind,
+} from '../../core/mcp/offers.ts';
+import type { NameOf } from '../../core/registry/mcp/offers.ts';
 import type { BoundServer } from '../../core/registry/mcp/servers.ts';
 import { inOrder, namedIn } from './names.ts';
-import { serversFor, type McpDeps, type Viewer } from './tools.ts';
+import { letThrough, serversFor, type McpDeps, type Viewer } from './tools.ts';
+
+const askedOf = <Kind extends OfferKind>(
+  { project }: Viewer,
+  { servers, kind }: { servers: readonly BoundServer[]; kind: Kind },
+) => ({ projectId: project.id, serverIds: servers.map(({ id }) => id), kind });
 
 /** The prompts of a project's servers, by their names there. No worker is asked. */
 export async function listPrompts({ registry }: McpDeps, viewer: Viewer): Promise<Listed[]> {
   const servers = serversFor(viewer);
-  const prompts = await registry.mcp.offers(
-    servers.map(({ id }) => id),
-    'prompt',
-  );
-  return inOrder(namedIn(viewer.project, { servers, things: prompts })).map(([name, { offer }]) =>
-    shownPrompt(offer, name),
-  );
+  const things = await registry.mcp.offers(askedOf(viewer, { servers, kind: 'prompt' }));
+  const named = namedIn(viewer.project, { servers, things, isLetThrough: letThrough(viewer.project) });
+  return inOrder(named).map(([name, { offer, state }]) => shownPrompt(offer, { name, state }));
 }
 
 /** What a prompt's name stands for; undefined where there is none for this actor. */
@@ -22,46 +30,54 @@ export async function promptNamed(
   name: string,
 ): Promise<{ server: BoundServer; prompt: string } | undefined> {
   const servers = serversFor(viewer);
-  const prompts = await registry.mcp.offerNames(
-    servers.map(({ id }) => id),
-    'prompt',
-  );
-  const prompt = namedIn(viewer.project, { servers, things: prompts }).get(name);
+  const things = await registry.mcp.offerNames(askedOf(viewer, { servers, kind: 'prompt' }));
+  const named = namedIn(viewer.project, { servers, things, isLetThrough: letThrough(viewer.project) });
+  const prompt = named.get(name);
   return prompt && { server: prompt.server, prompt: prompt.thing.name };
 }
 
 /**
- * The resources of a project's servers, or the templates of theirs. A URI is where something is, and stays as it is: of two servers
- * that offer the same one the first that was bound has it.
+ * Of each URI, or template of some, whose it is: of two servers that offer the same one the first that was bound has it, and has it
+ * while it is not let through, too.
  */
+function byUri<T extends NameOf>(servers: readonly BoundServer[], things: readonly T[]) {
+  const owned = new Map<string, { server: BoundServer; thing: T }>();
+  for (const server of servers)
+    for (const thing of things)
+      if (thing.serverId === server.id && !owned.has(thing.name)) owned.set(thing.name, { server, thing });
+  return owned;
+}
+
+/** The resources of a project's servers, or the templates of theirs. A URI is where something is, and stays as it is. */
 export async function listResources(
   { registry }: McpDeps,
   viewer: Viewer,
   kind: 'resource' | 'template',
 ): Promise<object[]> {
   const servers = serversFor(viewer);
-  const offers = await registry.mcp.offers(
-    servers.map(({ id }) => id),
-    kind,
-  );
-  const byUri = new Map<string, object>();
-  for (const server of servers)
-    for (const { serverId, name, offer } of offers)
-      if (serverId === server.id && !byUri.has(name)) byUri.set(name, shownResource(offer));
-  return [...byUri].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, resource]) => resource);
+  const owned = byUri(servers, await registry.mcp.offers(askedOf(viewer, { servers, kind })));
+  return [...owned]
+    .filter(([, one]) => letThrough(viewer.project)(one))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, { thing }]) => shownResource(thing.offer, thing.state));
 }
 
-/** Of some servers the one whose a URI is: the first that lists it, else the first with a template that makes it; undefined: it is nobody's. */
+/**
+ * Of some servers of a project the one whose a URI is: the first that lists it, else the first with a template that makes it; undefined: it
+ * is nobody's, or nobody has approved it. What a template makes is approved with it, whether it is listed besides or not.
+ */
 export async function serverOfUri(
   { registry }: McpDeps,
-  servers: readonly BoundServer[],
+  { viewer, servers }: { viewer: Viewer; servers: readonly BoundServer[] },
   uri: string,
 ): Promise<BoundServer | undefined> {
-  const ids = servers.map(({ id }) => id);
-  const having = (offers: readonly { serverId: string; name: string }[], fits: (name: string) => boolean) =>
-    servers.find(({ id }) => offers.some(({ serverId, name }) => serverId === id && fits(name)));
-  return (
-    having(await registry.mcp.offerNames(ids, 'resource'), (name) => name === uri) ??
-    having(await registry.mcp.offerNames(ids, 'template'), (name) => name === uri || isOfTemplate(name, uri))
+  const isLet = letThrough(viewer.project);
+  const resources = await registry.mcp.offerNames(askedOf(viewer, { servers, kind: 'resource' }));
+  const resource = byUri(servers, resources).get(uri);
+  if (resource && isLet(resource)) return resource.server;
+  const templates = await registry.mcp.offerNames(askedOf(viewer, { servers, kind: 'template' }));
+  const made = [...byUri(servers, templates)].filter(
+    ([name, one]) => isLet(one) && (name === uri || isOfTemplate(name, uri)),
   );
+  return made.find(([, { server }]) => !resource || server.id === resource.server.id)?.[1].server;
 }

@@ -7,7 +7,8 @@ import { isLetThrough, pinOf } from '../../core/mcp/pinned/pins.ts';
 import { headersOf } from '../../core/mcp/param-headers.ts';
 import { pagingOf } from '../../core/mcp/pipeline/settings.ts';
 import { shownTool, type ServerTool } from '../../core/mcp/tools.ts';
-import type { BoundServer, McpProject, ToolOf } from '../../core/registry/mcp/servers.ts';
+import type { NameOf } from '../../core/registry/mcp/offers.ts';
+import type { BoundServer, McpProject } from '../../core/registry/mcp/servers.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import type { Leg } from './legs/leg.ts';
@@ -42,7 +43,7 @@ export const serversFor = (viewer: Viewer): readonly BoundServer[] =>
 const idsOf = (servers: readonly BoundServer[]): string[] => servers.map(({ id }) => id);
 
 /** Of tools those that their binding has. */
-function offered<Tool extends ToolOf>(servers: readonly BoundServer[], tools: readonly Tool[]): Tool[] {
+function offered<Tool extends NameOf>(servers: readonly BoundServer[], tools: readonly Tool[]): Tool[] {
   const byId = new Map(servers.map((server) => [server.id, server]));
   return tools.filter((tool) => {
     const server = byId.get(tool.serverId);
@@ -50,15 +51,21 @@ function offered<Tool extends ToolOf>(servers: readonly BoundServer[], tools: re
   });
 }
 
+/** Whether something of a server is there, as its binding's pin has it: for lists, and for all that is asked of it. */
+export const letThrough =
+  (project: McpProject) =>
+  ({ server, thing }: { server: BoundServer; thing: NameOf }): boolean =>
+    isLetThrough(pinOf(server, project), thing.state);
+
 /** By their names in the project, those that its binding lets through: of its policy, and as its pin has it. */
-const named = <Tool extends ToolOf>(
+const named = <Tool extends NameOf>(
   project: McpProject,
   servers: readonly BoundServer[],
   tools: readonly Tool[],
 ): Map<string, Named<Tool>> =>
   namedIn(project, {
     ...{ servers, things: offered(servers, tools) },
-    isLetThrough: ({ server, thing }) => isLetThrough(pinOf(server, project), thing.state),
+    isLetThrough: letThrough(project),
   });
 
 /** The tools of one server that a project has no name for, as another that was there before is called so. */

@@ -172,9 +172,9 @@ export const serverOperations: readonly Operation[] = [
   {
     call: 'GET /servers/{name}/changes',
     tag: 'servers',
-    summary: 'What projects have not approved of its tools',
+    summary: 'What projects have not approved of what it has',
     about:
-      'Of the projects that have the server and that you may see, 50 at most: tools that are new (`pending`), other than was approved (`changed`, with a line for each difference), or `gone`.',
+      'Of the projects that have the server and that you may see, 50 at most: tools, prompts, resources and templates of resources that are new (`pending`), other than was approved (`changed`, with a line for each difference), or `gone`.',
     query: changesQuerySchema,
     status: 200,
     answer: changesViewSchema.meta({ id: 'ServerChanges' }),
@@ -183,9 +183,9 @@ export const serverOperations: readonly Operation[] = [
   {
     call: 'POST /servers/{name}/approve',
     tag: 'servers',
-    summary: 'Approve tools as they are now',
+    summary: 'Approve tools, prompts and resources as they are now',
     about:
-      'For who may edit the project; without one, in all of your own that have the server. Each tool by the hash that `changes` says of it: one that is another by now is refused with 412, and nothing is approved.',
+      'For who may edit the project; without one, in all of your own that have the server. Each by the hash that `changes` says of it: one that is another by now is refused with 412, and nothing is approved.',
     body: approveSchema,
     status: 200,
     answer: approvedViewSchema.meta({ id: 'Approved' }),

@@ -4,7 +4,7 @@ import {
   approveSchema,
   changesQuerySchema,
   type ChangesView,
-  type ToolChange,
+  type ThingChange,
 } from '../../core/mcp/pinned/approvals.ts';
 import { serverNameSchema } from '../../core/mcp/names.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -28,7 +28,9 @@ async function changes(deps: EdgeDeps, req: Request): Promise<ChangesView> {
   const projects = [];
   for (const { approved, changes, ...one } of view.projects) {
     const late = await nameless(deps, { project: one.project, server });
-    const named = changes.map((change) => (late.has(change.name) ? withoutName(change.name) : change));
+    const named = changes.map((change) =>
+      change.kind === 'tool' && late.has(change.name) ? withoutName(change.name) : change,
+    );
     projects.push({
       ...one,
       approved: approved.filter((name) => !late.has(name)),
@@ -38,8 +40,8 @@ async function changes(deps: EdgeDeps, req: Request): Promise<ChangesView> {
   return { ...view, projects };
 }
 
-const withoutName = (name: string): ToolChange => ({
-  ...{ name, state: 'pending', reason: 'name_taken', hash: null, diff: [] },
+const withoutName = (name: string): ThingChange => ({
+  ...{ kind: 'tool', name, state: 'pending', reason: 'name_taken', hash: null, diff: [] },
 });
 
 /** Told of as what it is: an edit of each project. */
@@ -53,7 +55,7 @@ async function approve(deps: EdgeDeps, req: Request, res: Response): Promise<voi
   tellEach(
     { ...deps, req },
     view.projects
-      .filter(({ approved }) => approved.length > 0)
+      .filter(({ approved, offers }) => approved.length + offers.length > 0)
       .map(({ project: name }) => ({ resource: 'project', name, outcome: 'changed', changed: ['approved'] })),
   );
   res.json(view);

@@ -57,6 +57,7 @@ describe('cli: apply and diff, with a real edge', () => {
     const post = async (call: string, body: object): Promise<void> => {
       expect((await edge.call(`POST /api/v1/llms/${call}`, { body })).status).to.be.within(200, 201);
     };
+    let prompts: object[] = [];
     const report = (description: string, ...more: string[]): Promise<void> =>
       post('_provider-tools', {
         ...{ ...session, server: 'files', journal: session.instanceId, info: { name: 'f', version: '1' } },
@@ -64,6 +65,7 @@ describe('cli: apply and diff, with a real edge', () => {
           { name: 'read', description, inputSchema: { type: 'object' } },
           ...more.map((name) => ({ name, inputSchema: { type: 'object' } })),
         ],
+        prompts,
       });
     await post('_provider-register', {
       ...session,
@@ -108,12 +110,21 @@ describe('cli: apply and diff, with a real edge', () => {
     await anew();
     expect(await s.run('approve', 'server', 'files', '--yes'), s.err()).to.equal(0);
     expect(s.err()).to.match(
-      /\nOf 9 it is not shown here what differs, and they are not approved: .*--tool\.\n$/,
+      /\nOf 9 it is not shown here what differs, and they are not approved: .*--tool, --prompt or --uri\.\n$/,
     );
     expect(await s.run('approve', 'server', 'files', '--tool', 't49', '--yes'), s.err()).to.equal(0);
     await anew();
     expect(await s.run('diff', 'server', 'files')).to.equal(3);
     expect(s.out()).to.match(/^project\/pinned: 33 of the tools/);
+    prompts = [{ name: 'review', description: 'Look at it.' }];
+    await report('as it is');
+    await anew();
+    expect(await s.run('diff', 'server', 'files', '--prompt', 'review')).to.equal(3);
+    expect(s.out()).to.match(/\n {2}prompt review: pending\n/);
+    expect(s.out()).to.not.include('t49');
+    await anew();
+    expect(await s.run('approve', 'server', 'files', '--prompt', 'review', '-y'), s.err()).to.equal(0);
+    expect(s.out()).to.equal('project/pinned approved prompt review\n');
   });
 
   it('shows what differs, line by line, and no value of a secret', async () => {

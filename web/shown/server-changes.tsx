@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals';
-import type { ChangesView, ToolChange } from '../../core/mcp/pinned/approvals.ts';
+import type { ChangesView, ThingChange } from '../../core/mcp/pinned/approvals.ts';
 import { call, isFault, type Fault as Refusal } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
 import { Empty, Fault, Loaded } from '../parts/loaded.tsx';
@@ -7,17 +7,20 @@ import { Table } from '../parts/table.tsx';
 
 type InProject = ChangesView['projects'][number];
 
-const wordsOf = ({ state, reason }: ToolChange): string =>
+const wordsOf = ({ state, reason }: ThingChange): string =>
   reason === null || reason === 'new' ? state : `${state} (${reason})`;
 
-/** What becomes of tools that nobody has approved as they are. */
+/** What becomes of what nobody has approved as they are. */
 const endings: Readonly<Record<InProject['pin'], string>> = {
   enforce: 'the others are not there until somebody approves them',
   warn: 'the others are there, and marked',
   off: 'the others are there',
 };
 
-/** Which tools of an MCP server projects have not approved as they are, and what differs. */
+/** One approval takes no more besides tools. */
+const MOST_OFFERS = 256;
+
+/** What of an MCP server projects have not approved as they are, and what differs. */
 export function ServerChanges({ server }: { server: string }) {
   const at = `/servers/${encodeURIComponent(server)}`;
   const view = useLoad<ChangesView>(`${at}/changes`);
@@ -41,15 +44,20 @@ export function ServerChanges({ server }: { server: string }) {
 
 function Changes({ at, one, done }: { at: string; one: InProject; done: () => void }) {
   const fault = useSignal<Refusal | null>(null);
-  const { project, pin, approved, changes } = one;
-  // Of much it is not said what differs: that is not approved by looking at the rest.
-  const tools = changes.flatMap(({ name, hash, diff }) =>
-    hash === null || diff === null ? [] : [{ name, hash }],
+  const { project, pin, approved, approvedOffers, changes, unshown } = one;
+  const others = Object.entries(approvedOffers).flatMap(([kind, count]) =>
+    count > 0 ? [`, ${String(count)} ${kind}s`] : [],
   );
+  // Of much it is not said what differs: that is not approved by looking at the rest.
+  const shown = changes.flatMap(({ kind, name, hash, diff }) =>
+    hash === null || diff === null ? [] : [{ kind, name, hash }],
+  );
+  const tools = shown.flatMap(({ kind, name, hash }) => (kind === 'tool' ? [{ name, hash }] : []));
+  const offers = shown.filter(({ kind }) => kind !== 'tool').slice(0, MOST_OFFERS);
   const approve = async (): Promise<void> => {
     fault.value = null;
     try {
-      await call('POST', `${at}/approve`, { body: { project, tools } });
+      await call('POST', `${at}/approve`, { body: { project, tools, offers } });
     } catch (thrown) {
       if (isFault(thrown)) fault.value = thrown;
     }
@@ -61,16 +69,17 @@ function Changes({ at, one, done }: { at: string; one: InProject; done: () => vo
         <a href={`/ui/r/projects/${encodeURIComponent(project)}`}>{project}</a>
       </h3>
       <p class="quiet">
-        {approved.length} of its tools are as they were approved; {endings[pin]} (pin {pin}).
+        {approved.length} of its tools{others} are as they were approved; {endings[pin]} (pin {pin}).
       </p>
       {fault.value && <Fault fault={fault.value} />}
       {changes.length > 0 && (
         <Table
-          caption={`Tools that ${project} has not approved as they are`}
+          caption={`What ${project} has not approved as it is`}
           rows={changes}
-          keyOf={({ name }) => name}
+          keyOf={({ kind, name }) => `${kind} ${name}`}
           columns={[
-            { head: 'Tool', cell: ({ name }) => name },
+            { head: 'Kind', cell: ({ kind }) => kind },
+            { head: 'Name', cell: ({ name }) => name },
             { head: 'State', cell: wordsOf },
             {
               head: 'What differs',
@@ -79,7 +88,8 @@ function Changes({ at, one, done }: { at: string; one: InProject; done: () => vo
           ]}
         />
       )}
-      {tools.length > 0 && (
+      {unshown > 0 && <p class="quiet">{unshown} more are not shown.</p>}
+      {tools.length + offers.length > 0 && (
         <p class="actions">
           <button
             type="button"

@@ -87,12 +87,14 @@ export function makeDiff(
   const command = reading('diff')
     .summary('say what apply would change, or what of a server is not approved')
     .description(
-      'Say what "apply" would make or change of the documents of files; of a server, which of its tools are new, or another than projects have approved. Leaves with 0 where everything is as it should be, with 3 where something is not.',
+      'Say what "apply" would make or change of the documents of files; of a server, which of its tools, prompts and resources are new, or others than projects have approved. Leaves with 0 where everything is as it should be, with 3 where something is not.',
     )
     .argument('[type]', 'server')
     .argument('[name]', 'which server')
     .option('--project <name>', 'of a server: in this project')
     .option('--tool <name>', 'of a server: this tool alone')
+    .option('--prompt <name>', 'of a server: this prompt alone')
+    .option('--uri <uri>', 'of a server: this resource or template alone')
     .addHelpText(
       'before',
       `Examples:
@@ -101,18 +103,18 @@ export function makeDiff(
   mcpctl diff server files --project demo
 `,
     );
-  return command.action(async (type, name, { filename, project, tool, ...flags }) => {
+  return command.action(async (type, name, { filename, project, tool, prompt, uri, ...flags }) => {
     if (type !== undefined) {
       if (name === undefined) return command.error("error: missing required argument 'name'");
       if (filename) return command.error('error: --filename is of documents, and not of a server');
-      const options: DiffServerOptions = { type, name, project, tool };
+      const options: DiffServerOptions = { type, name, project, tool, prompt, uri };
       if (run) return run.server(options);
       const { runDiffServer } = await import('./run-diff-server.ts');
       return runDiffServer(ctx, options);
     }
     if (!filename) return command.error(unnamed);
-    if (project !== undefined || tool !== undefined)
-      return command.error('error: --project and --tool are of a server');
+    if ([project, tool, prompt, uri].some((given) => given !== undefined))
+      return command.error('error: --project, --tool, --prompt and --uri are of a server');
     const options: ApplyOptions = { ...flags, files: filename, how: 'diff', isAtomic: true };
     if (run) return run.apply(options);
     const { runApply } = await import('./run-apply.ts');

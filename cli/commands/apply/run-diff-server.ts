@@ -7,22 +7,27 @@ export interface DiffServerOptions {
   name: string;
   project?: string | undefined;
   tool?: string | undefined;
+  prompt?: string | undefined;
+  uri?: string | undefined;
 }
 
-/** What the tools of an MCP server are, beside what projects have approved. */
+/** What the tools, prompts and resources of an MCP server are, beside what projects have approved. */
 export async function runDiffServer(
   ctx: Context,
-  { type, name, project, tool }: DiffServerOptions,
+  { type, name, project, tool, prompt, uri }: DiffServerOptions,
 ): Promise<void> {
   needServer(type);
-  const { projects, more } = await (await ctx.client()).servers.changes(name, { project, tool });
+  const { projects, more } = await (
+    await ctx.client()
+  ).servers.changes(name, {
+    ...{ project, tool, prompt },
+    ...{ resource: uri, template: uri },
+  });
   const differing = projects.filter(({ changes }) => changes.length > 0);
   for (const one of differing) for (const line of changeLines(name, one, { diffs: true })) ctx.out.line(line);
   if (more > 0) ctx.out.note(`${more} further projects have it; ask for one with --project.`);
   if (differing.length > 0) throw new AlreadySaid(3 satisfies ExitCode);
   ctx.out.note(
-    projects.length === 0
-      ? 'No project that you may see has it.'
-      : 'All of its tools are as they were approved.',
+    projects.length === 0 ? 'No project that you may see has it.' : 'All that it has is as it was approved.',
   );
 }

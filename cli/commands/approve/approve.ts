@@ -5,13 +5,15 @@ import type { ApproveOptions } from './run-approve.ts';
 
 export function makeApprove(ctx: Context, run?: (options: ApproveOptions) => Promise<void>) {
   return new Command('approve')
-    .summary('approve tools of an MCP server as they are now')
+    .summary('approve what an MCP server has as it is now')
     .description(
-      'Show which tools of an MCP server are new, or another than a project has approved, and approve them as they are shown: in one project, or in all of yours that have the server.',
+      'Show which tools, prompts and resources of an MCP server are new, or others than a project has approved, and approve them as they are shown: in one project, or in all of yours that have the server.',
     )
     .argument('<type>', 'server')
     .argument('<name>', 'which server')
     .option('--tool <name>', 'this one alone, by its name at the server; again for more', collect)
+    .option('--prompt <name>', 'this prompt alone; again for more', collect)
+    .option('--uri <uri>', 'this resource or template alone; again for more', collect)
     .option('--project <name>', 'in this project')
     .option('-y, --yes', 'do not ask', false)
     .addHelpText(

@@ -2,34 +2,36 @@ import { McpctlError } from '../../../core/errors.ts';
 import { AlreadySaid, type ExitCode } from '../../exit.ts';
 import { confirm } from '../../input/question.ts';
 import { changeLines, needServer } from '../../mcp/change-lines.ts';
-import type { SeenProject } from '../../net/servers.ts';
+import type { OnlyThings, SeenProject } from '../../net/servers.ts';
 import { cell } from '../../say/text.ts';
 import type { Context } from '../../who/context.ts';
 
 export interface ApproveOptions {
   type: string;
   name: string;
-  /** By their names at the server; none: all that wait. */
+  /** By their names at the server; none of these three: all that wait. */
   tool?: string[] | undefined;
+  prompt?: string[] | undefined;
+  /** Resources and templates. */
+  uri?: string[] | undefined;
   project?: string | undefined;
   yes: boolean;
 }
 
 export async function runApprove(
   ctx: Context,
-  { type, name, tool, project, yes }: ApproveOptions,
+  { type, name, project, yes, ...only }: ApproveOptions,
 ): Promise<void> {
   needServer(type);
   const client = await ctx.client();
-  const only = tool?.length === 1 ? tool[0] : undefined;
-  const seen = await client.servers.changes(name, { project, tool: only });
-  const asked = seen.projects.map((one) => ({ ...one, changes: waitingIn(one, tool) }));
+  const seen = await client.servers.changes(name, { project, ...oneOf(only) });
+  const asked = seen.projects.map((one) => ({ ...one, changes: waitingIn(one, only) }));
   const waiting = asked.filter(({ changes }) => changes.length > 0);
   if (waiting.length === 0) {
-    if (tool)
+    if (isNarrow(only))
       throw new McpctlError(
         'usage',
-        `No tool of that name waits for approval. See "mcpctl diff server ${name}".`,
+        `Nothing of that name waits for approval. See "mcpctl diff server ${name}".`,
       );
     ctx.out.note('Nothing waits for approval.');
     return;
@@ -37,24 +39,58 @@ export async function runApprove(
   for (const one of waiting) for (const line of changeLines(name, one, { diffs: true })) ctx.out.note(line);
   const all = waiting.flatMap(({ changes }) => changes);
   // Of much the server does not show what differs: nobody approves that by looking at the rest.
-  const unseen = new Set(all.flatMap(({ name: each, diff }) => (diff ? [] : [each])));
-  const tools = new Map(
-    all.flatMap(({ name: each, hash }) => (hash && !unseen.has(each) ? [[each, hash]] : [])),
-  );
+  const keyOf = ({ kind, name: each }: Change): string => `${kind} ${each}`;
+  const unseen = new Set(all.flatMap((change) => (change.diff ? [] : [keyOf(change)])));
+  const things = [
+    ...new Map(
+      all.flatMap(({ hash, ...change }) => {
+        const key = keyOf({ hash, ...change });
+        return hash && !unseen.has(key) ? [[key, { kind: change.kind, name: change.name, hash }]] : [];
+      }),
+    ).values(),
+  ];
   if (unseen.size > 0)
     ctx.out.note(
-      `Of ${unseen.size} it is not shown here what differs, and they are not approved: look at them with --project and --tool.`,
+      `Of ${unseen.size} it is not shown here what differs, and they are not approved: look at them with --project and --tool, --prompt or --uri.`,
     );
-  if (tools.size === 0) throw new AlreadySaid(1 satisfies ExitCode);
-  if (!yes) await confirm(ctx, `Approve ${tools.size === 1 ? 'it' : `these ${tools.size} tools`} as shown?`);
+  if (things.length === 0) throw new AlreadySaid(1 satisfies ExitCode);
+  if (!yes) await confirm(ctx, `Approve ${things.length === 1 ? 'it' : `these ${things.length}`} as shown?`);
+  const offers = things.filter(({ kind }) => kind !== 'tool');
   const done = await client.servers.approve(name, {
     project,
-    tools: [...tools].map(([each, hash]) => ({ name: each, hash })),
+    tools: things.flatMap(({ kind, name: each, hash }) => (kind === 'tool' ? [{ name: each, hash }] : [])),
+    // A server that pins tools alone takes no others.
+    ...(offers.length > 0 && { offers: offers.slice(0, MOST_OFFERS) }),
   });
-  for (const { project: where, approved } of done.projects)
-    if (approved.length > 0) ctx.out.line(`project/${cell(where)} approved ${approved.map(cell).join(', ')}`);
+  for (const { project: where, approved, offers: more } of done.projects) {
+    const names = [
+      ...approved.map(cell),
+      ...more.map(({ kind, name: each }) => `${cell(kind)} ${cell(each)}`),
+    ];
+    if (names.length > 0) ctx.out.line(`project/${cell(where)} approved ${names.join(', ')}`);
+  }
+  if (offers.length > MOST_OFFERS)
+    ctx.out.note(`${offers.length - MOST_OFFERS} more wait: say the same again.`);
+}
+
+/** One approval takes no more besides tools. */
+const MOST_OFFERS = 256;
+type Change = SeenProject['changes'][number];
+type Narrow = Pick<ApproveOptions, 'tool' | 'prompt' | 'uri'>;
+
+const isNarrow = ({ tool, prompt, uri }: Narrow): boolean => (tool ?? prompt ?? uri) !== undefined;
+
+/** Of one alone the server says what differs, however much else waits. */
+function oneOf({ tool = [], prompt = [], uri = [] }: Narrow): OnlyThings {
+  if (tool.length + prompt.length + uri.length !== 1) return {};
+  return { tool: tool[0], prompt: prompt[0], resource: uri[0], template: uri[0] };
 }
 
 /** What is there and waits, of those that were named. */
-const waitingIn = ({ changes }: SeenProject, tools: string[] | undefined): SeenProject['changes'] =>
-  changes.filter(({ name, hash }) => hash !== null && (tools?.includes(name) ?? true));
+function waitingIn({ changes }: SeenProject, only: Narrow): Change[] {
+  const named = (kind: string): string[] =>
+    (kind === 'tool' ? only.tool : kind === 'prompt' ? only.prompt : only.uri) ?? [];
+  return changes.filter(
+    ({ kind, name, hash }) => hash !== null && (!isNarrow(only) || named(kind).includes(name)),
+  );
+}

@@ -85,13 +85,13 @@ const promptMore: More = async (client, { key, raw }, { paint }) => {
 const isOf = (binding: unknown, names: readonly unknown[]): boolean =>
   names.includes((binding as { prompt?: unknown } | null)?.prompt);
 
-/** What it has not approved of its servers' tools; what goes with it, and what stays. */
+/** What it has not approved of its servers; what goes with it, and what stays. */
 const projectMore: More = async (client, { key, raw }, { paint }) => {
   const { prompts, agents } = raw;
   const pinned = await changesOf(client, key, serversIn(raw));
   const lines = pinned.flatMap(([server, one]) => changeLines(server, one, { diffs: false }));
   return [
-    ...under(paint.bold('Tools of its servers:'), lines),
+    ...under(paint.bold('What its servers have:'), lines),
     ...(typeof prompts !== 'number' || typeof agents !== 'number'
       ? []
       : [
@@ -101,7 +101,7 @@ const projectMore: More = async (client, { key, raw }, { paint }) => {
   ];
 };
 
-/** What projects have not approved of its tools. */
+/** What projects have not approved of what it has. */
 const serverMore: More = async (client, { key }, { paint }) => {
   const { projects } = (await orNone(client.servers.changes(key, {}))) ?? { projects: [] };
   const lines = projects.flatMap((one) => changeLines(key, one, { diffs: false }));

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 
 /**
- * What becomes of a tool that nobody of a project has approved as it is now. `enforce`: it is not there; `warn`: it is there, and
+ * What becomes of a tool, prompt or resource that nobody of a project has approved as it is now. `enforce`: it is not there; `warn`: it is there, and
  * said to be so; `off`: nothing.
  */
 export const pinSchema = z.enum(['enforce', 'warn', 'off']);
 export type Pin = z.infer<typeof pinSchema>;
 
-/** A tool as a project sees it: as it was approved, never seen before, or another than was approved. */
+/** One of them as a project sees it: as it was approved, never seen before, or another than was approved. */
 export type PinState = 'approved' | 'pending' | 'changed';
 
 /** Of a binding that does not say: who runs a server of their own is told, and others' servers change nothing unseen. */
@@ -16,10 +16,17 @@ export const pinOf = (
   project: { ownerId: string },
 ): Pin => pin ?? (ownerId === project.ownerId ? 'warn' : 'enforce');
 
-/** Whether a tool is there, for lists and calls alike. */
+/** Under which what is listed though nobody has approved it says so. */
+const PIN_META = 'mcpctl.dev/pin';
+
+/** Beside what is listed: what a client is told of its state. */
+export const markOf = (state: PinState): { _meta?: Record<string, PinState> } =>
+  state === 'approved' ? {} : { _meta: { [PIN_META]: state } };
+
+/** Whether it is there, for lists and calls alike. */
 export const isLetThrough = (pin: Pin, state: PinState): boolean => pin !== 'enforce' || state === 'approved';
 
-/** What Postgres knows of a tool in a project. */
+/** What Postgres knows of one in a project. */
 export interface Pinned {
   hash: string;
   /** As what it was approved; null: never. */

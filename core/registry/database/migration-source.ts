@@ -43,6 +43,7 @@ import * as unfilledAnswers from '../migrations/0052-unfilled-answers.ts';
 import * as toolPins from '../migrations/0053-tool-pins.ts';
 import * as formerMembers from '../migrations/0076-former-members.ts';
 import * as hostedServers from '../migrations/0070-hosted-servers.ts';
+import * as offerPins from '../migrations/0072-offer-pins.ts';
 import * as templates from '../migrations/0054-templates.ts';
 import * as pipelines from '../migrations/0055-pipelines.ts';
 import * as briefings from '../migrations/0056-briefings.ts';
@@ -108,6 +109,7 @@ const migrations: readonly Named[] = [
   named('0056-briefings', briefings),
   named('0057-server-tools', serverTools),
   named('0070-hosted-servers', hostedServers),
+  named('0072-offer-pins', offerPins),
   named('0076-former-members', formerMembers),
 ];
 

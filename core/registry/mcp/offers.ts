@@ -11,13 +11,27 @@ import {
   type Resource,
   type Template,
 } from '../../mcp/offers.ts';
+import { stateOf, type PinState } from '../../mcp/pinned/pins.ts';
 import { storableJson } from '../../text/storable.ts';
+import { withPins } from './pinned/pins.ts';
 
 /** What a server has of a kind, under its name or URI there. */
-export interface OfferOf<Offer> {
+export interface NameOf {
   serverId: string;
   name: string;
+  /** Of the project for which it was asked. */
+  state: PinState;
+}
+
+export interface OfferOf<Offer> extends NameOf {
   offer: Offer;
+}
+
+/** What is asked for: in which project, of which of its servers. */
+export interface OffersAsked<Kind extends OfferKind> {
+  projectId: string;
+  serverIds: readonly string[];
+  kind: Kind;
 }
 
 interface OffersByKind {
@@ -27,40 +41,47 @@ interface OffersByKind {
 }
 
 const schemas = { prompt: promptSchema, resource: resourceSchema, template: templateSchema } as const;
-const rowSchema = z.object({ serverId: z.string(), name: z.string(), definition: z.string() });
+/** As its project sees it: a row of `withPins`. */
+export const pinnedRowSchema = z.object({
+  serverId: z.string(),
+  name: z.string(),
+  hash: z.string(),
+  approvedHash: z.string().nullable(),
+  isPinned: z.boolean(),
+});
+const rowSchema = pinnedRowSchema.extend({ definition: z.string() });
 
-const offered = (db: Knex, serverIds: readonly string[], kind: OfferKind): Knex.QueryBuilder =>
-  db('serverOffers')
-    .whereIn('serverId', [...serverIds])
-    .where({ kind, gone: false })
-    .orderBy(['firstSeenAt', 'position', 'name']);
+export const nameOf = ({ serverId, name, ...pinned }: z.infer<typeof pinnedRowSchema>): NameOf => ({
+  ...{ serverId, name },
+  state: stateOf(pinned),
+});
+
+const offered = (db: Knex, { projectId, serverIds, kind }: OffersAsked<OfferKind>): Knex.QueryBuilder =>
+  withPins(db, projectId, 'offers')
+    .whereIn('t.serverId', [...serverIds])
+    .where({ 't.kind': kind, 't.gone': false })
+    .orderBy(['t.firstSeenAt', 't.position', 't.name']);
 
 /** What it is called, of all of one kind that some servers have. */
-export const listOfferNames = async (
-  db: Knex,
-  serverIds: readonly string[],
-  kind: OfferKind,
-): Promise<Pick<OfferOf<object>, 'serverId' | 'name'>[]> =>
-  serverIds.length === 0
+export const listOfferNames = async (db: Knex, asked: OffersAsked<OfferKind>): Promise<NameOf[]> =>
+  asked.serverIds.length === 0
     ? []
     : z
-        .array(rowSchema.omit({ definition: true }))
-        .parse(await offered(db, serverIds, kind).select('serverId', 'name'));
+        .array(pinnedRowSchema)
+        .parse(await offered(db, asked))
+        .map(nameOf);
 
 /** All of one kind that some servers have, those first that were seen first. */
 export async function listOffers<Kind extends OfferKind>(
   db: Knex,
-  serverIds: readonly string[],
-  kind: Kind,
+  asked: OffersAsked<Kind>,
 ): Promise<OfferOf<OffersByKind[Kind]>[]> {
-  if (serverIds.length === 0) return [];
-  const rows = z
-    .array(rowSchema)
-    .parse(await offered(db, serverIds, kind).select('serverId', 'name', 'definition'));
-  return rows.flatMap(({ definition, ...of }) => {
+  if (asked.serverIds.length === 0) return [];
+  const rows = z.array(rowSchema).parse(await offered(db, asked).select('t.definition'));
+  return rows.flatMap((row) => {
     // One that another release kept in another form is not shown.
-    const offer = schemas[kind].safeParse(JSON.parse(definition));
-    return offer.success ? [{ ...of, offer: offer.data as OffersByKind[Kind] }] : [];
+    const offer = schemas[asked.kind].safeParse(JSON.parse(row.definition));
+    return offer.success ? [{ ...nameOf(row), offer: offer.data as OffersByKind[Kind] }] : [];
   });
 }
 

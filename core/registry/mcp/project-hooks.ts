@@ -4,7 +4,7 @@ import { McpctlError } from '../../errors.ts';
 import { bindingsSchema, prefixSchema, storedBindingsSchema } from '../../mcp/bindings.ts';
 import { noServer } from '../../mcp/may-call.ts';
 import type { Hooks } from '../resources/hooks.ts';
-import { trust } from './pins.ts';
+import { trust } from './pinned/pins.ts';
 
 /** A project gets servers that its writer may call; those that it has already are kept. */
 export const projectHooks: Hooks = {

@@ -7,7 +7,6 @@ import { prefixSchema, storedBindingsSchema, type Binding, type Prefix } from '.
 import { gateSchema, type Gate } from '../../mcp/gate.ts';
 import { MCP_TYPE, poolOfServer } from '../../mcp/names.ts';
 import type { OfferKind } from '../../mcp/offers.ts';
-import { stateOf, type PinState } from '../../mcp/pinned/pins.ts';
 import { pipelineSchema, type Pipeline } from '../../mcp/pipeline/settings.ts';
 import {
   isTooLarge,
@@ -20,8 +19,17 @@ import {
 import { storableJson, storableText } from '../../text/storable.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
-import { keepGone, keepOffers, listOfferNames, listOffers } from './offers.ts';
-import { NOT_KEPT, trust, withPins } from './pins.ts';
+import {
+  keepGone,
+  keepOffers,
+  listOfferNames,
+  listOffers,
+  nameOf,
+  pinnedRowSchema,
+  type NameOf,
+  type OffersAsked,
+} from './offers.ts';
+import { NOT_KEPT, trust, withPins } from './pinned/pins.ts';
 import { pageTitlesIn, type PageTitles } from './page-titles.ts';
 import { projectPrompts, type ProjectPrompts } from './project-prompts.ts';
 import { listStamps, PROMPTS, type ListStamps } from './stamps.ts';
@@ -52,14 +60,6 @@ export interface BoundServer extends Binding {
   journal: string | null;
 }
 
-/** The tools of one server, those first that were seen first. */
-export interface ToolOf {
-  serverId: string;
-  name: string;
-  /** Of the project for which it was asked. */
-  state: PinState;
-}
-
 export interface HostedServerRow {
   id: string;
   name: string;
@@ -78,16 +78,14 @@ export interface McpServerRows extends ProjectPrompts, PageTitles {
   reportHosted(id: string, report: ToldOfServer): Promise<void>;
   /** Undefined: there is none. Whoever asks has rights to ask for. */
   project(name: string): Promise<McpProject | undefined>;
-  toolNames(projectId: string, serverIds: readonly string[]): Promise<ToolOf[]>;
-  tools(projectId: string, serverIds: readonly string[]): Promise<(ToolOf & { tool: ServerTool })[]>;
+  /** Of servers their tools, those first that were seen first. */
+  toolNames(projectId: string, serverIds: readonly string[]): Promise<NameOf[]>;
+  tools(projectId: string, serverIds: readonly string[]): Promise<(NameOf & { tool: ServerTool })[]>;
   /** Of one, as its server has told it; undefined where it is gone. */
   tool(serverId: string, name: string): Promise<ServerTool | undefined>;
   /** What servers have beside tools, of one kind. */
-  offers<Kind extends OfferKind>(
-    serverIds: readonly string[],
-    kind: Kind,
-  ): ReturnType<typeof listOffers<Kind>>;
-  offerNames(serverIds: readonly string[], kind: OfferKind): ReturnType<typeof listOfferNames>;
+  offers<Kind extends OfferKind>(asked: OffersAsked<Kind>): ReturnType<typeof listOffers<Kind>>;
+  offerNames(asked: OffersAsked<OfferKind>): Promise<NameOf[]>;
   /** What changes when a list of those projects does. */
   stamps(projectIds: readonly string[]): Promise<ReadonlyMap<string, ListStamps>>;
   /** What session ids are signed with. */
@@ -115,20 +113,7 @@ const serverSchema = z.object({
 });
 /** Asked with each call of a project that has a gate. */
 const REVISION = `case when p.gate = 'off' then '' else (${PROMPTS}) end as prompts_revision`;
-const nameSchema = z.object({
-  serverId: z.string(),
-  name: z.string(),
-  hash: z.string(),
-  approvedHash: z.string().nullable(),
-  isPinned: z.boolean(),
-});
-const toolSchema = nameSchema.extend({ definition: z.string() });
-type NameRow = z.infer<typeof nameSchema>;
-
-const toolOf = ({ serverId, name, ...pinned }: NameRow): ToolOf => ({
-  ...{ serverId, name },
-  state: stateOf(pinned),
-});
+const toolSchema = pinnedRowSchema.extend({ definition: z.string() });
 
 export function createMcpServerRows({ db, transaction }: Connection): McpServerRows {
   const listed = (projectId: string, serverIds: readonly string[]): Knex.QueryBuilder =>
@@ -145,15 +130,15 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
       serverIds.length === 0
         ? []
         : z
-            .array(nameSchema)
+            .array(pinnedRowSchema)
             .parse(await listed(projectId, serverIds))
-            .map(toolOf),
+            .map(nameOf),
     async tools(projectId, serverIds) {
       if (serverIds.length === 0) return [];
       const rows = z.array(toolSchema).parse(await listed(projectId, serverIds).select('t.definition'));
       return rows.flatMap((row) => {
         const tool = toolIn(row.definition);
-        return tool ? [{ ...toolOf(row), tool }] : [];
+        return tool ? [{ ...nameOf(row), tool }] : [];
       });
     },
     async tool(serverId, name) {
@@ -162,8 +147,8 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
         .first<{ definition: string } | undefined>('definition');
       return row && toolIn(row.definition);
     },
-    offers: (serverIds, kind) => listOffers(db, serverIds, kind),
-    offerNames: (serverIds, kind) => listOfferNames(db, serverIds, kind),
+    offers: (asked) => listOffers(db, asked),
+    offerNames: (asked) => listOfferNames(db, asked),
     ...projectPrompts(db),
     ...pageTitlesIn(db),
     stamps: (projectIds) => listStamps(db, projectIds),

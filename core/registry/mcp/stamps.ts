@@ -23,6 +23,11 @@ const offers = (kinds: string): string => `(
     select string_agg(md5(o.name || o.definition), ',' order by o.kind, o.name)
     from server_offers o where o.server_id = its.server_id and o.kind in (${kinds}) and not o.gone)`;
 
+/** Of those what the project has approved, and as what. */
+const approved = (kinds: string): string => `coalesce((
+    select string_agg(md5(a.server || a.name || a.hash), ',' order by a.server, a.kind, a.name)
+    from offer_pins a where a.project_id = p.id and a.kind in (${kinds})), '')`;
+
 /** Which revision of a project's own prompts there is. */
 export const PROMPTS = `
     select md5(coalesce(string_agg(own.id::text || ' ' || own.revision, ',' order by own.id), ''))
@@ -55,9 +60,9 @@ export async function listStamps(
        md5(p.servers::text || p.prefix || p.pipeline::text || p.gate || ${all('tools')} || coalesce((
          select string_agg(a.server || a.name || a.hash, ',' order by a.server, a.name)
          from tool_pins a where a.project_id = p.id), '')) as tools,
-       md5(p.servers::text || p.prefix || (${PROMPTS}) || ${all('prompts')}) as prompts,
+       md5(p.servers::text || p.prefix || (${PROMPTS}) || ${all('prompts')} || ${approved("'prompt'")}) as prompts,
        case when p.gate = 'hide' then (${PROMPTS}) end as hides,
-       md5(p.servers::text || ${all('resources')}) as resources
+       md5(p.servers::text || ${all('resources')} || ${approved("'resource', 'template'")}) as resources
      from projects p left join bound on bound.id = p.id left join made using (server_id)
      where p.id = any(?) group by p.id`,
     [[...projectIds], [...projectIds]],

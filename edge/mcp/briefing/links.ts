@@ -48,6 +48,11 @@ async function readLink(
 ): Promise<LinkRead> {
   const server = serversFor(viewer).find((candidate) => candidate.server === link.server);
   if (!server) return dead(`this project has no server '${link.server}' that you may use`);
+  // Before what is kept: it may have been approved then, and be another now.
+  if (!(await serverOfUri(deps, { viewer, servers: [server] }, link.uri)))
+    return dead(
+      `the server '${server.server}' has no such resource, or this project has not approved it as it is`,
+    );
   const of = { projectId: viewer.project.id, ...link };
   const kept = await deps.queue.linkedTexts.recall(of);
   if (kept) return kept;
@@ -59,11 +64,9 @@ async function readLink(
 /** `isKept`: it is of the resource, and not of who asks. */
 async function ask(
   deps: EdgeDeps,
-  { actor }: Viewer,
+  viewer: Viewer,
   { server, uri, left }: { server: BoundServer; uri: string; left: AbortSignal },
 ): Promise<{ answer: LinkRead; isKept: boolean }> {
-  if (!(await serverOfUri(deps, [server], uri)))
-    return { answer: dead(`the server '${server.server}' has no such resource`), isKept: false };
   try {
     const at = { server, call: { method: 'resources/read', params: { uri } } } as const;
     const order = await orderOfCall(deps, at, {
@@ -72,7 +75,7 @@ async function ask(
       retention: 'keep',
       key: null,
     });
-    const body = await askQuietly(deps, actor, { order, withinMs: WITHIN_MS, left });
+    const body = await askQuietly(deps, viewer.actor, { order, withinMs: WITHIN_MS, left });
     if (body !== null) return { answer: linkRead(body), isKept: true };
     const late = `the server '${server.server}' did not answer within ${String(WITHIN_MS / 1_000)} s`;
     return { answer: dead(late), isKept: !left.aborted };

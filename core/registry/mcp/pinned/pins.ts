@@ -1,0 +1,117 @@
+import type { Knex } from 'knex';
+
+/** The definition of a tool that is too large to be kept: it is no tool, so that no release lists one. */
+export const NOT_KEPT = '{}';
+
+/** Tools of servers as `t`, or what servers have beside them, of servers `s`, with what a project has approved of each. */
+export const withPins = (db: Knex, projectId: string, of: 'tools' | 'offers' = 'tools'): Knex.QueryBuilder =>
+  of === 'tools'
+    ? db('serverTools as t')
+        .join('servers as s', 's.id', 't.serverId')
+        .joinRaw('left join server_pins b on b.project_id = ? and b.server = s.name', [projectId])
+        .joinRaw(
+          'left join tool_pins a on a.project_id = b.project_id and a.server = s.name and a.name = t.name',
+        )
+        .select(PINNED(db))
+    : db('serverOffers as t')
+        .join('servers as s', 's.id', 't.serverId')
+        .joinRaw('left join server_pins b on b.project_id = ? and b.server = s.name and b.has_offers', [
+          projectId,
+        ])
+        .joinRaw(
+          'left join offer_pins a on a.project_id = b.project_id and a.server = s.name and a.kind = t.kind and a.name = t.name',
+        )
+        .select(PINNED(db));
+
+/** All of it, by its kinds. */
+export const allWithPins = (db: Knex, projectId: string): Knex.QueryBuilder =>
+  db('serverThings as t')
+    .join('servers as s', 's.id', 't.serverId')
+    .joinRaw(
+      `left join server_pins b on b.project_id = ? and b.server = s.name and (t.kind = 'tool' or b.has_offers)`,
+      [projectId],
+    )
+    .joinRaw(
+      'left join thing_pins a on a.project_id = b.project_id and a.server = s.name and a.kind = t.kind and a.name = t.name',
+    )
+    .select(PINNED(db))
+    .select('t.kind');
+
+const PINNED = (db: Knex) => [
+  't.serverId',
+  't.name',
+  't.hash',
+  'a.hash as approvedHash',
+  db.raw('b.server is not null as is_pinned'),
+];
+
+/** Of the definitions that the projects of one user have approved, in bytes: beyond it their hashes alone are kept, and what differs is all of it. */
+const MOST_KEPT_BYTES = 64 * 2 ** 20;
+
+/** Which rows of what `t` is are approved, of the servers in `fresh`. */
+interface Kept {
+  /** A question for (project_id, server, approved_by). */
+  fresh: string;
+  things: string;
+  mostBytes?: number | undefined;
+}
+
+/**
+ * Rows of `tool_pins`, or of `offer_pins`, for what is in `fresh`, and is so of their servers. How much of each owner is kept
+ * is counted once for all of them.
+ */
+export function keepPins(
+  of: 'tools' | 'offers',
+  { fresh, things, mostBytes = MOST_KEPT_BYTES }: Kept,
+): string {
+  const [pins, kept, kind] =
+    of === 'tools' ? ['tool_pins', 'server_tools', ''] : ['offer_pins', 'server_offers', 'kind, '];
+  return `
+  with fresh as (${fresh}),
+  held as (
+    select p.owner_id, sum(octet_length(a.definition)) as bytes
+    from thing_pins a join projects p on p.id = a.project_id
+    where p.owner_id in (select o.owner_id from fresh f join projects o on o.id = f.project_id)
+    group by p.owner_id
+  )
+  insert into ${pins} (project_id, server, ${kind}name, hash, definition, approved_by)
+  select f.project_id, f.server, ${kind && 't.kind, '}t.name, t.hash,
+    case when coalesce(h.bytes, 0)
+        + sum(octet_length(t.definition)) over (partition by p.owner_id order by f.project_id, f.server, ${kind && 't.kind, '}t.name) <= ${mostBytes}
+      then t.definition else '${NOT_KEPT}' end,
+    f.approved_by
+  from fresh f join projects p on p.id = f.project_id left join held h on h.owner_id = p.owner_id
+    join servers s on s.name = f.server join ${kept} t on t.server_id = s.id and not t.gone and ${things}`;
+}
+
+/**
+ * Trust on first use: of who has one of those servers bound, and of whom it is not written down yet what it had, that is approved
+ * which it has now. Nothing of one that has told of nothing yet, and nothing that is too large to be trusted unread.
+ */
+export async function trust(
+  trx: Knex.Transaction,
+  {
+    servers,
+    projectId = null,
+    mostBytes,
+  }: { servers: readonly string[]; projectId?: string | null; mostBytes?: number },
+): Promise<void> {
+  if (servers.length === 0) return;
+  const at = { servers: [...servers], projectId };
+  const tools = `
+    insert into server_pins (project_id, server)
+    select p.id, s.name
+    from servers s join projects p on p.servers @> jsonb_build_array(jsonb_build_object('server', s.name))
+    where s.name = any(:servers) and s.info is not null and (:projectId::uuid is null or p.id = :projectId)
+      and not exists (select 1 from server_pins b where b.project_id = p.id and b.server = s.name)
+    on conflict do nothing
+    returning project_id, server, null::uuid as approved_by`;
+  await trx.raw(keepPins('tools', { fresh: tools, things: 'not t.is_too_large', mostBytes }), at);
+  // A release that knows no pins of these may have written the rest.
+  const offers = `
+    update server_pins set has_offers = true
+    where server = any(:servers) and not has_offers and (:projectId::uuid is null or project_id = :projectId)
+      and exists (select 1 from servers s where s.name = server_pins.server and s.info is not null)
+    returning project_id, server, null::uuid as approved_by`;
+  await trx.raw(keepPins('offers', { fresh: offers, things: 'true', mostBytes }), at);
+}
