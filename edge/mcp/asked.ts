@@ -35,6 +35,9 @@ export interface Asked {
   params: Readonly<Record<string, unknown>>;
 }
 
-/** Whose streams and calls they are: of a session, else of a token. */
-export const scopeOf = (req: Request, session: Session | null): string =>
-  session?.id ?? `token:${actorOf(req).tokenId}`;
+/**
+ * Whose streams they are: of a session, which is of one project and token, else of a token in a project. At another project what a stream
+ * told would go through that one's policy.
+ */
+export const scopeOf = ({ req, session, project }: Pick<Asked, 'req' | 'session' | 'project'>): string =>
+  session?.id ?? `token:${actorOf(req).tokenId} ${project.id}`;

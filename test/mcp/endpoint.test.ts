@@ -387,5 +387,19 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     expect((await get({ ...session, 'last-event-id': 'x' })).status).to.equal(400);
     expect((await get({ ...session, 'last-event-id': `9${bent}` })).status).to.equal(400);
     expect((await get({ 'last-event-id': last })).status, 'without its session').to.equal(400);
+    // Without a session, too, they are of the project that was called.
+    const own = { name: 'own', servers: [{ server: 'desk' }] };
+    expect((await t.call('POST', '/api/v1/projects', { at, body: own })).status).to.equal(201);
+    const short = { ...params, arguments: { n: 2, ms: 150, label: 'alone' } };
+    const alone = await t.call('POST', '/mcp/projects/demo', {
+      ...{ at, body: { jsonrpc: '2.0', id: 1, method: 'tools/call', params: short } },
+      headers: { ...streams },
+    });
+    const step = (await eventsIn(alone, () => false)).find(isProgress)?.id ?? '';
+    expect((await get({ 'last-event-id': step })).status).to.equal(200);
+    const elsewhere = await t.call('GET', '/mcp/projects/own', {
+      ...{ at, headers: { accept: 'text/event-stream', 'last-event-id': step } },
+    });
+    expect(elsewhere.status, 'at a project of their own').to.equal(400);
   });
 });

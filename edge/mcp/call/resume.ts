@@ -26,7 +26,7 @@ export type Returning = Pick<Asked, 'req' | 'res' | 'project' | 'leg' | 'session
 export async function resumeCall(deps: McpEdge, back: Returning, lastEventId: string): Promise<void> {
   const { req, res, project, leg, session } = back;
   const key = session?.key ?? (await deps.registry.mcp.sessionKey());
-  const scope = { key, scope: scopeOf(req, session) };
+  const scope = { key, scope: scopeOf(back) };
   const stream = readEventId(lastEventId, scope);
   if (!stream) throw new McpctlError('invalid_cursor');
   const { taskId, id, progressToken, of } = stream;

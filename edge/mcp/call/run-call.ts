@@ -113,7 +113,7 @@ async function hearingOf(
   const { req, leg, revision, session, id } = asked;
   const streams = takesStreams(req);
   const key = streams && leg.era === 'legacy' ? (session?.key ?? (await registry.mcp.sessionKey())) : null;
-  const scope = { key: key ?? '', scope: scopeOf(req, session) };
+  const scope = { key: key ?? '', scope: scopeOf(asked) };
   return {
     streams,
     progressToken,
