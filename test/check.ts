@@ -28,7 +28,7 @@ const reading: readonly Step[] = [
     name: 'types of the page',
     argv: [process.execPath, 'node_modules/typescript-7/bin/tsc', '--noEmit', '-p', 'web'],
   },
-  { name: 'format', argv: bin('prettier', '--check', '--log-level=warn', '.') },
+  { name: 'format', argv: [process.execPath, '--import', 'tsx', 'test/format.ts'] },
   { name: 'boundaries', argv: bin('depcruise', '--config', '.dependency-cruiser.cjs', '.') },
   { name: 'dead code', argv: bin('knip', '--no-progress') },
   { name: 'dead code, production', argv: bin('knip', '--no-progress', '--production') },
