@@ -5,7 +5,7 @@ import type { ResourceRow } from '../../core/registry/resources/rows.ts';
 
 /** What an overlay may ask. */
 export interface OverlayDeps {
-  registry: Pick<Registry, 'llms' | 'groups' | 'agents' | 'secrets' | 'threads' | 'templates'>;
+  registry: Pick<Registry, 'llms' | 'groups' | 'agents' | 'secrets' | 'threads' | 'templates' | 'mcp'>;
   liveness: Pick<Liveness, 'loadPools' | 'sessions'>;
 }
 

@@ -1,3 +1,4 @@
+import type { UnboundName } from '../../core/registry/names/meant.ts';
 import type { Overlay } from '../resources/overlay.ts';
 
 /** A personality is its agent's default, or it is not. */
@@ -26,6 +27,21 @@ function scopeOf({ agent, project }: Readonly<Record<'agent' | 'project', unknow
 }
 
 export const projectOverlay: Overlay = async (rows, { registry }) => {
-  const counts = await registry.agents.inProjects(rows.map(({ id }) => id));
-  return rows.map(({ id }) => counts.get(id) ?? { agents: 0, prompts: 0 });
+  const ids = rows.map(({ id }) => id);
+  const counts = await registry.agents.inProjects(ids);
+  const unbound = await registry.mcp.unbound(ids);
+  return rows.map(({ id }) => ({
+    ...(counts.get(id) ?? { agents: 0, prompts: 0 }),
+    unbound: unbound.filter(({ projectId }) => projectId === id).map(unboundSentence),
+  }));
 };
+
+function unboundSentence({ field, name, isThere }: UnboundName): string {
+  const [what, anew] =
+    field === 'llm'
+      ? [`the llm '${name}'`, 'set llm to null, and then to it again']
+      : [`the server '${name}'`, 'take it out of servers, and then put it in again'];
+  return isThere
+    ? `changed: ${what} is another owner's than when it was written here, and is not called. If that one is meant, ${anew}.`
+    : `gone: ${what} is not there now. It is called once whoever had it has it again; where nobody had, the project's owner.`;
+}

@@ -104,6 +104,25 @@ describe('an MCP server that a hosted worker is to run', function () {
     expect((await runs()).find(({ name }) => name === 'docs')?.runs).to.deep.include({ version: '2027.1.1' });
   });
 
+  it('is given no secret that is made after who refers to it may run it no more', async () => {
+    const origin = 'https://bobs.test';
+    const bindings = [
+      { role: 'create', resource: 'server' },
+      { role: 'run', resource: 'secret', name: 'coming' },
+    ];
+    const granted = { name: 'for-a-while', subjects: [{ kind: 'user', name: 'bob' }], bindings };
+    expect((await as('root', 'POST /api/v1/rbac', granted)).status).to.equal(201);
+    const valueFrom = { secretRef: { name: 'coming', key: 'KEY' } };
+    const source = { url: `${origin}/mcp`, headers: [{ name: 'authorization', valueFrom }] };
+    expect((await as('bob', 'POST /api/v1/servers', { name: 'waits', source })).status).to.equal(201);
+    await as('root', 'DELETE /api/v1/rbac/for-a-while');
+    const secret = { name: 'coming', allowedOrigins: [origin], data: { KEY: 'hush-hush-hush' } };
+    expect((await as('root', 'POST /api/v1/secrets', secret)).status).to.equal(201);
+    const [row] = (await runs()).filter(({ name }) => name === 'waits');
+    expect((await createServed(t.connection).serverKeys([row?.id ?? ''])).size).to.equal(0);
+    expect((await as('root', 'DELETE /api/v1/secrets/coming')).status, 'nothing uses it').to.equal(204);
+  });
+
   it('refers to secrets by right, also before they are there, and keeps them from being deleted', async () => {
     const valueFrom = { secretRef: { name: 'later', key: 'TOKEN' } };
     const env = [{ name: 'TOKEN', valueFrom }];

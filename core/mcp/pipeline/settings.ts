@@ -50,7 +50,7 @@ export const pagingOf = ({ paginate, split }: Pipeline): { over: number; page: n
   paginate || split ? { over: paginate?.over ?? numbers.over, page: paginate?.page ?? numbers.page } : null;
 
 /** The llm that is asked what pages are called; null: nobody is. */
-export const titlesBy = ({ pipeline, llm }: { pipeline: Pipeline; llm: string | null }): string | null =>
+export const titlesBy = <Llm>({ pipeline, llm }: { pipeline: Pipeline; llm: Llm | null }): Llm | null =>
   pipeline.paginate?.titles === 'llm' ? llm : null;
 
 /** Null: texts are in pages, whatever they are made of. */

@@ -48,6 +48,7 @@ import * as templates from '../migrations/0054-templates.ts';
 import * as pipelines from '../migrations/0055-pipelines.ts';
 import * as briefings from '../migrations/0056-briefings.ts';
 import * as serverTools from '../migrations/0057-server-tools.ts';
+import * as meantNames from '../migrations/0073-meant-names.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -110,6 +111,7 @@ const migrations: readonly Named[] = [
   named('0057-server-tools', serverTools),
   named('0070-hosted-servers', hostedServers),
   named('0072-offer-pins', offerPins),
+  named('0073-meant-names', meantNames),
   named('0076-former-members', formerMembers),
 ];
 

@@ -71,6 +71,12 @@ export async function handOver(
     changes.push({ field: table, to: moved });
   }
   await trx('nameOwners').where({ ownerId: from.id }).update({ ownerId: heir.id });
+  // What was their own of their projects is the heir's own of the heir's; to others' projects it is another's now.
+  await trx.raw(
+    `update meant_names m set owner_id = :heir from projects p
+       where p.id = m.project_id and p.owner_id = :heir and m.owner_id = :from`,
+    { heir: heir.id, from: from.id },
+  );
   // Whose a pool is, is its guest no more.
   await trx.raw(
     'delete from pool_allowed a using pools p where a.user_id = :heir and p.key = a.pool_key and p.owner_id = :heir',

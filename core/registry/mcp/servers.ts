@@ -19,6 +19,7 @@ import {
 import { storableJson, storableText } from '../../text/storable.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
+import { meansServer, unboundIn, type UnboundName } from '../names/meant.ts';
 import {
   keepGone,
   keepOffers,
@@ -45,8 +46,8 @@ export interface McpProject {
   /** What becomes of results. */
   pipeline: Pipeline;
   gate: Gate;
-  /** What a call's `model` may be: it chooses among the project's prompts, and titles pages. Null: none does. */
-  llm: string | null;
+  /** It chooses among the project's prompts, and titles pages. Null: none does. */
+  llm: MeantName | null;
   /** Another one after each change of its prompts; '' where nobody is told them. */
   promptsRevision: string;
   /** In the order in which they were bound; those that are there. */
@@ -58,6 +59,12 @@ export interface BoundServer extends Binding {
   ownerId: string;
   /** Of the machine that serves it; null: none has told yet. */
   journal: string | null;
+}
+
+/** What a call's `model` may be, of the owner whose it was when it was written; another's of that name is not asked. */
+export interface MeantName {
+  name: string;
+  ownerId: string;
 }
 
 export interface HostedServerRow {
@@ -88,6 +95,8 @@ export interface McpServerRows extends ProjectPrompts, PageTitles {
   offerNames(asked: OffersAsked<OfferKind>): Promise<NameOf[]>;
   /** What changes when a list of those projects does. */
   stamps(projectIds: readonly string[]): Promise<ReadonlyMap<string, ListStamps>>;
+  /** Names in those projects that lead to nothing that they mean. */
+  unbound(projectIds: readonly string[]): Promise<UnboundName[]>;
   /** What session ids are signed with. */
   sessionKey(): Promise<string>;
 }
@@ -101,7 +110,7 @@ const projectSchema = z.object({
   pipeline: pipelineSchema,
   // One that only a later release knows is a gate all the same.
   gate: gateSchema.catch('require'),
-  llm: z.string().nullable(),
+  meantLlm: z.object({ name: z.string(), ownerId: z.string() }).nullable(),
   promptsRevision: z.string(),
   servers: storedBindingsSchema,
 });
@@ -152,6 +161,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
     ...projectPrompts(db),
     ...pageTitlesIn(db),
     stamps: (projectIds) => listStamps(db, projectIds),
+    unbound: (projectIds) => unboundIn(db, projectIds),
     sessionKey: () => sessionKey(db),
   };
 }
@@ -163,10 +173,15 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
 const SERVED_BY_ITS_OWNER = `not exists (select 1 from llms l
   where l.pool_key = 'mcp.' || servers.name and l.type = 'mcp' and l.owner_id <> servers.owner_id)`;
 
+const MEANT_LLM = `(select json_build_object('name', m.name, 'ownerId', m.owner_id) from meant_names m
+  where m.project_id = p.id and m.field = 'llm' and m.name = p.llm) as meant_llm`;
+
 async function projectNamed(db: Knex, name: string): Promise<McpProject | undefined> {
-  const row: unknown = await db('projects as p').where({ name }).first('*', db.raw(REVISION));
+  const row: unknown = await db('projects as p')
+    .where({ name })
+    .first('*', db.raw(REVISION), db.raw(MEANT_LLM));
   if (row === undefined) return undefined;
-  const { servers, ...project } = projectSchema.parse(row);
+  const { servers, meantLlm: llm, ...project } = projectSchema.parse(row);
   const names = servers.map((binding) => binding.server);
   const rows =
     names.length === 0
@@ -178,6 +193,7 @@ async function projectNamed(db: Knex, name: string): Promise<McpProject | undefi
               .leftJoin('serverJournals', 'serverJournals.serverId', 'servers.id')
               .whereIn('name', names)
               .whereRaw(SERVED_BY_ITS_OWNER)
+              .whereRaw(meansServer('?', 'servers'), [project.id])
               .select('id', 'name', 'ownerId', 'journal'),
           );
   const byName = new Map(rows.map(({ name: server, ...rest }) => [server, rest]));
@@ -185,7 +201,7 @@ async function projectNamed(db: Knex, name: string): Promise<McpProject | undefi
     const server = byName.get(binding.server);
     return server ? [{ ...binding, ...server }] : [];
   });
-  return { ...project, servers: bound };
+  return { ...project, llm, servers: bound };
 }
 
 const hostedRows = ({

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
+import { meansServer } from '../names/meant.ts';
 
 /** What the lists of a project are made of, as texts that change when a list does; of who sees what of them they say nothing. */
 export interface ListStamps {
@@ -46,7 +47,7 @@ export async function listStamps(
     `with bound as (
        select distinct p.id, s.id as server_id
        from projects p cross join jsonb_array_elements(p.servers) b join servers s on s.name = b ->> 'server'
-       where p.id = any(?)
+       where p.id = any(?) and ${meansServer('p.id', 's')}
      ), made as materialized (
        select its.server_id,
          md5(its.server_id || coalesce((

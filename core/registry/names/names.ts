@@ -14,6 +14,8 @@ interface Resolved {
   via: 'name' | 'pool' | 'alias' | 'agent';
   /** The agent that was asked for: `llm` is what it is pinned to. */
   agent: AskedAgent | null;
+  /** Whose the name is that was asked for. */
+  ownerId: string;
 }
 
 /** What rights and choice of a member ask of an agent. */
@@ -50,7 +52,7 @@ const MOST_SUGGESTED = 3;
  * down yet, as an edge of the last release did it, whatever is there.
  */
 const resolveSql = `
-  select pool_key, llm, via, agent from (
+  select pool_key, llm, via, agent, coalesce(w.owner_id, found.pool_owner, found.owner_id) as owner_id from (
     select 1 as rank, l.pool_key, l.name as llm, 'name' as via, null::json as agent, l.owner_id,
         case when l.pool_key = l.name then (select owner_id from pools where key = l.name) end as pool_owner
       from llms l where l.name = :asked

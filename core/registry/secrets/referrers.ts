@@ -20,7 +20,7 @@ const referring = `
     join llms l on l.id = r.llm_id and l.api_key_ref #>> '{secretRef,name}' = s.name
   union all
   select distinct 'server', s.id, r.key, m.name, m.owner_id, null
-  from server_secrets r join secrets s on s.name = r.secret join servers m on m.id = r.server_id`;
+  from server_secrets r join secrets s on s.id = r.secret_id join servers m on m.id = r.server_id`;
 
 export async function referrersOf(db: Knex, secretIds: readonly string[]): Promise<Referrer[]> {
   const { rows } = await db.raw<{ rows: Referrer[] }>(

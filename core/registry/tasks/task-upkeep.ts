@@ -6,6 +6,7 @@ import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { keptHeadSchema, type KeptHead } from '../../task/head.ts';
 import type { TaskRow } from '../../task/task.ts';
 import type { Connection } from '../database/connect.ts';
+import { meansServer } from '../names/meant.ts';
 import { endedFirst, freeAmong, OPEN, parseTasks, rowColumns } from './task-rows.ts';
 
 /** What the scheduler's duties ask about tasks. */
@@ -108,6 +109,7 @@ const mayNotCallServer = `exists (
         and not exists (
           select 1 from projects p
           where p.owner_id = s.owner_id and p.servers @> jsonb_build_array(jsonb_build_object('server', s.name))
+            and ${meansServer('p.id', 's')}
             and user_may(a.owner_id, 'run', 'project', p.name)))`;
 
 /** Asked once for all tasks of one user that the same may take. */

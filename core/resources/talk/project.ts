@@ -23,13 +23,15 @@ export const project = defineResource({
     pipeline: optional(pipelineSchema, {}, { json: true }),
     /** Who uses its tools is told its prompts first, or not. */
     gate: optional(gateSchema, 'off', { audit: 'value' }),
-    /** What a call's `model` may be: it chooses among prompts, for who may call it. No more than a name: it may come and go. */
+    /** What a call's `model` may be, of whoever calls something so when it is written: it chooses among prompts, for who may call it. It may come and go. */
     llm: optional(aliasSchema.nullable(), null, { audit: 'value' }),
   },
   derived: {
     /** How many it has. */
     agents: z.number(),
     prompts: z.number(),
+    /** Of its names those that lead to nothing that it means, a sentence each: they are not called. */
+    unbound: z.array(z.string()),
   },
   filters: [],
   may: { view: 'owner', edit: 'owner', delete: 'owner', run: 'owner' },
@@ -52,6 +54,7 @@ export const project = defineResource({
     shown('Servers', 'servers.server', { as: 'list' }),
     shown('Gate', 'gate'),
     shown('Llm', 'llm'),
+    shown('Unbound', 'unbound', { as: 'list' }),
     ...ownership,
   ],
   backup: 'with',

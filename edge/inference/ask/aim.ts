@@ -20,6 +20,8 @@ interface Aiming {
   translation: Translation | null;
   /** The name that the caller asked for. */
   llmName: string;
+  /** Whose that name is to be; undefined: whosever it is. */
+  ownedBy?: string | undefined;
   pin: string | undefined;
   mayWait: boolean;
   /** By its name; null = none, undefined = what the name says, or the agent's default. */
@@ -52,6 +54,7 @@ export async function aim(
     request,
     translation,
     llmName: asked,
+    ownedBy,
     pin,
     mayWait,
     personality,
@@ -60,7 +63,7 @@ export async function aim(
     offersTools = false,
   }: Aiming,
 ): Promise<Pick<Order, 'request' | 'sent' | 'target' | 'agent'>> {
-  const wanted = { asked, pin, mayWait, needs: request.needs, translation: translation?.needs ?? null };
+  const wanted = { asked, ownedBy, pin, mayWait, needs: request.needs, translation: translation?.needs ?? null };
   const target = await targetOf(deps, actor, wanted);
   const { agent } = target;
   if (agent === null)

@@ -40,6 +40,8 @@ type AskedOf = Needs & { from?: Operation };
 interface Wanted {
   /** The name that the caller asked for. */
   asked: string;
+  /** Whose the name is to be: another's of that name is not there. Undefined: whosever it is. */
+  ownedBy?: string | undefined;
   pin: string | undefined;
   /** Somebody who can do it need not be there yet. */
   mayWait: boolean;
@@ -57,9 +59,12 @@ export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Pr
   const { asked } = wanted;
   // What cannot be a name is nobody's name; Postgres never sees it.
   const isName = aliasSchema.safeParse(asked).success;
-  const quick = isName ? await recalled(deps, actor, wanted) : undefined;
+  // Whose a name is, is asked when it matters.
+  const quick = isName && wanted.ownedBy === undefined ? await recalled(deps, actor, wanted) : undefined;
   if (quick) return quick;
-  const pool = isName ? await deps.knownPools.ask(asked, (resolved) => isThere(resolved, actor)) : undefined;
+  const pool = isName
+    ? await deps.knownPools.ask(asked, (resolved) => isMeant(resolved, wanted) && isThere(resolved, actor))
+    : undefined;
   if (!pool) throw await unknown(deps, actor, asked);
   return chosenIn(pool, actor, wanted);
 }
@@ -74,6 +79,9 @@ async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<T
     return undefined; // asked again, for an answer of now
   }
 }
+
+const isMeant = ({ ownerId }: Resolved, { ownedBy = ownerId }: Pick<Wanted, 'ownedBy'>): boolean =>
+  ownerId === ownedBy;
 
 /** What may be neither seen nor run is as if it were not there. */
 export function isThere(resolved: Resolved, actor: Actor): boolean {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Actor } from '../../../core/access.ts';
 import { messageOf } from '../../../core/errors.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
+import type { MeantName } from '../../../core/registry/mcp/servers.ts';
 import type { Priority } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { aim } from '../../inference/ask/aim.ts';
@@ -9,8 +10,8 @@ import { readRequest } from '../../inference/ask/request.ts';
 import { askQuietly } from '../../inference/ask-quietly.ts';
 
 export interface LlmQuestion {
-  /** As a call's `model` is. No agent: those may have tools. */
-  llm: string;
+  /** No agent: those may have tools. */
+  llm: MeantName;
   messages: readonly { role: 'system' | 'user'; content: string }[];
   mostTokens: number;
   withinMs: number;
@@ -35,16 +36,16 @@ export async function askLlm(
 ): Promise<string | null> {
   const until = deps.clock.elapsed() + withinMs;
   try {
-    const body = JSON.stringify({ model: llm, messages, max_tokens: mostTokens, temperature: 0 });
+    const body = JSON.stringify({ model: llm.name, messages, max_tokens: mostTokens, temperature: 0 });
     const request = await readRequest('chat', body, { owner: actor.userId });
     const aimed = await aim(deps, actor, {
-      ...{ request, llmName: llm },
+      ...{ request, llmName: llm.name, ownedBy: llm.ownerId },
       ...{ translation: null, pin: undefined, mayWait: false },
     });
     if (aimed.agent) return null;
     const order = {
       ...aimed,
-      ...({ llmName: llm, source: 'mcp', headers: {}, key: null } as const),
+      ...({ llmName: llm.name, source: 'mcp', headers: {}, key: null } as const),
       priority,
       ...({ retention: 'keep', policy: { onDisconnect: 'cancel', graceSeconds: null } } as const),
       queueMs: withinMs,

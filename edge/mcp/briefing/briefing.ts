@@ -79,7 +79,7 @@ export async function briefingFor(
     ],
     about: {
       ...{ by, revision: project.promptsRevision },
-      llm: picked === null ? null : llm,
+      llm: picked === null ? null : (llm?.name ?? null),
       chosen: chosen.whole.map((one) => ({ name: one.prompt.name, why: whyTold(one, picked) })),
       listed: chosen.listed.length,
       dead: chosen.listed.flatMap(({ prompt: { id, name } }) =>

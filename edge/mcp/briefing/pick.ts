@@ -2,11 +2,12 @@ import { z } from 'zod';
 import type { Actor } from '../../../core/access.ts';
 import type { ListedPrompt } from '../../../core/mcp/briefing/choose.ts';
 import { jsonAnswer } from '../../../core/text/json-text.ts';
+import type { MeantName } from '../../../core/registry/mcp/servers.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { askLlm } from './ask-llm.ts';
 
 export interface Picking {
-  llm: string;
+  llm: MeantName;
   task: string;
   tags: readonly string[];
   /** Those first that are most to the task. */

@@ -9,6 +9,7 @@ import {
   titlesIn,
 } from '../../../core/mcp/pipeline/titles.ts';
 import { pause } from '../../../core/runtime/clock.ts';
+import type { MeantName } from '../../../core/registry/mcp/servers.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { targetOf } from '../../inference/ask/target.ts';
 import { askLlm } from '../briefing/ask-llm.ts';
@@ -35,9 +36,9 @@ export class PageTitles {
   }
 
   /** @returns a title, or none, for each page. Never rejects. */
-  async of(actor: Actor, { llm, pages }: { llm: string; pages: readonly string[] }): Promise<Titles> {
+  async of(actor: Actor, { llm, pages }: { llm: MeantName; pages: readonly string[] }): Promise<Titles> {
     const titled = pages.slice(0, MOST_TITLED);
-    const keys = titled.map((page) => keyOf(page, llm));
+    const keys = titled.map((page) => keyOf(page, llm.name));
     const over = new AbortController();
     const late = pause(WITHIN_MS, over.signal).then(() => null);
     try {
@@ -55,7 +56,7 @@ export class PageTitles {
 
   async #titles(
     actor: Actor,
-    { llm, titled, keys }: { llm: string; titled: readonly string[]; keys: readonly string[] },
+    { llm, titled, keys }: { llm: MeantName; titled: readonly string[]; keys: readonly string[] },
   ): Promise<ReadonlyMap<string, string>> {
     const kept = await this.#deps.registry.mcp.pageTitles(keys);
     const texts = new Map(titled.map((page, n) => [keys[n] ?? '', page]));
@@ -74,7 +75,7 @@ export class PageTitles {
 
   async #ask(
     actor: Actor,
-    llm: string,
+    llm: MeantName,
     missing: readonly { page: string; key: string }[],
   ): Promise<ReadonlyMap<string, string>> {
     const answer = await askLlm(this.#deps, actor, {
@@ -96,7 +97,7 @@ export class PageTitles {
   }
 
   /** Somebody has begun to use a project: a model of its that sleeps wakes meanwhile. Never rejects. */
-  async warm(actor: Actor, llm: string): Promise<void> {
+  async warm(actor: Actor, { name, ownerId }: MeantName): Promise<void> {
     const { lookAtPool, wakings, log } = this.#deps;
     try {
       const needs = {
@@ -106,7 +107,14 @@ export class PageTitles {
         tokenIds: false,
         aboutTokens: 0,
       } as const;
-      const wanted = { asked: llm, pin: undefined, mayWait: true, needs, translation: null };
+      const wanted = {
+        asked: name,
+        ownedBy: ownerId,
+        pin: undefined,
+        mayWait: true,
+        needs,
+        translation: null,
+      };
       const { poolKey, agent } = await targetOf(this.#deps, actor, wanted);
       const [sleeper] = agent === null ? sleepersIn(await lookAtPool(poolKey), null) : [];
       if (!sleeper) return;

@@ -306,6 +306,17 @@ describe('the gate of a project', function () {
       expect(about.llm).to.equal(null);
       if (answer === null) expect(Date.now() - from).to.be.within(2_900, 20_000);
     }
+    await api('POST /api/v1/pools/small/owner', { user: 'ada' });
+    heard.length = 0;
+    expect((await begins('["releases"]')).about.llm, 'it is another’s now').to.equal(null);
+    expect(heard).to.deep.equal([]);
+    const shown = await t.call('GET /api/v1/projects/demo', { token: t.tokens.root });
+    expect((shown.json as { unbound: string[] }).unbound.join()).to.match(
+      /^changed: the llm 'small' is another/,
+    );
+    await api('PATCH /api/v1/projects/demo', { llm: null });
+    await api('PATCH /api/v1/projects/demo', { llm: 'small' });
+    expect((await begins('["releases"]')).about.llm, 'it was meant').to.equal('small');
     await t.call('PATCH /api/v1/projects/demo', { token: t.tokens.root, body: { llm: 'nobody' } });
     expect(JSON.stringify((await begins(null)).content), 'no such llm').to.equal(
       JSON.stringify(byWords.content),

@@ -9,6 +9,7 @@ import { mayCall, noServer } from '../../../mcp/may-call.ts';
 import { didYouMean, nearest } from '../../../runtime/nearest.ts';
 import { record } from '../../audit/record.ts';
 import type { Connection } from '../../database/connect.ts';
+import { meansServer } from '../../names/meant.ts';
 import {
   changesIn,
   fullBudget,
@@ -87,6 +88,12 @@ async function visible(
   const server = row === undefined ? undefined : serverSchema.parse(row);
   const rows: unknown[] = await db('projects')
     .whereRaw('servers @> ?::jsonb', [JSON.stringify([{ server: name }])])
+    .whereExists(
+      db('servers as s')
+        .where({ 's.name': name })
+        .whereRaw(meansServer('projects.id', 's'))
+        .select(db.raw('1')),
+    )
     .orderBy('name')
     .select('id', 'name', 'ownerId', 'servers');
   const seen = z

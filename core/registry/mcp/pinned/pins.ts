@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { meansServer } from '../../names/meant.ts';
 
 /** The definition of a tool that is too large to be kept: it is no tool, so that no release lists one. */
 export const NOT_KEPT = '{}';
@@ -103,6 +104,7 @@ export async function trust(
     select p.id, s.name
     from servers s join projects p on p.servers @> jsonb_build_array(jsonb_build_object('server', s.name))
     where s.name = any(:servers) and s.info is not null and (:projectId::uuid is null or p.id = :projectId)
+      and ${meansServer('p.id', 's')}
       and not exists (select 1 from server_pins b where b.project_id = p.id and b.server = s.name)
     on conflict do nothing
     returning project_id, server, null::uuid as approved_by`;
@@ -111,7 +113,8 @@ export async function trust(
   const offers = `
     update server_pins set has_offers = true
     where server = any(:servers) and not has_offers and (:projectId::uuid is null or project_id = :projectId)
-      and exists (select 1 from servers s where s.name = server_pins.server and s.info is not null)
+      and exists (select 1 from servers s where s.name = server_pins.server and s.info is not null
+        and ${meansServer('server_pins.project_id', 's')})
     returning project_id, server, null::uuid as approved_by`;
   await trx.raw(keepPins('offers', { fresh: offers, things: 'true', mostBytes }), at);
 }
