@@ -19,7 +19,14 @@ import {
 import { storableJson, storableText } from '../../text/storable.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
-import { meansServer, unboundIn, type UnboundName } from '../names/meant.ts';
+import {
+  MEANT_LLM,
+  meantNameSchema,
+  meansServer,
+  unboundIn,
+  type MeantName,
+  type UnboundName,
+} from '../names/meant.ts';
 import {
   keepGone,
   keepOffers,
@@ -59,12 +66,6 @@ export interface BoundServer extends Binding {
   ownerId: string;
   /** Of the machine that serves it; null: none has told yet. */
   journal: string | null;
-}
-
-/** What a call's `model` may be, of the owner whose it was when it was written; another's of that name is not asked. */
-export interface MeantName {
-  name: string;
-  ownerId: string;
 }
 
 export interface HostedServerRow {
@@ -110,7 +111,7 @@ const projectSchema = z.object({
   pipeline: pipelineSchema,
   // One that only a later release knows is a gate all the same.
   gate: gateSchema.catch('require'),
-  meantLlm: z.object({ name: z.string(), ownerId: z.string() }).nullable(),
+  meantLlm: meantNameSchema.nullable(),
   promptsRevision: z.string(),
   servers: storedBindingsSchema,
 });
@@ -172,9 +173,6 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
  */
 const SERVED_BY_ITS_OWNER = `not exists (select 1 from llms l
   where l.pool_key = 'mcp.' || servers.name and l.type = 'mcp' and l.owner_id <> servers.owner_id)`;
-
-const MEANT_LLM = `(select json_build_object('name', m.name, 'ownerId', m.owner_id) from meant_names m
-  where m.project_id = p.id and m.field = 'llm' and m.name = p.llm) as meant_llm`;
 
 async function projectNamed(db: Knex, name: string): Promise<McpProject | undefined> {
   const row: unknown = await db('projects as p')

@@ -8,6 +8,14 @@ import { z } from 'zod';
 export const meansServer = (projectId: string, s: string): string => `exists (
     select 1 from meant_names m where m.project_id = ${projectId} and m.field = 'servers' and m.name = ${s}.name and m.owner_id = ${s}.owner_id)`;
 
+/** What a call's `model` may be, of the owner whose it was when it was written; another's of that name is not asked. */
+export const meantNameSchema = z.object({ name: z.string(), ownerId: z.string() });
+export type MeantName = z.infer<typeof meantNameSchema>;
+
+/** SQL: the llm of a project `p`. */
+export const MEANT_LLM = `(select json_build_object('name', m.name, 'ownerId', m.owner_id) from meant_names m
+  where m.project_id = p.id and m.field = 'llm' and m.name = p.llm) as meant_llm`;
+
 const unboundSchema = z.object({
   projectId: z.string(),
   field: z.enum(['llm', 'servers']),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Actor } from '../../../core/access.ts';
 import { messageOf } from '../../../core/errors.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
-import type { MeantName } from '../../../core/registry/mcp/servers.ts';
+import type { MeantName } from '../../../core/registry/names/meant.ts';
 import type { Priority } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { aim } from '../../inference/ask/aim.ts';

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Actor } from '../../../core/access.ts';
 import type { ListedPrompt } from '../../../core/mcp/briefing/choose.ts';
 import { jsonAnswer } from '../../../core/text/json-text.ts';
-import type { MeantName } from '../../../core/registry/mcp/servers.ts';
+import type { MeantName } from '../../../core/registry/names/meant.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { askLlm } from './ask-llm.ts';
 

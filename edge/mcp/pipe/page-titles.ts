@@ -9,7 +9,7 @@ import {
   titlesIn,
 } from '../../../core/mcp/pipeline/titles.ts';
 import { pause } from '../../../core/runtime/clock.ts';
-import type { MeantName } from '../../../core/registry/mcp/servers.ts';
+import type { MeantName } from '../../../core/registry/names/meant.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { targetOf } from '../../inference/ask/target.ts';
 import { askLlm } from '../briefing/ask-llm.ts';
