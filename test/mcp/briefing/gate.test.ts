@@ -310,9 +310,8 @@ describe('the gate of a project', function () {
     heard.length = 0;
     expect((await begins('["releases"]')).about.llm, 'it is another’s now').to.equal(null);
     expect(heard).to.deep.equal([]);
-    const shown = await t.call('GET /api/v1/projects/demo', { token: t.tokens.root });
-    expect((shown.json as { unbound: string[] }).unbound.join()).to.match(
-      /^changed: the llm 'small' is another/,
+    expect((await t.call('GET /api/v1/projects/demo', { token: t.tokens.root })).text).to.include(
+      "changed: the llm 'small'",
     );
     await api('PATCH /api/v1/projects/demo', { llm: null });
     await api('PATCH /api/v1/projects/demo', { llm: 'small' });
