@@ -63,7 +63,14 @@ export async function aim(
     offersTools = false,
   }: Aiming,
 ): Promise<Pick<Order, 'request' | 'sent' | 'target' | 'agent'>> {
-  const wanted = { asked, ownedBy, pin, mayWait, needs: request.needs, translation: translation?.needs ?? null };
+  const wanted = {
+    asked,
+    ownedBy,
+    pin,
+    mayWait,
+    needs: request.needs,
+    translation: translation?.needs ?? null,
+  };
   const target = await targetOf(deps, actor, wanted);
   const { agent } = target;
   if (agent === null)
