@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 import type { TaskRow } from '../task/task.ts';
 import type { Connection } from './database/connect.ts';
+import { preparedIn } from './database/prepared.ts';
 import { insertTasks, type NewTask } from './tasks/insert-tasks.ts';
 
 /** What a call said it may be repeated under, and what it asked for. */
@@ -57,7 +58,7 @@ async function insertUnder(
     { ownerId, key, requestHash, taskId: task.id, lifeMs },
   );
   if (rowCount === 1) {
-    const [row] = await insertTasks(trx, [task]);
+    const [row] = await insertTasks(preparedIn(trx), [task]);
     if (row) return { row };
   }
   const earlier = await trx('idempotency')

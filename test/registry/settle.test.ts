@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import type { Knex } from 'knex';
 import { v7 } from 'uuid';
+import { preparedIn } from '../../core/registry/database/prepared.ts';
 import { LOCKED, settleTasks } from '../../core/registry/tasks/settle-tasks.ts';
 import type { Usage } from '../../core/task/task.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
@@ -10,6 +10,7 @@ const ending = {
   ...endingOf({ kind: 'completed', status: 200, body: '{"choices":[]}', finishReason: 'stop' }),
   endedAt: new Date(),
 };
+const lost = { counts: 'crash', llmId: '', session: '', startedAt: null, reason: 'worker_lost' } as const;
 const OPEN_TASKS = 2_000;
 
 describe('settling rows', function () {
@@ -28,16 +29,15 @@ describe('settling rows', function () {
   /** The statement as it goes out, in the words of Postgres's plan. */
   const planOf = async (ids: readonly string[]): Promise<string> => {
     const { db } = t.connection;
-    let plan: Promise<{ rows: Record<string, string>[] }> | undefined;
-    const raw = (sql: string, bindings: readonly Knex.RawBinding[]) => {
-      plan = Promise.resolve(db.raw(`explain ${sql}`, bindings));
-      return { options: () => Promise.resolve({ rows: [] }) };
-    };
+    const plans: unknown[][] = [];
     await settleTasks(
-      { raw } as unknown as Knex,
+      async ({ name, sql }, values) => {
+        plans.push(await preparedIn(db)({ name: `explain_${name}`, sql: `explain ${sql}` }, values));
+        return [];
+      },
       ids.map((id) => ({ id, ending })),
     );
-    return ((await plan)?.rows ?? []).map((row) => Object.values(row)[0]).join('\n');
+    return (plans[0] ?? []).flatMap((row) => Object.values(row as object)).join('\n');
   };
 
   it('finds each row by its id, however many wait', async () => {
@@ -53,10 +53,47 @@ describe('settling rows', function () {
     await t.registry.tasks.settle(ended, ending);
     const of = (id: string, llmId = '') => ({ id, ending: { ...ending, llmId } });
     // What a worker says it was done by is not always an id.
-    const settled = await settleTasks(t.connection.db, [of(second, 'no id'), of(v7()), of(ended), of(first)]);
+    const settled = await settleTasks(t.connection.prepared, [
+      of(second, 'no id'),
+      of(v7()),
+      of(ended),
+      of(first),
+    ]);
     expect(
       settled.map((row) => (row === LOCKED ? row : row && [row.id, row.status, row.claimedLlm])),
     ).to.deep.equal([[second, 'completed', null], null, null, [first, 'completed', null]]);
+  });
+
+  it('gives a row back as it is read, when it is made and when it is settled by who has seen it since', async () => {
+    const seen: [unknown, unknown][] = [];
+    const outcomes = [
+      {
+        kind: 'completed',
+        status: 200,
+        body: '{}',
+        finishReason: 'stop',
+        usage: { promptTokens: 1, completionTokens: 2, totalTokens: 3 },
+      },
+      { kind: 'failed', code: 'backend_error', message: 'It\0 broke.', status: 502 },
+      { kind: 'cancelled', code: 'task_cancelled', message: 'You did.' },
+    ] as const;
+    for (const [n, outcome] of outcomes.entries()) {
+      const asked = {
+        ownerId: t.ada.id,
+        streaming: n === 1,
+        onDisconnect: 'grace',
+        graceSeconds: n,
+        pin: n === 2 ? v7() : null,
+      } as const;
+      const row = await t.registry.tasks.insert(newTask(asked));
+      seen.push([row, await t.registry.tasks.byId(row.id)]);
+      const renewed = n === 2 ? await t.registry.tasks.nextEpoch(row.id, 1, lost) : null;
+      const reason = n === 1 ? { code: 'odd', type: 'server_error' } : null;
+      const settled = await t.registry.tasks.settle(row.id, endingOf(outcome), { row, reason });
+      expect(settled?.epoch).to.equal(renewed?.epoch ?? 1);
+      seen.push([settled, await t.registry.tasks.byId(row.id)]);
+    }
+    for (const [given, read] of seen) expect(given).to.deep.equal(read);
   });
 
   describe('what its bodies weigh', () => {

@@ -10,6 +10,8 @@ export type Ended = Pick<TaskRow, 'id' | 'poolName'> & {
   turnId?: TaskRow['turnId'] | undefined;
   /** What whoever waited for a turn's answer has seen of it, from its first event to its last; null: not all of it. */
   inHand?: Assembled | null | undefined;
+  /** The whole of it, as it was at some time. */
+  row?: TaskRow | undefined;
 };
 
 /** Only who does not have the row at hand asks for it. */

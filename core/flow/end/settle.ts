@@ -25,7 +25,7 @@ export async function settleTask(flow: FlowDeps, task: Ended, ending: Ending): P
   const { registry, dispatch, bus, by } = flow;
   const reason = errorReasonIn(ending.outcome);
   const answer = task.turnId === null ? null : await answerOfEnd(flow, task, ending);
-  const settled = await registry.tasks.settle(task.id, ending, { reason, answer });
+  const settled = await registry.tasks.settle(task.id, ending, { reason, answer, row: task.row });
   const row = settled ?? (await registry.tasks.byId(task.id));
   if (settled) bus.emit('task.settled', settledEvent(settled, by));
   // Best effort: the settle duty strikes what is left.

@@ -8,9 +8,10 @@ import { storableInstant, storableJson, storableText } from '../../text/storable
 import { camelResponse, toSnake } from './columns.ts';
 import { mayPass, troubleSentence, type Trouble } from '../../trouble.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
-import { asRegistryError, isReadTimeout, postgresTroubleOf, sqlFaultOf } from './faults.ts';
+import { asRegistryError, isLost, isReadTimeout, postgresTroubleOf, sqlFaultOf } from './faults.ts';
 import { applicationName } from './forms.ts';
 import { cut, endTime, giveTime, IDLE_MS, type Held } from './give-time.ts';
+import { preparedOver, type RunPrepared } from './prepared.ts';
 import { tlsOf, type DatabaseTls } from './tls.ts';
 
 export interface ConnectOptions extends DatabaseTls {
@@ -26,6 +27,8 @@ export interface Connection {
   /** Awaiting a builder of this runs it; its errors are mapped. */
   db: Knex;
   schema: string;
+  /** For the few statements that each call costs; its errors are mapped, too. */
+  prepared: RunPrepared;
   /**
    * Commits what `work` resolves with, rolls back when it rejects. A deadlock, a serialization failure or a
    * lost race for a unique key makes the whole of `work` run again, up to five times: it must touch nothing
@@ -86,7 +89,7 @@ function openPool(options: ConnectOptions): Pool {
  * whose answer never came is cut, so that the ROLLBACK after it does not wait once more; the idle ones with it,
  * as a path that has lost one has lost them all, and each would cost a caller the wait.
  */
-function dropFailed(db: Knex, pool: Pool): void {
+function dropFailed(db: Knex, pool: Pool): { idle: ReadonlySet<Held> } {
   const clients = new Set<Held>();
   const idle = new Set<Held>();
   pool.on('acquire', (client: Held) => {
@@ -99,15 +102,14 @@ function dropFailed(db: Knex, pool: Pool): void {
   });
   pool.on('remove', (client: Held) => idle.delete(client));
   db.on('query-error', (thrown: unknown, query: { __knexUid?: string }) => {
-    const trouble = postgresTroubleOf(thrown);
-    const lost = isReadTimeout(thrown) || trouble === 'away' || trouble === 'read-only';
-    if (!lost) return;
+    if (!isLost(thrown)) return;
     for (const client of clients) {
       if (client.__knexUid !== query.__knexUid) continue;
       client.__knex__disposed = thrown;
       if (isReadTimeout(thrown)) [client, ...idle].forEach((one) => cut(one));
     }
   });
+  return { idle };
 }
 
 /** How long a refused write counts beside reads that succeed: a full disk still answers those. */
@@ -214,7 +216,7 @@ export function connect(options: ConnectOptions): Connection {
     postProcessResponse: camelResponse,
     log: { warn: quiet, error: quiet, deprecate: quiet, debug: quiet },
   });
-  dropFailed(db, pool);
+  const { idle } = dropFailed(db, pool);
   const watch = watchTrouble(options.log);
   mapErrors(db, watch);
   storeOnlyStorable(db);
@@ -222,6 +224,7 @@ export function connect(options: ConnectOptions): Connection {
   return {
     db,
     schema: options.schema,
+    prepared: preparedOver({ pool, watch, idle: () => idle }),
     trouble: watch.now,
     apart: () => connect({ ...options, poolSize: 1 }),
     async transaction(work, bytes = 0) {

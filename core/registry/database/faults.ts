@@ -71,6 +71,12 @@ export function postgresTroubleOf(thrown: unknown): Trouble | undefined {
   return driver.test(messageOf(thrown)) ? 'away' : undefined;
 }
 
+/** What is said of a connection that is not to be used again. */
+export function isLost(thrown: unknown): boolean {
+  const trouble = postgresTroubleOf(thrown);
+  return isReadTimeout(thrown) || trouble === 'away' || trouble === 'read-only';
+}
+
 /** Postgres can never hold this one row: what it says of it is about the row, whatever the statement. */
 export const isUnstorable = (thrown: unknown): boolean => {
   const state = sqlFaultOf(thrown)?.sqlState;

@@ -1,13 +1,15 @@
-import type { Knex } from 'knex';
+import { z } from 'zod';
 import { storedIdSchema } from '../../names.ts';
 import type { Assembled } from '../../agent/assemble.ts';
 import type { Ending } from '../../task/outcome.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { storableInstant, storableJsonText, storableSentence, storableWord } from '../../text/storable.ts';
 import { storableReason, type ErrorReason } from '../../task/error-reason.ts';
-import type { TaskRow } from '../../task/task.ts';
+import { usageSchema, type TaskRow, type TaskStatus } from '../../task/task.ts';
+import { instantSchema, orNothing } from '../../newer-words.ts';
+import type { Prepared, RunPrepared } from '../database/prepared.ts';
 import { plausibleUsage } from './plausible-usage.ts';
-import { parseTask, returned } from './task-rows.ts';
+import { parseTask, returned, returning } from './task-rows.ts';
 
 /** A task, and the outcome that the end of its stream carries. */
 export interface Settling {
@@ -17,15 +19,18 @@ export interface Settling {
   reason?: ErrorReason | null;
   /** Of a turn of a thread what its caller was shown: the row hands it over to the thread. */
   answer?: Assembled | null | undefined;
+  /** As it was when it was made, or later: then no more of it is asked for than may have changed since. */
+  row?: TaskRow | undefined;
 }
 
 /** The columns of one ending, as a row of `settleSql`. Workers wrote most of it: one text must not cost others their rows. */
 function columnsOf({ id, ending, reason, answer }: Settling, body = bodyOf(ending)) {
   const { outcome, session, endedAt } = ending;
   const isDone = outcome.kind === 'completed';
+  const status: TaskStatus = isDone ? 'completed' : outcome.kind === 'failed' ? 'error' : 'cancelled';
   return {
     id,
-    status: isDone ? 'completed' : outcome.kind === 'failed' ? 'error' : 'cancelled',
+    status,
     response_status: 'status' in outcome ? (outcome.status ?? null) : null,
     response_body: body ?? null,
     error_code: isDone ? null : storableWord(outcome.code),
@@ -64,8 +69,8 @@ function answerBytes(ending: Ending): number | null {
  * is given, as the trigger `weigh_task` would reckon it: lengths are told without reading what is stored.
  */
 const settleSql = `
-  with large as (select ?::text as body),
-  said as (select * from json_to_recordset(?::json) as said (
+  with large as (select $1::text as body),
+  said as (select * from json_to_recordset($2::json) as said (
     id uuid, status text, response_status int, response_body text, error_code text, error_message text,
     error_reason jsonb, usage jsonb, answer_bytes bigint, finish_reason text, claim_id text, claimed_by uuid, llm_id uuid, claimed_at timestamptz,
     stream_started_at timestamptz, ended_at timestamptz, answer jsonb)),
@@ -82,27 +87,62 @@ const settleSql = `
   from said, held, large
   where tasks.id = said.id and tasks.id = held.id
     and tasks.status not in ('completed', 'error', 'cancelled')
-  returning ${returned}`;
+  returning `;
 
-const openSql = `select id from tasks
-  where id = any(?::uuid[]) and status not in ('completed', 'error', 'cancelled')`;
+const settling: Prepared = { name: 'settle_tasks', sql: settleSql + returned };
 
-async function openAmong(db: Knex, ids: readonly string[]): Promise<{ id: string }[]> {
-  const { rows } = await db
-    .raw<{ rows: { id: string }[] }>(openSql, [[...ids]])
-    .options({ name: 'open_among' });
-  return rows;
-}
+/** What the settling itself has not said, and what may have changed since the row was made. */
+const changedSchema = z.object({
+  id: z.string(),
+  epoch: z.number(),
+  attempts: z.number(),
+  crashes: z.number(),
+  queueDeadline: instantSchema,
+  usage: orNothing(usageSchema),
+  claimedLlm: z.string().nullable(),
+  completedAt: instantSchema.nullable(),
+});
+const settlingKnown: Prepared = {
+  name: 'settle_known_tasks',
+  sql: settleSql + returning(Object.keys(changedSchema.shape)),
+};
+
+const openAmong: Prepared = {
+  name: 'open_among',
+  sql: `select id from tasks where id = any($1::uuid[]) and status not in ('completed', 'error', 'cancelled')`,
+};
 
 /** Somebody else holds the row just now: to be tried again. */
 export const LOCKED = 'locked';
+
+/** The row behind its settling. */
+function settledRow(
+  row: TaskRow,
+  said: ReturnType<typeof columnsOf>,
+  changed: z.infer<typeof changedSchema>,
+): TaskRow {
+  return {
+    ...row,
+    status: said.status,
+    responseStatus: said.response_status,
+    errorCode: said.error_code,
+    errorMessage: said.error_message,
+    errorReason: said.error_reason,
+    finishReason: said.finish_reason,
+    claimId: said.claim_id,
+    claimedBy: said.claimed_by,
+    claimedAt: said.claimed_at,
+    streamStartedAt: said.stream_started_at,
+    ...changed,
+  };
+}
 
 /**
  * One statement for all of them. One that somebody else holds is passed over, and costs the others no time.
  * @returns each one's row in order; null for a task that had ended, or is not there.
  */
 export async function settleTasks(
-  db: Knex,
+  run: RunPrepared,
   settlings: readonly Settling[],
 ): Promise<(TaskRow | typeof LOCKED | null)[]> {
   const [first] = settlings;
@@ -111,15 +151,27 @@ export async function settleTasks(
     settlings.length === 1 && first && isLarge(bodyOf(first.ending)?.length ?? 0)
       ? bodyOf(first.ending)
       : undefined;
-  const rowsJson = storableJsonText(
-    settlings.map((one) => columnsOf(one, large === undefined ? undefined : '')),
-  );
-  const { rows } = await db
-    .raw<{ rows: unknown[] }>(settleSql, [large ?? null, rowsJson])
-    .options({ name: 'settle_tasks' });
-  const settled = new Map(rows.map(parseTask).map((row) => [row.id, row]));
+  const said = settlings.map((one) => columnsOf(one, large === undefined ? undefined : ''));
+  const values = [large ?? null, storableJsonText(said)];
+  const settled = new Map<string, TaskRow>();
+  if (settlings.every(({ row }) => row !== undefined)) {
+    const changed = new Map<string, z.infer<typeof changedSchema>>();
+    for (const answer of await run(settlingKnown, values)) {
+      const parsed = changedSchema.parse(answer);
+      changed.set(parsed.id, parsed);
+    }
+    for (const [at, { id, row }] of settlings.entries()) {
+      const [its, columns] = [changed.get(id), said[at]];
+      if (its && columns && row) settled.set(id, settledRow(row, columns, its));
+    }
+  } else for (const row of (await run(settling, values)).map(parseTask)) settled.set(row.id, row);
   const others = settlings.filter(({ id }) => !settled.has(id)).map(({ id }) => id);
-  const open = others.length === 0 ? [] : await openAmong(db, others);
-  const locked = new Set(open.map(({ id }) => id));
+  const open = others.length === 0 ? [] : await run(openAmong, [`{${others.join()}}`]);
+  const locked = new Set(
+    z
+      .array(z.object({ id: z.string() }))
+      .parse(open)
+      .map(({ id }) => id),
+  );
   return settlings.map(({ id }) => settled.get(id) ?? (locked.has(id) ? LOCKED : null));
 }

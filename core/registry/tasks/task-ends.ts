@@ -4,6 +4,7 @@ import type { Ending } from '../../task/outcome.ts';
 import type { TaskRow } from '../../task/task.ts';
 import { inLanes } from './batches.ts';
 import type { Connection } from '../database/connect.ts';
+import { preparedIn } from '../database/prepared.ts';
 import { isUnstorable } from '../database/faults.ts';
 import { McpctlError } from '../../errors.ts';
 import { storableReason, type ErrorReason } from '../../task/error-reason.ts';
@@ -21,7 +22,7 @@ import type { Knex } from 'knex';
  */
 export interface TaskEnds {
   /** Writes the outcome that the stream's end carries. An answer that Postgres cannot hold ends `unstorable_result`. */
-  settle(id: string, ending: Ending, more?: Pick<Settling, 'reason' | 'answer'>): Promise<TaskRow | null>;
+  settle(id: string, ending: Ending, more?: Omit<Settling, 'id' | 'ending'>): Promise<TaskRow | null>;
   /** The same of many in one statement: those that changed. One whose row somebody holds just now is left as it is. */
   settleMany(settlings: readonly Settling[]): Promise<TaskRow[]>;
   /** `close` of many in one statement, as `settleMany`. */
@@ -184,11 +185,14 @@ async function closeAfter(trx: Knex.Transaction, id: string, how: RowClosing): P
   return row;
 }
 
-export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
-  const settleOnce = inLanes((settlings: readonly Settling[]) => settleTasks(db, settlings), {
+export function createTaskEnds({ db, prepared, transaction }: Connection): TaskEnds {
+  const settleOnce = inLanes((settlings: readonly Settling[]) => settleTasks(prepared, settlings), {
     bytesOf: sizeOf,
     alone: async (settling) => {
-      const [row = null] = await transaction((trx) => settleTasks(trx, [settling]), sizeOf(settling));
+      const [row = null] = await transaction(
+        (trx) => settleTasks(preparedIn(trx), [settling]),
+        sizeOf(settling),
+      );
       return row;
     },
   });
@@ -203,14 +207,14 @@ export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
   };
   return {
     async settleMany(settlings) {
-      const rows = await settleTasks(db, settlings);
+      const rows = await settleTasks(prepared, settlings);
       return rows.filter((row) => row !== null && row !== LOCKED);
     },
     closeMany: (closings) => closeTasks(db, closings),
     renewMany: (seen) => renewTasks({ db, transaction }, seen),
-    async settle(id, ending, { reason = null, answer = null } = {}) {
+    async settle(id, ending, more = {}) {
       try {
-        return await settle({ id, ending, reason, answer });
+        return await settle({ id, ending, ...more });
       } catch (thrown) {
         if (!isUnstorable(thrown)) throw thrown;
         const outcome = {

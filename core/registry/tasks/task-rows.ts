@@ -4,8 +4,11 @@ import { toSnake } from '../database/columns.ts';
 
 /** Everything but the bodies: they may be large. */
 export const rowColumns = Object.keys(taskRowSchema.shape);
-/** The same in SQL, for what a statement returns. */
-export const returned = rowColumns.map((column) => `tasks.${toSnake(column)}`).join(', ');
+/** Columns in SQL, for what a statement returns, called as the code calls them. */
+export const returning = (columns: readonly string[]): string =>
+  columns.map((column) => `tasks.${toSnake(column)} as "${column}"`).join(', ');
+/** The same of `rowColumns`. */
+export const returned = returning(rowColumns);
 export const parseTask = (row: unknown): TaskRow => taskRowSchema.parse(row);
 export const parseTasks = (rows: readonly unknown[]): TaskRow[] => rows.map(parseTask);
 

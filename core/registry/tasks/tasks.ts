@@ -7,6 +7,7 @@ import { errorReasonSchema } from '../../task/error-reason.ts';
 import type { TaskRow, TaskStatus } from '../../task/task.ts';
 import { inLanes } from './batches.ts';
 import type { Connection } from '../database/connect.ts';
+import { preparedIn } from '../database/prepared.ts';
 import { insertTasks, type NewTask } from './insert-tasks.ts';
 import { createTaskCounts, type TaskCounts } from './task-counts.ts';
 import { createTaskEnds, type TaskEnds } from './task-ends.ts';
@@ -64,8 +65,8 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
 }
 
 export function createTasks(connection: Connection): Tasks {
-  const { db } = connection;
-  const insert = inLanes((tasks: readonly NewTask[]) => insertTasks(db, tasks), {
+  const { db, prepared } = connection;
+  const insert = inLanes((tasks: readonly NewTask[]) => insertTasks(prepared, tasks), {
     bytesOf: ({ requestBody }) => requestBody.length,
     alone: (task) => insertAlone(connection, task),
   });
@@ -120,7 +121,7 @@ export function createTasks(connection: Connection): Tasks {
 }
 
 async function insertAlone({ transaction }: Connection, task: NewTask): Promise<TaskRow> {
-  const [row] = await transaction((trx) => insertTasks(trx, [task]), task.requestBody.length);
+  const [row] = await transaction((trx) => insertTasks(preparedIn(trx), [task]), task.requestBody.length);
   if (!row) throw new McpctlError('internal');
   return row;
 }

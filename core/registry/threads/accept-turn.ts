@@ -6,6 +6,7 @@ import { McpctlError } from '../../errors.ts';
 import { storableJsonText, storableText } from '../../text/storable.ts';
 import type { TaskRow } from '../../task/task.ts';
 import type { RegistryLimits } from '../names/limits.ts';
+import { preparedIn } from '../database/prepared.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
 import { endUnasked } from './end-unasked.ts';
 import {
@@ -159,7 +160,7 @@ export async function acceptTurn(
     ...(isRunning && { weighed: { to: thread.nextMessage, bytes: weighed }, cut: turn.made.composition }),
   });
   if (!isRunning) return { kind: 'queued', place: { ...place, answerIndex: null } };
-  const [row] = await insertTasks(trx, [turn.task]);
+  const [row] = await insertTasks(preparedIn(trx), [turn.task]);
   if (!row) throw new McpctlError('internal');
   return { kind: 'running', place: { ...place, answerIndex }, row };
 }

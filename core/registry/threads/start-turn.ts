@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { TaskRow } from '../../task/task.ts';
 import type { Connection } from '../database/connect.ts';
+import { preparedIn } from '../database/prepared.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
 import { compositionColumns, insertPlaceholder, type TurnMade, type TurnPlace } from './accept-turn.ts';
 import { lockThread, moveOn } from './locked-thread.ts';
@@ -121,7 +122,7 @@ async function startTurn(
   const place = { id, threadId, n, answerIndex: thread.nextMessage };
   await insertPlaceholder(trx, { ...place, taskId: task.id, made: made.made });
   await moveOn(trx, threadId, { messages: 1, cut: made.composition });
-  const [row] = await insertTasks(trx, [task]);
+  const [row] = await insertTasks(preparedIn(trx), [task]);
   return row ? { row, place } : null;
 }
 

@@ -22,17 +22,16 @@ export async function settleInTime(
   { ending, inHand }: { ending: Ending; inHand?: Assembled | null | undefined },
 ): Promise<TaskRow> {
   const taskId = row.id;
-  const over = new AbortController();
   const bytes = bodyLength(ending);
   const waitMs = deps.config.settleWaitMs + msFor(bytes);
-  const timer = setTimeout(() => over.abort(), waitMs);
-  let lastTimer: NodeJS.Timeout | undefined;
+  const until = deps.clock.elapsed() + waitMs;
+  let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     const pending = (): void => reject(new McpctlError('settle_pending', undefined, { taskId }));
     // What is large may be on its way to Postgres still: it ends when that falls silent, and is not begun again.
-    lastTimer = setTimeout(pending, isLarge(bytes) ? Math.max(waitMs, mostMs(bytes)) : waitMs);
+    timer = setTimeout(pending, isLarge(bytes) ? Math.max(waitMs, mostMs(bytes)) : waitMs);
   });
-  const settling = settleUntil(deps, { row, ending, inHand, over: over.signal });
+  const settling = settleUntil(deps, { row, ending, inHand, until });
   settling.catch((thrown: unknown) =>
     deps.log.warn({ taskId, why: messageOf(thrown) }, 'an answer is not settled yet; the scheduler will'),
   );
@@ -40,7 +39,6 @@ export async function settleInTime(
     return await Promise.race([settling, late]);
   } finally {
     clearTimeout(timer);
-    clearTimeout(lastTimer);
   }
 }
 
@@ -53,17 +51,19 @@ async function settleUntil(
     row,
     ending,
     inHand,
-    over,
-  }: { row: TaskRow; ending: Ending; inHand: Assembled | null | undefined; over: AbortSignal },
+    until,
+  }: { row: TaskRow; ending: Ending; inHand: Assembled | null | undefined; until: number },
 ): Promise<TaskRow> {
+  const { id, poolName, turnId } = row;
   for (;;) {
     try {
-      return await settleTask(flowOf(deps), { ...row, inHand }, ending);
+      return await settleTask(flowOf(deps), { id, poolName, turnId, row, inHand }, ending);
     } catch (thrown) {
       const away = thrown instanceof McpctlError && thrown.code === 'unavailable';
-      if (away && over.aborted) throw new McpctlError('settle_pending', undefined, { taskId: row.id });
+      if (away && deps.clock.elapsed() >= until)
+        throw new McpctlError('settle_pending', undefined, { taskId: row.id });
       if (!away) throw thrown;
-      await pause(AGAIN_MS, over);
+      await pause(AGAIN_MS);
     }
   }
 }

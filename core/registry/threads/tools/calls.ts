@@ -8,6 +8,7 @@ import { storableText, storableWord } from '../../../text/storable.ts';
 import type { TaskRow } from '../../../task/task.ts';
 import type { Connection } from '../../database/connect.ts';
 import type { RegistryLimits } from '../../names/limits.ts';
+import { preparedIn } from '../../database/prepared.ts';
 import { insertTasks, type NewTask } from '../../tasks/insert-tasks.ts';
 import { lockThread, moveOn, needRoom } from '../locked-thread.ts';
 import { callJson, callSchema, type CallRow } from '../rows.ts';
@@ -129,7 +130,7 @@ async function beginCalls(
   await ripen(trx, { turnId, taskId });
   const rows: TaskRow[] = [];
   // One that is large goes alone.
-  for (const task of tasks) rows.push(...(await insertTasks(trx, [task])));
+  for (const task of tasks) rows.push(...(await insertTasks(preparedIn(trx), [task])));
   return rows;
 }
 
