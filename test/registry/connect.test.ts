@@ -25,6 +25,11 @@ describe('the connection to Postgres', () => {
     await connection.close();
     await wire.close();
   });
+  /** Each does what the other does, whatever becomes of its connection. */
+  const ways = {
+    builder: async () => void (await connection.db.raw('select 1')),
+    prepared: async () => void (await connection.prepared({ name: 'one', sql: 'select $1::text' }, ['1'])),
+  };
   const timed = async (work: Promise<unknown>): Promise<{ code: string; ms: number }> => {
     const began = systemClock.elapsed();
     const code = await codeOf(work);
@@ -35,14 +40,15 @@ describe('the connection to Postgres', () => {
     wire.freeze();
     // More than the pool holds: those that wait for a connection are bounded as well.
     const waits = await Promise.all(
-      Array.from({ length: 6 }, () => timed(Promise.resolve(connection.db.raw('select 1')))),
+      Array.from({ length: 6 }, (_, n) => timed(n % 2 === 0 ? ways.builder() : ways.prepared())),
     );
     for (const { code, ms } of waits) {
       expect(code).to.equal('unavailable');
       expect(ms).to.be.below(BOUND_MS);
     }
     wire.mend();
-    await connection.db.raw('select 1');
+    await ways.builder();
+    await ways.prepared();
   });
 
   it('gives a transaction up within the bound, its ROLLBACK included', async () => {
@@ -71,24 +77,26 @@ describe('the connection to Postgres', () => {
     expect(order).to.deep.equal(['done', 'closed']);
   });
 
-  it('says at once that the connection was reset', async () => {
-    wire.cut();
-    const { code, ms } = await timed(Promise.resolve(connection.db.raw('select 1')));
-    expect(code).to.equal('unavailable');
-    expect(ms).to.be.below(500);
-    wire.mend();
-    await connection.db.raw('select 1');
-  });
+  for (const [way, ask] of Object.entries(ways))
+    it(`says at once that the connection was reset: ${way}`, async () => {
+      wire.cut();
+      const { code, ms } = await timed(ask());
+      expect(code).to.equal('unavailable');
+      expect(ms).to.be.below(500);
+      wire.mend();
+      await ask();
+    });
 
-  it('outlives connections that Postgres terminates', async () => {
-    const other = connect({ databaseUrl, schema: 'public', poolSize: 1, log });
-    const { rows } = await connection.db.raw<{ rows: { pid: number }[] }>('select pg_backend_pid() as pid');
-    await other.db.raw('select pg_terminate_backend(?)', [rows[0]?.pid ?? 0]);
-    await other.close();
-    // One stale connection may still be handed out; the next is sound.
-    await codeOf(Promise.resolve(connection.db.raw('select 1')));
-    await connection.db.raw('select 1');
-  });
+  for (const [way, ask] of Object.entries(ways))
+    it(`outlives connections that Postgres terminates: ${way}`, async () => {
+      const other = connect({ databaseUrl, schema: 'public', poolSize: 1, log });
+      const { rows } = await connection.db.raw<{ rows: { pid: number }[] }>('select pg_backend_pid() as pid');
+      await other.db.raw('select pg_terminate_backend(?)', [rows[0]?.pid ?? 0]);
+      await other.close();
+      // One stale connection may still be handed out; the next is sound.
+      await codeOf(ask());
+      await ask();
+    });
 
   it('frees what Postgres holds for a statement that took too long', async () => {
     const { code, ms } = await timed(Promise.resolve(connection.db.raw('select pg_sleep(30)')));
@@ -106,6 +114,9 @@ describe('the connection to Postgres', () => {
       await connection.db.raw('select ?::uuid', [secret]).catch((thrown: unknown) => thrown),
       await connection
         .transaction((trx) => trx.raw('select ?::int', [secret]))
+        .catch((thrown: unknown) => thrown),
+      await connection
+        .prepared({ name: 'cast', sql: 'select $1::uuid' }, [secret])
         .catch((thrown: unknown) => thrown),
     ];
     for (const error of errors) {
