@@ -10,6 +10,7 @@ import { deliver } from './middleware/deliver.ts';
 import { answerErrors, noSuchRoute, sayWhereV1Is, withoutV1 } from './middleware/errors.ts';
 import { countRequests } from './middleware/finished.ts';
 import { checkHost } from './middleware/host.ts';
+import { sameHeaders } from './middleware/same-headers.ts';
 import { requestId } from './middleware/request-id.ts';
 import { slowStrangers } from './middleware/strangers.ts';
 import { refuseWhenStopping } from './middleware/stopping.ts';
@@ -143,12 +144,13 @@ interface Doors {
 function createAppWith(deps: EdgeDeps, { pages, doors }: Doors): Express {
   const app = express();
   app.disable('etag'); // a revision is the ETag, where there is one
+  app.disable('x-powered-by');
   app.set('trust proxy', deps.config.trustProxy);
   app.set('query parser', 'simple');
   deliver(app, deps);
   app.use(requestId(deps));
   app.use(countRequests(deps));
-  app.use(helmet(answersOnly));
+  app.use(sameHeaders(helmet(answersOnly)));
   app.use(checkHost(deps.config));
   pages?.(app);
   app.options(/^/, slowStrangers(deps)); // a preflight brings no token

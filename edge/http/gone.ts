@@ -13,6 +13,25 @@ interface There {
 
 const nothing = (): undefined => undefined;
 
+const heard = new WeakMap<AbortSignal, Set<() => void>>();
+
+/**
+ * Calls back when a signal that very many listen to aborts: each of them costs the same, whoever else does. To add a listener to a
+ * signal takes longer with each that it has. Must not throw.
+ * @returns the way to stop; nothing is called for a signal that has aborted before.
+ */
+function atAbort(signal: AbortSignal, act: () => void): () => void {
+  let acts = heard.get(signal);
+  if (!acts) {
+    const all = new Set<() => void>();
+    acts = all;
+    heard.set(signal, all);
+    signal.addEventListener('abort', () => all.forEach((one) => one()), { once: true });
+  }
+  acts.add(act);
+  return () => void acts.delete(act);
+}
+
 /**
  * Does something for as long as its caller is there.
  * @param work its signal aborts when the caller's connection closes before the answer was complete, when this edge
@@ -37,7 +56,7 @@ function whenGone(
 ): { gone: AbortSignal; forget: () => void } {
   const gone = new AbortController();
   const leave = (): void => gone.abort(new McpctlError('shutting_down', undefined, { retryAfterS: 1 }));
-  leaving.addEventListener('abort', leave, { once: true });
+  const stay = atAbort(leaving, leave);
   const { tokenId, userName, by } = actorOf(res.req);
   // Who acts as another may do so for as long as that may be, whatever it is that they do.
   const rights = by ? { as: userName, whyNot: whyNot ?? nothing } : whyNot && { whyNot };
@@ -49,7 +68,7 @@ function whenGone(
   if (res.destroyed) gone.abort();
   if (leaving.aborted) leave();
   const forget = (): void => {
-    leaving.removeEventListener('abort', leave);
+    stay();
     res.off('close', closed);
     release();
   };

@@ -80,6 +80,8 @@ export class Follower {
   #fault: unknown = null;
   #closed = false;
   #wake: () => void = () => undefined;
+  #signal: AbortSignal | undefined;
+  readonly #aborted = (): void => this.#wake();
   #stopListening: () => void = () => undefined;
 
   private constructor(deps: FollowDeps, stream: string, after: Position) {
@@ -109,8 +111,28 @@ export class Follower {
         this.#silentFrom = now;
         this.readRecord();
         void this.#lookAtTop();
-      } else await waitFor((wake) => (this.#wake = wake), Math.min(deadline, silentAt) - now, signal);
+      } else await this.#woken(Math.min(deadline, silentAt) - now, signal);
     }
+  }
+
+  /** Resolves when something came, after `ms`, or at an abort. */
+  #woken(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    this.#hearAborted(signal);
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** One listener for all of its waits: most are under one signal. */
+  #hearAborted(signal: AbortSignal | undefined): void {
+    if (signal === this.#signal) return;
+    this.#signal?.removeEventListener('abort', this.#aborted);
+    this.#signal = signal;
+    signal?.addEventListener('abort', this.#aborted, { once: true });
   }
 
   /** What it holds for its reader, in bytes. @internal */
@@ -126,6 +148,7 @@ export class Follower {
   close(): void {
     this.#closed = true;
     this.#stopListening();
+    this.#hearAborted(undefined);
     this.#wake();
   }
 
@@ -283,22 +306,4 @@ function bytesOf(item: Followed): number {
   let bytes = 0;
   for (const text of item.data) bytes += ENTRY_BYTES + 2 * text.length;
   return bytes;
-}
-
-/** Resolves when woken, after `ms`, or at an abort. */
-function waitFor(
-  arm: (wake: () => void) => void,
-  ms: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done, { once: true });
-    arm(done);
-  });
 }

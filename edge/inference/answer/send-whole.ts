@@ -35,11 +35,16 @@ export function sendWhole(a: WholeAnswering, row: TaskRow, outcome: Outcome): vo
     if (row.claimedLlm !== null) a.res.set('x-mcpctl-provider', headerText(row.claimedLlm));
     return a.report.finish(sendError(a.res.req, a.res, error), error.code);
   }
-  a.res
-    .status(status ?? 200)
-    .type('application/json')
-    .send(a.form.whole(body ?? ''));
+  sendJson(a.res, status ?? 200, a.form.whole(body ?? ''));
   a.report.finish(status ?? 200, null);
+}
+
+/** What `send` of Express comes to here, without what it looks for: a type, an ETag, whether the caller has it already. */
+function sendJson(res: Response, status: number, text: string): void {
+  res.statusCode = status;
+  res.setHeader('content-type', 'application/json; charset=utf-8');
+  res.setHeader('content-length', Buffer.byteLength(text));
+  res.end(text);
 }
 
 /** The status and some line breaks are out already. */
