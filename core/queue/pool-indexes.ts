@@ -118,6 +118,28 @@ export async function strike(
   await orUnavailable(Promise.all(strikes));
 }
 
+/** So many together, or so long after the first of them. */
+const STRUCK_TOGETHER = 100;
+const STRIKE_MS = 200;
+
+/** `strike` for those to whom a moment more or less is nothing: of many in one command. What fails is left to the scheduler. */
+export function strikingSoon(redis: Redis, keys: Keys, index: PoolIndex): (ref: TaskRef) => void {
+  let refs: TaskRef[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  const go = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    const all = refs;
+    refs = [];
+    strike(redis, keys, { index, refs: all }).catch(() => undefined);
+  };
+  return (ref) => {
+    refs.push(ref);
+    if (refs.length >= STRUCK_TOGETHER) go();
+    else timer ??= setTimeout(go, STRIKE_MS).unref();
+  };
+}
+
 /** When a task came into a list of its pool, by Redis's clock; null when it is in there no more. */
 export async function instantIn(
   { redis, keys }: { redis: Redis; keys: Keys },

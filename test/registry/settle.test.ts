@@ -37,7 +37,7 @@ describe('settling rows', function () {
       },
       ids.map((id) => ({ id, ending })),
     );
-    return (plans[0] ?? []).flatMap((row) => Object.values(row as object)).join('\n');
+    return (plans[0] ?? []).flatMap((row) => Object.values(row as Record<string, string>)).join('\n');
   };
 
   it('finds each row by its id, however many wait', async () => {

@@ -12,7 +12,7 @@ import { sending } from '../line/wide.ts';
 import { orUnavailable } from '../link/connect.ts';
 import { sendControl } from '../live/control.ts';
 import { mending } from '../mend.ts';
-import { strike } from '../pool-indexes.ts';
+import { strike, strikingSoon } from '../pool-indexes.ts';
 import { tagOf } from './attempt.ts';
 import { readFences, type Fence, type TaskRef } from './fence.ts';
 import type { JobData } from '../jobs/jobs.ts';
@@ -34,9 +34,6 @@ export interface DispatchDeps {
 const CONTESTED = 2;
 const ADDED = 3;
 const LINGER_MS = 2_000;
-/** Settled tasks are struck from their lists of endings so many together, or so long after the first of them. */
-const STRUCK_TOGETHER = 100;
-const STRIKE_MS = 200;
 /**
  * The job, and no other that it names as its child: a session's Redis user may write into its own pools' jobs, and what it
  * writes there is followed with all our rights, to whatever key.
@@ -47,13 +44,12 @@ const itself = { removeChildren: false } as const;
 export class Dispatch {
   readonly #deps: DispatchDeps;
   readonly #turns: Turns;
-  /** To be struck from their pools' lists of endings. */
-  readonly #settled: TaskRef[] = [];
-  #striking: NodeJS.Timeout | undefined;
+  readonly #strikeSoon: (ref: TaskRef) => void;
 
   constructor(deps: DispatchDeps) {
     this.#deps = deps;
     this.#turns = new Turns(deps);
+    this.#strikeSoon = strikingSoon(deps.redis, deps.keys, 'ended');
   }
 
   /**
@@ -356,16 +352,7 @@ export class Dispatch {
 
   /** The same within a moment, with others. Best effort: the scheduler strikes what is left, and looks at none before it is two seconds old. */
   forgetEndedSoon(ref: TaskRef): void {
-    this.#settled.push(ref);
-    if (this.#settled.length >= STRUCK_TOGETHER) this.#strikeSettled();
-    else this.#striking ??= setTimeout(() => this.#strikeSettled(), STRIKE_MS).unref();
-  }
-
-  #strikeSettled(): void {
-    clearTimeout(this.#striking);
-    this.#striking = undefined;
-    const refs = this.#settled.splice(0);
-    strike(this.#deps.redis, this.#deps.keys, { index: 'ended', refs }).catch(() => undefined);
+    this.#strikeSoon(ref);
   }
 
   /** For somebody who waits: a Redis that is away is `unavailable` within 2 s. */

@@ -199,7 +199,7 @@ function parseEnd(text: string): Entry | null {
     // By hand, as each call comes by here: a schema takes longer than all the rest of it.
     const raw: unknown = JSON.parse(text);
     if (!Array.isArray(raw)) return null;
-    const [id, fields]: unknown[] = raw;
+    const [id, fields] = raw as unknown[];
     if (!isText(id) || !Array.isArray(fields) || !fields.every(isText)) return null;
     const entry = parseEntry(id, fields);
     return entry?.kind === 'events' ? null : entry;

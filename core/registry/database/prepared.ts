@@ -39,7 +39,7 @@ export const preparedOver =
   async ({ name, sql: text }, values) => {
     let client: Held | undefined;
     try {
-      client = (await pool.connect()) as Held;
+      client = await pool.connect();
       const stored = values.map((value) => (value === null ? null : storableText(value)));
       const { rows } = await client.query<Record<string, unknown>>({ name, text, values: stored });
       client.release();
