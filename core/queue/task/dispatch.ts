@@ -44,12 +44,13 @@ const itself = { removeChildren: false } as const;
 export class Dispatch {
   readonly #deps: DispatchDeps;
   readonly #turns: Turns;
-  readonly #strikeSoon: (ref: TaskRef) => void;
+  /** As `forgetEnded`, within a moment, with others. Best effort: the scheduler strikes what is left, and looks at none before it is two seconds old. */
+  readonly forgetEndedSoon: (ref: TaskRef) => void;
 
   constructor(deps: DispatchDeps) {
     this.#deps = deps;
     this.#turns = new Turns(deps);
-    this.#strikeSoon = strikingSoon(deps.redis, deps.keys, 'ended');
+    this.forgetEndedSoon = strikingSoon(deps.redis, deps.keys, 'ended');
   }
 
   /**
@@ -348,11 +349,6 @@ export class Dispatch {
   /** Strikes a settled task from the pool's list of endings. */
   async forgetEnded(ref: TaskRef): Promise<void> {
     await strike(this.#deps.redis, this.#deps.keys, { index: 'ended', refs: [ref] });
-  }
-
-  /** The same within a moment, with others. Best effort: the scheduler strikes what is left, and looks at none before it is two seconds old. */
-  forgetEndedSoon(ref: TaskRef): void {
-    this.#strikeSoon(ref);
   }
 
   /** For somebody who waits: a Redis that is away is `unavailable` within 2 s. */
