@@ -13,7 +13,7 @@ interface There {
 
 const nothing = (): undefined => undefined;
 
-const heard = new WeakMap<AbortSignal, Set<() => void>>();
+const listeners = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
  * Calls back when a signal that very many listen to aborts: each of them costs the same, whoever else does. To add a listener to a
@@ -21,11 +21,11 @@ const heard = new WeakMap<AbortSignal, Set<() => void>>();
  * @returns the way to stop; nothing is called for a signal that has aborted before.
  */
 function atAbort(signal: AbortSignal, act: () => void): () => void {
-  let acts = heard.get(signal);
+  let acts = listeners.get(signal);
   if (!acts) {
     const all = new Set<() => void>();
     acts = all;
-    heard.set(signal, all);
+    listeners.set(signal, all);
     signal.addEventListener('abort', () => all.forEach((one) => one()), { once: true });
   }
   acts.add(act);

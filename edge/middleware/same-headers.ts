@@ -6,11 +6,11 @@ import type { Request, RequestHandler, Response } from 'express';
  */
 export function sameHeaders(setHeaders: RequestHandler): RequestHandler {
   const headers = new Map<string, string>();
-  const heard: Pick<Response, 'removeHeader'> & { setHeader(name: string, value: string): void } = {
+  const answer: Pick<Response, 'removeHeader'> & { setHeader(name: string, value: string): void } = {
     setHeader: (name, value) => void headers.set(name, value),
     removeHeader: (name) => void headers.delete(name),
   };
-  void setHeaders({} as Request, heard as unknown as Response, (thrown?: unknown) => {
+  void setHeaders({} as Request, answer as unknown as Response, (thrown?: unknown) => {
     if (thrown) throw thrown as Error;
   });
   return (_req, res, next) => {

@@ -118,21 +118,21 @@ export const LOCKED = 'locked';
 /** The row behind its settling. */
 function settledRow(
   row: TaskRow,
-  said: ReturnType<typeof columnsOf>,
+  written: ReturnType<typeof columnsOf>,
   changed: z.infer<typeof changedSchema>,
 ): TaskRow {
   return {
     ...row,
-    status: said.status,
-    responseStatus: said.response_status,
-    errorCode: said.error_code,
-    errorMessage: said.error_message,
-    errorReason: said.error_reason,
-    finishReason: said.finish_reason,
-    claimId: said.claim_id,
-    claimedBy: said.claimed_by,
-    claimedAt: said.claimed_at,
-    streamStartedAt: said.stream_started_at,
+    status: written.status,
+    responseStatus: written.response_status,
+    errorCode: written.error_code,
+    errorMessage: written.error_message,
+    errorReason: written.error_reason,
+    finishReason: written.finish_reason,
+    claimId: written.claim_id,
+    claimedBy: written.claimed_by,
+    claimedAt: written.claimed_at,
+    streamStartedAt: written.stream_started_at,
     ...changed,
   };
 }
@@ -151,8 +151,8 @@ export async function settleTasks(
     settlings.length === 1 && first && isLarge(bodyOf(first.ending)?.length ?? 0)
       ? bodyOf(first.ending)
       : undefined;
-  const said = settlings.map((one) => columnsOf(one, large === undefined ? undefined : ''));
-  const values = [large ?? null, storableJsonText(said)];
+  const written = settlings.map((one) => columnsOf(one, large === undefined ? undefined : ''));
+  const values = [large ?? null, storableJsonText(written)];
   const settled = new Map<string, TaskRow>();
   if (settlings.every(({ row }) => row !== undefined)) {
     const changed = new Map<string, z.infer<typeof changedSchema>>();
@@ -161,7 +161,7 @@ export async function settleTasks(
       changed.set(parsed.id, parsed);
     }
     for (const [at, { id, row }] of settlings.entries()) {
-      const [its, columns] = [changed.get(id), said[at]];
+      const [its, columns] = [changed.get(id), written[at]];
       if (its && columns && row) settled.set(id, settledRow(row, columns, its));
     }
   } else for (const row of (await run(settling, values)).map(parseTask)) settled.set(row.id, row);
