@@ -14,6 +14,8 @@ import { appliedOf, needNoPolicy, passedOn, wishesOf } from './ask/headers.ts';
 import { answerAccepted, answerLater } from './later.ts';
 import { answerNow } from './now.ts';
 import { answerEstimate } from './translate/estimate.ts';
+import { passingTurn } from './turn/passing.ts';
+import { takeTurn } from './turn/turn.ts';
 import { Report } from './answer/report.ts';
 import { readRequest } from './ask/request.ts';
 import { asyncTask, type Order } from './ask/submit.ts';
@@ -78,9 +80,20 @@ async function readCall(
 }
 
 /** @returns the task of an equal call that was quicker: then nothing was made or answered here. */
-async function answerNew(deps: EdgeDeps, call: Call, { source, endpoint }: Asked): Promise<TaskRow | null> {
+async function answerNew(
+  deps: EdgeDeps,
+  call: Call,
+  { source, endpoint, as }: Asked,
+): Promise<TaskRow | null> {
   const order = await orderOf(deps, call, source);
   call.report.to(order.target);
+  if (order.agent?.hasServerTools) {
+    const body = as?.body ?? call.req.context.text ?? '';
+    const door = source === 'infer' ? 'infer' : 'v1';
+    const turn = passingTurn({ ...call, body }, { door, form: as?.form });
+    await takeTurn(deps, call, turn, call.report);
+    return null;
+  }
   if (order.sent && endpoint === 'count_tokens') {
     answerEstimate(call);
     return null;

@@ -32,6 +32,7 @@ import { asAskedFor } from '../inference/translate/form.ts';
 import { translationOf } from '../inference/translate/sent.ts';
 import { untilEnded } from '../inference/follow/until-ended.ts';
 import { keptBodies } from '../limits/kept-bodies.ts';
+import { needsThread } from '../inference/turn/passing.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
 import { attemptsOf, fencesOf } from '../shown/attempts-of.ts';
 import { readsBodies, taskOf, whyNotSeen } from '../shown/task-of.ts';
@@ -102,6 +103,7 @@ async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Acc
   const { pin, retention } = wishes;
   const translation = translationOf(request);
   const aimed = await aim(deps, actor, { request, translation, llmName, pin, mayWait: true });
+  if (aimed.agent?.hasServerTools) throw needsThread(llmName);
   const order: Order = { ...aimed, llmName, headers: {}, retention, key, ...asyncTask(deps) };
   return await accept(deps, actor, { ...order, priority: body.priority ?? order.priority });
 }

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { randomUUID } from 'node:crypto';
 import type { MessageView, TurnDetail, TurnView } from '../../core/agent/thread.ts';
+import type { TurnRow } from '../../core/registry/threads/rows.ts';
 import { announceAll } from '../../core/queue/live/presence.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import { publicLlm, type Answer, type Call, type EdgeFixture } from './edge.ts';
@@ -60,7 +61,7 @@ export function servedTurns(edge: () => EdgeFixture) {
     ((await edge().call(`GET /api/v1/threads/${threadId}/messages`)).json as { items: MessageView[] }).items;
   const speak = async (taskId: string | null): Promise<Speaker> =>
     speakFor(edge(), (await edge().registry.tasks.byId(taskId ?? '')) ?? expect.fail('no task'));
-  async function answered(turn: TurnView, message: object): Promise<void> {
+  async function answered(turn: Pick<TurnView, 'taskId'>, message: object): Promise<void> {
     await (await speak(turn.taskId)).end(whole({ choices: [{ message }] }));
     await edge().call(`GET /api/v1/tasks/${turn.taskId ?? ''}?wait=10`);
   }
@@ -90,9 +91,10 @@ export function servedTurns(edge: () => EdgeFixture) {
         (rows) => rows.length > before,
       )
     )[0]?.id ?? '';
-  const nextRound = (turn: TurnView): Promise<TurnDetail> =>
+  /** By the registry: of a turn that passes nobody else is told. */
+  const nextRound = (turn: TurnView): Promise<TurnRow> =>
     until(
-      () => turnOf(turn),
+      () => edge().registry.threads.turn(turn.threadId, turn.turn),
       ({ status, taskId }) => status === 'running' && taskId !== turn.taskId,
     );
   /** A turn that somebody waits for. */
@@ -116,7 +118,8 @@ export function servedTurns(edge: () => EdgeFixture) {
       (rows) => rows.some(({ id }) => !before.has(id)),
     );
     const { threadId = '', n = 0, taskId = '' } = turns.find(({ id }) => !before.has(id)) ?? {};
-    return { asking, turn: { ...(await turnOf({ threadId, turn: n } as TurnView)), taskId } };
+    const turn = { threadId, turn: n } as TurnView;
+    return { asking, turn: { ...(await turnOf(turn)), ...turn, taskId } };
   }
   async function setUp(): Promise<void> {
     await publicLlm(edge(), 'gpt');

@@ -128,7 +128,7 @@ async function needOwnDefaults(trx: Knex.Transaction): Promise<void> {
 async function needNoOthersThreads(trx: Knex.Transaction, row: ResourceRow, actor: Actor): Promise<void> {
   if (canToAll(actor, 'delete', 'agent')) return;
   const { rows } = await trx.raw<{ rows: { threads: number }[] }>(
-    'select count(*)::int as threads from chat_threads where agent_id = :id and owner_id <> :userId',
+    'select count(*)::int as threads from chat_threads where agent_id = :id and owner_id <> :userId and not is_passing',
     { id: row.id, userId: actor.userId },
   );
   const threads = rows[0]?.threads ?? 0;

@@ -49,7 +49,8 @@ const heldSchema = z.array(z.object({ llm: z.string(), agents: z.array(z.string(
 /** SQL: nobody has beaten for it since it was marked. */
 const stillGone = `(s.id is null or s.left_at is not null or s.last_heartbeat_at <= p.gone_since or p.unpublished_at is not null)`;
 const goneFor = `p.gone_since < now() - :goneMs * interval '1 millisecond' and ${stillGone}`;
-const noThreads = 'not exists (select 1 from chat_threads t where t.agent_id = p.agent_id)';
+const noThreads =
+  'not exists (select 1 from chat_threads t where t.agent_id = p.agent_id and not t.is_passing)';
 const of = 'agent_publishers p left join sessions s on s.id = p.session_id';
 
 async function publishedAmong(db: Knex, ids: readonly string[]): Promise<ReadonlySet<string>> {

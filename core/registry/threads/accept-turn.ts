@@ -17,6 +17,7 @@ import {
   openTurns,
   startThread,
   type LockedThread,
+  type StartedThread,
 } from './locked-thread.ts';
 import { turnColumns, turnRowSchema, type TurnRow } from './rows.ts';
 
@@ -73,7 +74,7 @@ export interface NewTurn {
   ownerId: string;
   tokenId: string;
   /** The thread is made with it. */
-  starts: { agentId: string; title: string } | null;
+  starts: StartedThread | null;
   /** The revision that its request was composed from; null: what was being said then is not in it. */
   seen: number | null;
   onBusy: Exclude<OnBusy, 'interrupt'>;
@@ -166,8 +167,9 @@ export async function acceptTurn(
 }
 
 /** What it adds to its thread. */
-const bytesOf = ({ request, made }: NewTurn): number =>
-  Buffer.byteLength(request) + Buffer.byteLength(made.composition.system ?? '');
+const bytesOf = ({ request, made, starts }: NewTurn): number =>
+  // A call is as long as a call may be: nothing is told of it later.
+  starts?.isPassing ? 0 : Buffer.byteLength(request) + Buffer.byteLength(made.composition.system ?? '');
 
 /** @throws McpctlError `invalid_request` where others were said behind it. */
 async function supersede(
@@ -235,7 +237,7 @@ async function insertMessages(trx: Knex.Transaction, turn: NewTurn, firstIndex: 
     // What was sent is kept once more, as it was: the first message weighs for all.
     bytes: at === 0 ? bytesOf(turn) : 0,
   }));
-  await trx('chatMessages').insert(rows);
+  if (rows.length > 0) await trx('chatMessages').insert(rows);
 }
 
 /** The place that the end of the task fills (migration 0026). */

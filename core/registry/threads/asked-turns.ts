@@ -44,8 +44,8 @@ export interface AskedTurns {
   tasksOfTurn(turnId: string): Promise<string[]>;
   /** What a turn was asked with, and how; a request of null: it was made elsewhere. */
   asked(turnId: string): Promise<AskedAgain>;
-  /** What a turn has said before that task, round by round. */
-  saidBefore(turnId: string, taskId: string): Promise<string[]>;
+  /** What a turn has said before that task, round by round. @param since behind that one; null: from its first on. */
+  saidBefore(turnId: string, taskId: string, since: string | null): Promise<string[]>;
   /** In order. */
   answersOf(turnId: string): Promise<TurnAnswerRow[]>;
   /** The turn that tries this one again, by its number; null: none does. */
@@ -104,13 +104,14 @@ export function createAskedReading({ db }: Connection): AskedTurns {
         .select('taskId', 'turnIndex', 'status', 'servedBy', 'usage', 'finishReason', 'made');
       return z.array(turnAnswerSchema).parse(rows);
     },
-    async saidBefore(turnId, taskId) {
+    async saidBefore(turnId, taskId, since) {
       const rows = await db('chatMessages')
         .where({ turnId, role: 'assistant', status: 'complete' })
         .whereNot({ taskId })
         .orderBy('turnIndex')
-        .select<{ content: string }[]>('content');
-      return rows.map(({ content }) => content);
+        .select<{ taskId: string; content: string }[]>('taskId', 'content');
+      const first = since === null ? 0 : rows.findIndex((row) => row.taskId === since) + 1;
+      return rows.slice(first).map(({ content }) => content);
     },
     async triedAgainBy(turnId) {
       const { rows } = await db.raw<{ rows: { n: number }[] }>(

@@ -13,13 +13,30 @@ export interface LockedThread {
   weighedBytes: number;
 }
 
+/** A thread that is made. */
+export interface StartedThread {
+  agentId: string;
+  title: string;
+  /** It is of one call, and nobody sees it. */
+  isPassing?: boolean;
+}
+
+/** So long a call may be repeated under its key, and tasks of turns keep their requests. */
+const PASSING_FOR = `interval '24 hours'`;
+
 export async function startThread(
   trx: Knex.Transaction,
   { threadId: id, ownerId }: { threadId: string; ownerId: string },
-  { agentId, title, most }: { agentId: string; title: string; most: number },
+  { agentId, title, isPassing = false, most }: StartedThread & { most: number },
 ): Promise<LockedThread> {
+  const begun = { nextTurn: 1, nextMessage: 0, revision: 1, weighedTo: 0, weighedBytes: 0 };
+  if (isPassing) {
+    const expiresAt = trx.raw(`now() + ${PASSING_FOR}`);
+    await trx('chatThreads').insert({ id, agentId, ownerId, title, isPassing, expiresAt });
+    return begun;
+  }
   const { rows } = await trx.raw<{ rows: { count: number }[] }>(
-    `select count(*)::int as count from (select 1 from chat_threads where owner_id = :ownerId limit :most) as own`,
+    `select count(*)::int as count from (select 1 from chat_threads where owner_id = :ownerId and not is_passing limit :most) as own`,
     { ownerId, most },
   );
   if ((rows[0]?.count ?? 0) >= most)
@@ -28,7 +45,7 @@ export async function startThread(
       `You have ${most} threads, the most that one user may (MCPCTL_MAX_USER_THREADS). Delete some: mcpctl get thread.`,
     );
   await trx('chatThreads').insert({ id, agentId, ownerId, title });
-  return { nextTurn: 1, nextMessage: 0, revision: 1, weighedTo: 0, weighedBytes: 0 };
+  return begun;
 }
 
 /** @throws McpctlError `thread_not_found`. */

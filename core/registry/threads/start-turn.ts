@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import type { TaskRow } from '../../task/task.ts';
+import { taskRowSchema, type TaskRow } from '../../task/task.ts';
 import type { Connection } from '../database/connect.ts';
 import { preparedIn } from '../database/prepared.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
@@ -31,6 +31,11 @@ const nextSchema = z.object({
   /** Of the round before. */
   taskId: z.string().nullable(),
   rounds: z.number(),
+  /** It is of one call, whose messages are in its request alone. */
+  isPassing: z.boolean(),
+  /** What becomes of it when nobody waits for it, as of the round before; null: it is the first. */
+  onDisconnect: taskRowSchema.shape.onDisconnect.nullable(),
+  graceSeconds: z.number().nullable(),
 });
 export type NextTurn = z.infer<typeof nextSchema>;
 
@@ -69,7 +74,8 @@ async function readyThreads(db: Knex, limit: number): Promise<string[]> {
 const nextSql = `
   select q.id, q.thread_id, q.n, q.status, a.name as agent, q.owner_id, q.token_id, q.request,
     q.composition ->> 'pin' as pin, q.composition ->> 'personality' as personality, q.composition ->> 'system' as system,
-    (q.composition ->> 'isWhole')::boolean as is_whole, q.shrink, k.request_bytes::float8 as bytes, q.task_id, q.rounds
+    (q.composition ->> 'isWhole')::boolean as is_whole, q.shrink, k.request_bytes::float8 as bytes, q.task_id, q.rounds,
+    t.is_passing, k.on_disconnect, k.grace_seconds
   from (
     select * from chat_turns q where q.thread_id = :threadId and ${isReady}
     union all select * from chat_turns q where q.thread_id = :threadId and q.status = 'queued' and ${isIdle}

@@ -25,6 +25,7 @@ import {
   type ThreadChange,
 } from './keep-threads.ts';
 import { endUnasked, type UnaskedTurn } from './end-unasked.ts';
+import { createPassingThreads, type PassingThreads } from './passing.ts';
 import { createUnfilled, type UnfilledAnswers } from './unfilled.ts';
 import { createTurnStarts, type TurnStarts } from './start-turn.ts';
 import { createTurnCalls, type TurnCalls } from './tools/calls.ts';
@@ -49,7 +50,15 @@ const useSchema = z.object({ agentId: z.string(), threads: z.number(), lastAt: i
 type AgentUse = z.infer<typeof useSchema>;
 
 export interface Threads
-  extends AskedTurns, ThreadContexts, TurnStarts, TurnContinuations, ToolResults, TurnCalls, UnfilledAnswers {
+  extends
+    AskedTurns,
+    ThreadContexts,
+    TurnStarts,
+    TurnContinuations,
+    ToolResults,
+    TurnCalls,
+    UnfilledAnswers,
+    PassingThreads {
   /** Newest first. @param after the `lastAt` and id of the last one seen. */
   list(query: {
     scope: Scope;
@@ -57,8 +66,8 @@ export interface Threads
     after?: { lastAt: string; id: string } | undefined;
     limit: number;
   }): Promise<ThreadRow[]>;
-  /** @throws McpctlError `thread_not_found`, also for one outside the scope. */
-  get(id: string, scope: Scope): Promise<ThreadRow>;
+  /** @param which one of a call alone is asked for as such. @throws McpctlError `thread_not_found`, also for one outside the scope. */
+  get(id: string, scope: Scope, which?: { isPassing: boolean }): Promise<ThreadRow>;
   /** Of a user, how many threads they have with each of these agents, and when they last said something there. */
   usesOf(ownerId: string, agentIds: readonly string[]): Promise<ReadonlyMap<string, AgentUse>>;
   /** @returns its id. @throws McpctlError `quota_exceeded`. */
@@ -136,7 +145,7 @@ function createReading({ db }: Connection): Pick<Threads, Reading> {
       const behind =
         after === undefined ? '' : ' and (t.last_turn_at, t.id) < (:lastAt::timestamptz, :id::uuid)';
       const { rows } = await db.raw<{ rows: unknown[] }>(
-        `${threadSql({ one: false })} where ${sql}${ofAgent}${behind} order by t.last_turn_at desc, t.id desc limit :limit`,
+        `${threadSql({ one: false })} where not t.is_passing and ${sql}${ofAgent}${behind} order by t.last_turn_at desc, t.id desc limit :limit`,
         { ...bindings, agent: agent ?? null, lastAt: after?.lastAt ?? null, id: after?.id ?? null, limit },
       );
       return rows.map((row) => threadRowSchema.parse(row));
@@ -144,16 +153,16 @@ function createReading({ db }: Connection): Pick<Threads, Reading> {
     async usesOf(ownerId, agentIds) {
       const { rows } = await db.raw<{ rows: unknown[] }>(
         `select agent_id, count(*)::int as threads, max(last_turn_at) as last_at from chat_threads
-         where owner_id = :ownerId and agent_id = any(:agentIds) group by agent_id`,
+         where owner_id = :ownerId and not is_passing and agent_id = any(:agentIds) group by agent_id`,
         { ownerId, agentIds: [...agentIds] },
       );
       return new Map(rows.map((row) => useSchema.parse(row)).map((use) => [use.agentId, use]));
     },
-    async get(id, scope) {
+    async get(id, scope, { isPassing } = { isPassing: false }) {
       const { sql, bindings } = within(scope);
       const { rows } = await db.raw<{ rows: unknown[] }>(
-        `${threadSql({ one: true })} where ${sql} and t.id = :id`,
-        { ...bindings, id },
+        `${threadSql({ one: true })} where ${sql} and t.id = :id and t.is_passing = :isPassing`,
+        { ...bindings, id, isPassing },
       );
       if (rows.length === 0) throw new McpctlError('thread_not_found');
       return threadRowSchema.parse(rows[0]);
@@ -245,6 +254,7 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     ...createToolResults(connection, limits),
     ...createTurnCalls(connection, limits),
     ...createUnfilled(connection),
+    ...createPassingThreads(connection),
     delete: (id, ownerId, author) =>
       transaction(async (trx) => {
         await lockThread(trx, { threadId: id, ownerId });

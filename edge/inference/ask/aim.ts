@@ -95,6 +95,7 @@ export async function aim(
     agent: {
       id: agent.id,
       composed: { system: composed.system, params: composed.params },
+      hasServerTools: persona.toolsOf != null,
       usesServerTools: offersTools && persona.toolsOf != null,
       made: () =>
         madeOf(persona, composed, {

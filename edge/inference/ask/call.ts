@@ -7,6 +7,9 @@ import type { Quiet } from '../follow/wait.ts';
 import type { InferenceRequest } from './request.ts';
 import type { Translation } from '../translate/sent.ts';
 
+/** Of turns: our own for them, or one where all that a turn says is one completion. */
+export type TurnDoor = 'agent' | 'v1' | 'infer';
+
 /** One call for an inference, read and understood. */
 export interface Call {
   req: Request;
@@ -21,8 +24,8 @@ export interface Call {
   /** The few headers that the backend may see. */
   headers: Record<string, string>;
   key: TaskKey | null;
-  /** Of a turn: it came through OpenAI's door. */
-  isV1?: boolean;
+  /** Of a turn: the door that it came through. */
+  door?: TurnDoor;
   /** Of a door whose answers are no inference's: how they go out, and when something is said though nothing came. */
   own?: { answerer: Answerer; quiet: Quiet };
 }

@@ -40,7 +40,9 @@ export interface Order {
 /** The agent that an order is for. */
 export interface AgentOfOrder extends AskedOfAgent {
   made: () => MadeOfAgent;
-  /** What it calls the server may run. */
+  /** It has tools of its project. */
+  hasServerTools: boolean;
+  /** It is offered them: what it calls the server may run. */
   usesServerTools: boolean;
 }
 

@@ -1,12 +1,14 @@
 import type { OnBusy } from '../../../core/agent/thread.ts';
 import type { Request } from 'express';
 import { McpctlError } from '../../../core/errors.ts';
+import type { MakeForm } from '../form/form.ts';
+import type { TurnDoor } from '../ask/call.ts';
 import type { Operation } from '../../../core/llm.ts';
 import { uuidSchema } from '../../../core/names.ts';
 
 /** A turn that somebody asks for. */
 export interface AskedTurn {
-  source: 'agent' | 'v1';
+  source: TurnDoor;
   /** What the caller called the agent; null: the body says it. */
   agent: string | null;
   /** Null: a new one. */
@@ -26,6 +28,8 @@ export interface AskedTurn {
   supersedes?: { id: string; n: number };
   /** In place of what the header says. */
   pin?: string | undefined;
+  /** It is no turn of a thread to its caller: the body is the whole conversation, and `form` how its door looks, where that is no chat. */
+  passing?: { form: MakeForm | undefined };
 }
 
 /** At a door of OpenAI's the model says both, `reviewer:grumpy`; at our own each has its place. */

@@ -20,6 +20,12 @@ export interface KnownPlace {
   round?: number;
   /** The task of the round before, where the next one is waited for. */
   after?: string | null;
+  /** The task of the round that its client has brought results for: what was said up to it, they have. */
+  since?: string | null;
+  /** Its caller knows of no thread. */
+  isPassing?: boolean;
+  /** It ends with its caller, whatever it waits for. */
+  endsWithCaller?: boolean;
   /** Of one whose calls the server runs: what its client has seen of all its rounds. */
   served?: Served;
   /** What the server has run of it. */

@@ -4,12 +4,13 @@ import { McpctlError, messageOf } from '../../../core/errors.ts';
 import type { NextTurn } from '../../../core/registry/threads/start-turn.ts';
 import { eachInTurn } from '../../../core/runtime/each-in-turn.ts';
 import type { Service } from '../../../core/runtime/process/service.ts';
-import { goesOn } from '../../../core/task/disconnect.ts';
+import { goesOn, type Policy } from '../../../core/task/disconnect.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { readRequest } from '../ask/request.ts';
 import { leaveAccepted, newTask, type Order } from '../ask/submit.ts';
 import { composeTurn } from './order.ts';
+import { sentConversation } from './passing.ts';
 import { sentTurn } from './sent.ts';
 import { endStrays } from './tools/end-turn.ts';
 import { followOn, stepCalls } from './tools/steps.ts';
@@ -51,7 +52,7 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
     throw new McpctlError('unauthenticated', 'The token that this was said with is not good any more.');
   const request = await readRequest('chat', turn.request, { owner: turn.ownerId });
   const context = await registry.threads.context(turn.threadId, turn.ownerId);
-  const sent = sentTurn(turn.request);
+  const sent = turn.isPassing ? sentConversation(turn.request) : sentTurn(turn.request);
   const { composed, made } = await composeTurn(deps, actor, {
     ...{ agent: turn.agent, request, context, threadId: turn.threadId },
     // Of a round the thread has what was sent.
@@ -67,7 +68,7 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
     source: 'agent',
     priority: 'interactive',
     queueMs: config.queueAsyncMs,
-    policy: goesOn,
+    policy: policyOf(turn),
   };
   const of = { id: turn.id, threadId: turn.threadId };
   const task = { ...newTask(deps, actor, { order, id: v7() }), turn: of };
@@ -82,6 +83,10 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
   await leaveAccepted(deps, order, started.row);
   goOnBehind(deps, order, started.row);
 }
+
+/** A thread's turn goes on; of a call in none each round ends with its caller as the first does. */
+const policyOf = ({ isPassing, onDisconnect, graceSeconds }: NextTurn): Policy =>
+  isPassing && onDisconnect !== null ? { onDisconnect, graceSeconds } : goesOn;
 
 /** What a round calls is begun as soon as it has ended, where the server runs it. */
 export function goOnBehind(deps: EdgeDeps, { agent }: Order, row: TaskRow): void {

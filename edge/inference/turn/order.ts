@@ -206,7 +206,7 @@ async function composedOf(
     system,
     offersTools: true,
     thread: {
-      texts: historyTexts(messages, sent.added),
+      texts: [...(sent.before ?? []), ...historyTexts(messages, sent.added)],
       needs: needsOfThread(messages, open),
       measured: context.measured,
     },

@@ -13,6 +13,8 @@ export interface SentTurn {
   system: string[];
   added: AddedMessage[];
   messages: NewMessage[];
+  /** Of a call in no thread: what was said before, as it was sent. */
+  before?: readonly string[];
 }
 
 interface Sent {

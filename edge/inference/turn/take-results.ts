@@ -17,6 +17,7 @@ import type { AskedTurn } from './asked-turn.ts';
 import { ChunkForm } from '../form/chunks.ts';
 import type { Form, FormOptions } from '../form/form.ts';
 import { TurnForm, type KnownPlace } from './form.ts';
+import { SaidAs } from './tools/said-as.ts';
 import { ServedForm } from './tools/served-form.ts';
 import { goOnBehind, startNext, startNextSoon } from './line.ts';
 import { answerInLine } from './wait-in-line.ts';
@@ -86,7 +87,7 @@ export async function answerRunning(
 
 /** What was asked, and in whose words it is answered. */
 interface Answering {
-  asked: Pick<AskedTurn, 'source'>;
+  asked: Pick<AskedTurn, 'source' | 'passing'>;
   agent: string;
   request: InferenceRequest;
   wishes: Wishes;
@@ -97,15 +98,19 @@ export function callOf(
   { asked, agent, request, wishes, place }: Answering,
   about: Pick<Call, 'req' | 'res' | 'report'>,
 ): Call {
-  const isV1 = asked.source === 'v1';
+  const { source: door, passing } = asked;
   const formAs = (options: FormOptions): Form => {
-    const form = isV1 ? new ChunkForm('chat', options) : new TurnForm(options, place);
+    const form =
+      door === 'agent'
+        ? new TurnForm(options, place)
+        : new ChunkForm('chat', passing?.form ? { ...options, wantsUsage: true } : options);
     const ids = `${place.current?.n ?? 1}.${place.round ?? 1}.`;
-    return place.served ? new ServedForm(form, place.served, ids) : form;
+    const served = place.served ? new ServedForm(form, place.served, ids) : form;
+    return passing?.form ? new SaidAs(served, passing.form(options)) : served;
   };
   return {
     ...about,
-    isV1,
+    door,
     request: { ...request, formAs },
     translation: null,
     llmName: agent,
@@ -135,7 +140,7 @@ export async function takeResults(
   const { res } = call;
   const { threads } = deps.registry;
   const { missing, taskId, isWaiting } = await threads.addResults({ threadId, ownerId, n, results });
-  sayPlace(res, { threadId, n });
+  if (!place.isPassing) sayPlace(res, { threadId, n });
   const turn = await threads.turn(threadId, n);
   if (missing.length > 0 || results.length === 0) {
     res.status(200).json({ ...turnView(turn), missing });
@@ -144,7 +149,7 @@ export async function takeResults(
   if (isWaiting) await startNext(deps, threadId);
   if (call.wishes.respondAsync) return await answerAcceptedTurn(deps, call, '');
   place.current = { id: turn.id, threadId, n, answerIndex: null };
-  if (isWaiting) place.after = taskId;
+  if (isWaiting) place.after = place.since = taskId;
   await answerInLine(deps, call, place);
 }
 

@@ -6,7 +6,7 @@ import { McpctlError } from '../../../core/errors.ts';
 import type { AcceptedTurn, TurnMade } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/context.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
-import { goesOn } from '../../../core/task/disconnect.ts';
+import { goesOn, type Policy } from '../../../core/task/disconnect.ts';
 import { memberText } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { actorOf } from '../../http/context.ts';
@@ -20,6 +20,7 @@ import { answerFrom } from '../attach.ts';
 import { calledAs, type AskedTurn } from './asked-turn.ts';
 import type { KnownPlace } from './form.ts';
 import { composeTurn } from './order.ts';
+import { broughtResults, forgetPassing, sentConversation } from './passing.ts';
 import { sentTurn, titleOf, type SentTurn } from './sent.ts';
 import { endTurn } from './tools/end-turn.ts';
 import { servedFor } from './tools/served-form.ts';
@@ -54,28 +55,43 @@ export async function takeTurn(
   deps: EdgeDeps,
   { req, res }: { req: Request; res: Response },
   asked: AskedTurn,
+  report = new Report(deps, req, { source: asked.source, llm: asked.agent ?? '' }),
 ): Promise<void> {
-  const report = new Report(deps, req, { source: asked.source, llm: asked.agent ?? '' });
   try {
     const asking = await readTurn(deps, req, asked);
     report.llm = asking.agent;
     const applied = appliedOf(asking.wishes);
     if (applied !== '') res.set('preference-applied', applied);
     const call = callOf(asking, { req, res, report });
-    const waiting = resultsFor(asking);
-    if (waiting) return await takeResults(deps, call, { ...waiting, place: asking.place });
-    const { idempotencyKey: key } = asking.wishes;
-    const turn =
-      key === undefined ? undefined : await deps.registry.threads.turnUnder(actorOf(req).userId, key);
-    await (turn ? answerKnown(deps, call, { asking, turn }) : answerNew(deps, call, asking));
+    await answer(deps, call, asking);
+    const { place, wishes } = asking;
+    if (place.isPassing && place.current && wishes.retention === 'none')
+      await forgetPassing(deps, { ...place.current, ownerId: actorOf(req).userId });
   } catch (thrown) {
     report.failed(thrown);
     throw thrown;
   }
 }
 
+async function answer(deps: EdgeDeps, call: Call, asking: Asking): Promise<void> {
+  const actor = actorOf(call.req);
+  const waiting = await resultsFor(deps, actor, asking);
+  if (waiting) return await takeResults(deps, call, { ...waiting, place: asking.place });
+  const { idempotencyKey: key } = asking.wishes;
+  const turn = key === undefined ? undefined : await deps.registry.threads.turnUnder(actor.userId, key);
+  await (turn ? answerKnown(deps, call, { asking, turn }) : answerNew(deps, call, asking));
+}
+
 /** What brings results alone, to a turn that waits for some, is no turn of its own. */
-function resultsFor({ thread, sent, asked }: Asking): Pick<Results, 'thread' | 'n' | 'results'> | null {
+async function resultsFor(
+  deps: EdgeDeps,
+  actor: Actor,
+  { thread, sent, asked, agent }: Asking,
+): Promise<Pick<Results, 'thread' | 'n' | 'results'> | null> {
+  if (asked.passing) {
+    const brought = await broughtResults(deps, actor, { agent, body: asked.body });
+    return brought ? { ...brought, thread: await threadFor(deps, actor, brought.threadId, true) } : null;
+  }
   const isOnly = asked.supersedes === undefined && sent.messages.every(({ role }) => role === 'tool');
   if (!isOnly || thread?.openStatus !== 'waiting' || thread.openN === null) return null;
   return { thread, n: thread.openN, results: sent.messages };
@@ -93,7 +109,7 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
   const ownWishes = wishesOf(req);
   const wishes = asked.pin === undefined ? ownWishes : { ...ownWishes, pin: asked.pin };
   if (wishes.respondAsync) needNoPolicy(wishes);
-  if (wishes.retention === 'none')
+  if (wishes.retention === 'none' && !asked.passing)
     refuse('x-mcpctl-retention', 'a thread is kept until it is deleted: leave it out');
   const { threadId } = asked;
   const thread = threadId === null ? null : await threadFor(deps, actor, threadId);
@@ -116,11 +132,19 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
   ]);
   return {
     ...{ asked, agent, thread, request, wishes, personality },
-    sent: sentTurn(asked.body),
+    sent: asked.passing ? sentConversation(asked.body) : sentTurn(asked.body),
     requestHash: createHash('sha256').update(equal).digest('hex'),
-    place: { current: null, composition: null },
+    place: {
+      ...{ current: null, composition: null, isPassing: asked.passing !== undefined },
+      endsWithCaller: asked.passing !== undefined && policyOf(asked, wishes).onDisconnect === 'cancel',
+    },
   };
 }
+
+/** What becomes of it when its caller leaves: a turn of a thread goes on, and so does a call that its caller comes back for. */
+const policyOf = ({ passing }: AskedTurn, { policy, idempotencyKey }: Wishes): Policy =>
+  policy ??
+  (passing && idempotencyKey === undefined ? { onDisconnect: 'cancel', graceSeconds: null } : goesOn);
 
 const isOne = (n: string | undefined): boolean => n === undefined || n === 'null' || Number(n) === 1;
 
@@ -129,10 +153,10 @@ function refuse(path: string, message: string): never {
 }
 
 /** One's own, within the pools of the token. @throws McpctlError `thread_not_found`. */
-async function threadFor(deps: EdgeDeps, actor: Actor, id: string): Promise<ThreadRow> {
+async function threadFor(deps: EdgeDeps, actor: Actor, id: string, isPassing = false): Promise<ThreadRow> {
   const scope = scopeOf(actor, 'run', 'thread');
   if (!scope) throw new McpctlError('thread_not_found');
-  return await deps.registry.threads.get(id, { ...scope, ownerId: actor.userId });
+  return await deps.registry.threads.get(id, { ...scope, ownerId: actor.userId }, { isPassing });
 }
 
 async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<void> {
@@ -147,7 +171,7 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
   if (accepted.kind === 'moved') throw new McpctlError('thread_busy');
   if (accepted.kind === 'pending') throw pending(res, asking.thread?.id ?? '', accepted);
   if (accepted.kind === 'busy') throw busy(res, asking.thread?.id ?? '', accepted);
-  sayPlace(res, accepted.place);
+  if (!asking.place.isPassing) sayPlace(res, accepted.place);
   asking.place.current = accepted.place;
   if (accepted.kind === 'running') {
     const { composition } = of;
@@ -190,9 +214,10 @@ async function answerKnown(
 ): Promise<void> {
   const { res } = call;
   if (turn.requestHash !== asking.requestHash) throw new McpctlError('idempotency_mismatch');
-  await threadFor(deps, actorOf(call.req), turn.threadId);
+  const { isPassing = false } = asking.place;
+  await threadFor(deps, actorOf(call.req), turn.threadId, isPassing);
   res.set('idempotency-replayed', 'true');
-  sayPlace(res, turn);
+  if (!isPassing) sayPlace(res, turn);
   const answer = await deps.registry.threads.answer(turn.id);
   asking.place.current = {
     id: turn.id,
@@ -202,7 +227,10 @@ async function answerKnown(
   };
   if (asking.wishes.respondAsync) return await answerAcceptedTurn(deps, call, turn.taskId ?? '');
   if (turn.taskId === null) return await answerInLine(deps, call, asking.place);
-  if (turn.serverCalls !== null) asking.place.served = servedFor(asking.asked.body, call);
+  if (turn.serverCalls !== null) {
+    const earlier = await deps.registry.threads.saidBefore(turn.id, turn.taskId, null);
+    asking.place.served = { ...servedFor(asking.asked.body, call), earlier };
+  }
   const goesOn = await answerFrom(deps, call, {
     row: await keptTask(deps, turn.taskId),
     followsTurn: true,
@@ -257,7 +285,7 @@ async function orderOf(
     source: turn.source,
     priority: 'interactive',
     queueMs,
-    policy: wishes.policy ?? goesOn,
+    policy: policyOf(turn, wishes),
   } as const;
   return { order: { ...composed, ...(respondAsync ? asyncTask(deps) : waits) }, made: of };
 }
@@ -277,7 +305,8 @@ async function accept(
   const task = { ...newTask(deps, actor, { order, id: v7() }), turn: { id, threadId } };
   const key = wishes.idempotencyKey ?? null;
   const title = titleOf(sent);
-  const starts = thread ? null : { agentId: order.agent?.id ?? '', title };
+  const isPassing = asked.passing !== undefined;
+  const starts = thread ? null : { agentId: order.agent?.id ?? '', title, isPassing };
   const to = { poolKey: order.target.poolKey, bytes: Buffer.byteLength(order.request.body) };
   try {
     return await deps.caps.admit(actor, to, () =>

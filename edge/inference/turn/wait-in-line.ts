@@ -1,4 +1,4 @@
-import { McpctlError, type ErrorCode, isErrorCode } from '../../../core/errors.ts';
+import { McpctlError, messageOf, type ErrorCode, isErrorCode } from '../../../core/errors.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
@@ -6,10 +6,11 @@ import { whileThere, whyGone } from '../../http/gone.ts';
 import { LEFT } from '../../http/context.ts';
 import { answerFrom } from '../attach.ts';
 import type { Call } from '../ask/call.ts';
-import { formOf } from '../form/index.ts';
+import { formOf, type Form } from '../form/index.ts';
 import type { KnownPlace } from './form.ts';
 import { LineNews } from './line-news.ts';
 import { startNext } from './line.ts';
+import { endTurn } from './tools/end-turn.ts';
 import { servedFor } from './tools/served-form.ts';
 
 const LOOK_MS = 250;
@@ -31,25 +32,39 @@ export async function nextLook(gone: AbortSignal, withinMs = LOOK_MS): Promise<b
  * waits, that is a frame.
  */
 export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace): Promise<void> {
-  const isV1 = call.isV1 === true;
-  const row = { operation: 'chat', llmName: call.llmName, source: isV1 ? 'v1' : 'agent' } as const;
+  const { door = 'agent' } = call;
+  const isV1 = door === 'v1';
+  const row = { operation: 'chat', llmName: call.llmName, source: door } as const;
   // Nothing of the turn was asked yet: it goes by its own id.
   const about = { id: place.current?.id ?? '', createdAt: new Date(deps.clock.now()) };
-  const news = new LineNews(deps, call, { isV1, form: () => formOf({ ...about, ...row }, call.request) });
+  const form = (): Form => formOf({ ...about, ...row }, call.request);
+  const news = new LineNews(deps, call, { isV1, lines: form().lines, form });
   try {
     for (;;) {
       const task = await taskOf(deps, call, { place, news });
       if (!task) return;
       // It looks as its turn was asked for, whoever made the task.
-      const asked = isV1 ? ({ ...task, source: 'v1' } as const) : task;
+      const asked = door === 'agent' ? task : { ...task, source: door };
       if (!(await answerFrom(deps, call, { row: asked, followsTurn: true }))) return;
       place.after = task.id;
     }
   } catch (thrown) {
+    endWithCaller(deps, place);
     if (!call.request.streaming || !call.res.headersSent || !(thrown instanceof McpctlError)) throw thrown;
     call.report.failed(thrown);
     await news.end(thrown);
   }
+}
+
+/** One that ends with its caller, and waits for no task that would: for calls, or its next round. */
+function endWithCaller(deps: EdgeDeps, { current, endsWithCaller }: KnownPlace): void {
+  if (!endsWithCaller || !current) return;
+  endTurn(deps, current).catch((thrown: unknown) =>
+    deps.log.debug(
+      { threadId: current.threadId, why: messageOf(thrown) },
+      'a turn goes on without its caller',
+    ),
+  );
 }
 
 /** @returns undefined where its caller has left. */
@@ -75,6 +90,7 @@ async function taskOf(
       const isSoon = turn.serverCalls !== null && waited() < SOON_FOR_MS;
       if (await nextLook(gone, isSoon ? SOON_MS : LOOK_MS)) continue;
       call.report.finish(LEFT, null);
+      endWithCaller(deps, place);
       return undefined;
     }
   });
@@ -101,7 +117,7 @@ async function serve(
   place.served ??= servedFor((await threads.asked(id)).request ?? '{}', call);
   if (call.request.streaming) return await news.tellCalls(id);
   place.calls = await threads.callsOf(id);
-  place.served.earlier = await threads.saidBefore(id, task.id);
+  place.served.earlier = await threads.saidBefore(id, task.id, place.since ?? null);
 }
 
 const asksClient = (n: number): McpctlError =>

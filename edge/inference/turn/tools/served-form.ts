@@ -9,20 +9,27 @@ import type { Form, Frame, WaitState } from '../../form/form.ts';
 export interface Served {
   /** The client's own tools: what else an answer calls the server runs, and the client is not told of it as of a call. */
   clients: ReadonlySet<string>;
-  /** At OpenAI's door all rounds are one completion; at our own each says where it begins. */
+  /** At a door of completions all rounds are one completion; at our own each says where it begins. */
   isOne: boolean;
   /** Of the first chunk, where they are one. */
   head: { id: unknown; created: unknown } | null;
   hasSaid: boolean;
   /** What rounds cost that went before, and the present one. */
   usage: CountedUsage | null;
-  /** What rounds before the present one have said. */
+  /** What rounds before the present one have said, and its client has not heard. */
   earlier: readonly string[];
 }
 
 /** Of a turn that was asked with that body. */
-export const servedFor = (body: string, { isV1 = false }: Pick<Call, 'isV1'>): Served => ({
-  ...{ clients: toolNamesOf(body), isOne: isV1, head: null, hasSaid: false, usage: null, earlier: [] },
+export const servedFor = (body: string, { door }: Pick<Call, 'door'>): Served => ({
+  ...{
+    clients: toolNamesOf(body),
+    isOne: door !== 'agent',
+    head: null,
+    hasSaid: false,
+    usage: null,
+    earlier: [],
+  },
 });
 
 type CountedUsage = Record<string, unknown>;
@@ -134,10 +141,12 @@ export class ServedForm implements Form {
 
   /** What is said after what another round has said stands apart from it. */
   #begin(delta: Delta, content: string): boolean {
-    const isApart = this.#isFirst && this.#served.hasSaid && this.#served.isOne;
+    const { isOne, hasSaid, earlier } = this.#served;
+    const before = hasSaid ? [''] : earlier.filter((text) => text !== '');
+    const isApart = this.#isFirst && isOne && before.length > 0;
     this.#isFirst = false;
     this.#served.hasSaid = true;
-    if (isApart) delta.content = BETWEEN + content;
+    if (isApart) delta.content = [...before, content].join(BETWEEN);
     return isApart;
   }
 

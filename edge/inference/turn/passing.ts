@@ -1,0 +1,108 @@
+import type { Actor } from '../../../core/access.ts';
+import { McpctlError } from '../../../core/errors.ts';
+import type { MakeForm } from '../form/form.ts';
+import type { PassingTurn } from '../../../core/registry/threads/passing.ts';
+import { elementsAt, memberOf, topLevelMembers } from '../../../core/text/json-text.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import type { Call, TurnDoor } from '../ask/call.ts';
+import { calledAs, type AskedTurn } from './asked-turn.ts';
+import { contentOf, type SentTurn } from './sent.ts';
+
+/*
+ * A call of an agent outside of any thread, whose calls of tools the server runs, is the one turn of a thread that nobody sees: so whoever
+ * dies, its calls are run once, and what its token may is asked each time (docs/decisions/0083-a-call-with-tools-is-a-turn-that-passes.md).
+ */
+
+/** @throws McpctlError `invalid_request` for one that nobody waits for: it would be a turn to come back to, and has no thread. */
+export function passingTurn(
+  { llmName, body, wishes }: Pick<Call, 'llmName' | 'wishes'> & { body: string },
+  { door, form }: { door: TurnDoor; form: MakeForm | undefined },
+): AskedTurn {
+  if (wishes.respondAsync) throw needsThread(llmName);
+  const { name = llmName, personality } = calledAs({ agent: null, personality: undefined }, llmName);
+  const about = { agent: name, personality, threadId: null, body };
+  return { source: door, ...about, onBusy: 'reject', passing: { form } };
+}
+
+/** What is asked of an agent with tools of its project, and not waited for. */
+export const needsThread = (agent: string): McpctlError =>
+  new McpctlError(
+    'invalid_request',
+    `The agent '${agent}' calls tools of its project. Wait for its answer, or ask for it in a thread: POST /api/v1/agents/${agent}/chat with Prefer: respond-async.`,
+  );
+
+interface Sent {
+  role?: unknown;
+  content?: unknown;
+  tool_call_id?: unknown;
+  tool_calls?: unknown;
+}
+
+/** The messages of a body, but for system texts, as they are written. */
+function conversationOf(body: string): { system: string[]; said: { text: string; message: Sent }[] } {
+  const member = memberOf(topLevelMembers(body), 'messages');
+  const elements = member && elementsAt(body, member.valueStart);
+  if (!elements) throw new McpctlError('invalid_json');
+  const system: string[] = [];
+  const said: { text: string; message: Sent }[] = [];
+  for (const { start, end } of elements) {
+    const text = body.slice(start, end);
+    const message = JSON.parse(text) as Sent;
+    if (message.role === 'system' || message.role === 'developer') system.push(text);
+    else said.push({ text, message });
+  }
+  return { system, said };
+}
+
+/** All of it goes before what the turn comes to say, and nothing of it is kept as said in a thread. */
+export function sentConversation(body: string): SentTurn {
+  const { system, said } = conversationOf(body);
+  return { system, added: [], messages: [], before: said.map(({ text }) => text) };
+}
+
+/** Results that a client brings for a turn of its own that waits for them, with the conversation that led to them. */
+export interface BroughtResults extends PassingTurn {
+  results: SentTurn['messages'];
+}
+
+/**
+ * The turn that a conversation goes on with: what it ends in are results of calls that its client was shown, and up to the answer that made
+ * them it is what the turn was asked with. So what the server ran meanwhile is not forgotten, and not run again.
+ */
+export async function broughtResults(
+  { registry }: Pick<EdgeDeps, 'registry'>,
+  actor: Actor,
+  { agent, body }: { agent: string; body: string },
+): Promise<BroughtResults | undefined> {
+  const { said } = conversationOf(body);
+  const at = said.findLastIndex(({ message }) => message.role !== 'tool');
+  const results = said.slice(at + 1);
+  const callId = results[0]?.message.tool_call_id;
+  if (said[at]?.message.role !== 'assistant' || typeof callId !== 'string') return undefined;
+  const before = said.slice(0, at);
+  for (const turn of await registry.threads.passingTurns({ ownerId: actor.userId, agent, callId })) {
+    const asked = conversationOf(turn.request).said;
+    const isSame = asked.length === before.length && asked.every((each, n) => isAlike(each, before[n]));
+    if (isSame) return { ...turn, results: results.map(({ message }) => resultOf(message)) };
+  }
+  return undefined;
+}
+
+/** Clients write what they have sent before as they wrote it then. */
+const isAlike = (a: { message: Sent }, b: { message: Sent } | undefined): boolean =>
+  JSON.stringify(a.message) === JSON.stringify(b?.message);
+
+const resultOf = ({ content, tool_call_id: id }: Sent): SentTurn['messages'][number] => ({
+  role: 'tool',
+  toolCallId: typeof id === 'string' ? id.slice(0, 256) : null,
+  ...contentOf(content),
+});
+
+/** Of a call whose caller wants nothing of it kept nothing is, once it has ended. */
+export async function forgetPassing(
+  { registry }: Pick<EdgeDeps, 'registry'>,
+  { threadId, ownerId }: { threadId: string; ownerId: string },
+): Promise<void> {
+  const taskIds = await registry.threads.deletePassing(threadId, ownerId);
+  await registry.threads.dropBodies(taskIds);
+}

@@ -1,0 +1,203 @@
+import { expect } from 'chai';
+import type { TurnView } from '../../core/agent/thread.ts';
+import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { calling, servedTurns, text, waits, whole } from '../support/server-tools.ts';
+import { until } from '../support/system.ts';
+
+const own = [{ type: 'function', function: { name: 'ask_me', parameters: { type: 'object' } } }];
+const choice = (message: object, finish_reason = 'stop'): ReturnType<typeof whole> =>
+  whole({ choices: [{ message, finish_reason }] });
+
+describe('a call of an agent whose calls the server runs, in no thread', function () {
+  this.timeout(30_000);
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+    await setUp();
+  });
+  beforeEach(() => announceServers());
+  after(() => t.close());
+  const { setUp, announceServers, ok, speak, requestOf, callsOf, called, nextRound, waitedFor } = servedTurns(
+    () => t,
+  );
+  const ask = (body: object, headers: Record<string, string> = {}): Promise<Answer> =>
+    t.call('POST /v1/chat/completions', {
+      headers: { ...waits, ...headers },
+      body: { model: 'worker', ...body },
+    });
+  const messageIn = ({ json }: Answer): unknown =>
+    (json as { choices: { message: unknown }[] }).choices[0]?.message;
+  const statusOf = (turn: TurnView) => t.registry.threads.turn(turn.threadId, 1);
+  /** A conversation that a client has. */
+  const said = [
+    { role: 'user', content: 'hi', name: 'ada' },
+    { role: 'assistant', content: 'Hello.' },
+    { role: 'user', content: [{ type: 'text', text: 'sum?' }] },
+  ];
+
+  it('asks each round with all of the conversation as it was sent, tells of an unknown outcome, and is in no list', async () => {
+    const before = (await callsOf('one')).length;
+    const { asking, turn } = await waitedFor(() => ask({ messages: said }));
+    expect((await requestOf(turn.taskId)).messages).to.deep.equal(said);
+    await (await speak(turn.taskId)).end(choice(calling(['a', 'one__add']), 'tool_calls'));
+    const lost = { kind: 'failed', code: 'worker_lost', message: 'Its worker has gone.' } as const;
+    await (await speak(await called('one', before))).end(lost);
+    const round = await nextRound(turn);
+    const { messages, tools = [] } = await requestOf(round.taskId);
+    expect(messages.slice(0, 3)).to.deep.equal(said);
+    expect(messages.slice(3).map(({ role }) => role)).to.deep.equal(['assistant', 'tool']);
+    expect(messages.at(-1)?.['content']).to.match(/not run again.*\(outcome_unknown\)$/);
+    expect(tools.map(({ function: { name } }) => name)).to.include('one__add');
+    await (await speak(round.taskId)).end(choice({ content: 'Unknown.' }));
+    const answer = await asking;
+    expect(messageIn(answer)).to.deep.equal({ content: 'Unknown.' });
+    expect(answer.headers.get('x-mcpctl-thread-id')).to.equal(null);
+    const { items } = (await ok('GET /api/v1/threads')).json as { items: unknown[] };
+    expect(items).to.deep.equal([]);
+    expect((await t.call(`GET /api/v1/threads/${turn.threadId}`)).status).to.equal(404);
+    expect((await ok('GET /api/v1/agents/worker')).json).to.include({ threads: 0 });
+  });
+
+  it("shows its client the client's calls alone, and goes on with what it has run once their results come", async () => {
+    const before = (await callsOf('one')).length;
+    const messages = [{ role: 'user', content: 'sum, and ask me' }];
+    const { asking, turn } = await waitedFor(() => ask({ messages, tools: own }));
+    const both = calling(['a', 'one__add'], ['b', 'ask_me']);
+    await (await speak(turn.taskId)).end(choice({ ...both, content: 'Let me see.' }, 'tool_calls'));
+    const shown = { role: 'assistant', ...(messageIn(await asking) as { tool_calls: { id: string }[] }) };
+    expect(shown.tool_calls.map(({ id }) => id)).to.deep.equal(['b']);
+    const result = { role: 'tool', tool_call_id: 'b', content: 'yes' };
+    // Calls of another conversation may be called alike.
+    const other = await waitedFor(() =>
+      ask({ messages: [{ role: 'user', content: 'another' }, shown, result], tools: own }),
+    );
+    expect(other.turn.threadId).to.not.equal(turn.threadId);
+    await (await speak(other.turn.taskId)).end(choice({ content: 'Another.' }));
+    expect(messageIn(await other.asking)).to.deep.equal({ content: 'Another.' });
+    const going = ask({ messages: [...messages, shown, result], tools: own });
+    await (await speak(await called('one', before))).end(whole(text('3')));
+    const round = await nextRound(turn);
+    expect((await requestOf(round.taskId)).messages.slice(-2).map(({ content }) => content)).to.deep.equal([
+      '3',
+      'yes',
+    ]);
+    await (await speak(round.taskId)).end(choice({ content: 'Three.' }));
+    expect(messageIn(await going), 'not again what was said before').to.deep.equal({ content: 'Three.' });
+    expect(await callsOf('one')).to.have.length(before + 1);
+  });
+
+  for (const when of ['while a call runs', 'while a later round does'] as const)
+    it(`ends with its caller ${when}`, async () => {
+      const leaving = new AbortController();
+      const before = (await callsOf('one')).length;
+      const { asking, turn } = await waitedFor(async () => {
+        const body = JSON.stringify({ model: 'worker', messages: said, stream: true });
+        const headers = {
+          authorization: `Bearer ${t.tokens.ada}`,
+          'content-type': 'application/json',
+          ...waits,
+        };
+        const options = { method: 'POST', headers, body, signal: leaving.signal };
+        const left = await fetch(`${t.url}/v1/chat/completions`, options).then(
+          (res) => res.text(),
+          () => '',
+        );
+        return { status: 0, headers: new Headers(), text: left, json: undefined };
+      });
+      await (await speak(turn.taskId)).end(choice(calling(['a', 'one__add']), 'tool_calls'));
+      const call = await called('one', before);
+      if (when === 'while a later round does') {
+        await (await speak(call)).end(whole(text('3')));
+        const round = await nextRound(turn);
+        await t.call(`GET /api/v1/tasks/${round.taskId ?? ''}`);
+      }
+      leaving.abort();
+      await asking.catch(() => undefined);
+      const { taskId } = await until(
+        () => statusOf(turn),
+        ({ status }) => status === 'cancelled',
+      );
+      const ended = when === 'while a call runs' ? call : (taskId ?? '');
+      await until(
+        () => t.registry.tasks.byId(ended),
+        (row) => row?.status === 'cancelled',
+      );
+    });
+
+  it('is one under a key, and its answer is kept for who comes again', async () => {
+    const key = { 'idempotency-key': 'once' };
+    const before = (await callsOf('one')).length;
+    const { asking, turn } = await waitedFor(() => ask({ messages: said }, key));
+    const looking = { ...calling(['a', 'one__add']), content: 'Let me look.' };
+    await (await speak(turn.taskId)).end(choice(looking, 'tool_calls'));
+    await (await speak(await called('one', before))).end(whole(text('3')));
+    await (await speak((await nextRound(turn)).taskId)).end(choice({ content: 'Three.' }));
+    const first = messageIn(await asking);
+    expect(first).to.deep.equal({ content: 'Let me look.\n\nThree.' });
+    const again = await ask({ messages: said }, key);
+    expect(again.headers.get('idempotency-replayed')).to.equal('true');
+    expect(messageIn(again)).to.deep.equal(first);
+    expect(await callsOf('one')).to.have.length(before + 1);
+    expect((await ask({ messages: said.slice(0, 1) }, key)).status).to.equal(422);
+  });
+
+  it('keeps nothing of what was said where its caller wants so', async () => {
+    const before = (await callsOf('one')).length;
+    const { asking, turn } = await waitedFor(() => ask({ messages: said }, { 'x-mcpctl-retention': 'none' }));
+    await (await speak(turn.taskId)).end(choice(calling(['a', 'one__add']), 'tool_calls'));
+    const call = await called('one', before);
+    await (await speak(call)).end(whole(text('3')));
+    const round = await nextRound(turn);
+    await (await speak(round.taskId)).end(choice({ content: 'Three.' }));
+    expect((await asking).status).to.equal(200);
+    await until(
+      () => Promise.all([turn.taskId, round.taskId ?? '', call].map((id) => t.registry.tasks.bodies(id))),
+      (bodies) => bodies.every((each) => each.requestBody === null && each.responseBody === null),
+    );
+    const left = await t.connection.db('chatThreads').where({ id: turn.threadId });
+    expect(left).to.deep.equal([]);
+  });
+
+  it("is answered in Ollama's words at its door", async () => {
+    const before = (await callsOf('one')).length;
+    const body = { model: 'worker', messages: [{ role: 'user', content: 'sum?' }], stream: true };
+    const { asking, turn } = await waitedFor(() => t.call('POST /api/chat', { headers: waits, body }));
+    const first = await speak(turn.taskId);
+    const { tool_calls: calls } = calling(['a', 'one__add']) as { tool_calls: object[] };
+    await first.say(
+      { content: 'Let me look.' },
+      { tool_calls: calls.map((call, index) => ({ index, ...call })) },
+    );
+    await first.finish('tool_calls');
+    await first.end({ kind: 'completed', status: 200, finishReason: 'tool_calls' });
+    await (await speak(await called('one', before))).end(whole(text('3')));
+    const second = await speak((await nextRound(turn)).taskId);
+    await second.say({ content: 'Three.' });
+    await second.finish('stop');
+    await second.end();
+    const lines = (await asking).text
+      .trim()
+      .split('\n')
+      .map(
+        (line) => JSON.parse(line) as { message: { content: string; tool_calls?: object }; done: boolean },
+      );
+    expect(lines.map(({ message }) => message.content).join('')).to.equal('Let me look.\n\nThree.');
+    expect(lines.filter(({ done }) => done)).to.have.length(1);
+    expect(lines.at(-1)).to.include({ done: true, done_reason: 'stop' });
+    expect(lines.filter(({ message }) => message.tool_calls)).to.deep.equal([]);
+  });
+
+  it('is refused where nobody waits for it, and where agents are not asked', async () => {
+    const messages = [{ role: 'user', content: 'sum?' }];
+    const later = { prefer: 'respond-async' };
+    const refused = [
+      await t.call('POST /v1/chat/completions', { headers: later, body: { model: 'worker', messages } }),
+      await t.call('POST /api/v1/tasks', { body: { llm: 'worker', request: { messages } } }),
+      await t.call('POST /v1/responses', { body: { model: 'worker', input: 'sum?' } }),
+    ];
+    expect(refused.map(({ status }) => status)).to.deep.equal([400, 400, 400]);
+    expect(refused[0]?.text).to.include('ask for it in a thread: POST /api/v1/agents/worker/chat');
+    expect(refused[1]?.text).to.include('ask for it in a thread');
+    expect(refused[2]?.text).to.match(/chat/);
+  });
+});
