@@ -14,7 +14,7 @@ import { appliedOf, needNoPolicy, passedOn, wishesOf } from './ask/headers.ts';
 import { answerAccepted, answerLater } from './later.ts';
 import { answerNow } from './now.ts';
 import { answerEstimate } from './translate/estimate.ts';
-import { passingTurn } from './turn/passing.ts';
+import { passingTurn } from './turn/tools/passing.ts';
 import { takeTurn } from './turn/turn.ts';
 import { Report } from './answer/report.ts';
 import { readRequest } from './ask/request.ts';

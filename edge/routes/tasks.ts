@@ -32,7 +32,7 @@ import { asAskedFor } from '../inference/translate/form.ts';
 import { translationOf } from '../inference/translate/sent.ts';
 import { untilEnded } from '../inference/follow/until-ended.ts';
 import { keptBodies } from '../limits/kept-bodies.ts';
-import { needsThread } from '../inference/turn/passing.ts';
+import { needsThread } from '../inference/turn/tools/passing.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
 import { attemptsOf, fencesOf } from '../shown/attempts-of.ts';
 import { readsBodies, taskOf, whyNotSeen } from '../shown/task-of.ts';

@@ -29,7 +29,7 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
     (json as { choices: { message: unknown }[] }).choices[0]?.message;
   const statusOf = (turn: TurnView) => t.registry.threads.turn(turn.threadId, 1);
   /** A conversation that a client has. */
-  const said = [
+  const chat = [
     { role: 'user', content: 'hi', name: 'ada' },
     { role: 'assistant', content: 'Hello.' },
     { role: 'user', content: [{ type: 'text', text: 'sum?' }] },
@@ -37,14 +37,14 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
 
   it('asks each round with all of the conversation as it was sent, tells of an unknown outcome, and is in no list', async () => {
     const before = (await callsOf('one')).length;
-    const { asking, turn } = await waitedFor(() => ask({ messages: said }));
-    expect((await requestOf(turn.taskId)).messages).to.deep.equal(said);
+    const { asking, turn } = await waitedFor(() => ask({ messages: chat }));
+    expect((await requestOf(turn.taskId)).messages).to.deep.equal(chat);
     await (await speak(turn.taskId)).end(choice(calling(['a', 'one__add']), 'tool_calls'));
     const lost = { kind: 'failed', code: 'worker_lost', message: 'Its worker has gone.' } as const;
     await (await speak(await called('one', before))).end(lost);
     const round = await nextRound(turn);
     const { messages, tools = [] } = await requestOf(round.taskId);
-    expect(messages.slice(0, 3)).to.deep.equal(said);
+    expect(messages.slice(0, 3)).to.deep.equal(chat);
     expect(messages.slice(3).map(({ role }) => role)).to.deep.equal(['assistant', 'tool']);
     expect(messages.at(-1)?.['content']).to.match(/not run again.*\(outcome_unknown\)$/);
     expect(tools.map(({ function: { name } }) => name)).to.include('one__add');
@@ -81,8 +81,17 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
       '3',
       'yes',
     ]);
-    await (await speak(round.taskId)).end(choice({ content: 'Three.' }));
-    expect(messageIn(await going), 'not again what was said before').to.deep.equal({ content: 'Three.' });
+    await (await speak(round.taskId)).end(choice(calling(['c', 'ask_me']), 'tool_calls'));
+    const more = { role: 'assistant', ...(messageIn(await going) as object) };
+    const second = { role: 'tool', tool_call_id: 'c', content: 'no' };
+    const goneOn = ask({ messages: [...messages, shown, result, more, second], tools: own });
+    const last = await nextRound({ ...turn, taskId: round.taskId ?? '' });
+    expect((await requestOf(last.taskId)).messages.map(({ content }) => content).slice(-2)).to.deep.equal([
+      null,
+      'no',
+    ]);
+    await (await speak(last.taskId)).end(choice({ content: 'Three.' }));
+    expect(messageIn(await goneOn), 'not again what was said before').to.deep.equal({ content: 'Three.' });
     expect(await callsOf('one')).to.have.length(before + 1);
   });
 
@@ -91,7 +100,7 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
       const leaving = new AbortController();
       const before = (await callsOf('one')).length;
       const { asking, turn } = await waitedFor(async () => {
-        const body = JSON.stringify({ model: 'worker', messages: said, stream: true });
+        const body = JSON.stringify({ model: 'worker', messages: chat, stream: true });
         const headers = {
           authorization: `Bearer ${t.tokens.ada}`,
           'content-type': 'application/json',
@@ -127,23 +136,23 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
   it('is one under a key, and its answer is kept for who comes again', async () => {
     const key = { 'idempotency-key': 'once' };
     const before = (await callsOf('one')).length;
-    const { asking, turn } = await waitedFor(() => ask({ messages: said }, key));
+    const { asking, turn } = await waitedFor(() => ask({ messages: chat }, key));
     const looking = { ...calling(['a', 'one__add']), content: 'Let me look.' };
     await (await speak(turn.taskId)).end(choice(looking, 'tool_calls'));
     await (await speak(await called('one', before))).end(whole(text('3')));
     await (await speak((await nextRound(turn)).taskId)).end(choice({ content: 'Three.' }));
     const first = messageIn(await asking);
     expect(first).to.deep.equal({ content: 'Let me look.\n\nThree.' });
-    const again = await ask({ messages: said }, key);
+    const again = await ask({ messages: chat }, key);
     expect(again.headers.get('idempotency-replayed')).to.equal('true');
     expect(messageIn(again)).to.deep.equal(first);
     expect(await callsOf('one')).to.have.length(before + 1);
-    expect((await ask({ messages: said.slice(0, 1) }, key)).status).to.equal(422);
+    expect((await ask({ messages: chat.slice(0, 1) }, key)).status).to.equal(422);
   });
 
   it('keeps nothing of what was said where its caller wants so', async () => {
     const before = (await callsOf('one')).length;
-    const { asking, turn } = await waitedFor(() => ask({ messages: said }, { 'x-mcpctl-retention': 'none' }));
+    const { asking, turn } = await waitedFor(() => ask({ messages: chat }, { 'x-mcpctl-retention': 'none' }));
     await (await speak(turn.taskId)).end(choice(calling(['a', 'one__add']), 'tool_calls'));
     const call = await called('one', before);
     await (await speak(call)).end(whole(text('3')));

@@ -169,7 +169,9 @@ export async function acceptTurn(
 /** What it adds to its thread. */
 const bytesOf = ({ request, made, starts }: NewTurn): number =>
   // A call is as long as a call may be: nothing is told of it later.
-  starts?.isPassing ? 0 : Buffer.byteLength(request) + Buffer.byteLength(made.composition.system ?? '');
+  starts?.passing !== undefined
+    ? 0
+    : Buffer.byteLength(request) + Buffer.byteLength(made.composition.system ?? '');
 
 /** @throws McpctlError `invalid_request` where others were said behind it. */
 async function supersede(

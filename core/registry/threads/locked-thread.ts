@@ -17,8 +17,8 @@ export interface LockedThread {
 export interface StartedThread {
   agentId: string;
   title: string;
-  /** It is of one call, and nobody sees it. */
-  isPassing?: boolean;
+  /** It is of one call, and nobody sees it: the hash of the conversation that came with it. */
+  passing?: string | undefined;
 }
 
 /** So long a call may be repeated under its key, and tasks of turns keep their requests. */
@@ -27,12 +27,15 @@ const PASSING_FOR = `interval '24 hours'`;
 export async function startThread(
   trx: Knex.Transaction,
   { threadId: id, ownerId }: { threadId: string; ownerId: string },
-  { agentId, title, isPassing = false, most }: StartedThread & { most: number },
+  { agentId, title, passing, most }: StartedThread & { most: number },
 ): Promise<LockedThread> {
   const begun = { nextTurn: 1, nextMessage: 0, revision: 1, weighedTo: 0, weighedBytes: 0 };
-  if (isPassing) {
+  if (passing !== undefined) {
     const expiresAt = trx.raw(`now() + ${PASSING_FOR}`);
-    await trx('chatThreads').insert({ id, agentId, ownerId, title, isPassing, expiresAt });
+    await trx('chatThreads').insert({
+      ...{ id, agentId, ownerId, title, isPassing: true, expiresAt },
+      conversations: [passing],
+    });
     return begun;
   }
   const { rows } = await trx.raw<{ rows: { count: number }[] }>(

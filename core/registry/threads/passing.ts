@@ -1,38 +1,47 @@
 import { z } from 'zod';
+import { MOST_ROUNDS } from '../../agent/thread.ts';
 import type { Connection } from '../database/connect.ts';
 import { tasksOf } from './keep-threads.ts';
 import { unended } from './rows.ts';
 
-const passingSchema = z.object({
-  threadId: z.string(),
-  n: z.number(),
-  /** The whole conversation, as it was sent. */
-  request: z.string(),
-});
-export type PassingTurn = z.infer<typeof passingSchema>;
+const passingSchema = z.object({ threadId: z.string(), n: z.number() });
 
-/** Backends that count calls from zero give many conversations the same ids: so many of them are looked at, the newest first. */
-const MOST_ALIKE = 20;
+/** A turn, by what its client shows of it. */
+interface Shown {
+  ownerId: string;
+  agent: string;
+  /** A call that it has made. */
+  callId: string;
+  /** The hash of the conversation that it was asked with, or gone on with last. */
+  asked: string;
+  /** That of the conversation with the call and its results: the turn is known by it too from now on. */
+  goneOnWith: string;
+}
 
 /** Threads of one call each, which nobody sees (decision 0083). */
 export interface PassingThreads {
-  /** Turns of such that wait for their client's result of that call. */
-  passingTurns(of: { ownerId: string; agent: string; callId: string }): Promise<PassingTurn[]>;
+  /** The turn that a client goes on with; one that waits before one that has ended. */
+  passingTurn(shown: Shown): Promise<{ threadId: string; n: number } | undefined>;
   /** Deletes one in which nothing is open. @returns its tasks. */
   deletePassing(id: string, ownerId: string): Promise<string[]>;
 }
 
 export const createPassingThreads = ({ db, transaction }: Connection): PassingThreads => ({
-  async passingTurns({ ownerId, agent, callId }) {
+  async passingTurn({ callId, ...shown }) {
     const { rows } = await db.raw<{ rows: unknown[] }>(
-      `select q.thread_id, q.n, q.request from chat_threads t join agents a on a.id = t.agent_id and a.name = :agent
-         join chat_turns q on q.thread_id = t.id and q.status = 'waiting' and q.asks_client
-         join chat_messages m on m.turn_id = q.id and m.task_id = q.task_id and m.role = 'assistant'
-       where t.is_passing and t.owner_id = :ownerId and m.tool_calls @> cast(:calls as jsonb)
-       order by q.created_at desc limit ${MOST_ALIKE}`,
-      { ownerId, agent, calls: JSON.stringify([{ id: callId }]) },
+      `with shown as (
+         select t.id, q.n from chat_threads t join agents a on a.id = t.agent_id and a.name = :agent
+           join chat_turns q on q.thread_id = t.id
+         where t.is_passing and t.conversations @> array[cast(:asked as text)] and t.owner_id = :ownerId
+           and exists (select 1 from chat_messages m where m.turn_id = q.id and m.tool_calls @> cast(:calls as jsonb))
+         order by q.status = 'waiting' desc, q.created_at desc limit 1
+       )
+       update chat_threads t set conversations = case when cast(:goneOnWith as text) = any(t.conversations) or cardinality(t.conversations) > ${MOST_ROUNDS} then t.conversations
+           else t.conversations || cast(:goneOnWith as text) end
+         from shown where t.id = shown.id returning shown.id as thread_id, shown.n`,
+      { ...shown, calls: JSON.stringify([{ id: callId }]) },
     );
-    return z.array(passingSchema).parse(rows);
+    return rows.length === 0 ? undefined : passingSchema.parse(rows[0]);
   },
   deletePassing: (id, ownerId) =>
     transaction(async (trx) => {

@@ -20,7 +20,7 @@ import { answerFrom } from '../attach.ts';
 import { calledAs, type AskedTurn } from './asked-turn.ts';
 import type { KnownPlace } from './form.ts';
 import { composeTurn } from './order.ts';
-import { broughtResults, forgetPassing, sentConversation } from './passing.ts';
+import { broughtResults, conversationHash, forgetPassing, sentConversation } from './tools/passing.ts';
 import { sentTurn, titleOf, type SentTurn } from './sent.ts';
 import { endTurn } from './tools/end-turn.ts';
 import { servedFor } from './tools/served-form.ts';
@@ -89,7 +89,7 @@ async function resultsFor(
   { thread, sent, asked, agent }: Asking,
 ): Promise<Pick<Results, 'thread' | 'n' | 'results'> | null> {
   if (asked.passing) {
-    const brought = await broughtResults(deps, actor, { agent, body: asked.body });
+    const brought = await broughtResults(deps, actor, { agent, before: sent.before ?? [] });
     return brought ? { ...brought, thread: await threadFor(deps, actor, brought.threadId, true) } : null;
   }
   const isOnly = asked.supersedes === undefined && sent.messages.every(({ role }) => role === 'tool');
@@ -305,8 +305,8 @@ async function accept(
   const task = { ...newTask(deps, actor, { order, id: v7() }), turn: { id, threadId } };
   const key = wishes.idempotencyKey ?? null;
   const title = titleOf(sent);
-  const isPassing = asked.passing !== undefined;
-  const starts = thread ? null : { agentId: order.agent?.id ?? '', title, isPassing };
+  const passing = asked.passing && conversationHash(sent.before ?? []);
+  const starts = thread ? null : { agentId: order.agent?.id ?? '', title, passing };
   const to = { poolKey: order.target.poolKey, bytes: Buffer.byteLength(order.request.body) };
   try {
     return await deps.caps.admit(actor, to, () =>

@@ -17,7 +17,7 @@ export class SaidAs implements Form {
   }
 
   event(data: string): Frame[] {
-    return this.#said(this.#chat.event(data));
+    return this.#atDoor(this.#chat.event(data));
   }
 
   keepAlive(wait: WaitState): Frame | null {
@@ -25,7 +25,7 @@ export class SaidAs implements Form {
   }
 
   last(usage: Usage | null): Frame[] {
-    return [...this.#said(this.#chat.last(usage)), ...this.#door.last(usage)];
+    return [...this.#atDoor(this.#chat.last(usage)), ...this.#door.last(usage)];
   }
 
   error(error: McpctlError): Frame | null {
@@ -36,7 +36,7 @@ export class SaidAs implements Form {
     return this.#door.whole(this.#chat.whole(body));
   }
 
-  #said(frames: readonly Frame[]): Frame[] {
+  #atDoor(frames: readonly Frame[]): Frame[] {
     return frames.filter(({ data }) => data !== '[DONE]').flatMap(({ data }) => this.#door.event(data));
   }
 }

@@ -1,12 +1,12 @@
-import type { Actor } from '../../../core/access.ts';
-import { McpctlError } from '../../../core/errors.ts';
-import type { MakeForm } from '../form/form.ts';
-import type { PassingTurn } from '../../../core/registry/threads/passing.ts';
-import { elementsAt, memberOf, topLevelMembers } from '../../../core/text/json-text.ts';
-import type { EdgeDeps } from '../../deps.ts';
-import type { Call, TurnDoor } from '../ask/call.ts';
-import { calledAs, type AskedTurn } from './asked-turn.ts';
-import { contentOf, type SentTurn } from './sent.ts';
+import { createHash } from 'node:crypto';
+import type { Actor } from '../../../../core/access.ts';
+import { McpctlError } from '../../../../core/errors.ts';
+import type { MakeForm } from '../../form/form.ts';
+import { elementsAt, memberOf, topLevelMembers } from '../../../../core/text/json-text.ts';
+import type { EdgeDeps } from '../../../deps.ts';
+import type { Call, TurnDoor } from '../../ask/call.ts';
+import { calledAs, type AskedTurn } from '../asked-turn.ts';
+import { contentOf, type SentTurn } from '../sent.ts';
 
 /*
  * A call of an agent outside of any thread, whose calls of tools the server runs, is the one turn of a thread that nobody sees: so whoever
@@ -35,33 +35,34 @@ interface Sent {
   role?: unknown;
   content?: unknown;
   tool_call_id?: unknown;
-  tool_calls?: unknown;
 }
 
-/** The messages of a body, but for system texts, as they are written. */
-function conversationOf(body: string): { system: string[]; said: { text: string; message: Sent }[] } {
+/** All of it, but for system texts, goes before what the turn comes to say, and nothing of it is kept as said in a thread. */
+export function sentConversation(body: string): SentTurn {
   const member = memberOf(topLevelMembers(body), 'messages');
   const elements = member && elementsAt(body, member.valueStart);
   if (!elements) throw new McpctlError('invalid_json');
   const system: string[] = [];
-  const said: { text: string; message: Sent }[] = [];
+  const before: string[] = [];
   for (const { start, end } of elements) {
     const text = body.slice(start, end);
-    const message = JSON.parse(text) as Sent;
-    if (message.role === 'system' || message.role === 'developer') system.push(text);
-    else said.push({ text, message });
+    const { role } = JSON.parse(text) as Sent;
+    (role === 'system' || role === 'developer' ? system : before).push(text);
   }
-  return { system, said };
+  return { system, added: [], messages: [], before };
 }
 
-/** All of it goes before what the turn comes to say, and nothing of it is kept as said in a thread. */
-export function sentConversation(body: string): SentTurn {
-  const { system, said } = conversationOf(body);
-  return { system, added: [], messages: [], before: said.map(({ text }) => text) };
+/** Clients write what they have sent before as they wrote it then, but for spaces. */
+export function conversationHash(texts: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const text of texts) hash.update(`${JSON.stringify(JSON.parse(text))}\n`);
+  return hash.digest('hex');
 }
 
-/** Results that a client brings for a turn of its own that waits for them, with the conversation that led to them. */
-export interface BroughtResults extends PassingTurn {
+/** Results that a client brings for a turn of its own that waits for them. */
+export interface BroughtResults {
+  threadId: string;
+  n: number;
   results: SentTurn['messages'];
 }
 
@@ -72,25 +73,19 @@ export interface BroughtResults extends PassingTurn {
 export async function broughtResults(
   { registry }: Pick<EdgeDeps, 'registry'>,
   actor: Actor,
-  { agent, body }: { agent: string; body: string },
+  { agent, before: texts }: { agent: string; before: readonly string[] },
 ): Promise<BroughtResults | undefined> {
-  const { said } = conversationOf(body);
-  const at = said.findLastIndex(({ message }) => message.role !== 'tool');
-  const results = said.slice(at + 1);
-  const callId = results[0]?.message.tool_call_id;
-  if (said[at]?.message.role !== 'assistant' || typeof callId !== 'string') return undefined;
-  const before = said.slice(0, at);
-  for (const turn of await registry.threads.passingTurns({ ownerId: actor.userId, agent, callId })) {
-    const asked = conversationOf(turn.request).said;
-    const isSame = asked.length === before.length && asked.every((each, n) => isAlike(each, before[n]));
-    if (isSame) return { ...turn, results: results.map(({ message }) => resultOf(message)) };
-  }
-  return undefined;
+  const messages = texts.map((text) => JSON.parse(text) as Sent);
+  const at = messages.findLastIndex(({ role }) => role !== 'tool');
+  const results = messages.slice(at + 1).map(resultOf);
+  const callId = results[0]?.toolCallId;
+  if (messages[at]?.role !== 'assistant' || callId == null) return undefined;
+  const turn = await registry.threads.passingTurn({
+    ...{ ownerId: actor.userId, agent, callId },
+    ...{ asked: conversationHash(texts.slice(0, at)), goneOnWith: conversationHash(texts) },
+  });
+  return turn && { ...turn, results };
 }
-
-/** Clients write what they have sent before as they wrote it then. */
-const isAlike = (a: { message: Sent }, b: { message: Sent } | undefined): boolean =>
-  JSON.stringify(a.message) === JSON.stringify(b?.message);
 
 const resultOf = ({ content, tool_call_id: id }: Sent): SentTurn['messages'][number] => ({
   role: 'tool',
