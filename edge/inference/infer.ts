@@ -91,7 +91,7 @@ async function answerNew(
     const body = as?.body ?? call.req.context.text ?? '';
     const door = source === 'infer' ? 'infer' : 'v1';
     const turn = passingTurn({ ...call, body }, { door, form: as?.form });
-    await takeTurn(deps, call, turn, call.report);
+    await takeTurn(deps, call, turn);
     return null;
   }
   if (order.sent && endpoint === 'count_tokens') {

@@ -75,6 +75,19 @@ async function lastAsked(db: Knex, turnId: string): ReturnType<AskedTurns['lastA
   };
 }
 
+async function saidBefore(
+  db: Knex,
+  { turnId, taskId, since }: { turnId: string; taskId: string; since: string | null },
+): Promise<string[]> {
+  const rows = await db('chatMessages')
+    .where({ turnId, role: 'assistant', status: 'complete' })
+    .whereNot({ taskId })
+    .orderBy('turnIndex')
+    .select<{ taskId: string; content: string }[]>('taskId', 'content');
+  const first = since === null ? 0 : rows.findIndex((row) => row.taskId === since) + 1;
+  return rows.slice(first).map(({ content }) => content);
+}
+
 /** What a turn was asked with, and how its request was made. */
 export function createAskedReading({ db }: Connection): AskedTurns {
   return {
@@ -104,15 +117,7 @@ export function createAskedReading({ db }: Connection): AskedTurns {
         .select('taskId', 'turnIndex', 'status', 'servedBy', 'usage', 'finishReason', 'made');
       return z.array(turnAnswerSchema).parse(rows);
     },
-    async saidBefore(turnId, taskId, since) {
-      const rows = await db('chatMessages')
-        .where({ turnId, role: 'assistant', status: 'complete' })
-        .whereNot({ taskId })
-        .orderBy('turnIndex')
-        .select<{ taskId: string; content: string }[]>('taskId', 'content');
-      const first = since === null ? 0 : rows.findIndex((row) => row.taskId === since) + 1;
-      return rows.slice(first).map(({ content }) => content);
-    },
+    saidBefore: (turnId, taskId, since) => saidBefore(db, { turnId, taskId, since }),
     async triedAgainBy(turnId) {
       const { rows } = await db.raw<{ rows: { n: number }[] }>(
         `select again.n from chat_turns turn join chat_turns again on again.thread_id = turn.thread_id

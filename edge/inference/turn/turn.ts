@@ -53,10 +53,10 @@ const MOST_TRIES = 6;
 /** One turn of a thread, from the request to the last byte of its answer. */
 export async function takeTurn(
   deps: EdgeDeps,
-  { req, res }: { req: Request; res: Response },
+  { req, res, report: begun }: { req: Request; res: Response; report?: Report },
   asked: AskedTurn,
-  report = new Report(deps, req, { source: asked.source, llm: asked.agent ?? '' }),
 ): Promise<void> {
+  const report = begun ?? new Report(deps, req, { source: asked.source, llm: asked.agent ?? '' });
   try {
     const asking = await readTurn(deps, req, asked);
     report.llm = asking.agent;
@@ -90,7 +90,9 @@ async function resultsFor(
 ): Promise<Pick<Results, 'thread' | 'n' | 'results'> | null> {
   if (asked.passing) {
     const brought = await broughtResults(deps, actor, { agent, before: sent.before ?? [] });
-    return brought ? { ...brought, thread: await threadFor(deps, actor, brought.threadId, true) } : null;
+    return brought
+      ? { ...brought, thread: await threadFor(deps, actor, { ...brought, isPassing: true }) }
+      : null;
   }
   const isOnly = asked.supersedes === undefined && sent.messages.every(({ role }) => role === 'tool');
   if (!isOnly || thread?.openStatus !== 'waiting' || thread.openN === null) return null;
@@ -112,7 +114,7 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
   if (wishes.retention === 'none' && !asked.passing)
     refuse('x-mcpctl-retention', 'a thread is kept until it is deleted: leave it out');
   const { threadId } = asked;
-  const thread = threadId === null ? null : await threadFor(deps, actor, threadId);
+  const thread = threadId === null ? null : await threadFor(deps, actor, { threadId });
   const request = await readRequest('chat', asked.body, { owner: actor.userId });
   const { name, personality } = calledAs(asked, request.model);
   if (name === undefined) refuse('model', 'is required');
@@ -153,7 +155,11 @@ function refuse(path: string, message: string): never {
 }
 
 /** One's own, within the pools of the token. @throws McpctlError `thread_not_found`. */
-async function threadFor(deps: EdgeDeps, actor: Actor, id: string, isPassing = false): Promise<ThreadRow> {
+async function threadFor(
+  deps: EdgeDeps,
+  actor: Actor,
+  { threadId: id, isPassing = false }: { threadId: string; isPassing?: boolean },
+): Promise<ThreadRow> {
   const scope = scopeOf(actor, 'run', 'thread');
   if (!scope) throw new McpctlError('thread_not_found');
   return await deps.registry.threads.get(id, { ...scope, ownerId: actor.userId }, { isPassing });
@@ -215,7 +221,7 @@ async function answerKnown(
   const { res } = call;
   if (turn.requestHash !== asking.requestHash) throw new McpctlError('idempotency_mismatch');
   const { isPassing = false } = asking.place;
-  await threadFor(deps, actorOf(call.req), turn.threadId, isPassing);
+  await threadFor(deps, actorOf(call.req), { ...turn, isPassing });
   res.set('idempotency-replayed', 'true');
   if (!isPassing) sayPlace(res, turn);
   const answer = await deps.registry.threads.answer(turn.id);
