@@ -38,6 +38,14 @@ export function busy(
   });
 }
 
+export function pending(res: Response, threadId: string, { n }: { n: number }): McpctlError {
+  sayPlace(res, { threadId, n });
+  return new McpctlError(
+    'tools_pending',
+    `Turn ${n} of this thread waits for results of tools: send them to its tool-results, or say onPending: abandon.`,
+  );
+}
+
 /** 202 and where the turn stands. */
 export async function answerAcceptedTurn(
   deps: EdgeDeps,

@@ -6,7 +6,6 @@ import { McpctlError } from '../../../core/errors.ts';
 import type { AcceptedTurn, TurnMade } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/context.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
-import { goesOn, type Policy } from '../../../core/task/disconnect.ts';
 import { memberText } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { actorOf } from '../../http/context.ts';
@@ -20,7 +19,13 @@ import { answerFrom } from '../attach.ts';
 import { calledAs, type AskedTurn } from './asked-turn.ts';
 import type { KnownPlace } from './form.ts';
 import { composeTurn } from './order.ts';
-import { broughtResults, conversationHash, forgetPassing, sentConversation } from './tools/passing.ts';
+import {
+  broughtResults,
+  conversationHash,
+  forgetPassing,
+  policyOf,
+  sentConversation,
+} from './tools/passing.ts';
 import { sentTurn, titleOf, type SentTurn } from './sent.ts';
 import { endTurn } from './tools/end-turn.ts';
 import { servedFor } from './tools/served-form.ts';
@@ -29,6 +34,7 @@ import {
   answerRunning,
   busy,
   callOf,
+  pending,
   sayPlace,
   takeResults,
   type Results,
@@ -143,11 +149,6 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
   };
 }
 
-/** What becomes of it when its caller leaves: a turn of a thread goes on, and so does a call that its caller comes back for. */
-const policyOf = ({ passing }: AskedTurn, { policy, idempotencyKey }: Wishes): Policy =>
-  policy ??
-  (passing && idempotencyKey === undefined ? { onDisconnect: 'cancel', graceSeconds: null } : goesOn);
-
 const isOne = (n: string | undefined): boolean => n === undefined || n === 'null' || Number(n) === 1;
 
 function refuse(path: string, message: string): never {
@@ -192,14 +193,6 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
   const keeps = asking.wishes.idempotencyKey !== undefined;
   const { threadId } = accepted.place;
   await answerRunning(deps, call, { order, row: accepted.row, threadId, keeps, place: asking.place });
-}
-
-function pending(res: Response, threadId: string, { n }: { n: number }): McpctlError {
-  sayPlace(res, { threadId, n });
-  return new McpctlError(
-    'tools_pending',
-    `Turn ${n} of this thread waits for results of tools: send them to its tool-results, or say onPending: abandon.`,
-  );
 }
 
 /** Cancels the turn that is open: what was shown of its answer stays, and the line goes on. One that waits for its client alone stays. */

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Actor } from '../../../../core/access.ts';
 import { McpctlError } from '../../../../core/errors.ts';
+import { goesOn, type Policy } from '../../../../core/task/disconnect.ts';
+import type { Wishes } from '../../ask/headers.ts';
 import type { MakeForm } from '../../form/form.ts';
 import { elementsAt, memberOf, topLevelMembers } from '../../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../../deps.ts';
@@ -30,6 +32,11 @@ export const needsThread = (agent: string): McpctlError =>
     'invalid_request',
     `The agent '${agent}' calls tools of its project. Wait for its answer, or ask for it in a thread: POST /api/v1/agents/${agent}/chat with Prefer: respond-async.`,
   );
+
+/** What becomes of it when its caller leaves: a turn of a thread goes on, and so does a call that its caller comes back for. */
+export const policyOf = ({ passing }: AskedTurn, { policy, idempotencyKey }: Wishes): Policy =>
+  policy ??
+  (passing && idempotencyKey === undefined ? { onDisconnect: 'cancel', graceSeconds: null } : goesOn);
 
 interface Sent {
   role?: unknown;
