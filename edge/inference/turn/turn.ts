@@ -70,9 +70,7 @@ export async function takeTurn(
     if (applied !== '') res.set('preference-applied', applied);
     const call = callOf(asking, { req, res, report });
     await answer(deps, call, asking);
-    const { place, wishes } = asking;
-    if (place.isPassing && place.current && wishes.retention === 'none')
-      await forgetPassing(deps, { ...place.current, ownerId: actorOf(req).userId });
+    await forgetPassing(deps, actorOf(req), asking);
   } catch (thrown) {
     report.failed(thrown);
     throw thrown;

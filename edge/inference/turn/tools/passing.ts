@@ -8,6 +8,7 @@ import { elementsAt, memberOf, topLevelMembers } from '../../../../core/text/jso
 import type { EdgeDeps } from '../../../deps.ts';
 import type { Call, TurnDoor } from '../../ask/call.ts';
 import { calledAs, type AskedTurn } from '../asked-turn.ts';
+import type { KnownPlace } from '../form.ts';
 import { contentOf, type SentTurn } from '../sent.ts';
 
 /*
@@ -103,8 +104,10 @@ const resultOf = ({ content, tool_call_id: id }: Sent): SentTurn['messages'][num
 /** Of a call whose caller wants nothing of it kept nothing is, once it has ended. */
 export async function forgetPassing(
   { registry }: Pick<EdgeDeps, 'registry'>,
-  { threadId, ownerId }: { threadId: string; ownerId: string },
+  { userId: ownerId }: Actor,
+  { place: { current, isPassing }, wishes: { retention } }: { place: KnownPlace; wishes: Wishes },
 ): Promise<void> {
-  const taskIds = await registry.threads.deletePassing(threadId, ownerId);
+  if (!isPassing || !current || retention !== 'none') return;
+  const taskIds = await registry.threads.deletePassing(current.threadId, ownerId);
   await registry.threads.dropBodies(taskIds);
 }
