@@ -10,8 +10,7 @@ import type { EdgeDeps } from '../../deps.ts';
 import { readRequest } from '../ask/request.ts';
 import { leaveAccepted, newTask, type Order } from '../ask/submit.ts';
 import { composeTurn } from './order.ts';
-import { sentConversation } from './tools/passing.ts';
-import { sentTurn } from './sent.ts';
+import { sentConversation, sentTurn } from './sent.ts';
 import { endStrays } from './tools/end-turn.ts';
 import { followOn, stepCalls } from './tools/steps.ts';
 

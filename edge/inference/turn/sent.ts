@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { AddedMessage } from '../../../core/agent/history.ts';
 import { McpctlError, type Fault } from '../../../core/errors.ts';
 import type { z } from 'zod';
@@ -60,6 +61,28 @@ export function sentTurn(body: string): SentTurn {
   if (faults.length > 0)
     throw new McpctlError('invalid_request', undefined, { details: faults.slice(0, 20) });
   return sent;
+}
+
+/** All of it, but for system texts, goes before what the turn comes to say, and nothing of it is kept as said in a thread. */
+export function sentConversation(body: string): SentTurn {
+  const member = memberOf(topLevelMembers(body), 'messages');
+  const elements = member && elementsAt(body, member.valueStart);
+  if (!elements) throw new McpctlError('invalid_json');
+  const system: string[] = [];
+  const before: string[] = [];
+  for (const { start, end } of elements) {
+    const text = body.slice(start, end);
+    const { role } = JSON.parse(text) as Sent;
+    (role === 'system' || role === 'developer' ? system : before).push(text);
+  }
+  return { system, added: [], messages: [], before };
+}
+
+/** Clients write what they have sent before as they wrote it then, but for spaces. */
+export function conversationHash(texts: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const text of texts) hash.update(`${JSON.stringify(JSON.parse(text))}\n`);
+  return hash.digest('hex');
 }
 
 /** A body of our own door as a chat: its parameters and messages stay as they are written. */

@@ -19,14 +19,8 @@ import { answerFrom } from '../attach.ts';
 import { calledAs, type AskedTurn } from './asked-turn.ts';
 import type { KnownPlace } from './form.ts';
 import { composeTurn } from './order.ts';
-import {
-  broughtResults,
-  conversationHash,
-  forgetPassing,
-  policyOf,
-  sentConversation,
-} from './tools/passing.ts';
-import { sentTurn, titleOf, type SentTurn } from './sent.ts';
+import { broughtResults, forgetPassing, policyOf } from './tools/passing.ts';
+import { conversationHash, sentConversation, sentTurn, titleOf, type SentTurn } from './sent.ts';
 import { endTurn } from './tools/end-turn.ts';
 import { servedFor } from './tools/served-form.ts';
 import {

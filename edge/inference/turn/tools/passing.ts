@@ -1,15 +1,13 @@
-import { createHash } from 'node:crypto';
 import type { Actor } from '../../../../core/access.ts';
 import { McpctlError } from '../../../../core/errors.ts';
 import { goesOn, type Policy } from '../../../../core/task/disconnect.ts';
 import type { Wishes } from '../../ask/headers.ts';
 import type { MakeForm } from '../../form/form.ts';
-import { elementsAt, memberOf, topLevelMembers } from '../../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../../deps.ts';
 import type { Call, TurnDoor } from '../../ask/call.ts';
 import { calledAs, type AskedTurn } from '../asked-turn.ts';
 import type { KnownPlace } from '../form.ts';
-import { contentOf, type SentTurn } from '../sent.ts';
+import { contentOf, conversationHash, type SentTurn } from '../sent.ts';
 
 /*
  * A call of an agent outside of any thread, whose calls of tools the server runs, is the one turn of a thread that nobody sees: so whoever
@@ -43,28 +41,6 @@ interface Sent {
   role?: unknown;
   content?: unknown;
   tool_call_id?: unknown;
-}
-
-/** All of it, but for system texts, goes before what the turn comes to say, and nothing of it is kept as said in a thread. */
-export function sentConversation(body: string): SentTurn {
-  const member = memberOf(topLevelMembers(body), 'messages');
-  const elements = member && elementsAt(body, member.valueStart);
-  if (!elements) throw new McpctlError('invalid_json');
-  const system: string[] = [];
-  const before: string[] = [];
-  for (const { start, end } of elements) {
-    const text = body.slice(start, end);
-    const { role } = JSON.parse(text) as Sent;
-    (role === 'system' || role === 'developer' ? system : before).push(text);
-  }
-  return { system, added: [], messages: [], before };
-}
-
-/** Clients write what they have sent before as they wrote it then, but for spaces. */
-export function conversationHash(texts: readonly string[]): string {
-  const hash = createHash('sha256');
-  for (const text of texts) hash.update(`${JSON.stringify(JSON.parse(text))}\n`);
-  return hash.digest('hex');
 }
 
 /** Results that a client brings for a turn of its own that waits for them. */
