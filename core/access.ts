@@ -322,6 +322,8 @@ export const tokenViewSchema = z.object({
   revokedAt: z.string().nullable(),
   /** Only in the answer that creates it. */
   token: z.string().optional(),
+  /** There alone, too: of what it names and is not there, a sentence each. */
+  warnings: z.array(z.string()).optional(),
 });
 export type TokenView = z.infer<typeof tokenViewSchema>;
 

@@ -129,6 +129,12 @@ export const readExplain = (answer: unknown): ExplainView =>
     'The server says in no form that is known here who takes that, and why.',
   );
 
+const warningsSchema = z.array(word).catch([]);
+
+/** What the server found doubtful of what it has written, a sentence each. */
+export const warningsOf = ({ raw }: { raw: Readonly<Record<string, unknown>> }): string[] =>
+  warningsSchema.parse(raw['warnings']).map((sentence) => `Warning: ${sentence}`);
+
 const noAnswer = 'The server says in no form that is known here who may do that.';
 
 /** @throws McpctlError `bad_answer`. */

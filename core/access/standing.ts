@@ -11,6 +11,17 @@ export interface Standing {
 
 const MOST = 20;
 
+/** What nobody asks for by a name: what is granted of these with one grants nothing. */
+export const unnamed: readonly string[] = ['task', 'token', 'board', 'metrics', 'audit', 'quota'];
+
+/** Of a grant that names what is not there, as it is written: a sentence. */
+export function nowhere(grant: string): string {
+  const [, resource = '', ...name] = grant.split(':');
+  return unnamed.includes(resource)
+    ? `${grant} grants nothing: '${resource}' is granted without a name.`
+    : `There is no ${resource} named '${name.join(':')}': ${grant} grants nothing until there is.`;
+}
+
 const holds = (grants: readonly Grant[], { role, resource: word, name }: Grant): boolean =>
   new Granted({ grants, operations: [] }).allows(role, { word, isPrivate: true }, name ?? undefined);
 

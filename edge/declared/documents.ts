@@ -17,7 +17,7 @@ export interface Read {
   warnings: string[];
 }
 
-const MOST_WARNINGS = 100;
+export const MOST_WARNINGS = 100;
 
 const invalid = (details: Fault[]): McpctlError => new McpctlError('invalid_request', undefined, { details });
 

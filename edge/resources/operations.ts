@@ -11,6 +11,7 @@ import {
 } from '../../core/resources/define.ts';
 import { withArticle } from '../../core/text/article.ts';
 import { listOf, type Operation } from '../openapi/operation.ts';
+import { doubts } from './doubts.ts';
 
 const ifMatch = z.object({
   'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
@@ -31,9 +32,9 @@ function refusalsOf({ word, fields }: Definition): readonly ErrorCode[] {
   return closed.includes(word) ? ofIdentity : [];
 }
 
-/** What a write answers: besides, what was said of fields of a former release, which are passed over. */
+/** What a write answers: besides, what was said of fields of a former release, which are passed over, and what is doubtful. */
 const writtenOf = ({ word, schemas: { view } }: Definition): z.ZodType =>
-  hasRetired(word)
+  hasRetired(word) || Object.hasOwn(doubts, word)
     ? view.extend({ warnings: z.array(z.string()).optional() }).meta({ id: `${capital(word)}Written` })
     : view;
 

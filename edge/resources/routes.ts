@@ -20,6 +20,7 @@ import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { takeTurn } from '../limits/turns.ts';
+import { doubts } from './doubts.ts';
 
 /** What the API shows of rows: no secret field, a hidden one to who may edit it alone, and what is laid over them last. */
 export async function viewsOf(
@@ -88,8 +89,10 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
   const askedIn = (req: Request): string => String(req.params[key]);
   const store = deps.registry.resources(definition);
   const byOf = (req: Request) => ({ actor: actorOf(req), ifMatch: ifMatchOf(req) });
-  const answer = async (res: Response, row: ResourceRow, warnings: readonly string[] = []): Promise<void> => {
+  /** @param said undefined: nothing was written. */
+  const answer = async (res: Response, row: ResourceRow, said?: readonly string[]): Promise<void> => {
     const [view] = await viewsOf(deps, definition, { rows: [row], actor: actorOf(res.req) });
+    const warnings = said && view ? [...said, ...(doubts[word]?.(view) ?? [])] : [];
     res.set('etag', `"${row.revision}"`);
     res.json(warnings.length > 0 ? { ...view, warnings } : view);
   };

@@ -4,9 +4,12 @@ import {
   scopeOf,
   tokenCreateSchema,
   tokenDeleteQuerySchema,
+  type Actor,
   type TokenCreate,
 } from '../../core/access.ts';
 import { lackOf } from '../../core/access/covers.ts';
+import type { Grant } from '../../core/access/grants.ts';
+import { nowhere } from '../../core/access/standing.ts';
 import { grantsOf, type FilterWords } from '../../core/access/filter.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { uuidSchema } from '../../core/names.ts';
@@ -16,6 +19,7 @@ import { checkMint } from '../../core/registry/people/mint.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
+import { tellable } from '../resources/doubts.ts';
 import { tokenView } from '../shown/llm-view.ts';
 import { written } from '../http/written.ts';
 import { listsInTurn } from '../limits/turns.ts';
@@ -54,6 +58,20 @@ async function rowOf(deps: EdgeDeps, req: Request): Promise<TokenRow> {
   return row;
 }
 
+/** What it is let through to and is not there: a worker's pool is made by the worker. */
+async function warningsOf(
+  { registry }: EdgeDeps,
+  actor: Actor,
+  { filter, pools }: TokenRow,
+): Promise<string[]> {
+  const calls = filter.preset === 'call' ? (pools ?? []) : [];
+  const bound = calls.map((name): Grant => ({ role: 'view', resource: 'pool', name }));
+  const [named, unmade] = await Promise.all(
+    [filter.bindings, bound].map(async (grants) => tellable(await registry.groups.danglingOf(grants), actor)),
+  );
+  return [...(named ?? []), ...(unmade ?? [])].map(nowhere);
+}
+
 /** `/api/v1/tokens`. */
 export function tokenRoutes(deps: EdgeDeps): Router {
   const router = Router();
@@ -78,7 +96,8 @@ export function tokenRoutes(deps: EdgeDeps): Router {
           author: actor,
         }),
     );
-    res.status(201).json({ ...tokenView(row), token: text });
+    const warnings = await warningsOf(deps, actor, row);
+    res.status(201).json({ ...tokenView(row), token: text, ...(warnings.length > 0 && { warnings }) });
   });
 
   router.get('/tokens', listsInTurn(deps), async (req, res) => {

@@ -1,7 +1,7 @@
-import { can, canToAll, type Actor } from '../../core/access.ts';
+import { canToAll, type Actor } from '../../core/access.ts';
 import { grantText } from '../../core/access/covers.ts';
-import type { Way } from '../../core/registry/identity/rights.ts';
-import { resources, type Resource } from '../../core/resources/index.ts';
+import { rightsIn, type Way } from '../../core/registry/identity/rights.ts';
+import { tellable } from '../resources/doubts.ts';
 import type { Overlay } from '../resources/overlay.ts';
 
 type Rows = readonly { id: string }[];
@@ -48,10 +48,5 @@ export const groupOverlay: Overlay = async (rows, { registry }, actor) => {
 export const rbacOverlay: Overlay = async (rows, { registry }, actor) => {
   const [one] = rows;
   if (!one || rows.length > 1) return rows.map(() => ({}));
-  const gone = await registry.groups.danglingOf(one.values);
-  const isSeen = ({ resource, name }: (typeof gone)[number]): boolean =>
-    isResource(resource) && can(actor, 'view', { resource, target: { ...(name !== null && { name }) } });
-  return [{ dangling: gone.filter(isSeen).map(grantText) }];
+  return [{ dangling: tellable(await registry.groups.danglingOf(rightsIn([one.values]).grants), actor) }];
 };
-
-const isResource = (word: string): word is Resource => Object.hasOwn(resources, word);

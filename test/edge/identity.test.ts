@@ -237,6 +237,13 @@ describe('who is who, and what they are granted', function () {
       const made = await run('create rbac gpu-users --subject group:gpu --binding run:llm:alpha');
       expect(made, session.err()).to.deep.equal([0, 'rbac/gpu-users created']);
       expect(await run(may)).to.deep.equal([0, 'yes']);
+      for (const line of ['create rbac typo --subject group:gpu', 'token create typo']) {
+        const before = session.err().length;
+        expect((await run(`${line} --binding run:llm:alhpa`))[0]).to.equal(0);
+        expect(session.err().slice(before)).to.contain(
+          "Warning: There is no llm named 'alhpa': run:llm:alhpa",
+        );
+      }
       expect((await run('describe rbac gpu-users'))[1]).to.match(
         /Subjects: +group:gpu\n.*Bindings: +run:llm:alpha\n/s,
       );

@@ -86,6 +86,47 @@ describe('what was somebody’s, and whose it is then', function () {
     expect(dangling).to.equal(undefined);
   });
 
+  it('bindings that name what is not there are told of where they are written, and nothing else is', async () => {
+    const noLlm = "There is no llm named 'gone': run:llm:gone grants nothing until there is.";
+    const noTask = "view:task:one grants nothing: 'task' is granted without a name.";
+    const saidBy = async (call: string, body: unknown, token?: string): Promise<unknown> => {
+      const { status, text, json } = await api(call, body, token);
+      expect(status, text).to.be.oneOf([200, 201]);
+      return (json as { warnings?: unknown }).warnings;
+    };
+    await llm('gpt', 'rack');
+    const there = may('run:llm:gpt', 'run:pool:rack', 'create:llm:new', 'view:user:ada', 'run:llm');
+    const gone = may('run:llm:gone', 'run:llm:gpt', 'view:task:one');
+    expect(await saidBy('POST /rbac', { name: 'some', ...ada, ...there })).to.equal(undefined);
+    expect(await saidBy('PATCH /rbac/some', gone)).to.deep.equal([noLlm, noTask]);
+    expect(await saidBy('GET /rbac/some', undefined), 'nothing was written').to.equal(undefined);
+    expect(await saidBy('PUT /rbac/more', gone)).to.have.length(2);
+    const documents = (...bindings: string[]) => [
+      { resource: 'llm', name: 'made', ...backend, poolName: 'shelf' },
+      { resource: 'rbac', name: 'both', ...ada, ...may('run:llm:made', 'run:pool:shelf', ...bindings) },
+    ];
+    for (const dryRun of [true, false]) {
+      expect(await saidBy('POST /apply', { documents: documents(), dryRun })).to.deep.equal([]);
+      const asked = { documents: documents('run:llm:gone'), dryRun };
+      expect(await saidBy('POST /apply', asked), 'where it is changed').to.deep.equal([noLlm]);
+      const again = dryRun ? [noLlm] : [];
+      expect(await saidBy('POST /apply', asked), 'and not again').to.deep.equal(again);
+    }
+    const bound = { bindings: may('run:llm:gone', 'run:llm:gpt').bindings, pools: ['rack', 'no-rack'] };
+    expect(await saidBy('POST /tokens', { name: 'bound', ...bound })).to.deep.equal([
+      noLlm,
+      "There is no pool named 'no-rack': view:pool:no-rack grants nothing until there is.",
+    ]);
+    const publish = { name: 'desk', preset: 'publish', pools: ['no-rack'] };
+    expect(await saidBy('POST /tokens', publish), 'which its worker makes').to.equal(undefined);
+    await narrow();
+    await answerOf('DELETE /rbac/some');
+    await answerOf('DELETE /rbac/more');
+    await answerOf('DELETE /rbac/both');
+    const unseen = { name: 'unseen', bindings: may('run:llm:gone', 'run:llm:gpt').bindings };
+    expect(await saidBy('POST /tokens', unseen, t.tokens.ada), 'of what she may not see').to.equal(undefined);
+  });
+
   it('a deleted user’s things are another’s where they are handed over, and a new user of that name has none', async () => {
     await bothMake();
     await asAda('POST /llms', { name: 'gpt', ...backend, poolName: 'rack', aliases: ['nick'] });

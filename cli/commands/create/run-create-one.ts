@@ -7,6 +7,7 @@ import { listingOf, printListings } from '../../say/print.ts';
 import { columnsOf } from '../../resources/shown.ts';
 import { readText } from '../../input/stdin.ts';
 import { calledOf, type Keyed } from '../../keyed.ts';
+import { warningsOf } from '../../net/views.ts';
 import { serversIn, trustLines } from '../../mcp/change-lines.ts';
 import type { Client } from '../../net/client.ts';
 import { agent as agentResource } from '../../../core/resources/talk/agent.ts';
@@ -29,6 +30,7 @@ export async function runCreateOne(
   const made = await client.resources.create(entry, body);
   if (fields['default'] === true) await makeDefault(client, made);
   await printMade(ctx, { entry, made, output });
+  for (const warning of warningsOf(made)) ctx.out.note(warning);
   for (const line of await trustedIn(client, entry, made)) ctx.out.note(line);
   if (entry.word !== 'rbac') return;
   const { sayDoubts } = await import('./rbac-doubts.ts');

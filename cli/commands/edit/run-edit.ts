@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { catalogueEntry, type CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import { project } from '../../../core/resources/talk/project.ts';
@@ -10,6 +9,7 @@ import { serversIn, trustLines } from '../../mcp/change-lines.ts';
 import { PATIENCE_MS } from '../../input/timeout.ts';
 import { namedRefsOf } from '../../resources/refs.ts';
 import { typesFor } from '../../resources/types.ts';
+import { warningsOf } from '../../net/views.ts';
 import { commented, documentOf, readDocument } from '../../yaml.ts';
 import { openDraft, type Draft } from '../../input/draft.ts';
 
@@ -86,7 +86,7 @@ async function editUntilTaken(
     try {
       const body = bodyOf(edited.entry, seen, readDocument(typed));
       const now = await written(edited, seen, body);
-      for (const warning of warningsSchema.parse(now.raw['warnings'])) ctx.out.note(`Warning: ${warning}`);
+      for (const warning of warningsOf(now)) ctx.out.note(warning);
       return isSame(edited.entry, now, seen) ? 'unchanged' : 'edited';
     } catch (thrown) {
       if (!(thrown instanceof McpctlError) || !isMendable(thrown)) throw thrown;
@@ -110,8 +110,6 @@ function isSame(entry: CatalogueEntry, now: Keyed, seen: Keyed): boolean {
   if (entry.calls.includes('replace')) return now.raw['revision'] === seen.raw['revision'];
   return JSON.stringify(writtenOf(entry, now)) === JSON.stringify(writtenOf(entry, seen));
 }
-
-const warningsSchema = z.array(z.string()).catch([]);
 
 /** What whoever edits can do something about; all else ends the edit. */
 const isMendable = ({ code }: McpctlError): boolean =>

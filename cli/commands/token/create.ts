@@ -55,13 +55,18 @@ export function makeTokenCreate(
 async function runTokenCreate(ctx: Context, options: TokenCreateOptions): Promise<void> {
   const { pool, output, binding = [], expires, ...more } = options;
   const body = { ...more, ...bodyOf(binding), ...(expires !== undefined && { expiresInDays: expires }) };
-  const [{ printObject }, client] = await Promise.all([import('../../say/print.ts'), ctx.client()]);
+  const [{ printObject }, { warningsOf }, client] = await Promise.all([
+    import('../../say/print.ts'),
+    import('../../net/views.ts'),
+    ctx.client(),
+  ]);
   const made = await client.tokens.create({ ...body, pools: pool });
   const of = made.view.preset ? ` (${made.view.preset})` : '';
   const until = made.view.expiresAt ? `, good until ${made.view.expiresAt}` : '';
   ctx.out.note(
     `Token ${made.view.name ?? options.name} for ${made.view.user ?? 'you'}${of}${until}. It is not shown again.`,
   );
+  for (const warning of warningsOf(made)) ctx.out.note(warning);
   const shown = { object: { resource: 'token', ...made.raw }, lines: () => [cell(made.view.token)] };
   await printObject(ctx.out, output, shown);
 }

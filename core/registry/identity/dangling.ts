@@ -1,14 +1,16 @@
 import type { Knex } from 'knex';
 import type { Grant } from '../../access/grants.ts';
+import { unnamed } from '../../access/standing.ts';
 import { stored } from '../../resources/index.ts';
 
-/** Of what has names that are one thing's: how to ask whether there is one of that name. */
+/** How to ask whether there is one of that name: of what is asked for by names at all (core/access/standing.ts has the rest). */
 const there: Readonly<Record<string, string>> = {
   llm: 'select name from llms',
   pool: 'select key from pools union all select pool_key from llms',
+  ...Object.fromEntries(unnamed.map((word) => [word, "select '' where false"])),
   ...Object.fromEntries(
     stored
-      .filter(({ key }) => key === 'name')
+      .filter(({ fields }) => Object.hasOwn(fields, 'name'))
       .map(({ word, plural, isTombstoned }) => [
         word,
         `select name from ${plural}${isTombstoned === true ? ' where deleted_at is null' : ''}`,
@@ -16,10 +18,15 @@ const there: Readonly<Record<string, string>> = {
   ),
 };
 
-/** Grants of something by name that is not there; whoever makes one of that name later is not whom they were meant for. */
+/**
+ * Grants of something by name that is not there, or has none; whoever makes one of that name later is not whom they were meant
+ * for.
+ */
 export async function danglingOf(db: Knex, grants: readonly Grant[]): Promise<Grant[]> {
   // What may be made need not be there.
-  const named = grants.filter(({ role, name }) => role !== 'create' && name !== null);
+  const named = grants.filter(
+    ({ role, resource, name }) => name !== null && (role !== 'create' || unnamed.includes(resource)),
+  );
   const gone: Grant[] = [];
   for (const [resource, sql] of Object.entries(there)) {
     const of = named.filter((grant) => grant.resource === resource);

@@ -16,7 +16,6 @@ import { namesNow } from './retired-names.ts';
 import {
   allDocuments,
   holdersOf,
-  rightsIn,
   rightsOfGroup,
   waysOfGroup,
   waysOfUser,
@@ -53,7 +52,7 @@ export interface Groups {
   /** Another user, for who may act as them. @throws McpctlError as `actAs`. */
   actAs(actor: Actor, name: string): Promise<Actor>;
   /** Those of these grants that name what is not there. */
-  danglingOf(document: { bindings?: unknown }): Promise<Grant[]>;
+  danglingOf(grants: readonly Grant[]): Promise<Grant[]>;
   /** Those of these names that users or groups had lately, with how they are called now. */
   namesNow(kind: 'user' | 'group', names: readonly string[]): Promise<ReadonlyMap<string, string>>;
   /** Grows with each write of identity, whoever makes it. */
@@ -126,7 +125,7 @@ export function createGroups({ db, transaction }: Connection): Groups {
     documents: () => allDocuments(db),
     holdersOf: (asked) => holdersOf(db, asked),
     actAs: (actor, name) => actAs(db, actor, name),
-    danglingOf: (document) => danglingOf(db, rightsIn([document]).grants),
+    danglingOf: (grants) => danglingOf(db, grants),
     namesNow: (kind, names) => namesNow(db, kind, names),
     async epoch() {
       const { rows } = await db.raw<{ rows: { revision: string }[] }>('select revision from identity_epoch');
