@@ -118,6 +118,8 @@ function owns({ userId }: Actor, verb: Verb, { rights, target }: Question): bool
 export interface Callee {
   poolKey: string;
   llm: string | null;
+  /** Whose it is: they see it, and run it as everybody else. */
+  ownerId?: string;
 }
 
 /**
@@ -129,11 +131,30 @@ export const reachOf = (actor: Actor, callee: Callee): 'pool' | 'llm' | null => 
 /** Whether it is there for an actor at all. */
 export const seesCallee = (actor: Actor, callee: Callee): boolean => reachBy(actor, 'view', callee) !== null;
 
+/** Llms by name, and all that are in pools by theirs. */
+export interface Reach {
+  llms: readonly string[];
+  pools: readonly string[];
+}
+
+/** `reachOf` of many: what an actor may run is in each of these, in its pools or by its name. None: it may run all. */
+export function reachesOf({ granted, filter }: Actor): Reach[] {
+  return [granted, ...(filter === null ? [] : [filter.granted])].flatMap((side) => {
+    const [llms, pools] = [side.namesOf('run', resources.llm), side.namesOf('run', resources.pool)];
+    return llms === null || pools === null ? [] : [{ llms, pools }];
+  });
+}
+
 /** The narrower of what the user reaches and what the token lets through: a pool of the one holds an llm of the other. */
-function reachBy(actor: Actor, verb: 'run' | 'view', { poolKey, llm }: Callee): 'pool' | 'llm' | null {
+function reachBy(
+  actor: Actor,
+  verb: 'run' | 'view',
+  { poolKey, llm, ownerId }: Callee,
+): 'pool' | 'llm' | null {
   if (actor.pools?.includes(poolKey) === false) return null;
-  const ofPool = { rights: resources.pool, target: { name: poolKey, poolKey } };
-  const ofLlm = llm === null ? null : { rights: resources.llm, target: { name: llm, poolKey } };
+  const owned = ownerId === undefined ? {} : { ownerId };
+  const ofPool = { rights: resources.pool, target: { name: poolKey, poolKey, ...(llm === null && owned) } };
+  const ofLlm = llm === null ? null : { rights: resources.llm, target: { name: llm, poolKey, ...owned } };
   let isWhole = true;
   for (const says of [userMay, letsThrough]) {
     if (says(actor, verb, ofPool)) continue;

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
-import type { Scope } from '../access.ts';
+import type { Reach, Scope } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import { poolKeyOf } from '../names.ts';
 import { llmRowSchema, type LlmCreate, type LlmPatch, type LlmRow } from '../llm.ts';
@@ -40,7 +40,12 @@ export interface Llms extends FormerMembers {
    * Those that may be there to be called: the user's own first, then in turns one of each owner, so that nobody's many
    * push out another's few. @param pools those that a token is bound to; null = every pool.
    */
-  callable(query: { userId: string; pools: readonly string[] | null; limit: number }): Promise<LlmRow[]>;
+  callable(query: {
+    userId: string;
+    pools: readonly string[] | null;
+    within: readonly Reach[];
+    limit: number;
+  }): Promise<LlmRow[]>;
   byName(name: string): Promise<LlmRow | undefined>;
   byNames(names: readonly string[]): Promise<LlmRow[]>;
   byId(id: string): Promise<LlmRow | undefined>;
@@ -298,7 +303,7 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
       if (after) query.where('name', '>', after);
       return parseLlms(await query);
     },
-    async callable({ userId, pools, limit }) {
+    async callable({ userId, pools, within, limit }) {
       const turn = db.raw('row_number() over (partition by owner_id order by name) as turn');
       const some = db('llms')
         .select('*', turn)
@@ -306,6 +311,8 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
         .whereNot({ type: MCP_TYPE })
         .as('llms');
       if (pools) some.whereIn('poolKey', [...pools]);
+      for (const { llms, pools: keys } of within)
+        some.whereRaw('(name = any(?) or pool_key = any(?))', [[...llms], [...keys]]);
       const first = db.raw('owner_id = ? desc', [userId]);
       const query = db.from(some).orderByRaw(first).orderBy(['turn', 'name']).limit(limit);
       return parseLlms((await query) as unknown[]);

@@ -1,5 +1,5 @@
 import { Router, type Request } from 'express';
-import { can, canToAll, reachOf, type Actor } from '../../core/access.ts';
+import { can, reachesOf, reachOf, scopeOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { lookAtPublishers } from '../../core/flow/alive/publishers.ts';
 import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
@@ -80,8 +80,9 @@ async function offeredAgents(
   { llms, name }: { llms: readonly LiveLlm[]; name?: string },
 ): Promise<Model[]> {
   const actor = actorOf(req);
-  const asked = { userId: actor.userId, all: canToAll(actor, 'run', 'agent'), pools: actor.pools };
-  const agents = await deps.registry.agents.callable({ ...asked, name, limit: MOST_AGENTS });
+  const scope = scopeOf(actor, 'run', 'agent');
+  const asked = { userId: actor.userId, name, limit: MOST_AGENTS };
+  const agents = scope ? await deps.registry.agents.callable({ ...asked, scope }) : [];
   const whyNot = await lookAtPublishers(
     deps.liveness,
     agents.map(({ publisher }) => publisher),
@@ -114,7 +115,8 @@ function roomiest(llms: readonly LiveLlm[]): LiveLlm | undefined {
 async function liveLlms(deps: EdgeDeps, req: Request): Promise<LiveLlm[]> {
   const actor = actorOf(req);
   const { userId, pools } = actor;
-  const rows = await deps.registry.llms.callable({ userId, pools, limit: MOST_MODELS });
+  const within = reachesOf(actor);
+  const rows = await deps.registry.llms.callable({ userId, pools, within, limit: MOST_MODELS });
   const mine = rows.filter((row) => reachOf(actor, { poolKey: poolKeyOf(row), llm: row.name }) !== null);
   return deps.liveness.llms(mine);
 }

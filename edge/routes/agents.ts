@@ -3,6 +3,7 @@ import { can } from '../../core/access.ts';
 import type { ComposedView } from '../../core/agent/composed-view.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { agent } from '../../core/resources/talk/agent.ts';
+import { targetOf } from '../../core/registry/resources/rows.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { composedFor } from '../inference/ask/aim.ts';
@@ -49,7 +50,7 @@ async function compose(deps: EdgeDeps, req: Request): Promise<ComposedView> {
     bytes: Buffer.byteLength(composed.body),
     toolsLeft: composed.toolsLeft,
   } as const;
-  const seesPersona = can(actor, 'edit', { resource: agent, target: { ownerId: row.ownerId } });
+  const seesPersona = can(actor, 'edit', { resource: agent, target: targetOf(row) });
   if (!seesPersona) return { ...shown, pieces: composed.pieces.map(({ name: _name, ...piece }) => piece) };
   const { pieces, params, body: sent } = composed;
   return { ...shown, pieces, outOfReach: persona.outOfReach.map(({ name }) => name), params, body: sent };

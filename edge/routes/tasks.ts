@@ -54,8 +54,8 @@ function uncovered(
 ): TaskBodies {
   const { requestBody } = bodies;
   if (requestBody === null || !composition) return bodies;
-  const { ownerId } = composition;
-  const target = ownerId === null ? {} : { ownerId };
+  const { ownerId, name } = composition;
+  const target = { ...(ownerId !== null && { ownerId }), ...(name !== null && { name }) };
   if (can(actor, 'edit', { resource: 'agent', target })) return bodies;
   return { ...bodies, requestBody: callersOwn(requestBody, composition) };
 }

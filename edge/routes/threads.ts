@@ -98,7 +98,7 @@ async function shownTurn(deps: EdgeDeps, req: Request): Promise<TurnDetail> {
   const { threads, tasks } = deps.registry;
   const answers = await threads.answersOf(turn.id);
   const taskIds = answers.flatMap(({ taskId }) => (taskId === null ? [] : [taskId]));
-  const target = { ownerId: thread.agentOwnerId };
+  const target = { name: thread.agent, ownerId: thread.agentOwnerId };
   return turnDetail(turn, {
     answers,
     attempts: await tasks.attemptsOf(taskIds),

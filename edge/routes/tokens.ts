@@ -49,12 +49,11 @@ async function rowOf(deps: EdgeDeps, req: Request): Promise<TokenRow> {
   const isId = uuidSchema.safeParse(asked).success;
   const isName = tokenCreateSchema.shape.name.safeParse(asked).success;
   const row = isId ? await tokens.byId(asked) : isName ? await tokens.byName(actor.userId, asked) : undefined;
-  if (
-    !row ||
-    !can(actor, 'delete', { resource: 'token', target: { ownerId: row.userId, tokenId: row.id } })
-  ) {
-    throw new McpctlError('token_not_found');
-  }
+  if (!row) throw new McpctlError('token_not_found');
+  const target = { ownerId: row.userId, tokenId: row.id };
+  if (!can(actor, 'view', { resource: 'token', target })) throw new McpctlError('token_not_found');
+  if (!can(actor, 'delete', { resource: 'token', target }))
+    throw new McpctlError('forbidden', `Your token may not delete the token '${row.name}'.`);
   return row;
 }
 

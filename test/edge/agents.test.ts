@@ -105,6 +105,24 @@ describe('agents', function () {
       expect(refused.status).to.equal(404);
       expect(refused.text).to.include('model_not_found');
     }
+    // One that is another's alone is a model to who is granted that one by its name.
+    const grant = async (role: string): Promise<void> => {
+      const subjects = [{ kind: 'user', name: 'bob' }];
+      const body = { subjects, bindings: [{ role, resource: 'agent', name: 'diary' }] };
+      const made = await t.call('PUT /api/v1/rbac/of-diary', { token: t.tokens.root, body });
+      expect(made.status, made.text).to.be.oneOf([200, 201]);
+    };
+    await grant('run');
+    expect(agents(await ids(t.tokens.bob))).to.deep.equal(['diary', 'reviewer', 'strict']);
+    expect((await chat('diary', asBob({ headers: later }))).status).to.equal(202);
+    await grant('view');
+    expect(agents(await ids(t.tokens.bob))).to.deep.equal(['reviewer', 'strict']);
+    const seen = await chat('diary', asBob());
+    expect([seen.status, seen.text.includes("may not run the agent 'diary'")], seen.text).to.deep.equal([
+      403,
+      true,
+    ]);
+    await t.call('DELETE /api/v1/rbac/of-diary', { token: t.tokens.root });
   });
 
   it('what is composed is what is kept; the caller sees what they said, the owner of the agent all of it', async () => {

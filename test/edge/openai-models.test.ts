@@ -107,6 +107,16 @@ describe('/v1/models', function () {
     await db('llms').where({ ownerId }).delete();
   });
 
+  it('of more llms than are shown finds those that one may run, however many others there are', async () => {
+    const { callable } = t.registry.llms;
+    const asked = { userId: t.bob.id, pools: null, limit: 1 };
+    const namesOf = async (llms: string[], pools: string[]): Promise<string[]> =>
+      (await callable({ ...asked, within: [{ llms, pools }] })).map(({ name }) => name);
+    expect(await namesOf(['sleepy'], [])).to.deep.equal(['sleepy']);
+    expect(await namesOf([], ['sleepy'])).to.deep.equal(['sleepy']);
+    expect(await namesOf([], [])).to.deep.equal([]);
+  });
+
   it('forgets what has gone', async () => {
     await lapse(t, session);
     expect(await ids()).to.deep.equal([]);

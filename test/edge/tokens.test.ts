@@ -168,7 +168,8 @@ describe('tokens', () => {
       return statuses.join(' ');
     };
     expect(await all({}), 'call').to.equal('200 202 202 200 403 403 403 403 403 200');
-    expect(await all({ preset: 'publish' })).to.equal('200 404 404 403 201 403 403 403 403 200');
+    // It sees its user's own llms, and runs none.
+    expect(await all({ preset: 'publish' })).to.equal('200 403 403 403 201 403 403 403 403 200');
     expect(await all({ bindings: [{ role: 'run', resource: 'llm', name: 'gpt' }] }), 'one llm').to.equal(
       '200 202 404 200 403 403 403 403 403 200',
     );

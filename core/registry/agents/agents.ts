@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MOST_PERSONA_BYTES, type Composed, type Persona } from '../../agent/compose.ts';
+import type { Scope } from '../../access.ts';
 import { extrasOf } from '../../agent/extras.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
@@ -29,9 +30,10 @@ const callableSchema = z.object({
 });
 export type CallableAgent = z.infer<typeof callableSchema>;
 
-/** What was composed into a task's body, and whose agent it was; null: the agent is there no more. */
+/** What was composed into a task's body, by which agent, and whose that was; null: the agent is there no more. */
 export interface TaskComposition extends Pick<Composed, 'system' | 'params'> {
   ownerId: string | null;
+  name: string | null;
 }
 
 export interface Agents extends Personalities {
@@ -45,11 +47,10 @@ export interface Agents extends Personalities {
     id: string,
     personality?: string | null,
   ): Promise<(Persona & { publisher: Publisher | null }) | undefined>;
-  /** Of the user's own first, then shared ones. @param all others' private ones too. @param pools null = every pool. */
+  /** Of the user's own first. @param scope what may be run. */
   callable(query: {
     userId: string;
-    all: boolean;
-    pools: readonly string[] | null;
+    scope: Scope;
     name?: string | undefined;
     limit: number;
   }): Promise<CallableAgent[]>;
@@ -117,6 +118,7 @@ const personaSchema = z.object({
 
 const compositionSchema = z.object({
   ownerId: z.string().nullable(),
+  name: z.string().nullable(),
   // Of a release that says it in another way nothing is known but that all of it is to be hidden.
   system: z.number().nullable(),
   params: z.array(z.string()).nullable(),
@@ -144,7 +146,7 @@ export function createAgents(connection: Connection): Agents {
         );
       return { ...persona, prompts: prompts ?? [] };
     },
-    async callable({ userId, all, pools, name, limit }) {
+    async callable({ userId, scope, name, limit }) {
       const query = db('agents as a')
         .join('llms', 'llms.id', 'a.llmId')
         .select('a.name', 'a.description', 'a.ownerId', 'a.visibility', 'a.pinMode')
@@ -156,20 +158,26 @@ export function createAgents(connection: Connection): Agents {
         )
         .orderByRaw('a.owner_id = ? desc, a.name', [userId])
         .limit(limit);
-      if (!all) query.whereRaw(`(a.owner_id = ? or a.visibility = 'shared')`, [userId]);
+      const { ownerId, orNames, orShared, pools, within } = scope;
+      if (ownerId !== null)
+        query.whereRaw(`(a.owner_id = ? or a.name = any(?) or (? and a.visibility = 'shared'))`, [
+          ...[ownerId, [...orNames], orShared],
+        ]);
+      if (within !== null)
+        query.whereRaw('(a.owner_id = ? or a.name = any(?))', [within.ownerId, [...within.names]]);
       if (pools) query.whereIn('llms.poolKey', [...pools]);
       if (name !== undefined) query.where('a.name', name);
       return z.array(callableSchema).parse(await query);
     },
     async compositionOf(taskId) {
       const { rows } = await db.raw<{ rows: unknown[] }>(
-        `select a.owner_id, t.request_headers #> '{composed,system}' as system, t.request_headers #> '{composed,params}' as params
+        `select a.owner_id, a.name, t.request_headers #> '{composed,system}' as system, t.request_headers #> '{composed,params}' as params
            from tasks t left join agents a on a.id = t.agent_id where t.id = :taskId and t.agent_id is not null`,
         { taskId },
       );
       if (rows.length === 0) return undefined;
-      const { ownerId, system, params } = compositionSchema.parse(rows[0]);
-      return { ownerId, system: system ?? Number.MAX_SAFE_INTEGER, params: params ?? [] };
+      const { ownerId, name, system, params } = compositionSchema.parse(rows[0]);
+      return { ownerId, name, system: system ?? Number.MAX_SAFE_INTEGER, params: params ?? [] };
     },
   };
 }

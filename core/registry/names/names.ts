@@ -14,13 +14,18 @@ interface Resolved {
   via: 'name' | 'pool' | 'alias' | 'agent';
   /** The agent that was asked for: `llm` is what it is pinned to. */
   agent: AskedAgent | null;
+<<<<<<< HEAD
   /** Whose the name is that was asked for. */
+=======
+  /** Whose that llm, pool or agent is. */
+>>>>>>> cb4d5f60 (A grant of run on one agent is of effect, /v1/models asks for what may be run, and what is seen and not run is 403)
   ownerId: string;
 }
 
 /** What rights and choice of a member ask of an agent. */
 export interface AskedAgent {
   id: string;
+  name: string;
   ownerId: string;
   visibility: Visibility;
   pinMode: 'pool' | 'only';
@@ -52,7 +57,11 @@ const MOST_SUGGESTED = 3;
  * down yet, as an edge of the last release did it, whatever is there.
  */
 const resolveSql = `
+<<<<<<< HEAD
   select pool_key, llm, via, agent, coalesce(w.owner_id, found.pool_owner, found.owner_id) as owner_id from (
+=======
+  select pool_key, llm, via, agent, found.owner_id from (
+>>>>>>> cb4d5f60 (A grant of run on one agent is of effect, /v1/models asks for what may be run, and what is seen and not run is 403)
     select 1 as rank, l.pool_key, l.name as llm, 'name' as via, null::json as agent, l.owner_id,
         case when l.pool_key = l.name then (select owner_id from pools where key = l.name) end as pool_owner
       from llms l where l.name = :asked
@@ -65,12 +74,12 @@ const resolveSql = `
       where names.name = :asked and names.resource = 'alias'
     union all
     select 4, l.pool_key, l.name, 'agent',
-        json_build_object('id', a.id, 'ownerId', a.owner_id, 'visibility', a.visibility, 'pinMode', a.pin_mode), a.owner_id, null
+        json_build_object('id', a.id, 'name', a.name, 'ownerId', a.owner_id, 'visibility', a.visibility, 'pinMode', a.pin_mode), a.owner_id, null
       from names join agents a on a.id = names.id join llms l on l.id = a.llm_id
       where names.name = :asked and names.resource = 'agent'
     union all
     select 5, l.pool_key, l.name, 'agent',
-        json_build_object('id', a.id, 'ownerId', a.owner_id, 'visibility', a.visibility, 'pinMode', a.pin_mode,
+        json_build_object('id', a.id, 'name', a.name, 'ownerId', a.owner_id, 'visibility', a.visibility, 'pinMode', a.pin_mode,
           'personality', substring(:asked from '[^:]*$')), a.owner_id, null
       from names join agents a on a.id = names.id join llms l on l.id = a.llm_id
       where names.name = substring(:asked from '^(.*):[^:]+$') and names.resource = 'agent' and :asked not like '%:latest'

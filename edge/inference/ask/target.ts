@@ -66,6 +66,8 @@ export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Pr
     ? await deps.knownPools.ask(asked, (resolved) => isMeant(resolved, wanted) && isThere(resolved, actor))
     : undefined;
   if (!pool) throw await unknown(deps, actor, asked);
+  if (!mayRunAgent(pool.resolved, actor))
+    throw new McpctlError('forbidden', `Your token may not run the agent '${asked}'.`);
   return chosenIn(pool, actor, wanted);
 }
 
@@ -85,11 +87,14 @@ const isMeant = ({ ownerId }: Resolved, { ownedBy = ownerId }: Pick<Wanted, 'own
 
 /** What may be neither seen nor run is as if it were not there. */
 export function isThere(resolved: Resolved, actor: Actor): boolean {
-  const { poolKey, llm, agent } = resolved;
-  if (agent !== null) return mayRunAgent(resolved, actor);
+  const { poolKey, llm, agent, ownerId } = resolved;
+  if (agent !== null)
+    return (
+      mayRunAgent(resolved, actor) || can(actor, 'view', { resource: 'agent', target: { ...agent, poolKey } })
+    );
   // That a token is bound to other pools is said: its maker knows this one.
   const unbound = actor.pools?.includes(poolKey) === false ? { ...actor, pools: null } : actor;
-  return seesCallee(unbound, { poolKey, llm });
+  return seesCallee(unbound, { poolKey, llm, ownerId });
 }
 
 /** One that is somebody else's alone is not there, and one that leads out of the pools of a token neither. */

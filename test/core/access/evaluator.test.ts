@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { can, scopeOf, type Actor, type Target } from '../../../core/access.ts';
+import { can, reachesOf, reachOf, scopeOf, type Actor, type Target } from '../../../core/access.ts';
 import { filterOf, inWords, presets, throughFilter } from '../../../core/access/filter.ts';
 import { closed, Granted, type Grant } from '../../../core/access/grants.ts';
 import { grantedTo } from '../../../core/access/presets.ts';
@@ -118,6 +118,19 @@ describe('the evaluator', () => {
           (scope.within === null || scope.within.ownerId === ownerId || scope.within.names.includes(name)) &&
           (scope.tokenId === null || scope.tokenId === tokenId);
         expect(holds).to.equal(can(actor, verb, { resource, target }));
+      }),
+      { numRuns: 10_000 },
+    );
+  });
+
+  it('what may be run of many llms is each that may be run alone, of 10,000 worlds', () => {
+    fc.assert(
+      fc.property(worlds, ({ actor, target: { name = '', poolKey = '' } }) => {
+        const isReached = reachesOf(actor).every(
+          ({ llms, pools }) => llms.includes(name) || pools.includes(poolKey),
+        );
+        const isInPools = actor.pools?.includes(poolKey) !== false;
+        expect(isInPools && isReached).to.equal(reachOf(actor, { poolKey, llm: name }) !== null);
       }),
       { numRuns: 10_000 },
     );
