@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { median } from '../../bench/report/stats.ts';
+import { pause } from '../../core/runtime/clock.ts';
 import { startSession } from '../cli/session.ts';
 import { read } from '../docs/markdown.ts';
 import { edgeFixture, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
+import { note } from '../support/measured.ts';
 import { submitTask } from '../support/tasks.ts';
 
 /** Bad tokens at once; MCPCTL_ROUNDS=10000 for a minute's crowd. */
@@ -201,16 +204,38 @@ describe('the audit', function () {
     );
   });
 
-  it('counts refusals, and writes a crowd of them as few rows', async () => {
+  it('counts refusals, and writes a crowd of them as few rows', async function () {
     const asAda = { token: t.tokens.ada };
     await Promise.all(Array.from({ length: 60 }, () => api('POST /groups', { name: 'no' }, asAda)));
     const stranger = (n: number): Promise<Answer> =>
       api('GET /llms', undefined, { token: `mcpctl_${String(n).padStart(43, 'x')}` });
+    /** How long each call of another took, one after the other, until `end`. */
+    const othersCalls = async (end: Promise<unknown>, atLeast: number): Promise<number[]> => {
+      const spans: number[] = [];
+      let over = false;
+      void end.then(() => (over = true));
+      while (!over || spans.length < atLeast) {
+        const from = performance.now();
+        expect((await api('GET /projects')).status).to.equal(200);
+        spans.push(performance.now() - from);
+        if (STRANGERS > 300) await pause(20);
+      }
+      return spans;
+    };
+    const alone = await othersCalls(Promise.resolve(), STRANGERS > 300 ? 200 : 1);
     // An edge takes so many connections of one address, and no more.
-    for (let from = 0; from < STRANGERS; from += 200)
-      await Promise.all(
-        Array.from({ length: Math.min(200, STRANGERS - from) }, (_, n) => stranger(from + n)),
-      );
+    const together = STRANGERS > 300 ? Math.ceil(STRANGERS / 60) : 200;
+    const crowd = (async () => {
+      for (let from = 0; from < STRANGERS; from += together) {
+        const second = STRANGERS > 300 ? pause(1_000) : undefined;
+        const some = Math.min(together, STRANGERS - from);
+        await Promise.all([second, ...Array.from({ length: some }, (_, n) => stranger(from + n))]);
+      }
+    })();
+    const among = await othersCalls(crowd, 1);
+    note(this, [median(alone), median(among)]);
+    // Those of a minute's crowd do not slow others: by the median, on a machine that has others to do, too.
+    if (STRANGERS > 300) expect(median(among)).to.be.below(median(alone) * 1.5 + 1);
     await api('GET /audit', undefined, asAda);
     await t.deps.denied.stop(); // as every five seconds
     const [refused, ...others] = await events('actor=ada');

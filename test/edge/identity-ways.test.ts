@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { startSession } from '../cli/session.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-import { ada, forGroup, identityCalls, may } from '../support/identity.ts';
+import { ada, forGroup, forUser, identityCalls, may } from '../support/identity.ts';
 
 describe('by what somebody may, and who may as another', function () {
   this.timeout(20_000);
@@ -159,5 +159,78 @@ describe('by what somebody may, and who may as another', function () {
       expect(await answerOf('GET /users/eve'), 'all or nothing').to.equal('404 user_not_found');
     }
     expect((await api('GET /rbac')).text).to.equal(before);
+  });
+
+  it('makes no admin of who may write documents, by a group, a token, a secret, a set of another or one project made from another', async () => {
+    const mine = ['rbac', 'group', 'user', 'project', 'llm', 'token'].flatMap((word) =>
+      ['view', 'create', 'edit'].map((role) => `${role}:${word}`),
+    );
+    await rbac('writer', { ...ada, ...may(...mine.filter((each) => each !== 'create:token')) });
+    await api('POST /secrets', { name: 'key', data: { K: 'v' } });
+    await api('POST /projects', { name: 'a', description: 'of root' });
+    // What stands on that project, and more besides: whoever writes it gives all of it.
+    const theirs = { ...forUser('root'), ...may('view:project:a', 'view:audit') };
+    await rbac('readers', theirs);
+    await answerOf('POST /apply', {
+      set: 'roots',
+      documents: [{ resource: 'rbac', name: 'readers', ...theirs }],
+    });
+    const tables = [
+      'rbac',
+      'groups',
+      'memberships',
+      'users',
+      'tokens',
+      'projects',
+      'llms',
+      'secret_refs',
+      'managed',
+    ];
+    const state = async (): Promise<unknown> =>
+      Promise.all(tables.map((table) => t.connection.db(table).count().first()));
+    const refused = await state();
+    const as = (call: string, body: object) => answerOf(call, body, t.tokens.ada);
+    const apply = (document: object, more: object = {}) =>
+      as('POST /apply', { documents: [document], ...more });
+    const admins = { resource: 'group', name: 'admins' };
+    expect(await apply({ ...admins, members: ['ada', 'admin', 'root'] })).to.equal('403 escalation');
+    expect(await apply({ ...admins, members: ['root'] }), 'nor takes it').to.equal('403 escalation');
+    expect(await apply({ resource: 'token', name: 't', user: 'root' })).to.equal('409 not_appliable');
+    expect(await as('POST /tokens', { name: 't', user: 'root' })).to.equal('403 forbidden');
+    expect(await apply({ resource: 'quota', name: 'q' })).to.equal('400 invalid_request');
+    const backend = { type: 'openai', model: 'm', url: 'http://backend.test/v1' };
+    const secretRef = { secretRef: { name: 'key', key: 'K' } };
+    expect(await apply({ resource: 'llm', name: 'mine', ...backend, apiKeyRef: secretRef })).to.equal(
+      '400 invalid_request',
+    );
+    expect(await apply({ resource: 'llm', name: 'mine', ...backend, apiKeyRef: { env: 'K' } })).to.match(
+      /^40[03] /,
+    );
+    expect(await state()).to.deep.equal(refused);
+    const own = { resource: 'rbac', name: 'own', ...ada, ...may('view:llm') };
+    expect(
+      await apply(own, { set: 'roots' }),
+      'who may edit documents uses it, and it adopts nothing',
+    ).to.equal('200');
+    expect(
+      await as('POST /apply', { documents: [], set: 'roots', prune: { kinds: ['rbac'], allowEmpty: true } }),
+    ).to.match(/^40/);
+    await answerOf('DELETE /rbac/own');
+    const before = [await state(), (await api('GET /rbac')).text];
+    const session = await startSession(null, { env: { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.ada } });
+    try {
+      const clone = ['create', 'project', 'b', '--from', 'a'];
+      expect(await session.run(...clone, '--with-rbac')).to.equal(1);
+      expect(session.err()).to.contain('view:audit');
+      expect([await state(), (await api('GET /rbac')).text]).to.deep.equal(before);
+      // With all that is granted there it may; and the one that was written meanwhile is not written over.
+      await rbac('more', { ...ada, ...may('view:audit') });
+      expect(await session.run(...clone, '--with-rbac'), session.err()).to.equal(0);
+      expect((await api('GET /rbac/readers')).json).to.deep.include({
+        bindings: may('view:project:a', 'view:audit', 'view:project:b').bindings,
+      });
+    } finally {
+      await session.close();
+    }
   });
 });

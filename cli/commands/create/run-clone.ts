@@ -34,7 +34,8 @@ export async function runClone(ctx: Context, options: CloneOptions): Promise<voi
       .map((one) => ({ resource: prompt.word, ...writtenOf(prompt, one), project: name })),
     ...(withRbac ? await grantsOn(client, { from, name }) : []),
   ];
-  const { items } = await client.apply({ documents });
+  // A document is written whole: one that somebody writes meanwhile is not written over.
+  const { items } = await client.apply({ documents, matchRevision: true });
   for (const { resource, name: made, outcome } of items.slice(1))
     ctx.out.note(`${resource}/${made} ${outcome}`);
   const made = await resources.get(entry, name);
@@ -69,6 +70,7 @@ async function grantsOn(
       {
         resource: rbac.word,
         ...document,
+        revision: one.raw['revision'],
         bindings: [...bindings, ...own.map((binding) => ({ ...binding, name }))],
       },
     ];
