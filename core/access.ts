@@ -119,7 +119,7 @@ export interface Callee {
   poolKey: string;
   llm: string | null;
   /** Whose it is: they see it, and run it as everybody else. */
-  ownerId?: string;
+  holderId?: string;
 }
 
 /**
@@ -149,10 +149,10 @@ export function reachesOf({ granted, filter }: Actor): Reach[] {
 function reachBy(
   actor: Actor,
   verb: 'run' | 'view',
-  { poolKey, llm, ownerId }: Callee,
+  { poolKey, llm, holderId }: Callee,
 ): 'pool' | 'llm' | null {
   if (actor.pools?.includes(poolKey) === false) return null;
-  const owned = ownerId === undefined ? {} : { ownerId };
+  const owned = holderId === undefined ? {} : { ownerId: holderId };
   const ofPool = { rights: resources.pool, target: { name: poolKey, poolKey, ...(llm === null && owned) } };
   const ofLlm = llm === null ? null : { rights: resources.llm, target: { name: llm, poolKey, ...owned } };
   let isWhole = true;

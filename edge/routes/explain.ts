@@ -24,9 +24,9 @@ export function explainRoutes(deps: EdgeDeps): Router {
   router.get('/llms/:name/explain', async (req, res) => {
     const actor = actorOf(req);
     const name = aliasSchema.safeParse(req.params['name']);
-    const isThere = ({ poolKey, llm, agent, ownerId }: Resolved): boolean =>
+    const isThere = ({ poolKey, llm, agent, holderId }: Resolved): boolean =>
       agent === null
-        ? seesCallee(actor, { poolKey, llm, ownerId })
+        ? seesCallee(actor, { poolKey, llm, holderId })
         : can(actor, 'run', { resource: 'agent', target: { ...agent, poolKey } });
     const place = name.success ? await deps.knownPools.ask(name.data, isThere) : undefined;
     if (!place) throw new McpctlError('llm_not_found');

@@ -14,12 +14,10 @@ interface Resolved {
   via: 'name' | 'pool' | 'alias' | 'agent';
   /** The agent that was asked for: `llm` is what it is pinned to. */
   agent: AskedAgent | null;
-<<<<<<< HEAD
   /** Whose the name is that was asked for. */
-=======
-  /** Whose that llm, pool or agent is. */
->>>>>>> cb4d5f60 (A grant of run on one agent is of effect, /v1/models asks for what may be run, and what is seen and not run is 403)
   ownerId: string;
+  /** Whose that llm, pool or agent is. */
+  holderId: string;
 }
 
 /** What rights and choice of a member ask of an agent. */
@@ -57,11 +55,7 @@ const MOST_SUGGESTED = 3;
  * down yet, as an edge of the last release did it, whatever is there.
  */
 const resolveSql = `
-<<<<<<< HEAD
-  select pool_key, llm, via, agent, coalesce(w.owner_id, found.pool_owner, found.owner_id) as owner_id from (
-=======
-  select pool_key, llm, via, agent, found.owner_id from (
->>>>>>> cb4d5f60 (A grant of run on one agent is of effect, /v1/models asks for what may be run, and what is seen and not run is 403)
+  select pool_key, llm, via, agent, coalesce(w.owner_id, found.pool_owner, found.owner_id) as owner_id, found.owner_id as holder_id from (
     select 1 as rank, l.pool_key, l.name as llm, 'name' as via, null::json as agent, l.owner_id,
         case when l.pool_key = l.name then (select owner_id from pools where key = l.name) end as pool_owner
       from llms l where l.name = :asked

@@ -87,14 +87,14 @@ const isMeant = ({ ownerId }: Resolved, { ownedBy = ownerId }: Pick<Wanted, 'own
 
 /** What may be neither seen nor run is as if it were not there. */
 export function isThere(resolved: Resolved, actor: Actor): boolean {
-  const { poolKey, llm, agent, ownerId } = resolved;
+  const { poolKey, llm, agent, holderId } = resolved;
   if (agent !== null)
     return (
       mayRunAgent(resolved, actor) || can(actor, 'view', { resource: 'agent', target: { ...agent, poolKey } })
     );
   // That a token is bound to other pools is said: its maker knows this one.
   const unbound = actor.pools?.includes(poolKey) === false ? { ...actor, pools: null } : actor;
-  return seesCallee(unbound, { poolKey, llm, ownerId });
+  return seesCallee(unbound, { poolKey, llm, holderId });
 }
 
 /** One that is somebody else's alone is not there, and one that leads out of the pools of a token neither. */
