@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
-import type { Reach, Scope } from '../access.ts';
+import type { Actor, Reach, Scope } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import { poolKeyOf } from '../names.ts';
 import { llmRowSchema, type LlmCreate, type LlmPatch, type LlmRow } from '../llm.ts';
@@ -40,12 +40,7 @@ export interface Llms extends FormerMembers {
    * Those that may be there to be called: the user's own first, then in turns one of each owner, so that nobody's many
    * push out another's few. @param pools those that a token is bound to; null = every pool.
    */
-  callable(query: {
-    userId: string;
-    pools: readonly string[] | null;
-    within: readonly Reach[];
-    limit: number;
-  }): Promise<LlmRow[]>;
+  callable(of: Pick<Actor, 'userId' | 'pools'> & { within: Reach[]; limit: number }): Promise<LlmRow[]>;
   byName(name: string): Promise<LlmRow | undefined>;
   byNames(names: readonly string[]): Promise<LlmRow[]>;
   byId(id: string): Promise<LlmRow | undefined>;

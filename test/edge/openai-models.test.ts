@@ -108,10 +108,9 @@ describe('/v1/models', function () {
   });
 
   it('of more llms than are shown finds those that one may run, however many others there are', async () => {
-    const { callable } = t.registry.llms;
     const asked = { userId: t.bob.id, pools: null, limit: 1 };
     const namesOf = async (llms: string[], pools: string[]): Promise<string[]> =>
-      (await callable({ ...asked, within: [{ llms, pools }] })).map(({ name }) => name);
+      (await t.registry.llms.callable({ ...asked, within: [{ llms, pools }] })).map(({ name }) => name);
     expect(await namesOf(['sleepy'], [])).to.deep.equal(['sleepy']);
     expect(await namesOf([], ['sleepy'])).to.deep.equal(['sleepy']);
     expect(await namesOf([], [])).to.deep.equal([]);

@@ -76,7 +76,7 @@ export function kindsOf(t: () => EdgeFixture, { api, llm }: ReturnType<typeof id
         const { id } = madeOf(await api(`POST /${plural}`, body(name, owner === 'ada' ? 'nest' : 'roots')));
         await isOf(owner, plural, { id });
         const at = `/${plural}/${naming === 'id' ? (id ?? '') : name}`;
-        const [key] = Object.keys((definition.example['data'] ?? {}) as object);
+        const [key] = Object.keys(definition.example['data'] ?? {});
         const run: Thing['ask'] = {
           ...(word === 'agent' && {
             run: async (token: string) =>
