@@ -89,10 +89,10 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
   const askedIn = (req: Request): string => String(req.params[key]);
   const store = deps.registry.resources(definition);
   const byOf = (req: Request) => ({ actor: actorOf(req), ifMatch: ifMatchOf(req) });
-  /** @param said undefined: nothing was written. */
-  const answer = async (res: Response, row: ResourceRow, said?: readonly string[]): Promise<void> => {
+  /** @param passedOver undefined: nothing was written. */
+  const answer = async (res: Response, row: ResourceRow, passedOver?: readonly string[]): Promise<void> => {
     const [view] = await viewsOf(deps, definition, { rows: [row], actor: actorOf(res.req) });
-    const warnings = said && view ? [...said, ...(doubts[word]?.(view) ?? [])] : [];
+    const warnings = passedOver && view ? [...passedOver, ...(doubts[word]?.(view) ?? [])] : [];
     res.set('etag', `"${row.revision}"`);
     res.json(warnings.length > 0 ? { ...view, warnings } : view);
   };
