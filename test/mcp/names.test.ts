@@ -40,6 +40,17 @@ describe('names of MCP tools', () => {
       }),
     );
     expect(hasTool({ server: 's' }, 'anything')).to.equal(true);
+    const tools = { allow: ['*_file'], deny: ['read_secret*'], safe: ['read_*', 'list'] };
+    const names = ['read_file', 'write_file', 'read_secret_file', 'list', 'READ_file'];
+    const there = (readOnly?: boolean): string[] =>
+      names.filter((name) =>
+        hasTool({ server: 's', tools, ...(readOnly !== undefined && { readOnly }) }, name),
+      );
+    expect(there()).to.deep.equal(['read_file', 'write_file', 'READ_file']);
+    expect(there(true), 'denied and not allowed it stays').to.deep.equal(['read_file']);
+    expect(hasTool({ server: 's', readOnly: true }, 'anything'), 'nobody has said what is safe').to.equal(
+      false,
+    );
   });
 });
 

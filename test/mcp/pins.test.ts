@@ -149,6 +149,23 @@ describe('pins of tools', function () {
     expect((await changes('own', 'desk', t.tokens.root)).pin).to.equal('warn');
   });
 
+  it('are beside what is read-only: a tool that says of itself that it is one is not believed', async () => {
+    const hinted = { ...tool('erase'), annotations: { readOnlyHint: true, destructiveHint: false } };
+    await report('desk', [tool('read'), hinted]);
+    await bound('looks', { readOnly: true, tools: { safe: ['read'] } });
+    expect(await names('looks')).to.deep.equal(['read']);
+    expect(await refusal('looks', 'read')).to.equal(null);
+    expect((await refusal('looks', 'erase'))?.message).to.equal('Unknown tool: desk__erase');
+    await report('desk', [tool('read', 'another'), hinted]);
+    expect(await names('looks'), 'its name is safe, and nobody has approved what it is now').to.deep.equal(
+      [],
+    );
+    const kept = ok(await t.call('GET /api/v1/projects/looks', { token: t.tokens.ada })).json;
+    expect(kept).to.have.deep.property('servers', [
+      { server: 'desk', readOnly: true, tools: { safe: ['read'] } },
+    ]);
+  });
+
   it('trust the first that a server tells of itself, once it does', async () => {
     await root('PUT /api/v1/servers/late', { description: 'Comes later' });
     const body = { name: 'early', servers: [{ server: 'late' }] };
