@@ -20,8 +20,8 @@ export interface Persona {
   /** The text of a JSON object: it is spliced, never parsed, so that every number stays as it is written. */
   defaultParams: string;
   extras: Extras;
-  /** The project whose tools it is offered, by its name; null: none's. */
-  toolsOf?: string | null;
+  /** The project whose tools it is offered; null: none's. */
+  toolsOf?: { id: string; name: string } | null;
   prompts: readonly PersonaPrompt[];
   /** What it was asked for with, or has where nothing is asked for. */
   personality: { id: string; name: string; revision: number } | null;

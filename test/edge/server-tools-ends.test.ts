@@ -69,6 +69,38 @@ describe('a turn whose calls the server runs, as something comes between', funct
     expect(await turnOf(turn)).to.include({ status: 'completed' });
   });
 
+  it('belongs to the project that it was made with, where its agent is moved meanwhile', async () => {
+    const secret = { servers: [{ server: 'one' }], pipeline: { redact: ['tok_[a-z]+'] } };
+    await ok('POST /api/v1/projects', { body: { name: 'strict', ...secret } });
+    await ok('POST /api/v1/projects', { body: { name: 'open', servers: [{ server: 'two', alias: 'one' }] } });
+    const nomad = { name: 'nomad', llm: 'gpt', project: 'strict', serverTools: true };
+    await ok('POST /api/v1/agents', { body: nomad });
+    const begun = async () =>
+      (await ok('POST /api/v1/agents/nomad/chat', { headers: later, body: { message: 'sum?' } }))
+        .json as TurnView;
+    const move = (project: string) => ok('PATCH /api/v1/agents/nomad', { body: { project } });
+    const lastResult = async (taskId: string | null) =>
+      (await requestOf(taskId)).messages.at(-1)?.['content'];
+    const turn = await begun();
+    const before = (await callsOf('one')).length;
+    await answered(turn, calling(['a', 'one__add']));
+    const call = await called('one', before);
+    await move('open');
+    await (await speak(call)).end(whole(text('It is tok_hush.')));
+    const round = await nextRound(turn);
+    expect(await lastResult(round.taskId), 'redacted as there').to.equal('It is [redacted].');
+    await answered(round, { content: 'Done.' });
+    await move('strict');
+    const offered = await begun();
+    await move('open');
+    await answered(offered, calling(['b', 'one__add']));
+    const next = await nextRound(offered);
+    expect(await lastResult(next.taskId), 'what it was offered was another').to.match(
+      /^Unknown tool: one__add/,
+    );
+    await answered(next, { content: 'Done.' });
+  });
+
   for (const when of ['before its calls are begun', 'while a call runs'] as const)
     it(`ends with a token that is revoked ${when}, and calls nothing more`, async () => {
       const made = { userId: t.ada.id, name: when, pools: null, expiresInDays: null, createdBy: null };

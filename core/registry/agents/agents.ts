@@ -65,7 +65,7 @@ export interface Agents extends Personalities {
 const personaSql = `
   with own as (
     select id, name, revision, system_prompt, default_params::text as default_params, extras, project_id, owner_id, ${publisherSql} as publisher,
-      case when server_tools then (select p.name from projects p where p.id = a.project_id) end as tools_of,
+      case when server_tools then (select json_build_object('id', p.id, 'name', p.name) from projects p where p.id = a.project_id) end as tools_of,
       case when cast(:isAsked as boolean) then cast(:personality as text) else default_personality end as asked
     from agents a where id = :id
   ), chosen as (
@@ -96,7 +96,7 @@ const personaSchema = z.object({
   systemPrompt: z.string(),
   defaultParams: z.string(),
   extras: z.unknown().transform(extrasOf),
-  toolsOf: z.string().nullable(),
+  toolsOf: z.object({ id: z.string(), name: z.string() }).nullable(),
   bytes: z.number(),
   asked: z.string().nullable(),
   publisher: publisherSchema.nullable(),

@@ -49,6 +49,7 @@ import * as pipelines from '../migrations/0055-pipelines.ts';
 import * as briefings from '../migrations/0056-briefings.ts';
 import * as passingThreads from '../migrations/0075-passing-threads.ts';
 import * as serverTools from '../migrations/0057-server-tools.ts';
+import * as callsOfProjects from '../migrations/0074-calls-of-projects.ts';
 import * as meantNames from '../migrations/0073-meant-names.ts';
 
 export interface Named extends Knex.Migration {
@@ -113,6 +114,7 @@ const migrations: readonly Named[] = [
   named('0070-hosted-servers', hostedServers),
   named('0072-offer-pins', offerPins),
   named('0073-meant-names', meantNames),
+  named('0074-calls-of-projects', callsOfProjects),
   named('0075-passing-threads', passingThreads),
   named('0076-former-members', formerMembers),
 ];

@@ -55,15 +55,16 @@ export interface TurnMade {
   made: Made;
   /** Where its backend finds it too long, it can be made of less. */
   mayShrink: boolean;
-  /** What its answer calls the server may run. */
-  usesServerTools: boolean;
+  /** The project of whose servers' tools the server may run what its answer calls; null: of none. */
+  toolsFrom: string | null;
 }
 
 /** What its columns say of how a turn that runs was made. */
-export const compositionColumns = ({ composition, mayShrink, usesServerTools }: TurnMade) => ({
+export const compositionColumns = ({ composition, mayShrink, toolsFrom }: TurnMade) => ({
   composition: JSON.stringify(composition),
   shrink: mayShrink ? 'may' : null,
-  serverCalls: usesServerTools ? 'may' : null,
+  serverCalls: toolsFrom === null ? null : 'may',
+  toolsProjectId: toolsFrom,
   asksClient: false,
 });
 
@@ -214,7 +215,7 @@ async function insertTurn(
     ...{ id, threadId, ownerId, tokenId, n, status, requestHash, request: storableText(request), streaming },
     clientKey: turn.key,
     supersedes: turn.supersedes?.id ?? null,
-    waitsForTools: turn.hasTools || made.usesServerTools,
+    waitsForTools: turn.hasTools || made.toolsFrom !== null,
     ...(isRunning
       ? compositionColumns(made)
       : { composition: JSON.stringify({ pin, personality, system, isWhole }) }),

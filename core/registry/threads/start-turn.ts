@@ -113,13 +113,13 @@ async function startTurn(
     .update({
       status: 'running',
       ...(status === 'queued'
-        ? { waitsForTools: hasTools || made.usesServerTools }
-        : { rounds: rounds + 1, ...(made.usesServerTools && { waitsForTools: true }) }),
+        ? { waitsForTools: hasTools || made.toolsFrom !== null }
+        : { rounds: rounds + 1, ...(made.toolsFrom !== null && { waitsForTools: true }) }),
       taskId: task.id,
       poolName: task.poolKey,
       ...compositionColumns(made),
       // One that was offered tools stays so, whatever its agent has now: its rounds are one answer.
-      ...(!made.usesServerTools && {
+      ...(made.toolsFrom === null && {
         serverCalls: trx.raw(`case when server_calls is not null then 'may' end`),
       }),
       // Once in a turn, whatever comes of it.

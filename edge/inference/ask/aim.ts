@@ -96,7 +96,7 @@ export async function aim(
       id: agent.id,
       composed: { system: composed.system, params: composed.params },
       hasServerTools: persona.toolsOf != null,
-      usesServerTools: offersTools && persona.toolsOf != null,
+      toolsFrom: offersTools ? (persona.toolsOf?.id ?? null) : null,
       made: () =>
         madeOf(persona, composed, {
           ...{ llm: aimed.pinned, pool: aimed.poolKey },
@@ -139,7 +139,7 @@ export async function composedFor(
 ): Promise<Composed & { persona: Persona & { publisher: Publisher | null } }> {
   const own = await deps.registry.agents.persona(id, personality);
   if (!own) throw new McpctlError('llm_not_found');
-  const offers = offersTools && own.toolsOf != null ? await offeredTools(deps, actor, own.toolsOf) : [];
+  const offers = offersTools && own.toolsOf != null ? await offeredTools(deps, actor, own.toolsOf.name) : [];
   const persona = { ...own, replaced: system, offered: offers };
   await turnFor(body, actor.userId);
   return { ...composeChat(persona, body), persona };

@@ -42,8 +42,8 @@ export interface AgentOfOrder extends AskedOfAgent {
   made: () => MadeOfAgent;
   /** It has tools of its project. */
   hasServerTools: boolean;
-  /** It is offered them: what it calls the server may run. */
-  usesServerTools: boolean;
+  /** The project of whose servers' tools the server may run what it calls; null: of none. */
+  toolsFrom: string | null;
 }
 
 /** The row of an accepted task, the follower of its stream, opened before the task could begin, and the wait for it. */

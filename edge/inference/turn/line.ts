@@ -90,7 +90,8 @@ const policyOf = ({ isPassing, onDisconnect, graceSeconds }: NextTurn): Policy =
 /** What a round calls is begun as soon as it has ended, where the server runs it. */
 export function goOnBehind(deps: EdgeDeps, { agent }: Order, row: TaskRow): void {
   const { threadId } = row;
-  if (agent?.usesServerTools && threadId !== null) followOn(deps, row, () => startNext(deps, threadId));
+  if (agent && agent.toolsFrom !== null && threadId !== null)
+    followOn(deps, row, () => startNext(deps, threadId));
 }
 
 /** The same for who has just seen a turn end; what fails is a later look's to do. */

@@ -141,8 +141,8 @@ function turnOf(
   const composition = { pin, personality, system, isWhole, ...cut, expected };
   const { from: _from, ...facts } = cut;
   const made = { ...agent.made(), ...facts, turns, expected, isShorter: refused !== null };
-  const { usesServerTools } = agent;
-  return { composed, made: { composition, made, mayShrink: turns > 0 && isWhole !== true, usesServerTools } };
+  const { toolsFrom } = agent;
+  return { composed, made: { composition, made, mayShrink: turns > 0 && isWhole !== true, toolsFrom } };
 }
 
 interface Cutting extends Pick<ThreadContext, 'measured'> {

@@ -176,7 +176,7 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
     const { composition } = of;
     asking.place.composition = composition;
     if (composition.leftOut > 0) res.set('x-mcpctl-left-out', String(composition.leftOut));
-    if (of.usesServerTools) asking.place.served = servedFor(asking.asked.body, call);
+    if (of.toolsFrom !== null) asking.place.served = servedFor(asking.asked.body, call);
   }
   if (accepted.kind === 'queued') {
     if (asking.asked.onBusy === 'interrupt') await interrupt(deps, accepted.place.threadId);

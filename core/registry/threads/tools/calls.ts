@@ -25,8 +25,8 @@ const dueSchema = z.object({
   request: z.string(),
   /** The round that called them. */
   taskId: z.string(),
-  /** The project whose tools the agent has now, by its name; null: none's. */
-  toolsOf: z.string().nullable(),
+  /** The project whose tools the turn was made with, while its agent has them still; null: none's. */
+  toolsOf: z.object({ id: z.string(), name: z.string() }).nullable(),
   /** Tools that the agent lets through, whoever runs them; null: all. */
   allowed: z.unknown().transform((extras) => extrasOf(extras).allowedTools),
   calls: orNothing(z.array(toolCallSchema)),
@@ -52,7 +52,7 @@ const endedSchema = z.object({
   callId: z.string(),
   taskId: z.string(),
   server: z.string(),
-  /** The project that its agent is in, by its name: what is not shown of results it says. Null: there is none any more. */
+  /** The project in which it was begun, by its name: what is not shown of results it says. Null: there is none any more. */
   project: z.string().nullable(),
   /** Null: its task is kept no more. */
   status: z.string().nullable(),
@@ -88,7 +88,8 @@ async function threadsWithCalls(db: Knex, limit: number): Promise<string[]> {
 async function dueTurn(db: Knex, threadId: string): Promise<DueTurn | null> {
   const { rows } = await db.raw<{ rows: unknown[] }>(
     `select q.id, q.thread_id, q.n, q.owner_id, q.token_id, q.request, q.task_id, m.tool_calls as calls, a.extras as allowed,
-       case when a.server_tools then (select p.name from projects p where p.id = a.project_id) end as tools_of,
+       case when a.server_tools and coalesce(q.tools_project_id, a.project_id) = a.project_id
+         then (select json_build_object('id', p.id, 'name', p.name) from projects p where p.id = a.project_id) end as tools_of,
        coalesce(extract(epoch from now() - q.tools_since) * 1000, 0)::float8 as since_ms
      from chat_turns q join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id
        join chat_messages m on m.turn_id = q.id and m.task_id = q.task_id and m.role = 'assistant'
@@ -135,11 +136,12 @@ async function beginCalls(
 }
 
 const rowOf = (
-  { id, taskId }: DueTurn,
+  { id, taskId, toolsOf }: DueTurn,
   { call, position, server, becomes }: BegunCall,
   trx: Knex.Transaction,
 ) => ({
   ...{ turnId: id, roundId: taskId, callId: storableText(call.id), position, server },
+  projectId: toolsOf?.id ?? null,
   name: storableText(call.name),
   ...('task' in becomes
     ? { taskId: becomes.task.id, poolName: becomes.task.poolKey }
@@ -169,7 +171,7 @@ async function endedCalls(db: Knex, threadId: string): Promise<EndedCall[]> {
   const { rows } = await db.raw<{ rows: unknown[] }>(
     `select c.turn_id, q.thread_id, q.owner_id, c.round_id, c.call_id, c.task_id, c.server, p.name as project, k.status, k.error_code, k.error_message
      from chat_turns q join chat_calls c on c.turn_id = q.id left join tasks k on k.id = c.task_id
-       join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id left join projects p on p.id = a.project_id
+       join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id left join projects p on p.id = coalesce(c.project_id, a.project_id)
      where q.thread_id = ? and ${isOpen} and c.round_id = q.task_id and ${hasEnded} order by c.position`,
     [threadId],
   );

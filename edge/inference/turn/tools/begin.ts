@@ -40,7 +40,8 @@ export async function planCalls(deps: EdgeDeps, turn: DueTurn): Promise<Planned>
   const actor = await deps.registry.tokens.actorOfId(turn.tokenId);
   if (actor?.userId !== turn.ownerId)
     throw new McpctlError('unauthenticated', 'The token that this was said with is not good any more.');
-  const project = turn.toolsOf === null ? undefined : await projectSeen(deps, actor, turn.toolsOf);
+  const seen = turn.toolsOf && (await projectSeen(deps, actor, turn.toolsOf.name));
+  const project = seen && seen.id === turn.toolsOf?.id ? seen : undefined;
   const find = project && (await toolsNamed(deps, { actor, project }));
   const clients = toolNamesOf(turn.request);
   const begun: BegunCall[] = [];
