@@ -9,6 +9,8 @@ import type { Priority } from '../task/task.ts';
  * | key | what | writer → reader | lives |
  * |---|---|---|---|
  * | BullMQ queue `{P}`, `{P}.<llm id>` | jobs: task ids only | edge, scheduler → worker | while pending |
+ * | `{P}:own`, `{P}.<llm id>:own` | where the tasks of each owner stand in that queue, by name | edge, scheduler → worker | 24 h |
+ * | `{P}.<llm id>:took:<session>` | under which token a member took which job last | worker → itself | 5 min |
  * | `t:{P}:T:in` | body and head of the request | edge → worker | until the end |
  * | `t:{P}:T:m` | the fence | the scripts | renewed by beats |
  * | `t:{P}:T:s` | the event stream, entry id `epoch-seq` of its last event | worker → edges | end + 10 min |

@@ -17,7 +17,7 @@ const ours: readonly (readonly [RegExp, Kind])[] = [
   [/:relay:\{[^{}:]*\}$/, 'zset'],
 ];
 
-/** What BullMQ keeps of a queue beside its jobs. */
+/** What BullMQ keeps of a queue beside its jobs, and `own`, where each owner's stand (turn.lua). */
 const ofQueues = {
   wait: 'list',
   active: 'list',
@@ -29,6 +29,7 @@ const ofQueues = {
   failed: 'zset',
   repeat: 'zset',
   marker: 'zset',
+  own: 'zset',
   stalled: 'set',
   'stalled-check': 'string',
   pc: 'number',

@@ -79,7 +79,7 @@ const own = [
 const ofScripts = [
   ...['del', 'type', 'exists', 'get', 'set', 'incr', 'pexpire', 'pttl', 'time', 'spublish', 'info|server'],
   ...['hdel', 'hexists', 'hget', 'hgetall', 'hincrby', 'hlen', 'hmget', 'hmset', 'hset', 'hsetnx'],
-  ...['llen', 'lpush', 'lrange', 'lrem', 'ltrim', 'rpoplpush', 'rpush', 'sadd', 'scard', 'srem'],
+  ...['llen', 'lpos', 'lpush', 'lrange', 'lrem', 'ltrim', 'rpoplpush', 'rpush', 'sadd', 'scard', 'srem'],
   ...['xadd', 'xlen', 'xtrim', 'zadd', 'zcard', 'zpopmin', 'zrange', 'zrangebyscore', 'zrem'],
   ...['zremrangebyrank', 'zremrangebyscore', 'zrevrange', 'zrevrangebyscore', 'zscore'],
 ];

@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { openRedis } from '../../core/queue/link/connect.ts';
-import { Consumer } from '../../core/queue/jobs/consumer.ts';
+import { Consumer, type TakenJob } from '../../core/queue/jobs/consumer.ts';
 import { Fetchers } from '../../core/queue/jobs/fetchers.ts';
 import { ownMarkers } from '../../core/queue/jobs/markers.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { Slots } from '../../core/member/slots.ts';
+import { until } from '../support/system.ts';
+import { wireToUrl } from '../support/wire.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
@@ -73,6 +75,50 @@ describe('how often a consumer looks into its queues', function () {
     expect(ran).to.deep.equal(ids);
     // One at its start, and one each second in which nothing comes.
     expect(looks).to.be.at.most(20 + 1 + forS);
+  });
+
+  it('finds what it took again where the answer was lost on its way, and leaves no claim to the reaper', async () => {
+    const poolKey = `p ${randomUUID()}`;
+    const [first, second] = [await t.submitted({ poolKey }), await t.submitted({ poolKey })];
+    const wire = await wireToUrl(url);
+    const far = openRedis('commands', { url: wire.url(url), verifyTls: true, clock, log });
+    await far.connect();
+    const fetchers = new Fetchers({ redis: far, prefix: t.door.keys.namespace, log });
+    const ran: TakenJob[] = [];
+    let over: () => void = () => undefined;
+    const taken = new Promise<void>((resolve) => (over = resolve));
+    const consumer = new Consumer({
+      fetchers,
+      markers: { wait: () => taken.then(() => null), passOn: () => Promise.resolve() },
+      keys: t.door.keys,
+      member: { llmId: 'llm-1', poolKey },
+      slots: new Slots(1),
+      gate: { isOpen: () => true, untilOpen: () => Promise.resolve() },
+      claimant: () => ({ claimId: randomUUID(), session: randomUUID(), boot: 'b', llmId: 'llm-1' }),
+      run: (job) => {
+        ran.push(job);
+        over();
+        return new Promise(() => undefined);
+      },
+      clock,
+      log,
+    });
+    wire.blackhole({ way: 'down', newOnes: 'open' });
+    await consumer.start();
+    const claim = await until(
+      async () => (await t.fence(first))?.claim ?? '',
+      (claimed) => claimed !== '',
+    );
+    wire.reset();
+    await taken;
+    expect(ran[0]).to.include({ taskId: first.taskId });
+    expect(ran[0]?.early).to.deep.include({ claimId: claim });
+    expect(ran[0]?.early?.answer).to.have.property('epoch', 1);
+    expect((await t.fence(second))?.claim).to.equal('');
+    void consumer.stop();
+    await fetchers.close();
+    far.disconnect();
+    await wire.close();
   });
 
   it('finds pinned ones among a heap of others, first', async () => {

@@ -105,6 +105,48 @@ describe('owners of a queue take turns', function () {
     expect((await taken(by())) + (await taken(by()))).to.equal('ba');
   });
 
+  it('a member’s own owner goes first however far off their turns are, past what is over and what the member may not have', async () => {
+    const [llmId, owner, pool] = ['00000000-0000-4000-8000-0000000000ab', 'me', 'far'];
+    const { keys } = t.door;
+    const by = (): Early => ({
+      ...{ keys, poolKey: pool },
+      by: { claimId: randomUUID(), session: randomUUID(), boot: 'boot', llmId, owner },
+    });
+    const queues = [keys.pool(pool).queue(llmId), keys.pool(pool).queue()];
+    const others = await flood(pool, 'abcd'.repeat(70));
+    const own: Submission[] = [];
+    for (let n = 0; n < 60; n++) own.push(await add(owner, pool, n === 3 ? { head: { ...made(owner, pool).head, unfit: [llmId] } } : {}));
+    const [gone, unfit, back] = [own[1], own[3], own[5]];
+    if (!gone || !unfit || !back) return expect.fail('no tasks');
+    await t.door.dispatch.remove({ ...gone, queue: keys.pool(pool).queue(), jobId: `${gone.taskId}-1` });
+    const taken: string[] = [];
+    const mine = own.filter((one) => one !== gone && one !== unfit);
+    for (let n = 0; n < mine.length; n++) {
+      const job = await t.fetchers.next(queues, by());
+      taken.push(job?.taskId ?? '');
+      if (n < 10) continue; // the first ten run
+      await job?.complete();
+    }
+    expect(taken).to.deep.equal(mine.map(({ taskId }) => taskId));
+    // Handed back, and by then others' stand in front of it that were handed back too.
+    const claim = (await t.fence(back))?.claim ?? '';
+    const anew = { epoch: 1, claim, job: `${back.taskId}-1`, newEpoch: 2 };
+    expect(await t.door.dispatch.requeue({ ...back, priority: 'interactive' }, anew)).to.equal('ok');
+    for (let n = 0; n < 6; n++) {
+      const job = await t.fetchers.next(queues.slice(1));
+      if (job?.taskId === back.taskId) await job.putBack();
+      const seen = { epoch: 1, claim: '', job: job?.jobId ?? '', newEpoch: 2 };
+      const ref = { taskId: job?.taskId ?? '', poolKey: pool, priority: 'interactive' } as const;
+      if (job && job.taskId !== back.taskId) await t.door.dispatch.requeue(ref, seen);
+    }
+    expect((await t.fetchers.next(queues, by()))?.taskId).to.equal(back.taskId);
+    const next = await t.fetchers.next(queues, by());
+    expect(others.get(next?.taskId ?? ''), 'what it may not have is not its own').to.be.a('string');
+    // What was taken is struck as others come, so that what is kept is of what waits.
+    const waits = await t.redis.zcard(`${keys.namespace}:${keys.pool(pool).queue()}:prioritized`);
+    expect(await t.redis.zcard(`${keys.namespace}:${keys.pool(pool).queue()}:own`)).to.be.at.most(waits + 20);
+  });
+
   it('of one owner alone all stand as they came, until somebody else comes: then all but the next take turns', async () => {
     const pool = 'alone';
     const queue = `${t.door.keys.namespace}:${t.door.keys.pool(pool).queue()}`;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { HeldJob } from '../../task/let-go.ts';
 import { messageOf } from '../../errors.ts';
 import { pause, type Clock } from '../../runtime/clock.ts';
@@ -7,6 +8,7 @@ import type { Openable } from '../../member/switch.ts';
 import type { Claimant, EarlyClaim } from '../task/claim.ts';
 import type { Fetched, FetchedJob, Fetchers } from './fetchers.ts';
 import type { Keys } from '../keys.ts';
+import type { Early } from './take.ts';
 import type { Markers } from './markers.ts';
 
 /** A job that was taken; at most one of the ends is called (none: it is left to a requeue). */
@@ -44,6 +46,8 @@ export interface ConsumerDeps {
 
 /** A member that has put a job back lets the others look first. */
 const ABSTAIN_MS = 50;
+/** By then the task of a claim that nobody runs is somebody else's, and take.lua still knows what it was. */
+const ASKED_AGAIN_MS = 60_000;
 /** The longest pause of a member that found nothing in its whole queue that it can do. */
 const LONGEST_LAP_PAUSE_MS = 200;
 
@@ -63,6 +67,8 @@ export class Consumer implements Service {
   /** Runs, and jobs to be put back. */
   readonly #running = new Set<Promise<void>>();
   #abstainUntil = 0;
+  /** What was asked for and not answered: asked again as the same it finds what it took, and no claim is left to the reaper. */
+  #unanswered: { token: string; early: Early | undefined; askedAt: number } | undefined;
   /** Jobs that were passed on since it last began to go round its queues, and when that was. */
   #lap = { passed: new Set<string>(), from: 0 };
   #loop: Promise<void> = Promise.resolve();
@@ -148,9 +154,20 @@ export class Consumer implements Service {
 
   /** One that is taken says whether more waits; where nothing does, a marker will tell. */
   async #fetch(): Promise<TakenJob | null> {
-    const { fetchers, claimant, keys, member } = this.#deps;
-    const early = claimant && { keys, poolKey: member.poolKey, by: claimant() };
-    const job = await fetchers.next(this.#queues, early);
+    const { fetchers, claimant, keys, member, clock } = this.#deps;
+    const before = this.#unanswered;
+    const now = clock.elapsed();
+    const asked =
+      before && now - before.askedAt < ASKED_AGAIN_MS
+        ? before
+        : {
+            token: randomUUID(),
+            early: claimant && { keys, poolKey: member.poolKey, by: claimant() },
+            askedAt: now,
+          };
+    this.#unanswered = asked;
+    const job = await fetchers.next(this.#queues, asked.early, asked.token);
+    this.#unanswered = undefined;
     this.#mayFind = job?.more ?? false;
     return job && this.#asTaken(job);
   }

@@ -63,10 +63,14 @@ export class Fetchers {
 
   /**
    * The next job of the first of these queues that has any, without waiting.
-   * @param early for whom its task is claimed with it.
+   * @param early for whom its task is claimed with it. @param token of this one question: asked again under it, with the same claim, it finds
+   *   what it took, where no answer had come.
    */
-  async next(queues: readonly string[], early?: Early): Promise<Fetched | null> {
-    const token = randomUUID();
+  async next(
+    queues: readonly string[],
+    early?: Early,
+    token: string = randomUUID(),
+  ): Promise<Fetched | null> {
     const { redis, prefix } = this.#deps;
     const taken = await takeJob(redis, { prefix, queues, token, early });
     if (taken === undefined) return await this.#nextByBull(queues, early);

@@ -30,6 +30,9 @@ elseif last[1] then
 else
   redis.call('LPUSH', KEYS[2], ARGV[1])
 end
+-- another member of its owner's may be able to (take.lua)
+local entry = redis.call('HGET', KEYS[7], 'own')
+if entry and #entry <= 256 then redis.call('ZADD', (string.gsub(KEYS[2], 'wait$', 'own')), 0, entry) end
 redis.call('ZADD', KEYS[4], 0, '0')
 redis.call('DEL', KEYS[8])
 return 1

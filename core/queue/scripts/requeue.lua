@@ -64,6 +64,12 @@ if job[1] ~= '{"T":"' .. ARGV[1] .. '"}' or not isRead or type(opts) ~= 'table'
 end
 if wasTaken then
   local priority = tonumber(redis.call('HGET', KEYS[9], 'priority')) or 0
+  local owner = redis.call('HGET', KEYS[1], 'owner')
+  if owner and #owner <= 64 then -- before all of its owner's (turn.lua)
+    local own = string.gsub(KEYS[6], 'wait$', 'own')
+    redis.call('ZADD', own, 0, owner .. ' ' .. (priority >= 10 and 'b' or 'a') .. '0000000000 ' .. ARGV[5])
+    redis.call('PEXPIRE', own, 24 * 3600 * 1000)
+  end
   if priority >= 10 then -- an interactive one may carry less (core/queue/jobs/turns.ts)
     redis.call('ZADD', KEYS[7], priority * 0x100000000, ARGV[5])
   else

@@ -5,6 +5,8 @@
   Interactive jobs of one owner alone stand in the list as they came, without tags (enqueue.lua), and get them here, but
   for the one that goes next, with the first job of another owner, or when they have become many.
   Where a job is given with it, it is added first, as BullMQ adds one: while its task waits, and if it is not there.
+  With its tag it is entered in queue:own, by which take.lua finds the first of an owner's: "<owner> a<tag> <job>", of the background
+  "<owner> b<tag> <job>". Nobody strikes what was taken there but who meets it, and here two of any, so that it stays short.
   Sent twice it changes nothing. A job that stands nowhere, as it, or BullMQ's own add, was broken off, counts as new.
   KEYS  1 queue:wait   2 queue:prioritized   3 queue:<job>   4 turns:<queue>:<priority>
         and with a job:   5 t:{P}:T:m   6 queue:marker   7 queue:meta
@@ -18,6 +20,16 @@ local least = tonumber(ARGV[3])
 local counted = function(text)
   local n = tonumber(text or 0)
   return n and n >= 0 and n < 1e9 and math.floor(n) or 0
+end
+local own = string.gsub(KEYS[1], 'wait$', 'own')
+local jobs = string.sub(KEYS[3], 1, -#ARGV[1] - 1)
+local function enter(owner, tag, job)
+  local entry = owner .. ' ' .. (least == 0 and 'a' or 'b') .. string.format('%010.0f', tag) .. ' ' .. job
+  redis.call('ZADD', own, 0, entry)
+end
+local function isOver(job)
+  return not redis.call('ZSCORE', KEYS[2], job) and not redis.call('LPOS', KEYS[1], job)
+    and redis.call('EXISTS', jobs .. job .. ':lock') == 0
 end
 local had = redis.call('HGET', KEYS[3], 'turn')
 if had then
@@ -70,7 +82,10 @@ if alone and redis.call('LLEN', KEYS[1]) > 2 * tonumber(ARGV[6]) then
   redis.call('HDEL', KEYS[4], 'alone')
 elseif alone then
   local before = redis.call('LRANGE', KEYS[1], 0, -2) -- the newest stand first
-  for at, job in ipairs(before) do redis.call('ZADD', KEYS[2], #before - at + 1, job) end
+  for at, job in ipairs(before) do
+    redis.call('ZADD', KEYS[2], #before - at + 1, job)
+    enter(alone, #before - at + 1, job)
+  end
   -- behind the cut nothing is left to count
   if #before > 0 then redis.call('HSET', KEYS[4], alone, #before) end
   redis.call('LTRIM', KEYS[1], -1, -1)
@@ -90,6 +105,11 @@ local tag = string.format('%.0f', math.max(past, last) + 1)
 redis.call('HSET', KEYS[4], 'past', string.format('%.0f', past))
 redis.call('PEXPIRE', KEYS[4], ARGV[5])
 redis.call('ZADD', KEYS[2], string.format('%.0f', least + tonumber(tag)), ARGV[1])
+for _, entry in ipairs(redis.call('ZRANDMEMBER', own, 2)) do
+  if isOver(string.match(entry, '%S+$')) then redis.call('ZREM', own, entry) end
+end
+enter(ARGV[2], tonumber(tag), ARGV[1])
+redis.call('PEXPIRE', own, ARGV[5])
 redis.call('HSET', KEYS[3], 'turn', tag)
 redis.call('HSET', KEYS[4], ARGV[2], tag)
 return 1
