@@ -218,7 +218,8 @@ onEachTransport('a pool', function (transport) {
     const running = infer('old', 'occupies', pin('stays'));
     await stays.next('request');
     await worker.kill('SIGTERM');
-    const id = await submit('old');
+    const id = await submit('old', pin('stays'));
+    const free = await submit('old');
     await t.startWorker([{ name: 'moves', poolName: 'new', maxConcurrency: 1, backend: moves }], {
       home: worker.home,
     });
@@ -228,11 +229,13 @@ onEachTransport('a pool', function (transport) {
     );
     expect((await infer('new', 'at work')).status).to.equal(200);
     expect((await infer('moves', 'by name')).status).to.equal(200);
+    // Whoever left takes what waits there, under the key that it waits under.
+    expect(await completed(free)).to.include({ claimedLlm: 'moves', poolName: 'old' });
     expect(await t.task(id)).to.include({ status: 'pending', poolName: 'old' });
     stays.release(2);
     expect((await running).status).to.equal(200);
     expect(await completed(id)).to.include({ claimedLlm: 'stays', poolName: 'old' });
-    expect(served(moves)).to.deep.equal(['at work', 'by name']);
+    expect(served(moves).sort()).to.deep.equal(['at work', 'background', 'by name']);
   });
 
   once('is joined by the solo llm whose name is its key', async () => {
