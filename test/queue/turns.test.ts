@@ -115,7 +115,10 @@ describe('owners of a queue take turns', function () {
     const queues = [keys.pool(pool).queue(llmId), keys.pool(pool).queue()];
     const others = await flood(pool, 'abcd'.repeat(70));
     const own: Submission[] = [];
-    for (let n = 0; n < 60; n++) own.push(await add(owner, pool, n === 3 ? { head: { ...made(owner, pool).head, unfit: [llmId] } } : {}));
+    for (let n = 0; n < 60; n++)
+      own.push(
+        await add(owner, pool, n === 3 ? { head: { ...made(owner, pool).head, unfit: [llmId] } } : {}),
+      );
     const [gone, unfit, back] = [own[1], own[3], own[5]];
     if (!gone || !unfit || !back) return expect.fail('no tasks');
     await t.door.dispatch.remove({ ...gone, queue: keys.pool(pool).queue(), jobId: `${gone.taskId}-1` });
