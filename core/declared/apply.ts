@@ -8,6 +8,10 @@ export const neverPruned: readonly string[] = ['user', 'group', 'rbac', 'secret'
 const wordSchema = z.string().max(64);
 const documentSchema = z.looseObject({ resource: wordSchema });
 
+/** What a project that these documents make has approved of its servers: what another has, and nothing that came since. */
+const approvalsSchema = z.strictObject({ of: nameSchema, for: nameSchema });
+export type ApprovalsOf = z.infer<typeof approvalsSchema>;
+
 const pruneSchema = z.strictObject({
   /** The kinds that are deleted; all but `neverPruned`, unless told. */
   kinds: z.array(wordSchema).min(1).max(32).optional(),
@@ -30,6 +34,7 @@ export const applySchema = z
     matchRevision: z.boolean().default(false),
     /** Whose these documents are from now on, so that what it lists no more can be found. */
     set: nameSchema.optional(),
+    approvals: approvalsSchema.optional(),
     /** Deletes what the set once applied and lists no more. */
     prune: pruneSchema.optional(),
   })

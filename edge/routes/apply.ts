@@ -107,9 +107,10 @@ async function apply(deps: EdgeDeps, req: Request, res: Response): Promise<void>
   const body: ApplyBody = bodyOf(req, applySchema, { mostMiB: MOST_MIB, mostValues: MOST_VALUES });
   const { declared } = deps.registry;
   const { documents, refused, warnings } = readDocuments(body, declared.kinds);
-  const { dryRun, set, prune } = body;
+  const { dryRun, set, prune, approvals } = body;
   const asked = {
     ...{ documents, refused, dryRun, actor: actorOf(req), once: onceOf(deps, req, 'apply') },
+    approvals,
     set: set === undefined ? undefined : { name: set, prune },
   };
   await answer(deps, [req, res], { dryRun, warnings, documents, work: () => declared.apply(asked) });

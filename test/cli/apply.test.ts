@@ -125,6 +125,12 @@ describe('cli: apply and diff, with a real edge', () => {
     await anew();
     expect(await s.run('approve', 'server', 'files', '--prompt', 'review', '-y'), s.err()).to.equal(0);
     expect(s.out()).to.equal('project/pinned approved prompt review\n');
+    // A clone trusts what was approved, and not what has come since.
+    await report('rewritten');
+    expect(await s.run('create', 'project', 'twin', '--from', 'pinned'), s.err()).to.equal(0);
+    await anew();
+    expect(await s.run('diff', 'server', 'files', '--project', 'twin')).to.equal(3);
+    expect(s.out()).to.match(/\n {2}read: changed\n.*\n? {4}\+ description: "rewritten"/);
   });
 
   it('shows what differs, line by line, and no value of a secret', async () => {

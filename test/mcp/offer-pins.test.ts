@@ -180,6 +180,42 @@ describe('pins of what a server has beside tools', function () {
     expect(await dead()).to.include('this project has not approved it as it is');
   });
 
+  it('are copied with a project, and with no other one than is made', async () => {
+    await report(offers());
+    await bound('copied');
+    await report(offers('other'));
+    const servers = [{ server: 'desk', pin: 'enforce' }];
+    const apply = (name: string, approvals?: { of: string; for: string }, as = token()) => {
+      const documents = [{ resource: 'project', name, servers }];
+      return t.call('POST /api/v1/apply', {
+        token: as,
+        body: { documents, ...(approvals && { approvals }) },
+      });
+    };
+    ok(await apply('apart'));
+    expect((await offersIn('apart'))['prompts'], 'trusts anew').to.deep.equal(['desk__review']);
+    ok(await apply('twin', { of: 'copied', for: 'twin' }));
+    expect(await offersIn('twin')).to.deep.equal({ prompts: [], resources: [], templates: [] });
+    const [change] = (await changes('twin')).changes;
+    expect([change?.state, change?.diff?.[0]], 'what it was is kept').to.deep.equal([
+      'changed',
+      '- arguments[0].description: "as it was"',
+    ]);
+    const again = await apply('apart', { of: 'copied', for: 'apart' });
+    expect([again.status, again.text.includes('approvals.for')], 'it is there already').to.deep.equal([
+      400,
+      true,
+    ]);
+    const lent = {
+      ...{ name: 'lent', subjects: [{ kind: 'user', name: 'ada' }] },
+      bindings: [{ role: 'run', resource: 'server', name: 'desk' }],
+    };
+    ok(await t.call('POST /api/v1/rbac', { token: token(), body: lent }));
+    const unseen = await apply('spy', { of: 'copied', for: 'spy' }, t.tokens.ada);
+    expect([unseen.status, unseen.text.includes("no project 'copied'")]).to.deep.equal([404, true]);
+    expect((await t.call('GET /api/v1/projects/spy', { token: token() })).status, 'nor made').to.equal(404);
+  });
+
   it('trust what a server has beside tools where another release has written down its tools alone', async () => {
     await report(offers());
     await bound('older');

@@ -5,6 +5,7 @@ import { resources as definitions } from '../../../core/resources/index.ts';
 import type { Sent } from '../../declared/placed.ts';
 import { hinted } from '../../hint.ts';
 import { writtenOf } from '../../keyed.ts';
+import { serversIn } from '../../mcp/change-lines.ts';
 import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
 import { bodyFor, printMade, trustedIn, type CreateOneOptions } from './run-create-one.ts';
@@ -18,7 +19,7 @@ export interface CloneOptions extends CreateOneOptions {
 const prompt = catalogueEntry(definitions.prompt);
 const rbac = catalogueEntry(definitions.rbac);
 
-/** A project with description, servers and prompts of another: made together, or nothing of it. Agents stay where they are. */
+/** A project with description, servers, what is approved of those, and prompts of another: made together, or nothing of it. Agents stay where they are. */
 export async function runClone(ctx: Context, options: CloneOptions): Promise<void> {
   const { entry, name, from, withRbac, output } = options;
   const body = await bodyFor(ctx, options);
@@ -35,7 +36,11 @@ export async function runClone(ctx: Context, options: CloneOptions): Promise<voi
     ...(withRbac ? await grantsOn(client, { from, name }) : []),
   ];
   // A document is written whole: one that somebody writes meanwhile is not written over.
-  const { items } = await client.apply({ documents, matchRevision: true });
+  const { items } = await client.apply({
+    documents,
+    matchRevision: true,
+    ...(serversIn(project.raw).length > 0 && { approvals: { of: from, for: name } }),
+  });
   for (const { resource, name: made, outcome } of items.slice(1))
     ctx.out.note(`${resource}/${made} ${outcome}`);
   const made = await resources.get(entry, name);

@@ -1,10 +1,12 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import type { Actor } from '../../access.ts';
+import type { ApprovalsOf } from '../../declared/apply.ts';
 import { holderOf, type Kind } from '../../declared/kinds.ts';
 import { inOrder } from '../../declared/order.ts';
 import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
+import { copyApprovals } from '../mcp/pinned/copy.ts';
 import type { Applied, ApplyDeps, Document, Done } from './document.ts';
 import { outcomeOf } from './keeper.ts';
 import { doneOnce, type Once } from './once.ts';
@@ -27,6 +29,7 @@ interface Shared {
 
 export interface Applying extends Shared {
   set?: { name: string; prune?: Pruning | undefined } | undefined;
+  approvals?: ApprovalsOf | undefined;
 }
 
 export interface Deleting extends Shared {
@@ -122,6 +125,7 @@ export function applyAll(deps: ApplyDeps, asked: Applying): Promise<Done> {
       ahead: (batch) => putNew(trx, deps, { batch, actor }),
       work: (document) => putOne(document, document.ifMatch ?? null),
     });
+    if (asked.approvals) await approveAs(trx, { ...asked.approvals, items, actor });
     if (!set) return items;
     await needOwn(trx, set.name, { items, documents });
     await adopt(trx, set.name, items);
@@ -134,6 +138,19 @@ export function applyAll(deps: ApplyDeps, asked: Applying): Promise<Done> {
     await leaveSet(trx, set.name);
     return [...items, ...gone];
   });
+}
+
+/** @throws McpctlError `invalid_request` for a project that is not made here. */
+async function approveAs(
+  trx: Knex.Transaction,
+  { of, for: name, items, actor }: ApprovalsOf & { items: readonly Applied[]; actor: Actor },
+): Promise<void> {
+  const made = items.find((item) => item.resource === 'project' && item.name === name);
+  if (made?.outcome !== 'created')
+    throw new McpctlError('invalid_request', undefined, {
+      details: [{ path: 'approvals.for', message: 'must be a project that these documents make' }],
+    });
+  await copyApprovals(trx, { of, to: made.id, actor });
 }
 
 /** Those whose names nobody has, as one; none where something is in the way of one, which is told when each is asked for. */

@@ -47,7 +47,7 @@ const PINNED = (db: Knex) => [
 ];
 
 /** Of the definitions that the projects of one user have approved, in bytes: beyond it their hashes alone are kept, and what differs is all of it. */
-const MOST_KEPT_BYTES = 64 * 2 ** 20;
+export const MOST_KEPT_BYTES = 64 * 2 ** 20;
 
 /** Which rows of what `t` is are approved, of the servers in `fresh`. */
 interface Kept {
