@@ -9,8 +9,14 @@ const outcomeWords = {
   kept: ['kept as it is here', 'would be kept as it is here'],
 } as const;
 
-/** What became of a backup, for a person: a line for each document, and what is to be known besides. */
-export function restoredSaid({ items, dryRun, genuine }: Restored): {
+/**
+ * What became of a backup, for a person: a line for each document, and what is to be known besides.
+ * @param enableUsers as it was asked for.
+ */
+export function restoredSaid(
+  { items, dryRun, genuine }: Restored,
+  { enableUsers }: { enableUsers: boolean },
+): {
   lines: string[];
   notes: string[];
   hasSkipped: boolean;
@@ -28,6 +34,11 @@ export function restoredSaid({ items, dryRun, genuine }: Restored): {
     lines.push(`${labelOf(item)} ${becomes}${why === undefined ? fields : `: ${why}`}`);
   }
   const notes: string[] = [];
+  const made = items.filter(({ resource, outcome }) => resource === 'user' && outcome === 'created').length;
+  if (made > 0 && !enableUsers)
+    notes.push(
+      `Users that are made (${made}) are disabled: "mcpctl edit user NAME" enables one, --enable-users those that were enabled.`,
+    );
   if (named > 0)
     notes.push(
       `${named} tokens are named in the backup, and are not restored: make new ones with "mcpctl token create".`,

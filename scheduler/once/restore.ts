@@ -110,7 +110,7 @@ export async function restore(env: Readonly<NodeJS.ProcessEnv>, args: readonly s
         draw(done, all);
       },
     });
-    const { lines: outcomes, notes, hasSkipped } = restoredSaid(restored);
+    const { lines: outcomes, notes, hasSkipped } = restoredSaid(restored, { enableUsers });
     for (const line of outcomes) process.stdout.write(plain(`${line}\n`));
     if (restored.items.some(({ outcome, resource }) => outcome === 'skipped' && resource !== 'token'))
       notes.push(

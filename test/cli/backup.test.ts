@@ -38,7 +38,7 @@ describe('cli: backup, verify and restore, with real edges', function () {
     const [{ home }, { identity, recipient }] = [await run(here, 'version', '--client'), await newIdentity()];
     const [file, key] = [join(home, 'all.age'), join(home, 'key.txt')];
     await writeFile(key, `# a key\n${identity}\n`);
-    const made = await run(here, 'backup', '-o', file, '--to', recipient, '--secrets', 'portable');
+    const made = await run(here, 'backup', file, '--to', recipient, '--secrets', 'portable');
     expect(made.code, made.err()).to.equal(0);
     expect(made.out()).to.include('1 secret');
     const bytes = await readFile(file);
@@ -56,6 +56,9 @@ describe('cli: backup, verify and restore, with real edges', function () {
     const restored = await run(there, 'restore', file, '-i', key);
     expect(restored.code, restored.err()).to.equal(0);
     expect(restored.out()).to.include('secret/openai created');
+    expect(restored.err()).to.match(
+      /Users that are made \(\d+\) are disabled: "mcpctl edit user NAME" enables one/,
+    );
     expect((await to.api('POST /secrets/openai/reveal', {})).text).to.include('sk-canary-0123456789');
     await to.made('PATCH /projects/review', { description: 'Another.' });
     expect((await run(there, 'restore', file, '-i', key)).code, 'clashes').to.equal(1);
@@ -89,6 +92,11 @@ describe('cli: backup, verify and restore, with real edges', function () {
     expect([open.code, open.err()]).to.satisfy(
       ([code, text]: [number, string]) => code === 2 && text.includes('--to age1'),
     );
+    const two = await run(here, 'backup', 'x', '-o', 'y', '--secrets', 'none');
+    expect([two.code, two.err()]).to.deep.equal([
+      2,
+      'Error: Name one file: as the argument, or with -o. (usage)\n',
+    ]);
     const [first] = sessions;
     const home = first?.home ?? '';
     const path = join(home, 'nobody', 'x');

@@ -13,7 +13,8 @@ export function makeBackup(ctx: Context, run?: (options: BackupOptions) => Promi
     .description(
       'Write everything that people made here (users, groups, grants, llms, agents, secrets …) into one file, as one consistent state, encrypted with age. Secrets stay as they are sealed, unless told. It takes the operation backup.',
     )
-    .option('-o, --output <path>', 'the file; a name with the date, here, unless told')
+    .argument('[file]', 'the file; a name with the date, here, unless told')
+    .option('-o, --output <path>', 'the same')
     .option('--to <recipient>', 'whom it is for, like age1…; may be repeated', collect, [])
     .addOption(passphraseOption())
     .addOption(
@@ -30,14 +31,14 @@ export function makeBackup(ctx: Context, run?: (options: BackupOptions) => Promi
       'before',
       `Examples:
   mcpctl backup --to age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudeqvlms4cwfmx
-  mcpctl backup -o monday.ndjson.gz.age --passphrase-file backup.pass
+  mcpctl backup monday.ndjson.gz.age --passphrase-file backup.pass
   mcpctl backup verify monday.ndjson.gz.age --passphrase-file backup.pass
 `,
     )
-    .action(async (options) => {
-      if (run) return run(options);
+    .action(async (file, options) => {
+      if (run) return run({ file, ...options });
       const { runBackup } = await import('./run-backup.ts');
-      return runBackup(ctx, options);
+      return runBackup(ctx, { file, ...options });
     })
     .addCommand(makeBackupVerify(ctx));
 }

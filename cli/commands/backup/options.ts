@@ -8,6 +8,8 @@ export interface Opening {
 }
 
 export interface BackupOptions {
+  /** The same as `output`. */
+  file?: string | undefined;
   output?: string | undefined;
   to: string[];
   passphraseFile?: string | undefined;

@@ -40,7 +40,10 @@ export async function runBackup(ctx: Context, options: BackupOptions): Promise<v
   // A passphrase stays here: portable secrets are for a pair of this file's own, which goes into it.
   const own = secrets === 'portable' && seal?.passphrase !== undefined ? await newIdentity() : undefined;
   const recipients = secrets === 'portable' ? (own ? [own.recipient] : options.to) : [];
-  const path = options.output ?? nameOf(ctx.clock.now(), seal !== null);
+  const { file, output = file } = options;
+  if (file !== undefined && output !== file)
+    throw new McpctlError('usage', 'Name one file: as the argument, or with -o.');
+  const path = output ?? nameOf(ctx.clock.now(), seal !== null);
   await needFileAt(path);
   const http = await ctx.http({ patienceMs: options.timeout });
   const { body } = await http.open({

@@ -20,5 +20,5 @@ export async function runRestore(
       );
     throw thrown;
   });
-  if (sayRestored(ctx, restored)) throw new AlreadySaid(3);
+  if (sayRestored(ctx, restored, how)) throw new AlreadySaid(3);
 }

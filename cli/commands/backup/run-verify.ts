@@ -25,5 +25,5 @@ export async function runBackupVerify(
     ctx.out.line(`Needs keys: ${header.kids.join(', ')}`);
   if (!plan) return;
   const asked = { onConflict: 'skip', dryRun: true, enableUsers: false, timeout: PATIENCE_MS } as const;
-  sayRestored(ctx, await sendRestore(ctx, read, asked));
+  sayRestored(ctx, await sendRestore(ctx, read, asked), asked);
 }

@@ -32,8 +32,12 @@ export async function sendRestore(
 }
 
 /** @returns whether something was skipped. */
-export function sayRestored({ out }: Pick<Context, 'out'>, restored: Restored): boolean {
-  const { lines, notes, hasSkipped } = restoredSaid(restored);
+export function sayRestored(
+  { out }: Pick<Context, 'out'>,
+  restored: Restored,
+  how: { enableUsers: boolean },
+): boolean {
+  const { lines, notes, hasSkipped } = restoredSaid(restored, how);
   for (const line of lines) out.line(line);
   for (const note of notes) out.note(note);
   return hasSkipped;
