@@ -2,6 +2,8 @@ import { expect } from 'chai';
 import { apiErrorSchema } from '../../core/api-error.ts';
 import type { Definition } from '../../core/resources/define.ts';
 import { stored } from '../../core/resources/index.ts';
+import type { BackupDocument } from '../../core/backup/format.ts';
+import { backupCalls, crafted } from '../backup/installation.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 import { ada, identityCalls, may } from '../support/identity.ts';
 import { exampleOf } from '../support/rights.ts';
@@ -62,6 +64,8 @@ describe('each field of each resource, with what it is not', function () {
   });
   after(() => t.close());
   const { api, answerOf, llm, rbac } = identityCalls(() => t);
+  const backups = backupCalls(() => t);
+  const restored: BackupDocument[] = [];
 
   /** Each table that a write of these could leave something in. */
   const state = async (): Promise<unknown> => {
@@ -111,8 +115,26 @@ describe('each field of each resource, with what it is not', function () {
     check(await api(`PATCH ${path}`, { [field]: value }), `PATCH ${about}`, field);
     // A document may have what the server says of one, and it is passed over.
     if (field === 'id' || field === 'revision' || field === 'ownerId') return;
+    restored.push({ resource: word, ...body });
     const applied = await api('POST /apply', { documents: [{ resource: word, ...body }] });
     expect(applied.status, `apply ${about}: ${applied.text.slice(0, 200)}`).to.be.oneOf([400, 413]);
+  }
+
+  /** What a crafted file would have restored, in as few files as have room for it: each is refused, with a fault of each document. */
+  async function refusesRestored(): Promise<void> {
+    const empty = await backups.backup({ secrets: 'none' });
+    while (restored.length > 0) {
+      const some: BackupDocument[] = [];
+      for (let bytes = 0; restored.length > 0 && some.length < 40 && bytes < 3_000_000;) {
+        const [one] = restored.splice(0, 1);
+        if (one) some.push(one);
+        bytes += JSON.stringify(one).length;
+      }
+      const { status, code, details } = await backups.restore(crafted(empty, () => some));
+      const what = some.map((one) => JSON.stringify(one).slice(0, 200)).join('\n');
+      expect([status, code], what).to.deep.equal([400, 'invalid_request']);
+      expect(details.length, what).to.be.at.least(some.length);
+    }
   }
 
   for (const definition of stored)
@@ -135,6 +157,7 @@ describe('each field of each resource, with what it is not', function () {
       }
       for (const field of ['colour', 'constructor', 'id', 'revision', 'ownerId'])
         await refuses(definition, field, ['no field', 'x']);
+      await refusesRestored();
       expect(await state()).to.deep.equal(before);
       expect(refused).to.be.above(10);
     });
