@@ -46,6 +46,7 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   rename: [typed('rename'), nothing],
   diff: [words('server'), names(server)],
   approve: [words('server'), names(server)],
+  backup: [{ of: 'files' }],
   'backup verify': [{ of: 'files' }],
   restore: [{ of: 'files' }],
   'create llm': [nothing],
