@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { programOf } from '../support/program.ts';
 import { llm } from './fixtures.ts';
 import { delta, page, startPeer, streams, within, type Peer } from './peer.ts';
 
@@ -19,10 +20,16 @@ describe('cli: the process', () => {
   let peer: Peer;
   let home: string;
   const children: ChildProcess[] = [];
-  const main = join(import.meta.dirname, '../../cli/main.ts');
+  const main = programOf('cli');
+  /** As its sources are: module by module. */
+  const apart = ['--import', 'tsx', 'cli/main.ts'];
 
-  function start(args: readonly string[], env: Record<string, string> = {}): Run {
-    const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], {
+  function start(
+    args: readonly string[],
+    env: Record<string, string> = {},
+    program: readonly string[] = [main],
+  ): Run {
+    const child = spawn(process.execPath, [...program, ...args], {
       env: {
         PATH: process.env['PATH'] ?? '',
         MCPCTL_HOME: home,
@@ -95,7 +102,7 @@ describe('cli: the process', () => {
   });
 
   it('loads no HTTP client and no schema for help', async () => {
-    const run = start(['get', '--help'], { NODE_V8_COVERAGE: join(home, 'coverage') });
+    const run = start(['get', '--help'], { NODE_V8_COVERAGE: join(home, 'coverage') }, apart);
     expect(await run.ended).to.equal(0);
     const reports = await readdir(join(home, 'coverage'));
     const loaded = await Promise.all(reports.map((name) => readFile(join(home, 'coverage', name), 'utf8')));
@@ -105,7 +112,7 @@ describe('cli: the process', () => {
 
   it('reads what a shell gives for a file, and does not wait for what is empty', async () => {
     const shell = async (script: string): Promise<string> => {
-      const child = spawn('bash', ['--norc', '-c', script, process.execPath, '--import', 'tsx', main], {
+      const child = spawn('bash', ['--norc', '-c', script, process.execPath, main], {
         env: { PATH: process.env['PATH'] ?? '', MCPCTL_HOME: home },
         stdio: ['ignore', 'pipe', 'pipe'],
       });
