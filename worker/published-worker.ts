@@ -141,7 +141,12 @@ class Published implements PublishedWorker {
       onTaken: () => this.#serving.transport?.yieldSession(),
     });
     const refresh = (): Promise<void> => this.#registrar.refresh(offersOf(opened));
-    this.#backends = createBackends({ ...deps, watchOwner: deps.watchOwner ?? undefined, refresh });
+    this.#backends = createBackends({
+      ...deps,
+      watchOwner: deps.watchOwner ?? undefined,
+      giveBack: (llm) => this.#serving.giveBack(llm),
+      refresh,
+    });
     const local = createLocalServer({
       path: deps.socketPath,
       status: () => this.#status(),

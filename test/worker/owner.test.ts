@@ -41,6 +41,7 @@ describe('the hours of an owner', () => {
     const { published } = parseWorkerConfig(
       JSON.stringify({
         quiet: ['Mon-Fri 9-18'],
+        quietCuts: true,
         ownerFirst: true,
         providers: [
           { name: 'a', type: 'openai', model: 'm', publish: true },
@@ -49,9 +50,9 @@ describe('the hours of an owner', () => {
       }),
       '/',
     );
-    expect(published.map(({ quiet, ownerFirst }) => [quiet.length, ownerFirst])).to.deep.equal([
-      [5, true],
-      [0, false],
+    expect(published.map(({ quiet, quietCuts, ownerFirst }) => [quiet.length, quietCuts, ownerFirst])).to.deep.equal([
+      [5, true, true],
+      [0, true, false],
     ]);
     const bad = (): unknown => parseWorkerConfig(JSON.stringify({ quiet: ['all day'], providers: [] }), '/');
     expect(bad).to.throw('must be like "Mon-Fri 09:00-18:00"');
@@ -146,6 +147,7 @@ describe('an owner who comes first', function () {
     const watch = new OwnerWatch({
       ...{ configured, opened, clock, log, everyMs: 20, quietMs: 300 },
       onChanged: () => (changes += 1),
+      giveBack: () => expect.fail('it has no quiet hours'),
     });
     watch.first();
     watch.start();
@@ -167,5 +169,35 @@ describe('an owner who comes first', function () {
     expect(changes).to.equal(2);
     await watch.stop();
     gate.end();
+  });
+
+  it('has what runs handed back as a quiet hour begins where it cuts, and only there', async () => {
+    const provider = (name: string) => ({ name, type: 'openai', model: 'm', publish: true });
+    const config = {
+      quiet: ['Mon 9-18'],
+      providers: [{ ...provider('cuts'), quietCuts: true }, provider('goes-on')],
+    };
+    const { published: configured } = parseWorkerConfig(JSON.stringify(config), '/');
+    let now = monday('08:59:59').getTime();
+    const clock = { ...systemClock, now: () => now };
+    const opened = openPublished(configured, { bus: createBus(log), clock });
+    const given: string[] = [];
+    const watch = new OwnerWatch({
+      ...{ configured, opened, clock, log, everyMs: 5 },
+      onChanged: () => undefined,
+      giveBack: (llm) => given.push(`${llm} ${opened.every(({ gate }) => gate.isOpen())}`),
+    });
+    watch.first();
+    expect(given).to.deep.equal([]);
+    now = monday('09:00').getTime();
+    watch.start();
+    // What was on its way as the hour began comes a moment later.
+    await until(
+      async () => given.length,
+      (times) => times > 1,
+    );
+    expect(new Set(given)).to.deep.equal(new Set(['cuts false']));
+    await watch.stop();
+    for (const { gate } of opened) gate.end();
   });
 });

@@ -10,14 +10,21 @@ import { WakeRunner, type Sleeper } from '../wake/wake-runner.ts';
 import { BackendWatch, type Watched } from './watch.ts';
 import { oneLine } from '../../core/runtime/plain.ts';
 /** @returns what does that, and knows what is so at its beginning. */
-export type WatchOwner = (onChanged: () => void) => Service & { first(): void };
+export type WatchOwner = (told: {
+  /** What is to be said of an llm is another thing now. */
+  onChanged: () => void;
+  /** What runs for an llm is to be handed back. */
+  giveBack: (llmName: string) => void;
+}) => Service & { first(): void };
 
 export interface BackendsDeps extends RecipeDeps {
   opened: readonly Opened[];
   /** Publishes what is so now. */
   refresh: () => Promise<void>;
-  /** Keeps them for the owner of this machine, who has said when. @param onChanged is told of each change. */
+  /** Keeps them for the owner of this machine, who has said when. */
   watchOwner?: WatchOwner | undefined;
+  /** Breaks off what runs for an llm, and hands it back. */
+  giveBack?: (llmName: string) => void;
   /** Between two looks at them. */
   everyMs?: number;
   bus: Bus;
@@ -34,7 +41,13 @@ export interface Backends extends Service {
   end(): Promise<void>;
 }
 
-export function createBackends({ opened, refresh, watchOwner, ...deps }: BackendsDeps): Backends {
+export function createBackends({
+  opened,
+  refresh,
+  watchOwner,
+  giveBack = () => undefined,
+  ...deps
+}: BackendsDeps): Backends {
   const watch = new BackendWatch({ ...deps, watched: opened.map((o) => watchedOf(o, opened)), refresh });
   const runner = new WakeRunner({
     ...deps,
@@ -42,7 +55,7 @@ export function createBackends({ opened, refresh, watchOwner, ...deps }: Backend
     onAwake: (backend) => watch.awake(backend),
   });
   const keepers = new Map(opened.flatMap((o) => (o.kept ? [[o.kept, o.configured] as const] : [])));
-  const owner = watchOwner?.(() => watch.changed());
+  const owner = watchOwner?.({ onChanged: () => watch.changed(), giveBack });
   const leave: (() => void)[] = [];
   return {
     name: 'backends',

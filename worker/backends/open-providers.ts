@@ -26,6 +26,7 @@ export type Published = Omit<
   | 'sleep'
   | 'idleStopMs'
   | 'quiet'
+  | 'quietCuts'
   | 'ownerFirst'
 > & {
   type: string;

@@ -15,6 +15,8 @@ export interface OwnerWatchDeps {
   opened: readonly Opened[];
   /** What is to be said of an llm is another thing now. */
   onChanged: () => void;
+  /** What runs for an llm is to be handed back. */
+  giveBack: (llmName: string) => void;
   everyMs?: number;
   quietMs?: number;
   clock: Clock;
@@ -24,12 +26,13 @@ export interface OwnerWatchDeps {
 interface Kept {
   opened: Opened;
   quiet: readonly QuietSpan[];
+  quietCuts: boolean;
   ownerFirst: boolean;
 }
 
 /**
  * Keeps llms for whoever owns the machine: in their quiet hours, and with `ownerFirst` while something else than this worker
- * uses it. Nothing new is taken then, and what runs goes on.
+ * uses it. Nothing new is taken then, and what runs goes on, but with `quietCuts` in quiet hours, when it is handed back.
  */
 export class OwnerWatch implements Service {
   readonly name = "watch of the owner's hours";
@@ -44,8 +47,8 @@ export class OwnerWatch implements Service {
     this.#deps = deps;
     this.#kept = deps.opened.flatMap((opened) => {
       const c = deps.configured.find(({ name }) => name === opened.configured.name);
-      const { quiet = [], ownerFirst = false } = c ?? {};
-      return quiet.length > 0 || ownerFirst ? [{ opened, quiet, ownerFirst }] : [];
+      const { quiet = [], quietCuts = false, ownerFirst = false } = c ?? {};
+      return quiet.length > 0 || ownerFirst ? [{ opened, quiet, quietCuts, ownerFirst }] : [];
     });
     const backends = new Map(
       deps.configured.map(({ type, url, backend }) => {
@@ -83,15 +86,18 @@ export class OwnerWatch implements Service {
   }
 
   #apply(): void {
-    const { clock, quietMs = QUIET_MS, log } = this.#deps;
+    const { clock, quietMs = QUIET_MS, giveBack, log } = this.#deps;
     const isUsed = clock.elapsed() - this.#usedAt < quietMs;
     const now = new Date(clock.now());
     let isNews = false;
-    for (const { opened, quiet, ownerFirst } of this.#kept) {
+    for (const { opened, quiet, quietCuts, ownerFirst } of this.#kept) {
       const until = quietUntil(quiet, now);
       const why = until !== null ? quietWords(until) : ownerFirst && isUsed ? usedWords(quietMs) : null;
-      if (why === opened.gate.reserved) continue;
-      opened.gate.reserve(why);
+      const isNew = why !== opened.gate.reserved;
+      if (isNew) opened.gate.reserve(why);
+      // Each time: what was on its way as the hour began is given back, too.
+      if (until !== null && quietCuts) giveBack(opened.configured.name);
+      if (!isNew) continue;
       log.info(
         { llm: opened.configured.name, why },
         why === null ? 'it takes tasks again' : 'it takes nothing new',

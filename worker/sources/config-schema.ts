@@ -137,6 +137,7 @@ const providerSchema = z
     sleep: sleepSchema.optional(),
     idleStopSeconds: idleSchema,
     quiet: quietSchema.optional(),
+    quietCuts: z.boolean().optional(),
     ownerFirst: z.boolean().optional(),
     stallSeconds: z.number().positive().max(86_400).default(120),
     dropParams: z.array(z.string()).optional(),
@@ -209,6 +210,7 @@ const MOST_AGENTS = 256;
 export const configSchema = z.looseObject({
   /** Of all providers that do not say otherwise. */
   quiet: quietSchema.default([]),
+  quietCuts: z.boolean().default(false),
   ownerFirst: z.boolean().default(false),
   providers: z.array(providerSchema).default([]).superRefine(refuseNamesakes('providers')),
   mcpServers: z

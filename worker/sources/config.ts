@@ -44,6 +44,8 @@ export interface ConfiguredProvider {
   idleStopMs?: number;
   /** The hours in which its owner keeps it for themselves. */
   quiet: readonly QuietSpan[];
+  /** What runs as such an hour begins is handed back. */
+  quietCuts: boolean;
   /** It takes nothing while others than this worker use the machine. */
   ownerFirst: boolean;
   stallMs: number;
@@ -132,7 +134,7 @@ export async function readWorkerConfig(path: string, home: string): Promise<Work
 
 function configured(
   provider: ProviderEntry,
-  { home, quiet, ownerFirst }: { home: string; quiet: QuietSpan[]; ownerFirst: boolean },
+  { home, ...owner }: { home: string } & Pick<ConfiguredProvider, 'quiet' | 'quietCuts' | 'ownerFirst'>,
 ): ConfiguredProvider {
   const { name, model, publish, tier, poolName, wake, managed, sleep } = provider;
   const idleStopSeconds = managed?.idleStopSeconds ?? sleep?.idleStopSeconds ?? provider.idleStopSeconds;
@@ -147,8 +149,9 @@ function configured(
     publish,
     maxConcurrency: provider.maxConcurrency ?? providerTypes[type].maxConcurrency,
     concurrencyStated: provider.maxConcurrency !== undefined,
-    quiet: provider.quiet ?? quiet,
-    ownerFirst: provider.ownerFirst ?? ownerFirst,
+    quiet: provider.quiet ?? owner.quiet,
+    quietCuts: provider.quietCuts ?? owner.quietCuts,
+    ownerFirst: provider.ownerFirst ?? owner.ownerFirst,
     stallMs: Math.round(provider.stallSeconds * 1000),
     params: {
       drop: provider.dropParams ?? [],

@@ -162,6 +162,10 @@ export class RedisTransport implements Transport {
     return this.#redis.status === 'ready';
   }
 
+  giveBack(llmName: string): void {
+    this.#running.giveBackOf(llmName);
+  }
+
   running(llmName: string): number {
     return this.#running.ofLlm(llmName);
   }

@@ -99,6 +99,10 @@ export class SseTransport implements Transport {
     return this.#stream.isConnected();
   }
 
+  giveBack(llmName: string): void {
+    this.#running.giveBackOf(llmName);
+  }
+
   running(llmName: string): number {
     return this.#running.ofLlm(llmName);
   }

@@ -40,6 +40,8 @@ export interface Transport extends Service {
   reopen(): void;
   /** Whether it can reach what it takes its tasks from, now. */
   isConnected(): boolean;
+  /** What runs for this llm is broken off and handed back: its owner keeps it from now on. */
+  giveBack(llmName: string): void;
   /** Tasks that run for this llm now. */
   running(llmName: string): number;
 }

@@ -224,8 +224,9 @@ function whyBack(
   reason: StopReason | undefined,
 ): HandBack | null {
   if (answer === null) {
-    if (reason !== 'shutdown') return null;
-    return { counts: 'none', code: 'shutting_down', message: 'The worker was shut down.' };
+    if (reason !== 'shutdown' && reason !== 'kept') return null;
+    const message = reason === 'kept' ? 'Its owner keeps it from now on.' : 'The worker was shut down.';
+    return { counts: 'none', code: 'shutting_down', message };
   }
   const { failure } = answer;
   if (!failure) {
@@ -255,6 +256,12 @@ function brokenOff(reason: StopReason | undefined): Outcome | null {
         kind: 'failed',
         code: 'shutting_down',
         message: 'The worker was shut down while it answered.',
+      };
+    case 'kept':
+      return {
+        kind: 'failed',
+        code: 'shutting_down',
+        message: 'Its owner keeps the llm from now on, and broke it off while it answered.',
       };
     case 'run_timeout':
       return { kind: 'failed', code: 'run_timeout', message: 'The task ran longer than its time limit.' };

@@ -3,8 +3,8 @@ import { pause } from '../../core/runtime/clock.ts';
 /** Cut from the grace, so that what is aborted can still be handed back in time. */
 const HAND_BACK_MS = 3_000;
 
-/** Why a run was broken off. `lost`: somebody else decides about the task, so there is nothing more to say. */
-export type StopReason = 'lost' | 'shutdown' | 'run_timeout';
+/** Why a run was broken off. `lost`: somebody else decides about the task, so there is nothing more to say. `kept`: the owner has the machine now. */
+export type StopReason = 'lost' | 'shutdown' | 'run_timeout' | 'kept';
 
 /** A claim while it runs. */
 export interface Running {
@@ -71,6 +71,12 @@ export class RunningClaims {
   /** Breaks off all that runs, so that it is handed back: others have it. */
   giveBack(): void {
     for (const { running } of this.#byTask.values()) running.aborting.abort('shutdown' satisfies StopReason);
+  }
+
+  /** The same of what runs for one llm, whose owner keeps it for themselves. */
+  giveBackOf(llmName: string): void {
+    for (const { running } of this.#byTask.values())
+      if (running.llmName === llmName) running.aborting.abort('kept' satisfies StopReason);
   }
 
   /**

@@ -65,9 +65,17 @@ export class Serving {
     this.transport?.reopen();
   }
 
+  /** What runs for this llm is handed back. */
+  giveBack(llmName: string): void {
+    for (const transport of this.#all) transport.giveBack(llmName);
+  }
+
+  get #all(): Transport[] {
+    return [...this.#formerTransports, ...(this.transport ? [this.transport] : [])];
+  }
+
   running(llmName: string): number {
-    const all = [...this.#formerTransports, ...(this.transport ? [this.transport] : [])];
-    return all.reduce((sum, transport) => sum + transport.running(llmName), 0);
+    return this.#all.reduce((sum, transport) => sum + transport.running(llmName), 0);
   }
 
   /** Takes nothing new; resolves when what runs has ended. */

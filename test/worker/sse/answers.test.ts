@@ -229,6 +229,23 @@ describe('an answer of the sse transport', () => {
     expect(t.backend.requests.filter((r) => r.method === 'POST')).to.have.length(0);
   });
 
+  it('that runs for an llm which its owner takes back is handed back, and the backend is left', async () => {
+    const stream = await start();
+    t.backend.reply(hangs());
+    stream.frame(t.infer());
+    const answer = await t.edge.answer(0);
+    await t.backend.next('request');
+    t.transport.giveBack('another');
+    expect(t.transport.running('tiny')).to.equal(1);
+    t.transport.giveBack('tiny');
+    await t.backend.next('closed');
+    await until(
+      async () => t.transport.running('tiny'),
+      (running) => running === 0,
+    );
+    expect(last(answer)).to.have.nested.property('error.message', 'Its owner keeps it from now on.');
+  });
+
   it('that still runs when the worker leaves is handed back', async () => {
     const stream = await start();
     t.backend.reply(hangs());
