@@ -50,7 +50,9 @@ describe('the hours of an owner', () => {
       }),
       '/',
     );
-    expect(published.map(({ quiet, quietCuts, ownerFirst }) => [quiet.length, quietCuts, ownerFirst])).to.deep.equal([
+    expect(
+      published.map(({ quiet, quietCuts, ownerFirst }) => [quiet.length, quietCuts, ownerFirst]),
+    ).to.deep.equal([
       [5, true, true],
       [0, true, false],
     ]);
