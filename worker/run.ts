@@ -216,7 +216,7 @@ async function ownerWatchOf(
 ): Promise<PublishedDeps['watchOwner']> {
   if (!configured.some(({ quiet, ownerFirst }) => quiet.length > 0 || ownerFirst)) return null;
   const { OwnerWatch } = await import('./owner/owner-watch.ts');
-  return (told) => new OwnerWatch({ configured, opened, ...told, clock: systemClock, log });
+  return (hooks) => new OwnerWatch({ configured, opened, ...hooks, clock: systemClock, log });
 }
 
 /** The MCP servers of this machine; their code is loaded only where there are any. */

@@ -10,7 +10,7 @@ import { WakeRunner, type Sleeper } from '../wake/wake-runner.ts';
 import { BackendWatch, type Watched } from './watch.ts';
 import { oneLine } from '../../core/runtime/plain.ts';
 /** @returns what does that, and knows what is so at its beginning. */
-export type WatchOwner = (told: {
+export type WatchOwner = (hooks: {
   /** What is to be said of an llm is another thing now. */
   onChanged: () => void;
   /** What runs for an llm is to be handed back. */
