@@ -90,6 +90,7 @@ function poolKeys(of: (rest: string) => string, poolKey: string) {
     denied: of(`denied:{${p}}`),
     host: of(`host:{${p}}`),
     tells: of(`tells:{${p}}`),
+    lacks: of(`lacks:{${p}}`),
     task: (id: string) => ({
       input: of(`t:{${p}}:${id}:in`),
       fence: of(`t:{${p}}:${id}:m`),

@@ -10,7 +10,7 @@ const ours: readonly (readonly [RegExp, Kind])[] = [
   [/:t:\{[0-9a-f]{16}\}:[^:]*:a$/, 'zset'],
   [/:(?:run|ended|back|orphan):\{[0-9a-f]{16}\}$/, 'zset'],
   [/:(?:ws|denied|tells):\{[0-9a-f]{16}\}$/, 'hash'],
-  [/:host:\{[0-9a-f]{16}\}$/, 'string'],
+  [/:(?:host|lacks):\{[0-9a-f]{16}\}$/, 'string'],
   [/:turns:\{[0-9a-f]{16}\}[^:]*:\w+$/, 'hash'],
   [/:w:\{[^{}:]*\}:lease$/, 'string'],
   [/:wake:\{[^{}:]*\}$/, 'string'],

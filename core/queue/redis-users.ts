@@ -113,11 +113,21 @@ function patternsOf(
   const channels = new Set([keys.control(sessionId, '*')]);
   const readable = new Set([keys.generation]);
   for (const { llmId, poolKey } of members) {
-    const { hash: _hash, queue, turns: _turns, task, denied, host, tells, ...ofPool } = keys.pool(poolKey);
+    const {
+      hash: _hash,
+      queue,
+      turns: _turns,
+      task,
+      denied,
+      host,
+      tells,
+      lacks,
+      ...ofPool
+    } = keys.pool(poolKey);
     const { channel, ...ofTask } = task('*');
     const queues = [queue(), queue(llmId)].map((name) => `${keys.namespace}:${name}:*`);
     const all = [...Object.values(ofPool), ...Object.values(ofTask), ...queues, keys.wake(llmId)];
-    if (sessionId === HOSTED_SESSIONS) all.push(host, tells);
+    if (sessionId === HOSTED_SESSIONS) all.push(host, tells, lacks);
     for (const pattern of all) patterns.add(pattern);
     channels.add(channel);
     readable.add(denied);

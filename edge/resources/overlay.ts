@@ -1,4 +1,5 @@
 import type { Actor } from '../../core/access.ts';
+import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Liveness } from '../../core/flow/alive/liveness.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { ResourceRow } from '../../core/registry/resources/rows.ts';
@@ -7,6 +8,7 @@ import type { ResourceRow } from '../../core/registry/resources/rows.ts';
 export interface OverlayDeps {
   registry: Pick<Registry, 'llms' | 'groups' | 'agents' | 'secrets' | 'threads' | 'templates' | 'mcp'>;
   liveness: Pick<Liveness, 'loadPools' | 'sessions'>;
+  queue: Pick<QueueDoor, 'hostedServers'>;
 }
 
 /**

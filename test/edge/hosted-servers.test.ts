@@ -157,6 +157,22 @@ describe('an MCP server that a hosted worker is to run', function () {
       await refused('POST /api/v1/servers', { name: 'x', source: command, env: [{ name, value: 'x' }] });
   });
 
+  it('comes in the turn of its owner, and says why no hosted worker runs it', async () => {
+    for (const name of ['a1', 'a2', 'a3']) await make({ name, source: command });
+    const [first, second] = await createServed(t.connection).servers(2);
+    expect(new Set([first?.ownerId, second?.ownerId])).to.deep.equal(new Set([t.root.id, t.bob.id]));
+    const reason = async () => ((await as('root', 'GET /api/v1/servers/a1')).json as Shown).reason;
+    expect(await reason()).to.equal('No hosted worker serves it.');
+    for (const [lack, says] of [
+      ['full', 'each runs as many MCP servers as it may (32). Run another'],
+      ['owner_full', 'as of one user it may (24)'],
+      ['no_home', 'see to the folder mcp'],
+    ] as const) {
+      await t.deps.queue.hostedServers.lack('mcp.a1', lack);
+      expect(await reason()).to.include(says);
+    }
+  });
+
   it('is its own name among llms, which nothing but the server writes, and goes with it', async () => {
     await make({ name: 'alone', source: command, limits: { slots: 7 } });
     expect(await t.registry.llms.byName('mcp.alone')).to.include({

@@ -29,16 +29,28 @@ describe('the MCP servers that a hosted worker runs', function () {
   });
   const reports: string[] = [];
   const released: string[] = [];
+  const lacked: string[] = [];
+  let later = 0;
   const open = (folder: string, env: Record<string, string | undefined> = process.env): ServersHere => {
     let journal: Journal | undefined;
     return new ServersHere({
-      ...{ session: 's', guard, clock, log, env, bus: createBus(log), keyring: noKeyring },
+      ...{
+        session: 's',
+        guard,
+        log,
+        clock: { ...clock, elapsed: () => clock.elapsed() + later },
+        env,
+        bus: createBus(log),
+        keyring: noKeyring,
+      },
       root: join(root, folder),
       source: { sealedFor: () => undefined },
       dialling: guardedDialling([]),
       hosted: {
         hold: () => Promise.resolve(true),
         release: (poolKey) => Promise.resolve(void released.push(poolKey)),
+        lack: (poolKey, why) => Promise.resolve(void lacked.push(`${poolKey} ${why}`)),
+        lacks: () => Promise.resolve([]),
         tell: (_poolKey, { mark }) => Promise.resolve(void reports.push(mark)),
         marks: () => Promise.resolve([]),
         report: () => Promise.resolve(null),
@@ -48,7 +60,7 @@ describe('the MCP servers that a hosted worker runs', function () {
     });
   };
   const rowOf = (runs: HostedServer['runs']): HostedServer => ({
-    ...{ id: '1', name: 'one', poolKey: 'mcp.one', runs, env: [], secretMark: null },
+    ...{ id: '1', name: 'one', poolKey: 'mcp.one', ownerId: 'ada', runs, env: [], secretMark: null },
     limits: serverLimitsSchema.parse({}),
   });
 
@@ -87,6 +99,44 @@ describe('the MCP servers that a hosted worker runs', function () {
     const replies: string[] = [];
     for await (const { kind } of former?.forward(call) ?? []) replies.push(kind);
     expect(replies).to.deep.equal(['end']);
+    await servers.stop();
+  });
+
+  it('are of all who have some: nobody’s keep everybody else’s out', async () => {
+    const servers = open('fair');
+    const dialled = (ownerId: string, count: number): HostedServer[] =>
+      Array.from({ length: count }, (_, n) => ({
+        ...rowOf({ url: 'http://127.0.0.1:9/mcp', headers: [] }),
+        ...{
+          ownerId,
+          id: `${ownerId}${String(n)}`,
+          name: `${ownerId}${String(n)}`,
+          poolKey: `mcp.${ownerId}${String(n)}`,
+        },
+      }));
+    const [greedy, other, late] = [dialled('greedy', 40), dialled('other', 10), dialled('late', 1)];
+    await servers.update(greedy);
+    expect(servers.pools()).to.deep.equal(greedy.slice(0, 24).map(({ poolKey }) => poolKey));
+    expect(lacked).to.have.length(16).and.include('mcp.greedy24 owner_full');
+    await servers.update([...greedy, ...other]);
+    expect(servers.pools()).to.have.length(32);
+    expect(lacked.slice(16)).to.deep.equal(['mcp.other8 full', 'mcp.other9 full']);
+    await servers.update([...greedy, ...other, ...late]);
+    expect(servers.pools(), 'another worker may have room').to.not.include('mcp.late0');
+    released.length = 0;
+    later += 3_000;
+    await servers.update([...greedy, ...other, ...late]);
+    expect(servers.pools()).to.have.length(32).and.include.members(['mcp.late0', 'mcp.other9']);
+    expect(servers.pools()).to.not.include('mcp.greedy21');
+    await until(
+      () => Promise.resolve(released.length),
+      (count) => count === 3,
+    );
+    expect(released, 'for another worker').to.have.members(['mcp.greedy21', 'mcp.greedy22', 'mcp.greedy23']);
+    later += 3_000;
+    const had = servers.pools();
+    await servers.update([...greedy, ...other, ...late]);
+    expect(servers.pools(), 'and stays so').to.deep.equal(had);
     await servers.stop();
   });
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { MCP_TYPE, poolOfServer } from '../../core/mcp/names.ts';
 import { messageOf } from '../../core/errors.ts';
 import { Slots } from '../../core/member/slots.ts';
-import { MOST_REPORT_BYTES, type HostedServers } from '../../core/queue/live/hosted-servers.ts';
+import { MOST_REPORT_BYTES, type HostedServers, type Lack } from '../../core/queue/live/hosted-servers.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
@@ -14,6 +14,7 @@ import { asMember } from '../providers/adapt.ts';
 import type { HostedServer } from '../sources/registry.ts';
 import type { ServedMember } from '../transports/transport.ts';
 import { Gate } from '../work/gate.ts';
+import { roomFor } from './room.ts';
 import { launchServer, type LaunchServerDeps } from './launch-server.ts';
 
 export interface ServersHereDeps extends LaunchServerDeps {
@@ -28,12 +29,14 @@ export interface ServersHereDeps extends LaunchServerDeps {
   log: Log;
 }
 
-/** Children of one worker; what there are more is for another hosted worker. */
-const MOST_HERE = 32;
 /** Whoever has died lets go of its servers so late; each is asked for once a second. */
 const HELD_MS = 10_000;
 /** What has not changed is said again, in a Redis that may have lost it. */
 const SAID_AGAIN_MS = 30_000;
+/** So often it is said that a server is not run, and why. */
+const LACK_SAID_MS = 5_000;
+/** Another worker may have room: so long it has the time to take what would put something out here. */
+const PATIENCE_MS = 3_000;
 
 interface Running {
   row: HostedServer;
@@ -51,6 +54,10 @@ export class ServersHere {
   #running = new Map<string, Running>();
   /** Why none could be begun the last time. */
   #trouble: string | null = null;
+  /** Of what is not run here for a lack: since when, and when that was said last. */
+  readonly #lacking = new Map<string, { since: number; saidAt: number }>();
+  /** Those that gave way, until they have ended: they are let go of then. */
+  readonly #leaving = new Map<string, HostedServer>();
   /** Those that end: no other process of one is begun meanwhile. */
   readonly #ending = new Map<string, Promise<void>>();
 
@@ -66,10 +73,14 @@ export class ServersHere {
     const now = new Map<string, Running>();
     for (const row of rows) {
       const there = before.get(row.id);
-      if (!(await this.#isOurs(row, { isThere: there !== undefined, room: now.size < MOST_HERE }))) continue;
-      const running = there && isSame(there.row, row) ? this.#renewed(there, row) : await this.#begin(row);
+      if (!there || !(await this.#isOurs(row, { isThere: true }))) continue;
+      const running = isSame(there.row, row) ? this.#renewed(there, row) : await this.#begin(row);
       if (running) now.set(row.id, running);
     }
+    for (const row of rows) if (!before.has(row.id)) await this.#take(row, now);
+    for (const id of this.#lacking.keys())
+      if (now.has(id) || rows.every((row) => row.id !== id)) this.#lacking.delete(id);
+    await this.#holdLeaving();
     this.#running = now;
     for (const [id, running] of before) if (now.get(id) !== running) this.#close(id, running);
     await Promise.all([...now.values()].map((running) => this.#tell(running)));
@@ -99,12 +110,55 @@ export class ServersHere {
     this.#running.clear();
   }
 
+  /** Begins one where there is room, or one of somebody who has more gives way to it. */
+  async #take(row: HostedServer, now: Map<string, Running>): Promise<void> {
+    const at = this.#deps.clock.elapsed();
+    const lacking = this.#lacking.get(row.id);
+    const room = roomFor(row, {
+      here: [...now.values()].map((one) => one.row),
+      isPatient: lacking !== undefined && at - lacking.since >= PATIENCE_MS,
+    });
+    if (room === 'full' || room === 'owner_full') return await this.#lack(row, room);
+    if (!(await this.#isOurs(row, { isThere: false }))) return void this.#lacking.delete(row.id);
+    this.#leaving.delete(row.id);
+    const running = await this.#begin(row);
+    if (!running) return await this.#lack(row, 'no_home');
+    if (typeof room === 'object') this.#giveWay(room.insteadOf, now);
+    now.set(row.id, running);
+  }
+
+  #giveWay(id: string, now: Map<string, Running>): void {
+    const former = now.get(id);
+    if (!former) return;
+    this.#deps.log.info(
+      { server: former.row.name },
+      'an MCP server is not run here any more: another user has fewer of them than its owner',
+    );
+    now.delete(id);
+    this.#leaving.set(id, former.row);
+  }
+
+  /** While what runs of them ends, no other worker begins another. */
+  async #holdLeaving(): Promise<void> {
+    for (const row of this.#leaving.values()) await this.#isOurs(row, { isThere: true });
+  }
+
+  async #lack({ id, name, poolKey }: HostedServer, lack: Lack): Promise<void> {
+    const { hosted, clock, log } = this.#deps;
+    const at = clock.elapsed();
+    const { since, saidAt } = this.#lacking.get(id) ?? { since: at, saidAt: -Infinity };
+    const isDue = at - saidAt >= LACK_SAID_MS;
+    this.#lacking.set(id, { since, saidAt: isDue ? at : saidAt });
+    if (!isDue) return;
+    try {
+      await hosted.lack(poolKey, lack);
+    } catch (thrown) {
+      log.debug({ server: name, why: messageOf(thrown) }, 'that an MCP server is not run could not be told');
+    }
+  }
+
   /** While Redis cannot be asked, what runs goes on: nobody else can take it there either. */
-  async #isOurs(
-    { name, poolKey }: HostedServer,
-    { isThere, room }: { isThere: boolean; room: boolean },
-  ): Promise<boolean> {
-    if (!isThere && !room) return false;
+  async #isOurs({ name, poolKey }: HostedServer, { isThere }: { isThere: boolean }): Promise<boolean> {
     const { hosted, session, log } = this.#deps;
     try {
       return await hosted.hold(poolKey, session, HELD_MS);
@@ -179,6 +233,9 @@ export class ServersHere {
     const ending = (async () => {
       await this.#ending.get(id);
       await supervised.leave(row.limits.callSeconds * 1_000);
+      if (!this.#leaving.delete(id)) return;
+      const { hosted, session } = this.#deps;
+      await hosted.release(row.poolKey, session).catch(() => undefined); // it lapses
     })().finally(() => {
       if (this.#ending.get(id) === ending) this.#ending.delete(id);
     });

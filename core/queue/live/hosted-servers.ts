@@ -11,6 +11,12 @@ const SAID_MS = 120_000;
 /** Of one report; of a person's worker an edge takes no larger one. */
 export const MOST_REPORT_BYTES = 4 * 1024 * 1024;
 
+/** Why a hosted worker does not run a server that nobody runs. */
+const lackSchema = z.enum(['full', 'owner_full', 'no_home']);
+export type Lack = z.infer<typeof lackSchema>;
+/** What a worker lacks stays so long after it was said last. */
+const LACKED_MS = 15_000;
+
 /** Hosted MCP servers, as their workers have them: they register nowhere, and write nothing to Postgres. */
 export interface HostedServers {
   /** Takes or keeps the server of a pool. @returns whether it is this session's. @throws McpctlError `unavailable`. */
@@ -19,6 +25,10 @@ export interface HostedServers {
   release(poolKey: string, session: string): Promise<void>;
   /** Says what a server has. @param mark another one where that has changed. @throws McpctlError `unavailable`. */
   tell(poolKey: string, what: { mark: string; report: string }): Promise<void>;
+  /** Says why this worker does not run it. @throws McpctlError `unavailable`. */
+  lack(poolKey: string, lack: Lack): Promise<void>;
+  /** Why some worker does not run each; null: none has said. Of one that another runs it says nothing. @throws McpctlError `unavailable`. */
+  lacks(poolKeys: readonly string[]): Promise<(Lack | null)[]>;
   /** What was said last of each, as its mark; null: nothing. @throws McpctlError `unavailable`. */
   marks(poolKeys: readonly string[]): Promise<(string | null)[]>;
   /** Null: nothing, or more than may be. @throws McpctlError `unavailable`. */
@@ -44,6 +54,22 @@ export function createHostedServers({ redis, keys }: { redis: Redis; keys: Keys 
           await redis.hset(tells, { mark, report });
           await redis.pexpire(tells, SAID_MS);
         }),
+      );
+    },
+    async lack(poolKey, lack) {
+      const { lacks } = keys.pool(poolKey);
+      await orUnavailable(mending(redis, [lacks], () => redis.set(lacks, lack, 'PX', LACKED_MS)));
+    },
+    async lacks(poolKeys) {
+      if (poolKeys.length === 0) return [];
+      const pipeline = redis.pipeline();
+      for (const poolKey of poolKeys) pipeline.get(keys.pool(poolKey).lacks);
+      const answers = (await orUnavailable(pipeline.exec())) ?? [];
+      return poolKeys.map((_key, at) =>
+        lackSchema
+          .nullable()
+          .catch(null)
+          .parse(answers[at]?.[1] ?? null),
       );
     },
     async marks(poolKeys) {

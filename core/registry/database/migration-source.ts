@@ -41,6 +41,7 @@ import * as serverOffers from '../migrations/0048-server-offers.ts';
 import * as turnsMadeOf from '../migrations/0049-turns-made-of.ts';
 import * as unfilledAnswers from '../migrations/0052-unfilled-answers.ts';
 import * as toolPins from '../migrations/0053-tool-pins.ts';
+import * as hostedTurns from '../migrations/0082-hosted-turns.ts';
 import * as formerMembers from '../migrations/0076-former-members.ts';
 import * as hostedServers from '../migrations/0070-hosted-servers.ts';
 import * as offerPins from '../migrations/0072-offer-pins.ts';
@@ -117,6 +118,7 @@ const migrations: readonly Named[] = [
   named('0074-calls-of-projects', callsOfProjects),
   named('0075-passing-threads', passingThreads),
   named('0076-former-members', formerMembers),
+  named('0082-hosted-turns', hostedTurns),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

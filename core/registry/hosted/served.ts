@@ -26,6 +26,7 @@ const serverSchema = z.object({
   runs: runsSchema,
   env: serverEnvSchema,
   limits: serverLimitsSchema.nullable().transform((limits) => limits ?? serverLimitsSchema.parse({})),
+  ownerId: z.string(),
   /** Another text when a secret that it refers to has changed. */
   secretMark: z.string().nullable(),
 });
@@ -43,7 +44,7 @@ export interface Served {
   /** Those again in pools that they left, and have something left to do in; at most so many. */
   former(most: number): Promise<ServedRow[]>;
   keys(llmIds: readonly string[]): Promise<Map<string, SealedKey>>;
-  /** The MCP servers, by name; at most so many. */
+  /** The MCP servers, the first of each owner by name, then the second of each, and so on; at most so many. */
   servers(most: number): Promise<HostedServer[]>;
   /** What these refer to, by the id of the llm that stands for one and the place where it goes: `<id> env.TOKEN`. */
   serverKeys(llmIds: readonly string[]): Promise<Map<string, SealedKey>>;
@@ -78,7 +79,10 @@ export function createServed(connection: Connection): Served {
       serverSchema
         .array()
         .parse(
-          await db('hosted_servers').orderBy('name').limit(most).select(Object.keys(serverSchema.shape)),
+          await db('hosted_servers')
+            .orderByRaw('row_number() over (partition by owner_id order by name), name')
+            .limit(most)
+            .select(Object.keys(serverSchema.shape)),
         ),
     serverKeys: (llmIds) => readServerKeys(db, llmIds),
     submissionOf: (taskId) => submissionOf(connection, { table: 'hosted_requests', id: taskId }),

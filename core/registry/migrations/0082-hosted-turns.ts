@@ -1,0 +1,22 @@
+import type { Knex } from 'knex';
+
+/** As in migration 0073. @param more columns behind its own. */
+const hostedServers = (more: string): string => `
+  create or replace view hosted_servers with (security_barrier) as
+    select l.id, s.name, l.pool_key, u.runs, s.env, s.limits, s.revision,
+      (select string_agg(concat_ws(' ', r.place, c.id, c.revision, c.origin, v.kid), ',' order by r.place)
+        from server_secrets r
+          left join secrets c on c.id = r.secret_id
+          left join secret_versions v on v.secret_id = c.id and v.version = c.version
+        where r.server_id = s.id) as secret_mark${more}
+    from servers s join server_runs u on u.server_id = s.id join llms l on l.name = 'mcp.' || s.name
+    where l.kind = 'public' and l.type = 'mcp'`;
+
+/** Whose a hosted MCP server is: owners take turns where there are more than are run. */
+export async function up(db: Knex): Promise<void> {
+  await db.raw(hostedServers(', s.owner_id'));
+}
+
+export async function down(db: Knex): Promise<void> {
+  await db.raw(`drop view if exists hosted_servers; ${hostedServers('')}`);
+}
