@@ -8,4 +8,13 @@ export const serverLimitsSchema = z.strictObject({
   startSeconds: z.number().positive().max(600).default(30),
   callSeconds: z.number().positive().max(3_600).default(120),
 });
+/** How one that has nothing to do is asked whether it is there: how often, and how long it may take to say so. */
+export const healthCheckSchema = z.strictObject({
+  everySeconds: z.number().min(5).max(3_600),
+  withinSeconds: z.number().min(1).max(60),
+});
+export type HealthCheck = z.infer<typeof healthCheckSchema>;
+/** Of one that says nothing of it. */
+export const usualHealthCheck: HealthCheck = { everySeconds: 30, withinSeconds: 10 };
+
 export type ServerLimits = z.infer<typeof serverLimitsSchema>;

@@ -78,6 +78,7 @@ describe('an MCP server that a hosted worker is to run', function () {
       args: ['/x; rm -rf ~ "$(id)"'],
       env: [],
     });
+    expect(row?.healthCheck).to.deep.equal({ everySeconds: 30, withinSeconds: 10 });
     // As it was read it changes nothing, with its template's version or without.
     for (const source of [made.source, ofFiles('/x; rm -rf ~ "$(id)"')]) {
       const again = await as('root', 'PUT /api/v1/servers/docs', { source });

@@ -60,7 +60,16 @@ describe('the MCP servers that a hosted worker runs', function () {
     });
   };
   const rowOf = (runs: HostedServer['runs']): HostedServer => ({
-    ...{ id: '1', name: 'one', poolKey: 'mcp.one', ownerId: 'ada', runs, env: [], secretMark: null },
+    ...{
+      id: '1',
+      name: 'one',
+      poolKey: 'mcp.one',
+      ownerId: 'ada',
+      healthCheck: null,
+      runs,
+      env: [],
+      secretMark: null,
+    },
     limits: serverLimitsSchema.parse({}),
   });
 

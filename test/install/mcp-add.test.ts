@@ -165,6 +165,7 @@ describe('mcplocal mcp add, list and remove', function () {
         { name: 'LOG', value: 'warn' },
         { name: 'TOKEN', valueFrom: { secretRef: { name: 'files', key: 'token' } } },
       ],
+      healthCheck: { everySeconds: 30, withinSeconds: 10 },
     });
     const [files] = templates;
     if (!files) expect.fail();

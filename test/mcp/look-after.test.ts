@@ -42,6 +42,20 @@ describe('an MCP server, as time goes by', function () {
     expect(servers.lines('sleeps')).to.have.lengthOf(2);
   });
 
+  it('is asked whether it is there as often as its template says, and begun anew where it does not say so', async () => {
+    const healthCheck = { everySeconds: 5, withinSeconds: 1 };
+    const server = servers.open(['--hang', 'ping'], { healthCheck }, clock);
+    const child = await server.ready(nobody);
+    now += 6_000;
+    server.lookAfter();
+    expect(child.open, 'it is asked').to.equal(1);
+    await until(
+      () => Promise.resolve(reasonOf(server)),
+      (reason) => reason.includes('it no longer answered'),
+    );
+    await isGone(child.pid);
+  });
+
   it('does not sleep while a call of it goes on, however long', async () => {
     const server = servers.open([], {}, clock);
     const child = await server.ready(nobody);

@@ -48,7 +48,13 @@ export function supervise(): Supervision {
         ...{ REDIS_URL: 'redis://x', MCPCTL_TOKEN: 'secret' },
       };
       const server = new Supervised({
-        ...{ name: entry.name, limits: entry, clock, log: pino({ level: 'silent' }) },
+        ...{
+          name: entry.name,
+          limits: entry,
+          healthCheck: entry.healthCheck,
+          clock,
+          log: pino({ level: 'silent' }),
+        },
         launch: launchEntry(entry, { guard, home, environment }),
         onTools: () => undefined,
         onState: () => undefined,

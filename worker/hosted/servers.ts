@@ -203,6 +203,7 @@ export class ServersHere {
     const supervised: Supervised = new Supervised({
       name: row.name,
       limits: row.limits,
+      healthCheck: row.healthCheck ?? undefined,
       launch: async (listeners, over) => {
         await this.#ending.get(row.id);
         return await launch(listeners, over);
@@ -274,7 +275,7 @@ export class ServersHere {
 
 /** Everything that it is begun with, and how many it serves; the rest of a row may change under it. */
 function isSame(a: HostedServer, b: HostedServer): boolean {
-  const facts = ({ name, poolKey, runs, env, limits }: HostedServer): string =>
-    JSON.stringify([name, poolKey, runs, env, limits]);
+  const facts = ({ name, poolKey, runs, env, limits, healthCheck }: HostedServer): string =>
+    JSON.stringify([name, poolKey, runs, env, limits, healthCheck]);
   return facts(a) === facts(b);
 }

@@ -58,12 +58,18 @@ async function add(asked: AddArguments, deps: McpCommandDeps): Promise<void> {
   if (!yes && !deps.terminal)
     throw new McpctlError('usage', 'Nobody can be asked here whether it may be run: say --yes.');
   const wanted = await wantedBy(asked, deps.templates);
-  const { spec, integrity, args, env } = wanted;
+  const { spec, integrity, args, env, healthCheck } = wanted;
   const root = join(home.root, 'mcp');
   const installed = await install(spec, { root, environment, integrity, now });
   try {
     const program = programOf(installed, wanted);
-    const entry = { name, command: 'node', args: [program, ...args], ...(env.length > 0 ? { env } : {}) };
+    const entry = {
+      name,
+      command: 'node',
+      args: [program, ...args],
+      ...(env.length > 0 && { env }),
+      ...(healthCheck && { healthCheck }),
+    };
     print(summary({ wanted, installed, entry }));
     if (!yes && !(await agreed(deps, `Add it as '${name}' to ${home.config}?`)))
       throw new McpctlError('usage', 'Nothing was added.');

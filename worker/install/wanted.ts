@@ -1,6 +1,7 @@
 import { McpctlError } from '../../core/errors.ts';
 import type { PackageSpec } from '../../core/mcp/hosted/package.ts';
 import { fillTemplate, variableFaults, type Template } from '../../core/mcp/hosted/template.ts';
+import type { HealthCheck } from '../../core/mcp/server-limits.ts';
 import type { ReadTemplates } from '../../core/runtime/files/template-files.ts';
 import { didYouMean, nearest } from '../../core/runtime/nearest.ts';
 import type { AddArguments, Variable } from './arguments.ts';
@@ -14,6 +15,8 @@ export interface Wanted {
   integrity: string | undefined;
   args: readonly string[];
   env: readonly Variable[];
+  /** As its template says; undefined: as is usual. */
+  healthCheck?: HealthCheck;
 }
 
 /** @throws McpctlError `usage` for a template that there is not, or what it may not be told. */
@@ -33,6 +36,7 @@ export async function wantedBy(
     program: template.program,
     integrity: template.integrity,
     args: filled.args,
+    healthCheck: template.healthCheck,
     env: [...filled.env.filter((one) => !isOwn(one)), ...env],
   };
 }

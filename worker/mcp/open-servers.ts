@@ -92,6 +92,7 @@ function openServer(
     ...deps,
     name: entry.name,
     limits: entry,
+    healthCheck: entry.healthCheck,
     launch: launchEntry(entry, deps),
     onTools: () => onTools(entry.name),
     onState: () => {

@@ -1,4 +1,5 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import { usualHealthCheck, type HealthCheck } from '../../core/mcp/server-limits.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { McpServerEntry } from '../sources/config-schema.ts';
@@ -14,6 +15,8 @@ export type Heard = Pick<ChildOptions, 'onExit' | 'onListChanged'>;
 export interface SupervisedDeps {
   name: string;
   limits: Pick<McpServerEntry, 'startSeconds' | 'callSeconds' | 'idleMinutes' | 'memoryMb'>;
+  /** Undefined: as is usual. */
+  healthCheck?: HealthCheck | undefined;
   /**
    * Begins it. @param over aborts when it is to end: nothing is waited for then.
    * @throws McpctlError, `Unresolved` where what it needs is not there yet.
@@ -38,8 +41,6 @@ const WAITED_FOR_MS = 5_000;
 const UNRESOLVED_MS = 30_000;
 const LOOK_MS = 5_000;
 const LEAVE_LOOK_MS = 250;
-const PING_EVERY_MS = 30_000;
-const PING_WITHIN_MS = 10_000;
 const LIST_WITHIN_MS = 30_000;
 /** One that says again and again that it has other tools is asked no more often. */
 const LIST_EVERY_MS = 1_000;
@@ -51,6 +52,7 @@ const LIST_EVERY_MS = 1_000;
 export class Supervised {
   readonly name: string;
   readonly #deps: SupervisedDeps;
+  readonly #health: HealthCheck;
   readonly #over = new AbortController();
   #child: Peer | undefined;
   #starting: Promise<Peer> | undefined;
@@ -73,6 +75,7 @@ export class Supervised {
   constructor(deps: SupervisedDeps) {
     this.name = deps.name;
     this.#deps = deps;
+    this.#health = deps.healthCheck ?? usualHealthCheck;
     this.#crashes = new Crashes(deps.clock);
   }
 
@@ -255,13 +258,17 @@ export class Supervised {
       this.#end(child);
       return this.#failed(`it used more than ${String(memoryMb)} MiB of memory`);
     }
-    if (child.open === 0 && now - this.#pingedAt > PING_EVERY_MS) void this.#ping(child);
+    if (child.open === 0 && now - this.#pingedAt > this.#health.everySeconds * 1_000) void this.#ping(child);
   }
 
   async #ping(child: Peer): Promise<void> {
     this.#pingedAt = this.#now;
     try {
-      await child.request('ping', {}, { withinMs: PING_WITHIN_MS, signal: this.#over.signal });
+      await child.request(
+        'ping',
+        {},
+        { withinMs: this.#health.withinSeconds * 1_000, signal: this.#over.signal },
+      );
     } catch (thrown) {
       if (!(thrown instanceof ChildFailure) || thrown.code !== 'timeout' || child !== this.#child) return;
       this.#end(child);

@@ -3,7 +3,7 @@ import type { Fault } from '../../core/errors.ts';
 import { agentOfferSchema, promptOfferSchema, refuseLongPersona } from '../../core/member/protocol.ts';
 import { modelSchema, nameSchema, textSchema } from '../../core/names.ts';
 import { serverNameSchema } from '../../core/mcp/names.ts';
-import { serverLimitsSchema } from '../../core/mcp/server-limits.ts';
+import { healthCheckSchema, serverLimitsSchema } from '../../core/mcp/server-limits.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
 import { readQuietHours } from '../owner/quiet-hours.ts';
 import { isProviderType, providerTypes } from '../providers/index.ts';
@@ -176,6 +176,7 @@ const mcpServerSchema = z.strictObject({
   env: variablesSchema.default([]),
   publish: z.boolean().default(true),
   ...serverLimitsSchema.shape,
+  healthCheck: healthCheckSchema.optional(),
 });
 export type McpServerEntry = z.infer<typeof mcpServerSchema>;
 

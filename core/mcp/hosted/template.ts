@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Fault } from '../../errors.ts';
 import { nameSchema, textSchema } from '../../names.ts';
+import { healthCheckSchema } from '../server-limits.ts';
 import { exactVersionSchema, integritySchema, packageNameSchema, programSchema } from './package.ts';
 
 export const variableNameSchema = z
@@ -68,10 +69,7 @@ export const templateSchema = z
     env: z.array(variableSchema).max(64).default([]),
     /** What it can reach of its machine and beyond: `files`, `network`, `system`. */
     reaches: z.array(z.enum(['files', 'network', 'system'])).max(8),
-    healthCheck: z.strictObject({
-      everySeconds: z.number().min(5).max(3_600),
-      withinSeconds: z.number().min(1).max(60),
-    }),
+    healthCheck: healthCheckSchema,
     docs: z.url({ protocol: /^https$/ }).max(500),
   })
   .superRefine((template, context) => {

@@ -4,7 +4,7 @@ import type { Connection } from '../database/connect.ts';
 import { submissionOf, type Submission } from '../tasks/task-upkeep.ts';
 import { MCP_TYPE } from '../../mcp/names.ts';
 import { serverEnvSchema, runsSchema } from '../../mcp/hosted/source.ts';
-import { serverLimitsSchema } from '../../mcp/server-limits.ts';
+import { healthCheckSchema, serverLimitsSchema } from '../../mcp/server-limits.ts';
 import { readServedKeys, readServerKeys, type SealedKey } from './served-keys.ts';
 
 const rowSchema = llmRowSchema
@@ -27,6 +27,8 @@ const serverSchema = z.object({
   env: serverEnvSchema,
   limits: serverLimitsSchema.nullable().transform((limits) => limits ?? serverLimitsSchema.parse({})),
   ownerId: z.string(),
+  /** Null: as is usual. */
+  healthCheck: healthCheckSchema.nullable().catch(null),
   /** Another text when a secret that it refers to has changed. */
   secretMark: z.string().nullable(),
 });

@@ -13,7 +13,7 @@ import {
   type Source,
 } from '../../mcp/hosted/source.ts';
 import { fillTemplate, templateSchema, variableFaults, type Template } from '../../mcp/hosted/template.ts';
-import { serverLimitsSchema, type ServerLimits } from '../../mcp/server-limits.ts';
+import { serverLimitsSchema, type HealthCheck, type ServerLimits } from '../../mcp/server-limits.ts';
 import { deleteRows, lockLlm } from '../llms.ts';
 import { joinerOf } from '../names/joiner.ts';
 import type { RegistryLimits } from '../names/limits.ts';
@@ -83,7 +83,7 @@ export const serverHooks = (limits: RegistryLimits): Hooks => ({
     }
     if (!isHosted(row)) return;
     const parts = partsOf(row.values);
-    if (asked?.['source'] !== undefined) await keepRuns(trx, row.id, (await resolved(trx, parts)).runs);
+    if (asked?.['source'] !== undefined) await keepRuns(trx, row.id, await resolved(trx, parts));
     await keepServerSecrets(trx, { serverId: row.id, uses: secretsOf(parts.source, parts.env), actor });
     if (before) await resizeMember(trx, row, parts);
     else await addMember(trx, { row, parts, actor, limits });
@@ -99,11 +99,15 @@ function withItsVersion(row: ResourceRow, values: Values): Values {
   return { ...values, source: { ...source, version: before.version } };
 }
 
+interface Resolved {
+  source: Source | null;
+  runs: Runs | null;
+  /** Of its template. */
+  healthCheck?: HealthCheck;
+}
+
 /** With nothing left to look up. @throws McpctlError `invalid_request` for what a template does not take. */
-async function resolved(
-  trx: Knex.Transaction,
-  { source, env }: Parts,
-): Promise<{ source: Source | null; runs: Runs | null }> {
+async function resolved(trx: Knex.Transaction, { source, env }: Parts): Promise<Resolved> {
   if (source === null) return { source, runs: null };
   if ('package' in source) return { source, runs: { ...source, program: source.program ?? null, env: [] } };
   if (!('template' in source)) return { source, runs: source };
@@ -127,6 +131,7 @@ async function resolved(
   return {
     source: { ...source, version: template.version },
     runs: { package: of, version, integrity, program, args: filled.args, env: filled.env },
+    healthCheck: template.healthCheck,
   };
 }
 
@@ -144,11 +149,19 @@ function needVariables(template: Template, env: readonly ServerVariable[]): void
   if (details.length > 0) throw invalid(...details);
 }
 
-async function keepRuns(trx: Knex.Transaction, serverId: string, runs: Runs | null): Promise<void> {
+async function keepRuns(
+  trx: Knex.Transaction,
+  serverId: string,
+  { runs, healthCheck }: Resolved,
+): Promise<void> {
   await trx('serverRuns')
-    .insert({ serverId, runs: JSON.stringify(runs) })
+    .insert({
+      serverId,
+      runs: JSON.stringify(runs),
+      healthCheck: healthCheck ? JSON.stringify(healthCheck) : null,
+    })
     .onConflict('serverId')
-    .merge(['runs']);
+    .merge(['runs', 'healthCheck']);
 }
 
 const slotsOf = ({ limits }: Parts): number => (limits ?? serverLimitsSchema.parse({})).slots;

@@ -12,11 +12,20 @@ const hostedServers = (more: string): string => `
     from servers s join server_runs u on u.server_id = s.id join llms l on l.name = 'mcp.' || s.name
     where l.kind = 'public' and l.type = 'mcp'`;
 
-/** Whose a hosted MCP server is: owners take turns where there are more than are run. */
+/**
+ * Whose a hosted MCP server is: owners take turns where there are more than are run. And how it is looked after, as its template said when it was
+ * made of it: beside `runs`, of which the last release takes no more than it knows.
+ */
 export async function up(db: Knex): Promise<void> {
-  await db.raw(hostedServers(', s.owner_id'));
+  await db.raw(`
+    alter table server_runs add column health_check jsonb;
+    update server_runs u set health_check = t.definition -> 'healthCheck'
+      from servers s join templates t on t.name = s.source ->> 'template' and t.definition ->> 'version' = s.source ->> 'version'
+      where s.id = u.server_id;
+    ${hostedServers(', s.owner_id, u.health_check')}`);
 }
 
 export async function down(db: Knex): Promise<void> {
-  await db.raw(`drop view if exists hosted_servers; ${hostedServers('')}`);
+  await db.raw(`drop view if exists hosted_servers; ${hostedServers('')};
+    alter table server_runs drop column if exists health_check`);
 }
