@@ -45,6 +45,7 @@ import { threadKeepingRoutes } from './routes/thread-keeping.ts';
 import { templateRoutes } from './routes/templates.ts';
 import { threadRoutes } from './routes/threads.ts';
 import { tokenRoutes } from './routes/tokens.ts';
+import { trafficRoutes } from './routes/traffic.ts';
 import { usageRoutes } from './routes/usage.ts';
 import { whoamiRoutes } from './routes/whoami.ts';
 import { webRoutes } from './web/routes.ts';
@@ -69,6 +70,7 @@ export const apiRoutes = [
   groupRoutes,
   secretRoutes,
   serverRoutes,
+  trafficRoutes,
   accessRoutes,
   resourceRoutes,
   agentRoutes,

@@ -33,6 +33,7 @@ import { countPools } from './shown/pool-counts.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { createKnownPools } from './believed/known-pools.ts';
 import { createLive } from './live/live.ts';
+import { createCapture } from './mcp/traffic/capture.ts';
 import { createPoolLooks } from './believed/pool-looks.ts';
 import { createRedisWorkers } from './redis-users.ts';
 import { overlays } from './resources/overlays.ts';
@@ -162,6 +163,7 @@ export function wireEdge(
     checks: checksOf(connection, queue),
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
+    capture: createCapture({ queue, clock, log }),
     live: createLive({ registry, liveness, queue, clock, log }),
   };
   return { deps, services: [queue, ...servicesOf(deps)] };
@@ -180,6 +182,7 @@ const servicesOf = (deps: EdgeDeps): Service[] => [
   deps.undecided,
   deps.wakings,
   createTurnLine(deps),
+  deps.capture,
   deps.live,
   deps.relay,
 ];

@@ -24,6 +24,7 @@ import type { RedisWorkers } from './redis-users.ts';
 import type { Relay } from './relay/relay.ts';
 import type { KnownPools } from './believed/known-pools.ts';
 import type { Live } from './live/live.ts';
+import type { Capture } from './mcp/traffic/capture.ts';
 import type { LookAtPool } from './believed/pool-looks.ts';
 import type { Undecided } from './believed/undecided.ts';
 import type { LeftTurns } from './limits/left-turns.ts';
@@ -139,6 +140,8 @@ export interface EdgeDeps {
   /** For callers who wait: shared, and a moment old. */
   lookAtPool: LookAtPool;
   knownPools: KnownPools;
+  /** What is asked of projects, for who watches one. */
+  capture: Capture;
   /** What changed, for pages that are open. */
   live: Live;
   /** Refusals, for the audit. */

@@ -34,6 +34,10 @@ import type { Priority } from '../task/task.ts';
  * | `brief:<project>:<token>` | which revision of a project's prompts a token was told | edge → edges | an hour after its last call |
  * | `link:<project>:<hash>` | what a prompt's link led to: the hash of its text, or why it is dead | edge → edges | 5 min, dead 20 s |
  * | `text:<hash>` | the text of such a link | edge → edges | 5 min |
+ * | `watchers` | who watches a project, until when | edge → edges | the longest lease |
+ * | `watch:<project>` | somebody watches it | edge → edges | 10 s |
+ * | `cap:<project>` | what its clients asked, while somebody watches it | edges → edges | 10 s, or until nobody watches |
+ * | `watched` | sharded channel: a project is watched | edge → edges | – |
  * | `probe` | written by `/readyz`, so that a Redis that takes no writes is seen | edge → nobody | 1 min |
  */
 export function createKeys(namespace: string) {
@@ -64,6 +68,9 @@ export function createKeys(namespace: string) {
       of(`brief:${projectId}:${tokenId}`),
     link: (projectId: string, linkHash: string): string => of(`link:${projectId}:${linkHash}`),
     linkedText: (textHash: string): string => of(`text:${textHash}`),
+    watchers: of('watchers'),
+    watched: of('watched'),
+    traffic: (projectId: string) => ({ lease: of(`watch:${projectId}`), stream: of(`cap:${projectId}`) }),
   };
 }
 

@@ -17,6 +17,7 @@ import { createHostedServers } from './live/hosted-servers.ts';
 import { createIdentityHint } from './live/identity-hint.ts';
 import { createLinkedTexts } from './live/linked-texts.ts';
 import { createRunningTasks } from './live/running.ts';
+import { createTraffic } from './live/traffic.ts';
 import { createWakes } from './live/wake.ts';
 import {
   poolsWithAny,
@@ -142,6 +143,7 @@ function partsOfServer({ redis, keys, subscriber }: PartsDeps) {
     identityHint: createIdentityHint({ ...store, subscriber }),
     briefings: createBriefings(store),
     linkedTexts: createLinkedTexts(store),
+    traffic: createTraffic({ ...store, subscriber }),
     users: createRedisUsers(store),
     server: {
       now: () => redisNow(redis),

@@ -44,6 +44,8 @@ const names = [
   'generation',
   'mend',
   'host',
+  'watch',
+  'capture',
 ] as const;
 export type ScriptName = (typeof names)[number];
 

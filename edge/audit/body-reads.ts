@@ -16,9 +16,13 @@ const MOST_EVENTS = 500;
 
 /** What was asked and answered, and belongs to somebody else than who reads it. */
 export interface OthersText {
-  resource: 'task' | 'thread';
+  /** Of a project: what its clients ask, as it goes on. That is others', whosever the project is. */
+  resource: 'task' | 'thread' | 'project';
   id: string;
+  /** Its id unless told. */
+  name?: string;
   ownerId: string;
+  changes?: Happened['changes'];
 }
 
 export interface BodyReads extends Service {
@@ -68,17 +72,17 @@ export function createBodyReads({
 
   return {
     name: 'body-reads',
-    async tell(actor, { resource, id, ownerId }) {
+    async tell(actor, { resource, id, name = id, ownerId, changes = [] }) {
       const reader = actor.by ?? actor;
-      if (reader.userId === ownerId) return;
-      const key = [reader.userId, actor.userId, actor.tokenId, id].join(' ');
+      if (reader.userId === ownerId && resource !== 'project') return;
+      const key = [reader.userId, actor.userId, actor.tokenId, id, JSON.stringify(changes)].join(' ');
       const before = readsOf.get(key);
       if (before && clock.elapsed() - before.at < TOGETHER_MS) {
         before.more += 1;
         return await before.written;
       }
       if (before) await close([[key, before]]);
-      const what = { verb: 'view', resource, id, name: id, ownerId } as const;
+      const what = { verb: 'view', resource, id, name, ownerId, changes } as const;
       const written = registry.audits.record(actor, what);
       const reads: Reads = { author: actor, what, at: clock.elapsed(), written, more: 0 };
       readsOf.set(key, reads);

@@ -7,6 +7,7 @@ import type { Leg } from './legs/leg.ts';
 import type { KeptPages } from './pipe/kept-pages.ts';
 import type { PageTitles } from './pipe/page-titles.ts';
 import type { RpcId } from './rpc.ts';
+import type { ExchangeNotes } from './traffic/exchange.ts';
 
 /** What is kept for all requests at this edge: who listens, pages that were just read, and what is asked of what pages are called. */
 export type McpEdge = EdgeDeps & { changes: ListChanges; pages: KeptPages; titles: PageTitles };
@@ -16,6 +17,8 @@ export interface Session {
   id: string;
   /** The revision that was agreed on. */
   revision: string;
+  /** What its client calls itself; null: it has not said. */
+  client: string | null;
   /** What its id is signed with, and so are those of its events. */
   key: string;
 }
@@ -33,6 +36,8 @@ export interface Asked {
   id: RpcId;
   method: string;
   params: Readonly<Record<string, unknown>>;
+  /** Of what comes of it, for who watches the project. */
+  notes: ExchangeNotes;
 }
 
 /**

@@ -10,7 +10,7 @@ import { deliveryOf } from '../http/delivered.ts';
 import { untilClosed } from '../limits/caps.ts';
 import type { Asked } from './asked.ts';
 import { listKinds, type ListChanges, type ListKind } from './changes.ts';
-import { rpcError, rpcErrors } from './rpc.ts';
+import { rpcErrors } from './rpc.ts';
 
 const SUBSCRIPTION = 'io.modelcontextprotocol/subscriptionId';
 /** Then who listens comes again, and who it is is asked as of anybody. */
@@ -58,7 +58,7 @@ export async function listenFor(deps: EdgeDeps, changes: ListChanges, asked: Ask
   const parsed = filterSchema.safeParse(asked.params);
   if (!parsed.success) {
     const message = 'A subscription says in params.notifications what it wants to hear of.';
-    return void res.status(400).json(rpcError(id, { code: rpcErrors.invalidParams, message }));
+    return void res.status(400).json(leg.error(id, { code: rpcErrors.invalidParams, message }));
   }
   const { notifications: wanted } = parsed.data;
   const kinds = listKinds.filter((kind) => wanted[`${kind}ListChanged`] === true);

@@ -20,7 +20,7 @@ import { beginSession } from './own/begin-session.ts';
 import type { OwnTool } from './own/own-tool.ts';
 import { ownToolsOf } from './own/own-tools.ts';
 import { isPageUri, pageOfUri, pageTemplatesOf } from './own/read-page.ts';
-import { failedResult, idSchema, rpcError, rpcErrors } from './rpc.ts';
+import { idSchema, rpcErrors } from './rpc.ts';
 import { listPrompts, listResources, promptNamed, serverOfUri } from './offers.ts';
 import { listTools, serversFor, toolNamed, viewerOf, type Viewer } from './tools.ts';
 
@@ -131,12 +131,11 @@ export async function perform(deps: McpEdge, asked: Asked): Promise<void> {
   if (perform) return await perform(deps, asked);
   res
     .status(leg.unknownStatus)
-    .json(rpcError(id, { code: rpcErrors.unknownMethod, message: 'Method not found' }));
+    .json(leg.error(id, { code: rpcErrors.unknownMethod, message: 'Method not found' }));
 }
 
-function refuse({ res, id }: Asked, message: string, data?: object): void {
-  const fault = { code: rpcErrors.invalidParams, message, ...(data && { data }) };
-  res.json(rpcError(id, fault));
+function refuse({ res, leg, id }: Asked, message: string): void {
+  res.json(leg.error(id, { code: rpcErrors.invalidParams, message }));
 }
 
 /** One call of a tool: it is run at most once, and what is filtered is not there. */
@@ -150,11 +149,11 @@ async function callTool(deps: McpEdge, asked: Asked): Promise<void> {
   const tool = await toolNamed(deps, viewerOf(asked), name);
   if (!tool) return refuse(asked, `Unknown tool: ${name.slice(0, 128)}`);
   const fault = leg.era === 'modern' ? paramFault(req, await tool.definition(), given) : null;
-  if (fault) return void res.status(400).json(rpcError(id, fault));
+  if (fault) return void res.status(400).json(leg.error(id, fault));
   const passage = await passGate(deps, asked, name);
   if (!passage) {
-    const first = failedResult(new McpctlError('briefing_required'));
-    return void res.json(leg.result(id, first, 'call'));
+    asked.notes.gated();
+    return void res.json(leg.failure(id, new McpctlError('briefing_required')));
   }
   await runCall(deps, asked, {
     ...passage,
@@ -170,6 +169,9 @@ async function callTool(deps: McpEdge, asked: Asked): Promise<void> {
   });
 }
 
+/** Why one of the gateway's own came to nothing. */
+const codeSchema = z.object({ _meta: z.object({ 'mcpctl.dev/code': z.string() }) });
+
 /** A tool of the gateway itself: it counts among its token's open calls, as one of a server does. */
 async function callOwn(
   deps: McpEdge,
@@ -179,7 +181,10 @@ async function callOwn(
   const { req, res, leg, id } = asked;
   const leave = await deps.gates.mcpCalls.enter(actorOf(req).tokenId, whenLeft(res));
   try {
-    res.json(leg.result(id, await own.call(deps, asked, given), 'call'));
+    const result = await own.call(deps, asked, given);
+    const code = codeSchema.safeParse(result).data?._meta['mcpctl.dev/code'];
+    if (code !== undefined) asked.notes.failed(code);
+    res.json(leg.result(id, result, 'call'));
   } finally {
     leave();
   }
@@ -225,7 +230,7 @@ async function readResource(deps: McpEdge, asked: Asked): Promise<void> {
   const server = isPage ? undefined : await ofUri(deps, viewerOf(asked), uri);
   if (!server) {
     const fault = { code: RESOURCE_MISSING, message: 'Resource not found', data: { uri } };
-    return void asked.res.json(rpcError(asked.id, asked.leg.fault(fault)));
+    return void asked.res.json(asked.leg.error(asked.id, fault));
   }
   await runCall(deps, asked, {
     server,

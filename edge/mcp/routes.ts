@@ -10,7 +10,7 @@ import { briefingOf } from './briefing/gate.ts';
 import { watchLists } from './changes.ts';
 import { streamChanges } from './listen.ts';
 import { legacyLeg, modernLeg, modernRevisions } from './legs/leg.ts';
-import type { McpEdge } from './asked.ts';
+import type { Asked, McpEdge } from './asked.ts';
 import { perform, serverInfo } from './methods.ts';
 import { KeptPages } from './pipe/kept-pages.ts';
 import { PageTitles } from './pipe/page-titles.ts';
@@ -18,6 +18,7 @@ import { faultOf, isModern } from './legs/modern.ts';
 import { resumeCall } from './call/resume.ts';
 import { messageSchema, rpcError, rpcErrors, type RpcMessage } from './rpc.ts';
 import { projectFor } from './tools.ts';
+import { codeOf, ExchangeNotes } from './traffic/exchange.ts';
 
 /** Arguments of a call: more than any model writes. */
 const MOST_MIB = 4;
@@ -55,19 +56,32 @@ async function post(deps: McpEdge, req: Request, res: Response): Promise<void> {
   const project = await projectFor(deps, actorOf(req), String(req.params['name']));
   const message = messageIn(req, res);
   if (!message) return;
+  const notes = new ExchangeNotes(deps, { req, res, project, message });
+  try {
+    await answer(deps, { req, res, project, message, notes });
+  } catch (thrown) {
+    notes.failed(codeOf(thrown));
+    throw thrown;
+  }
+}
+
+type Message = Pick<Asked, 'req' | 'res' | 'project' | 'notes'> & { message: RpcMessage };
+
+async function answer(deps: McpEdge, { req, res, project, message, notes }: Message): Promise<void> {
   const { id, method, params = {} } = message;
   const isNew = isModern(req, message);
   const session = isNew ? null : await sessionOf(deps, req, project);
+  notes.speaks(isNew ? 'modern' : 'legacy', session?.client ?? null);
   // A notification, or an answer to what nobody asked.
   if (id === undefined || method === undefined) {
     if (method === 'notifications/cancelled' && session) await cancel(deps, req, { session, message });
     return void res.status(202).end();
   }
+  const leg = notes.over(isNew ? modernLeg(serverInfo(deps, project)) : legacyLeg);
   const fault = isNew ? faultOf(req, message) : revisionFault(req, message);
-  if (fault) return void res.status(400).json(rpcError(id, fault));
-  const leg = isNew ? modernLeg(serverInfo(deps, project)) : legacyLeg;
+  if (fault) return void res.status(400).json(leg.error(id, fault));
   const revision = isNew ? modernRevisions[0] : (session?.revision ?? revisionOf(req));
-  await perform(deps, { req, res, project, leg, revision, session, id, method, params });
+  await perform(deps, { req, res, project, leg, revision, session, id, method, params, notes });
 }
 
 /** The rest of a stream that broke; without the id of an event what changes, to who has a session. */

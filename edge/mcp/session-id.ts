@@ -12,6 +12,8 @@ const sessionSchema = z.object({
   /** When it was given out, in seconds. */
   i: z.number(),
   n: z.string(),
+  /** What the client calls itself; sessions of a release before do not say it. */
+  c: z.string().max(64).optional(),
 });
 export type McpSession = z.infer<typeof sessionSchema>;
 
@@ -22,7 +24,11 @@ const signature = (text: string, key: string): string =>
   createHmac('sha256', key).update(text).digest('base64url');
 
 /** An id for one caller and project, which any edge can verify without asking anybody. */
-export function signSession(session: Pick<McpSession, 'p' | 't' | 'e'>, key: string, nowMs: number): string {
+export function signSession(
+  session: Pick<McpSession, 'p' | 't' | 'e' | 'c'>,
+  key: string,
+  nowMs: number,
+): string {
   const content = { ...session, i: Math.floor(nowMs / 1_000), n: randomBytes(9).toString('base64url') };
   const text = Buffer.from(JSON.stringify(content)).toString('base64url');
   return `v1.${text}.${signature(text, key)}`;

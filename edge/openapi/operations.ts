@@ -36,6 +36,7 @@ import {
   joinOperations,
   secretOperations,
   serverOperations,
+  trafficOperations,
 } from './access.ts';
 import { agentOperations } from './agents.ts';
 import { applyOperations, backupOperations } from './apply.ts';
@@ -294,6 +295,7 @@ export const apiOperations: readonly Operation[] = [
   ...groupOperations,
   ...secretOperations,
   ...serverOperations,
+  ...trafficOperations,
   ...accessOperations,
   ...auditOperations,
   ...templateOperations,

@@ -27,6 +27,12 @@ function keys(): string[] {
     made.epoch,
     made.generation,
     made.identity,
+    made.briefing({ projectId: '<project>', tokenId: '<token>' }),
+    made.link('<project>', '<hash>'),
+    made.linkedText('<hash>'),
+    made.watchers,
+    made.watched,
+    ...Object.values(made.traffic('<project>')),
     made.probe,
   ];
   return [queue(), queue('<llm id>'), ...all.map((key) => key.slice('ns:'.length))].map((key) =>

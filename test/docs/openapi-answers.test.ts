@@ -199,6 +199,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('POST /llms/_provider-tools', '/llms/_provider-tools', report);
     const boxed = { body: { name: 'boxed', servers: [{ server: 'box', pin: 'enforce' }] } };
     await fits('POST /projects', '/projects', boxed);
+    await fits('GET /projects/{name}/watchers', '/projects/boxed/watchers');
     await fits('GET /servers/{name}/changes', '/servers/box/changes');
     await fits('POST /servers/{name}/approve', '/servers/box/approve', { body: { tools: [] } });
     await fits('POST /llms/_provider-goodbye', '/llms/_provider-goodbye', session);
@@ -211,6 +212,7 @@ describe('what the OpenAPI document says of answers', function () {
     expect(rest).to.have.members([
       'POST /login/device/token', // test/edge/device-login.test.ts
       'GET /events',
+      'GET /projects/{name}/traffic', // test/mcp/traffic/watch.test.ts
       'POST /backup',
       'GET /tasks/{id}/stream',
       'GET /threads/{id}/stream', // test/edge/turn-stream.test.ts

@@ -98,6 +98,7 @@ describe('what may not be seen is not there', function () {
       else if ((await api(`GET /${plural}/${one}`, undefined, t.tokens.ada)).status === 200) seen.push(word);
       else {
         const calls = ['GET', 'PATCH', 'DELETE'].map((method) => `${method} /${plural}/*`);
+        if (word === 'project') calls.push('GET /projects/*/traffic', 'GET /projects/*/watchers');
         both(calls, one, key === 'name' ? `${word}-two` : uuid);
         const { name: _, ...values } = body;
         // Whoever may make one is told that the name is taken.

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { closed } from '../../core/access/grants.ts';
 import { grantedTo } from '../../core/access/presets.ts';
 import type { Definition, Verb } from '../../core/resources/define.ts';
+import { project } from '../../core/resources/talk/project.ts';
 import { stored } from '../../core/resources/index.ts';
 import { server } from '../../core/resources/mcp/server.ts';
 
@@ -105,6 +106,9 @@ export function resourceRules(): Record<string, ResourceRule> {
       of: holders(server, 'view', 404),
       body: () => ({ tools: [] }),
     },
+    // test/mcp/traffic/watch.test.ts has what each sees of it.
+    'GET /projects/{name}/traffic': { of: holders(project, 'view', 404) },
+    'GET /projects/{name}/watchers': { of: holders(project, 'edit', 404) },
     'GET /keyring': { of: byRight(403) },
     'GET /secrets/{name}/versions': { of: byRight(404) },
     // Whether it is there is nobody's who may not see it.

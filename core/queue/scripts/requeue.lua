@@ -39,7 +39,7 @@ if not again then
   redis.call('HDEL', KEYS[1], 'row')
 end
 -- nobody has this epoch yet
-redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'via', 'claimedAt', 'firstAt', 'why', 'met')
+redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'via', 'claimedAt', 'firstAt', 'deliveredAt', 'why', 'met')
 redis.call('DEL', KEYS[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('ZREM', KEYS[3], ARGV[1])

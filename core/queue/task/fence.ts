@@ -47,6 +47,8 @@ const fenceSchema = z.object({
   seq: wholeSchema.default(0),
   claimedAt: instantSchema,
   firstAt: instantSchema,
+  /** When what was asked was handed to whoever does it, where that is once; deliver.lua writes it. */
+  deliveredAt: instantSchema,
   /** When it first came back to the queue, and with which epoch; requeue.lua writes it, and no other. */
   since: z
     .string()

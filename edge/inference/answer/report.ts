@@ -21,6 +21,8 @@ export class Report {
   llm: string;
   pool: string | null = null;
   taskId: string | null = null;
+  /** As the task ended. */
+  row: TaskRow | null = null;
   #ttftMs: number | null = null;
   #members: Target['members'] = [];
   #served: ReturnType<typeof servedBy> | null = null;
@@ -49,6 +51,7 @@ export class Report {
   }
 
   settled(row: TaskRow): void {
+    this.row = row;
     this.#served = servedBy(row);
     this.#settled = true;
   }

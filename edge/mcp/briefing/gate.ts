@@ -3,7 +3,7 @@ import { actorOf } from '../../http/context.ts';
 import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { Asked } from '../asked.ts';
-import { briefingFor } from './briefing.ts';
+import { briefingFor, type Told } from './briefing.ts';
 import type { Caller } from './prompts.ts';
 
 /** Of who asks: one token, whatever it says of sessions, since some clients begin one for each call. */
@@ -41,17 +41,17 @@ export async function passGate(
   const briefing = briefingOf(asked);
   if (await briefings.isGood(briefing, deps.config.briefingMs)) return { first: null };
   if (project.gate !== 'brief') return null;
-  const { texts } = await briefingFor(deps, asked, { task: tool, tags: [], by: 'first result' });
+  const { texts, about } = await briefingFor(deps, asked, { task: tool, tags: [], by: 'first result' });
   // Of calls that are made at once the first one's answer tells it.
   if (!(await briefings.open(briefing, deps.config.briefingMs))) return { first: null };
-  return { first: toldWith(deps, asked, { text: texts.join('\n\n'), briefing }) };
+  return { first: toldWith(deps, asked, { text: texts.join('\n\n'), briefing, about }) };
 }
 
 /** Where its answer does not arrive, or is none that has room for it, the next one tells it. */
 function toldWith(
   deps: EdgeDeps,
-  { res }: Asked,
-  { text, briefing }: { text: string; briefing: Briefing },
+  { res, notes }: Asked,
+  { text, briefing, about }: { text: string; briefing: Briefing; about: Told['about'] },
 ): First {
   let isInAnswer = false;
   const isOver = (): void => {
@@ -63,6 +63,7 @@ function toldWith(
     text,
     isTold: () => {
       isInAnswer = true;
+      notes.briefed(about);
     },
   };
 }

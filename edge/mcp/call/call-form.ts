@@ -4,7 +4,7 @@ import { jsonValue } from '../../../core/text/json-text.ts';
 import type { Form, Frame, MakeForm } from '../../inference/form/form.ts';
 import type { First } from '../briefing/gate.ts';
 import type { Answers, Leg } from '../legs/leg.ts';
-import { failedResult, rpcError, rpcErrors, type RpcId } from '../rpc.ts';
+import { rpcErrors, type RpcId } from '../rpc.ts';
 import { noAnswer } from './order.ts';
 
 export interface CallForm {
@@ -22,9 +22,9 @@ export function failureOf(
   { leg, id, of }: Omit<CallForm, 'settled' | 'first'>,
   failure: { code: ErrorCode; message: string },
 ): object {
-  if (of === 'call') return leg.result(id, failedResult(failure), of);
+  if (of === 'call') return leg.failure(id, failure);
   const { code, message } = failure;
-  return rpcError(id, { code: rpcErrors.internal, message, data: { code } });
+  return leg.error(id, { code: rpcErrors.internal, message, data: { code } });
 }
 
 /** What came of a call as JSON-RPC has it, under the id of its caller. */
@@ -43,7 +43,7 @@ export const callForm =
       const answer = mcpAnswerSchema.safeParse(jsonValue(body));
       if (!answer.success) return JSON.stringify(failureOf(call, noAnswer()));
       const { leg, id, of, first = null } = call;
-      if ('error' in answer.data) return JSON.stringify(rpcError(id, leg.fault(answer.data.error)));
+      if ('error' in answer.data) return JSON.stringify(leg.error(id, answer.data.error));
       const result = first === null ? answer.data.result : withFirst(answer.data.result, first);
       return JSON.stringify(leg.result(id, result, of));
     },

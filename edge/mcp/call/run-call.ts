@@ -25,7 +25,7 @@ import { eventIds } from './event-id.ts';
 import { asToldOf, orderOfCall, requestOfCall, type AskedOfServer } from './order.ts';
 import type { First } from '../briefing/gate.ts';
 import type { Answers } from '../legs/leg.ts';
-import { rpcError, rpcErrors, type RpcId } from '../rpc.ts';
+import { rpcErrors, type RpcId } from '../rpc.ts';
 
 export interface ServerCall extends AskedOfServer {
   of: Answers;
@@ -63,6 +63,8 @@ export function keyOfCall(session: string, id: RpcId): string {
 export async function runCall(deps: McpEdge, asked: Asked, at: ServerCall): Promise<void> {
   const { req, res } = asked;
   const report = new Report(deps, req, { source: 'mcp', llm: poolOfServer(at.server.server) });
+  const { method, params } = at.call;
+  asked.notes.asks(at.server.server, method === 'tools/call' ? params.name : null, report);
   let leave: (() => void) | undefined;
   try {
     leave = await deps.gates.mcpCalls.enter(actorOf(req).tokenId, whenLeft(res));
@@ -89,7 +91,7 @@ async function answer(deps: McpEdge, { asked, at, report }: Understood): Promise
   const wishes = { ...wishesOf(req), respondAsync: false, pin: undefined };
   const { leg, id, project } = asked;
   const { of, first = null } = at;
-  const settled = pipeOf(deps, { project, of, title: titleBy(deps, project, actor) });
+  const settled = pipeOf(deps, { project, of, title: titleBy(deps, project, actor), notes: asked.notes });
   const request = requestOfCall(at, { formAs: callForm({ leg, id, of, settled, first }) });
   const key = keyOf(asked, at, { request, header: wishes.idempotencyKey });
   const hearing = await hearingOf(deps, asked, at);
@@ -98,6 +100,7 @@ async function answer(deps: McpEdge, { asked, at, report }: Understood): Promise
   const equal = key && (await equalTask(deps, actor, key));
   const twin = equal ?? (await answerNow(deps, call, await orderOf(deps, { call, asked, at })));
   if (!twin) return;
+  asked.notes.replays();
   res.set('idempotency-replayed', 'true');
   await answerFrom(deps, call, { row: twin });
 }
@@ -179,6 +182,7 @@ function sayFailure(asked: Asked, of: Answers, error: McpctlError): void {
 
 function shownFailure({ leg, id }: Asked, of: Answers, error: McpctlError): object {
   const { code, message } = error;
-  if (code === 'idempotency_mismatch') return rpcError(id, { code: rpcErrors.invalidParams, message });
+  if (code === 'idempotency_mismatch')
+    return leg.error(id, { code: rpcErrors.invalidParams, message, data: { code } });
   return failureOf({ leg, id, of }, of === 'call' ? asToldOf(error) : { code, message });
 }

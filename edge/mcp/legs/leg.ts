@@ -1,5 +1,5 @@
 import type { Policy } from '../../../core/task/disconnect.ts';
-import { rpcErrors, rpcResult, type RpcFault, type RpcId } from '../rpc.ts';
+import { failedResult, rpcError, rpcErrors, rpcResult, type RpcFault, type RpcId } from '../rpc.ts';
 
 /** What a request is for, of what its answer's form depends on. */
 export const answers = ['list', 'read', 'call', 'other'] as const;
@@ -10,8 +10,10 @@ export interface Leg {
   era: 'legacy' | 'modern';
   /** A result, with what this era wants beside it. */
   result(id: RpcId, result: object, of: Answers): object;
-  /** An error of a server, whose era may be another. */
-  fault(fault: RpcFault): RpcFault;
+  /** What a call came to that there is no result of, for a model: it can act on it. */
+  failure(id: RpcId, failure: { code: string; message: string }): object;
+  /** An error, of us or of a server, whose era may be another. */
+  error(id: RpcId, fault: RpcFault): object;
   /** Of a method that is none: the status beside the error. */
   unknownStatus: 200 | 404;
   /** What a lost connection means to a call. */
@@ -29,7 +31,8 @@ export const modernRevisions = ['2026-07-28'] as const;
 export const legacyLeg: Leg = {
   era: 'legacy',
   result: (id, result) => rpcResult(id, result),
-  fault: (fault) => fault,
+  failure: (id, failure) => rpcResult(id, failedResult(failure)),
+  error: (id, fault) => rpcError(id, fault),
   unknownStatus: 200,
   onDisconnect: { onDisconnect: 'grace', graceSeconds: GRACE_S },
 };
@@ -56,7 +59,11 @@ export const modernLeg = (serverInfo: object): Leg => ({
       _meta: { ...meta, [SERVER_INFO]: serverInfo },
     });
   },
-  fault: (fault) => (fault.code === RESOURCE_MISSING ? { ...fault, code: rpcErrors.invalidParams } : fault),
+  failure(id, failure) {
+    return this.result(id, failedResult(failure), 'call');
+  },
+  error: (id, fault) =>
+    rpcError(id, fault.code === RESOURCE_MISSING ? { ...fault, code: rpcErrors.invalidParams } : fault),
   unknownStatus: 404,
   onDisconnect: { onDisconnect: 'cancel', graceSeconds: null },
 });

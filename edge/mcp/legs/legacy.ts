@@ -10,11 +10,12 @@ import type { Asked, Session } from '../asked.ts';
 import { legacyRevisions } from './leg.ts';
 import { keyOfCall } from '../call/run-call.ts';
 import { readSessionId, signSession } from '../session-id.ts';
-import { idSchema, rpcError, rpcErrors, type RpcFault, type RpcMessage } from '../rpc.ts';
+import { clientOf } from '../traffic/exchange.ts';
+import { idSchema, rpcErrors, type RpcFault, type RpcMessage } from '../rpc.ts';
 
 const SESSION = 'mcp-session-id';
 
-const initializeSchema = z.looseObject({ protocolVersion: z.string() });
+const initializeSchema = z.looseObject({ protocolVersion: z.string(), clientInfo: z.unknown() });
 const cancelSchema = z.looseObject({ requestId: idSchema });
 
 /** @returns null without one. @throws McpctlError `mcp_session_not_found`: the client is to initialize again. */
@@ -29,7 +30,7 @@ export async function sessionOf(
   const content = readSessionId(id, key, clock.now());
   if (content?.p !== project.id || content.t !== actorOf(req).tokenId)
     throw new McpctlError('mcp_session_not_found');
-  return { id, revision: content.e, key };
+  return { id, revision: content.e, client: content.c ?? null, key };
 }
 
 /** What a request says that it speaks, where it is in no session that says it. */
@@ -57,11 +58,15 @@ export async function initialize(
   const parsed = initializeSchema.safeParse(params);
   if (!parsed.success) {
     const message = 'initialize names the protocolVersion of its client.';
-    return void res.json(rpcError(id, { code: rpcErrors.invalidParams, message }));
+    return void res.json(leg.error(id, { code: rpcErrors.invalidParams, message }));
   }
   const { protocolVersion: wanted } = parsed.data;
   const protocolVersion = legacyRevisions.find((revision) => revision === wanted) ?? legacyRevisions[0];
-  const session = { p: project.id, t: actorOf(req).tokenId, e: protocolVersion };
+  const client = clientOf(parsed.data.clientInfo);
+  const session = {
+    ...{ p: project.id, t: actorOf(req).tokenId, e: protocolVersion },
+    ...(client !== null && { c: client }),
+  };
   res.set(SESSION, signSession(session, await deps.registry.mcp.sessionKey(), deps.clock.now()));
   res.json(leg.result(id, { protocolVersion, ...about }, 'other'));
 }

@@ -13,6 +13,7 @@ export const beginSession = readingTool({
   isIn: ({ gate }) => gate !== 'off',
   async run(deps, asked, { task, tags = [] }) {
     const { texts, about } = await briefingFor(deps, asked, { task, tags, by: 'begin_session' });
+    asked.notes.briefed(about);
     await openGate(deps, asked);
     return textsResult(texts, { 'mcpctl.dev/briefing': about });
   },

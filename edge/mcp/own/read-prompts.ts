@@ -13,6 +13,7 @@ export const readPrompts = readingTool({
   isIn: ({ gate }) => gate !== 'off',
   async run(deps, asked, { names = [], tags = [] }) {
     const read = await readingFor(deps, asked, { names, tags });
+    asked.notes.read(read.names);
     return textsResult(read.texts, { 'mcpctl.dev/read': read.names });
   },
 });

@@ -15,6 +15,7 @@ import type { EdgeDeps } from '../../deps.ts';
 import type { McpEdge } from '../asked.ts';
 import type { Answers } from '../legs/leg.ts';
 import { failedResult, rpcErrors } from '../rpc.ts';
+import type { ExchangeNotes } from '../traffic/exchange.ts';
 
 type Settled = (body: string, row: Pick<TaskRow, 'id' | 'retention'>) => Promise<string>;
 type PipeDeps = Pick<EdgeDeps, 'clock' | 'log'>;
@@ -32,24 +33,34 @@ const LONGEST_MS = 5_000;
  */
 export function pipeOf(
   deps: PipeDeps,
-  { project, of, title }: { project: Piping; of: Answers; title: Title | null },
+  { project, of, title, notes }: Pick<CutDown, 'of' | 'title'> & { project: Piping; notes?: Piped },
 ): Settled | null {
   const { pipeline } = project;
   if (Object.keys(pipeline).length === 0) return null;
   return async (body, row) => {
+    const from = deps.clock.elapsed();
+    const stages = new Set<Stage>();
     const answer = mcpAnswerSchema.safeParse(jsonValue(body));
     if (!answer.success) return body;
     try {
       const shown = await redacting(deps, project, (redact) => redactDeep(answer.data, redact));
+      if (pipeline.redact?.length) stages.add('redact');
       const { result, ...rest } = shown as { result?: object };
       if (!result) return JSON.stringify(rest);
-      return JSON.stringify({ result: await cutDown(project, { result, row, of, title }) });
+      return JSON.stringify({ result: await cutDown(project, { result, row, of, title, stages }) });
     } catch (thrown) {
       deps.log.warn({ taskId: row.id, why: messageOf(thrown) }, 'an MCP result is not shown');
+      stages.add('withheld');
       return JSON.stringify(withheld(of));
+    } finally {
+      notes?.piped(stages, deps.clock.elapsed() - from);
     }
   };
 }
+
+/** What became of an answer: some of it is not shown, it is in pages, it is cut, or nothing of it is shown. */
+type Stage = 'redact' | 'pages' | 'limit' | 'withheld';
+type Piped = Pick<ExchangeNotes, 'piped'>;
 
 function withheld(of: Answers): object {
   const { code, message } = new McpctlError('mcp_result_withheld');
@@ -93,16 +104,22 @@ interface CutDown {
   row: Pick<TaskRow, 'id' | 'retention'>;
   of: Answers;
   title: Title | null;
+  stages: Set<Stage>;
 }
 
-async function cutDown(project: Piping, { result, row, of, title }: CutDown): Promise<object> {
+async function cutDown(project: Piping, { result, row, of, title, stages }: CutDown): Promise<object> {
+  const max = limitOf(project.pipeline) ?? Infinity;
+  const cut = (whole: object, readOn: (shown: number) => string): object => {
+    const shown = limited(whole, max, readOn);
+    if (shown !== whole) stages.add('limit');
+    return shown;
+  };
   const { pipeline } = project;
   const tool = of === 'call' ? toolResultIn(result) : null;
   const id = resultIdOf(row.id, project);
   // Of an answer that is kept no longer than it takes to give it out there is no second page.
   const isKept = row.retention !== 'none';
   const paging = pagingOf(pipeline);
-  const max = limitOf(pipeline) ?? Infinity;
   const text = tool && isKept ? textOf(tool) : '';
   if (tool && paging && tool.isError !== true && text.length > paging.over) {
     const parts = partsOf(text, pipeline);
@@ -110,11 +127,10 @@ async function cutDown(project: Piping, { result, row, of, title }: CutDown): Pr
     const own = parts.map(({ title }) => title);
     const isTitled = title === null || own.some((one) => one !== null);
     const titles = titlesOr(isTitled ? own : await title(pages), pages.length);
-    return limited(firstPage(tool, pages, { result: id, titles }), max, () => '');
+    stages.add('pages');
+    return cut(firstPage(tool, pages, { result: id, titles }), () => '');
   }
-  return limited(result, max, (shown) =>
-    text === '' ? '' : readOnFrom(id, pagesOfText(text, pipeline))(shown),
-  );
+  return cut(result, (shown) => (text === '' ? '' : readOnFrom(id, pagesOfText(text, pipeline))(shown)));
 }
 
 /** What pages depend on: with other numbers they would be others. */
@@ -134,6 +150,10 @@ export function taskOfResult(result: string, project: Piping): string | null {
   const [, taskId, stamp] = /^([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})\.([\da-f]{8})$/.exec(result) ?? [];
   return taskId !== undefined && stamp === stampOf(project) ? taskId : null;
 }
+
+/** What a body says, as its project shows it to who may read it. @throws as `redacting`. */
+export const redacted = (deps: Pick<EdgeDeps, 'clock'>, project: Piping, value: unknown): Promise<unknown> =>
+  redacting(deps, project, (redact) => redactDeep(value, redact));
 
 /** The text of an answer in pages; null: it is no result of a tool. @throws as `redacting`. */
 export async function pagesIn(
