@@ -152,8 +152,7 @@ export function wireEdge(
     speakers,
     relay,
     ...rights,
-    formForAll: createFormForAll({ ...registry, clock, log }),
-    waiters,
+    ...{ formForAll: createFormForAll({ ...registry, clock, log }), waiters },
     ...{ undecided: createUndecided({ flow, clock, log }), leftTurns: createLeftTurns() },
     wakings,
     lookAtPool: createPoolLooks({ liveness, clock }),
@@ -163,8 +162,8 @@ export function wireEdge(
     checks: checksOf(connection, queue),
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
-    capture: createCapture({ queue, clock, log }),
     live: createLive({ registry, liveness, queue, clock, log }),
+    capture: createCapture({ queue, clock, log }),
   };
   return { deps, services: [queue, ...servicesOf(deps)] };
 }

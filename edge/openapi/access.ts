@@ -35,8 +35,7 @@ import {
 import { z } from 'zod';
 import { reviewSchema, reviewViewSchema, whoCanSchema, whoCanViewSchema } from '../../core/access.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import { trafficQuerySchema, watchersViewSchema } from '../../core/mcp/traffic/exchange.ts';
-import { lastEventId, listOf, type Operation } from './operation.ts';
+import { listOf, type Operation } from './operation.ts';
 
 export const accessOperations: readonly Operation[] = [
   {
@@ -191,31 +190,6 @@ export const serverOperations: readonly Operation[] = [
     status: 200,
     answer: approvedViewSchema.meta({ id: 'Approved' }),
     errors: ['invalid_request', 'server_not_found', 'project_not_found', 'forbidden', 'stale_revision'],
-  },
-];
-
-/** What people see of what clients ask of a project. */
-export const trafficOperations: readonly Operation[] = [
-  {
-    call: 'GET /projects/{name}/traffic',
-    tag: 'projects',
-    summary: 'Watch what its clients ask, at whatever edge',
-    about:
-      'Server-sent events: `hello`, then an `exchange` for each request of a client that is over, `missed` with how many there was no room for (`count`; null: perhaps some), `away` while Redis is, and `signed-out` when your token is good no more or you may not see the project. Who may edit the project sees everybody’s, and that they watch is in the audit; who may see it their own. Nothing is captured while nobody watches. With `bodies` what was asked and answered, 64 KiB each, of your own calls, and of others’ with the operation `logs`. An exchange has an `id`: `Last-Event-ID`, or `after`, goes on behind it. 32 watch in all, 8 of one user. It ends after an hour.',
-    query: trafficQuerySchema,
-    headers: lastEventId,
-    status: 200,
-    answerType: 'text/event-stream',
-    errors: ['invalid_request', 'invalid_cursor', 'project_not_found'],
-  },
-  {
-    call: 'GET /projects/{name}/watchers',
-    tag: 'projects',
-    summary: 'Who watches what its clients ask',
-    about: 'For who may edit the project.',
-    status: 200,
-    answer: watchersViewSchema.meta({ id: 'Watchers' }),
-    errors: ['project_not_found', 'forbidden'],
   },
 ];
 

@@ -5,7 +5,8 @@ import { requestSchemas } from '../inference/ask/request.ts';
 import { shownPersonalitySchema } from '../../core/registry/agents/personalities.ts';
 import { personality } from '../../core/resources/talk/personality.ts';
 import { bindingBodySchema, ownPersonalitySchemas } from '../routes/personalities.ts';
-import { listOf, type Operation } from './operation.ts';
+import { trafficQuerySchema, watchersViewSchema } from '../../core/mcp/traffic/exchange.ts';
+import { lastEventId, listOf, type Operation } from './operation.ts';
 
 const notThere = ['agent_not_found', 'personality_not_found'] as const;
 const ifMatch = z.object({
@@ -77,5 +78,30 @@ export const agentOperations: readonly Operation[] = [
     call: 'DELETE /agents/{name}/personalities/{personality}/prompts/{prompt}',
     summary: 'Take a prompt from a personality; again changes nothing',
     errors: notThere,
+  },
+];
+
+/** What people see of what clients ask of a project. */
+export const trafficOperations: readonly Operation[] = [
+  {
+    call: 'GET /projects/{name}/traffic',
+    tag: 'projects',
+    summary: 'Watch what its clients ask, at whatever edge',
+    about:
+      'Server-sent events: `hello`, then an `exchange` for each request of a client that is over, `missed` with how many there was no room for (`count`; null: perhaps some), `away` while Redis is, and `signed-out` when your token is good no more or you may not see the project. Who may edit the project sees everybody’s, and that they watch is in the audit; who may see it their own. Nothing is captured while nobody watches. With `bodies` what was asked and answered, 64 KiB each, of your own calls, and of others’ with the operation `logs`. An exchange has an `id`: `Last-Event-ID`, or `after`, goes on behind it. 32 watch in all, 8 of one user. It ends after an hour.',
+    query: trafficQuerySchema,
+    headers: lastEventId,
+    status: 200,
+    answerType: 'text/event-stream',
+    errors: ['invalid_request', 'invalid_cursor', 'project_not_found'],
+  },
+  {
+    call: 'GET /projects/{name}/watchers',
+    tag: 'projects',
+    summary: 'Who watches what its clients ask',
+    about: 'For who may edit the project.',
+    status: 200,
+    answer: watchersViewSchema.meta({ id: 'Watchers' }),
+    errors: ['project_not_found', 'forbidden'],
   },
 ];

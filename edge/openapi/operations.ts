@@ -36,9 +36,8 @@ import {
   joinOperations,
   secretOperations,
   serverOperations,
-  trafficOperations,
 } from './access.ts';
-import { agentOperations } from './agents.ts';
+import { agentOperations, trafficOperations } from './agents.ts';
 import { applyOperations, backupOperations } from './apply.ts';
 import { notAnswered, notMade, wishes } from './inference.ts';
 import { poolOperations } from './pools.ts';

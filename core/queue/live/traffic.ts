@@ -69,31 +69,26 @@ function placeOf(id: string): { began: number; n: number } {
   return { began: Number(began ?? 0), n: Number(n ?? 0) };
 }
 
-export function createTraffic({
-  redis,
-  keys,
-  subscriber,
-}: {
+interface Store {
   redis: Redis;
   keys: Keys;
-  subscriber: Subscriber;
-}): Traffic {
+}
+
+export const createTraffic = (store: Store & { subscriber: Subscriber }): Traffic => ({
+  ...watchersIn(store),
+  ...capturedIn(store),
+  listen: (hear) =>
+    store.subscriber.listen(store.keys.watched, (heard) => {
+      if (heard.kind === 'message') hear(heard.text);
+    }),
+});
+
+function watchersIn({ redis, keys }: Store): Pick<Traffic, 'watch' | 'leave' | 'watchers'> {
   const say = async ({ id, projectId, userId, shown }: Watcher, ms: number): Promise<unknown> => {
     const who = `${userId} ${projectId} ${id} ${JSON.stringify(shown)}`;
     const { lease, stream } = keys.traffic(projectId);
     const args = [who, ms, MOST_WATCHERS, MOST_OF_USER, keys.watched, projectId, userId];
     return await orUnavailable(runScript(redis, 'watch', { keys: [keys.watchers, lease, stream], args }));
-  };
-  const entriesFrom = async (projectId: string, after: string) => {
-    const { stream } = keys.traffic(projectId);
-    return (await orUnavailable(redis.xrange(stream, `(${after}`, '+', 'COUNT', PAGE))).map(
-      ([id, [, text = '']]) => ({ id, text }),
-    );
-  };
-  const lastOf = async (projectId: string): Promise<string> => {
-    const { stream } = keys.traffic(projectId);
-    const [last] = await orUnavailable(redis.xrevrange(stream, '+', '-', 'COUNT', 1));
-    return last?.[0] ?? NOWHERE;
   };
   return {
     async watch(watcher) {
@@ -118,10 +113,22 @@ export function createTraffic({
         return shown?.success ? [shown.data] : [];
       });
     },
-    listen: (hear) =>
-      subscriber.listen(keys.watched, (heard) => {
-        if (heard.kind === 'message') hear(heard.text);
-      }),
+  };
+}
+
+function capturedIn({ redis, keys }: Store): Pick<Traffic, 'capture' | 'read'> {
+  const entriesFrom = async (projectId: string, after: string) => {
+    const { stream } = keys.traffic(projectId);
+    return (await orUnavailable(redis.xrange(stream, `(${after}`, '+', 'COUNT', PAGE))).map(
+      ([id, [, text = '']]) => ({ id, text }),
+    );
+  };
+  const lastOf = async (projectId: string): Promise<string> => {
+    const { stream } = keys.traffic(projectId);
+    const [last] = await orUnavailable(redis.xrevrange(stream, '+', '-', 'COUNT', 1));
+    return last?.[0] ?? NOWHERE;
+  };
+  return {
     async capture(projectId, entries, dropped) {
       const { lease, stream } = keys.traffic(projectId);
       const call = { keys: [lease, stream], args: [MOST_ENTRIES, WATCH_MS, dropped, ...entries] };

@@ -53,23 +53,15 @@ interface CaptureDeps {
  * waits here for a moment, outside of all calls, and what cannot be written is counted.
  */
 export function createCapture({ queue, clock, log }: CaptureDeps): Capture {
-  const watchedUntil = new Map<string, number>();
+  const watched = createWatched(clock);
   const lines = new Map<string, Line>();
-  let timer: NodeJS.Timeout | undefined;
-  let again: NodeJS.Timeout | undefined;
+  let [timer, again]: (NodeJS.Timeout | undefined)[] = [];
   let isOver = false;
   let listening: Promise<() => void> | undefined;
 
-  const hear = (projectId: string): void => {
-    const now = clock.elapsed();
-    for (const [id, until] of watchedUntil) if (until <= now) watchedUntil.delete(id);
-    if (!uuidSchema.safeParse(projectId).success) return;
-    if (watchedUntil.size < MOST_PROJECTS || watchedUntil.has(projectId))
-      watchedUntil.set(projectId, now + WATCH_MS);
-  };
   const listen = (): void => {
     if (listening) return;
-    listening = queue.traffic.listen(hear);
+    listening = queue.traffic.listen((projectId) => watched.hear(projectId));
     listening.catch(() => (listening = undefined));
   };
   const write = async (projectId: string, line: Line): Promise<void> => {
@@ -78,7 +70,7 @@ export function createCapture({ queue, clock, log }: CaptureDeps): Capture {
     line.dropped = 0;
     try {
       const texts = await textsOf({ queue }, batch);
-      if (!(await queue.traffic.capture(projectId, texts, before))) watchedUntil.delete(projectId);
+      if (!(await queue.traffic.capture(projectId, texts, before))) watched.forget(projectId);
     } catch (thrown) {
       line.dropped += before + batch.length;
       log.debug({ why: messageOf(thrown), count: batch.length }, 'what is watched could not be told');
@@ -87,7 +79,7 @@ export function createCapture({ queue, clock, log }: CaptureDeps): Capture {
   const flush = async (): Promise<void> => {
     for (const [projectId, line] of lines) {
       if (line.waiting.length > 0) await write(projectId, line);
-      if (!watchedUntil.has(projectId)) lines.delete(projectId);
+      if (!watched.has(projectId)) lines.delete(projectId);
     }
     timer = undefined;
     if ([...lines.values()].some(({ waiting }) => waiting.length > 0)) soon();
@@ -113,14 +105,28 @@ export function createCapture({ queue, clock, log }: CaptureDeps): Capture {
       );
     },
     tell(ended) {
-      const until = watchedUntil.get(ended.projectId);
-      if (until === undefined || until <= clock.elapsed() || isOver) return;
+      if (isOver || !watched.has(ended.projectId)) return;
       const line = lines.get(ended.projectId) ?? { waiting: [], dropped: 0 };
       lines.set(ended.projectId, line);
       if (line.waiting.length >= MOST_WAITING) line.dropped += 1;
       else line.waiting.push({ ...ended, exchange: memo(ended.exchange()) });
       soon();
     },
+  };
+}
+
+/** Which projects somebody watches, as far as this edge was told. */
+function createWatched(clock: Pick<Clock, 'elapsed'>) {
+  const untilOf = new Map<string, number>();
+  return {
+    hear(projectId: string): void {
+      const now = clock.elapsed();
+      for (const [id, until] of untilOf) if (until <= now) untilOf.delete(id);
+      if (!uuidSchema.safeParse(projectId).success) return;
+      if (untilOf.size < MOST_PROJECTS || untilOf.has(projectId)) untilOf.set(projectId, now + WATCH_MS);
+    },
+    has: (projectId: string): boolean => (untilOf.get(projectId) ?? -Infinity) > clock.elapsed(),
+    forget: (projectId: string): void => void untilOf.delete(projectId),
   };
 }
 

@@ -115,9 +115,9 @@ describe('who watches what clients ask of a project', function () {
   it('sees each request, and how it failed', async () => {
     const watch = await watchAt(t.url, t.tokens.root);
     const cases: [Promise<Answer>, string, string | null, string][] = [];
-    const one = async (asked: Promise<Answer>, method: string, name: string | null, outcome: string) => {
-      await asked;
-      cases.push([asked, method, name, outcome]);
+    const one = async (...asked: (typeof cases)[number]): Promise<void> => {
+      await asked[0];
+      cases.push(asked);
     };
     await one(ask('tools/list'), 'tools/list', null, 'ok');
     await one(ask('nothing/such'), 'nothing/such', null, 'unknown_method');

@@ -87,7 +87,9 @@ export async function watchAt(
     exchanges: () =>
       heard.flatMap(({ event, data }) => (event === 'exchange' ? (data as unknown as WatchedExchange) : [])),
     ended,
-    pause: () => (gate = new Promise((resolve) => (open = resolve))),
+    pause() {
+      gate = new Promise((resolve) => (open = resolve));
+    },
     resume: () => open(),
     close: () => leaving.abort(),
   };
