@@ -7,7 +7,6 @@ import type { McpProject } from '../../../core/registry/mcp/servers.ts';
 import type { Clock } from '../../../core/runtime/clock.ts';
 import { actorOf } from '../../http/context.ts';
 import type { Report } from '../../inference/answer/report.ts';
-import type { Told } from '../briefing/briefing.ts';
 import type { Leg } from '../legs/leg.ts';
 import { failedResult, rpcErrors, type RpcMessage } from '../rpc.ts';
 import type { Capture } from './capture.ts';
@@ -36,6 +35,11 @@ const metaSchema = z.looseObject({ [CLIENT]: z.unknown() });
 const askedSchema = z.looseObject({ name: z.string().optional(), uri: z.string().optional() });
 
 const brief = (text: string, most: number): string => cleaned(text).slice(0, most).toWellFormed();
+
+type Briefed = Omit<Extract<GateEvent, { kind: 'briefed' }>, 'kind' | 'more' | 'chosen' | 'dead'> & {
+  chosen: readonly { name: string; why: string }[];
+  dead: readonly string[];
+};
 
 interface Beginning {
   req: Request;
@@ -107,7 +111,7 @@ export class ExchangeNotes {
     this.#outcome ??= why;
   }
 
-  briefed({ by, llm, chosen, listed, dead }: Told['about']): void {
+  briefed({ by, llm, chosen, listed, dead }: Briefed): void {
     const shown = chosen.slice(0, MOST_CHOSEN).map(({ name, why }) => ({
       name: brief(name, MOST_NAME_CHARS),
       why: brief(why, MOST_WHY_CHARS),
