@@ -220,7 +220,7 @@ describe('by what somebody may, and who may as another', function () {
       expect(await session.run(...clone, '--with-rbac')).to.equal(1);
       expect(session.err()).to.contain('view:audit');
       expect([await state(), (await api('GET /rbac')).text]).to.deep.equal(before);
-      // With all that is granted there it may; and the one that was written meanwhile is not written over.
+      // With all that is granted there it may.
       await rbac('more', { ...ada, ...may('view:audit') });
       expect(await session.run(...clone, '--with-rbac'), session.err()).to.equal(0);
       expect((await api('GET /rbac/readers')).json).to.deep.include({
