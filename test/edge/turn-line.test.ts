@@ -45,6 +45,18 @@ describe('the line of a thread', function () {
     await t.call(`GET /api/v1/tasks/${turn.taskId ?? ''}?wait=10`);
   }
 
+  it('costs one question a look where there is none', async () => {
+    const asked: string[] = [];
+    const note = ({ sql }: { sql: string }): void => void (/chat_(turns|calls)/.test(sql) && asked.push(sql));
+    t.connection.db.on('query', note);
+    await until(
+      () => Promise.resolve(asked.length),
+      (count) => count >= 3,
+    );
+    t.connection.db.off('query', note);
+    expect([...new Set(asked)]).to.have.length(1);
+  });
+
   it('composes a turn when its time has come: it has the answers before it; and takes eight', async () => {
     const first = await begin({ message: 'one?' });
     const { threadId } = first;

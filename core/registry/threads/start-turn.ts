@@ -51,6 +51,16 @@ async function turnsBefore(db: Knex, threadId: string, n: number): Promise<numbe
   return rows[0]?.count ?? 0;
 }
 
+/** Each part has an index of its own, and ends at the first row: at rest it is all that a look asks. */
+const anyOpenSql = `
+  select exists (select from chat_turns where status = 'queued') or exists (select from chat_turns where status = 'waiting')
+    or exists (select from chat_calls where ended_at is null) as "isAny"`;
+
+async function anyOpen(db: Knex): Promise<boolean> {
+  const { rows } = await db.raw<{ rows: { isAny: boolean }[] }>(anyOpenSql);
+  return rows[0]?.isAny === true;
+}
+
 /** Threads in which somebody waits in line and nobody is answered, those that wait longest first. */
 async function waitingThreads(db: Knex, limit: number): Promise<string[]> {
   const { rows } = await db.raw<{ rows: { threadId: string }[] }>(
@@ -133,6 +143,8 @@ async function startTurn(
 }
 
 export interface TurnStarts {
+  /** Whether a turn waits, in line or for its tools, or a call of one runs: else a look has nothing to do. */
+  anyOpen(): Promise<boolean>;
   /** Threads with turns in line, and none that is open. */
   waiting(limit: number): Promise<string[]>;
   /** Threads with a turn whose next round is to begin. */
@@ -146,6 +158,7 @@ export interface TurnStarts {
 }
 
 export const createTurnStarts = ({ db, transaction }: Connection): TurnStarts => ({
+  anyOpen: () => anyOpen(db),
   waiting: (limit) => waitingThreads(db, limit),
   readyThreads: (limit) => readyThreads(db, limit),
   before: (threadId, n) => turnsBefore(db, threadId, n),

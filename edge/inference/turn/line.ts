@@ -121,6 +121,7 @@ export function createTurnLine(deps: EdgeDeps): Service {
   };
   const look = async (): Promise<void> => {
     try {
+      if (!(await threads.anyOpen())) return;
       await threads.expireTools();
       await eachInTurn([() => endStrays(deps), startAll], (step) => step());
     } catch (thrown) {
