@@ -7,9 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
 import { beginningOf } from '../../core/runtime/files/lock.mjs';
 
-const main = fileURLToPath(new URL('../../start/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../dist/start/main.js', import.meta.url));
 const fixture = fileURLToPath(new URL('../start/fixture', import.meta.url));
-const loader = import.meta.resolve('tsx');
 
 /** A `npm start` of its own, with a Procfile of small programs, in a home of its own. */
 export interface Supervised {
@@ -53,7 +52,7 @@ export function dropHome(home: string): void {
 
 /** @param through a shell between us and it, which is what `child` is then. */
 export function superviseFixture(home: string, env: Record<string, string>, through = false): Supervised {
-  const argv = [process.execPath, '--import', loader, main];
+  const argv = [process.execPath, main];
   const [command = '', ...args] = through ? ['/bin/sh', '-c', '"$@"; exit $?', 'sh', ...argv] : argv;
   const child = spawn(command, args, {
     cwd: fixture,
