@@ -7,6 +7,7 @@ import { answers, chats, startBackend, type Backend, type Script } from '../supp
 import { createPublic, everythingStored, startHosted } from '../support/hosted.ts';
 import type { TestProcess } from '../support/process.ts';
 import { startSystem, until, type System } from '../support/system.ts';
+import { killWithServers } from './killed-servers.ts';
 import { wireToUrl } from '../support/wire.ts';
 
 const ask = { messages: [{ role: 'user', content: 'hi' }] };
@@ -291,6 +292,18 @@ describe('a hosted worker', function () {
       expect(readFileSync(`/proc/${String(child.pid)}/cmdline`, 'utf8')).not.to.match(secret);
     const stored = await everythingStored(t.sandbox);
     expect(stored).to.include('canary-file').and.include('Bearer [key]').and.not.match(secret);
+  });
+
+  it('runs an MCP server that no other does, and leaves it to the other when it is killed, but for what it ran', async () => {
+    const second = startHosted(t);
+    others.push(second);
+    await second.event('service.ready');
+    const killed = await killWithServers(t, { workers: [hosted, second], folder });
+    await second.kill('SIGTERM');
+    if (killed === hosted) {
+      hosted = startHosted(t, canaries);
+      await hosted.event('service.ready');
+    }
   });
 
   it('works beside another one, and one that is killed leaves its tasks to the other', async () => {
