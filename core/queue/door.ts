@@ -13,6 +13,7 @@ import { createKeys, type Keys } from './keys.ts';
 import { createParts, type Parts } from './parts.ts';
 import { createPresence } from './live/presence.ts';
 import { teachScript } from './scripts.ts';
+import { createPoolChannels, type PoolChannels } from './link/pool-channels.ts';
 import { createSubscriber, type Subscriber } from './link/subscriber.ts';
 import { keySpaceOf, redisPlaceOf, type RedisPlaceSettings } from './link/where.ts';
 
@@ -30,6 +31,8 @@ export interface QueueDoorOptions extends RedisPlaceSettings {
 export interface QueueDoor extends Service, Parts {
   keys: Keys;
   subscriber: Subscriber;
+  /** By which this process hears of the tasks that it made. */
+  channels: PoolChannels;
   dispatch: Dispatch;
   presence: Presence;
   /** Of Redis's clock, beside this process's elapsed time. */
@@ -51,15 +54,17 @@ export function openQueueDoor(options: QueueDoorOptions): OpenedDoor {
   const keys = createKeys(keySpaceOf(options));
   const redis = openRedis('producer', at);
   const subscriber = createSubscriber(openRedis('subscriber', at), log);
+  const channels = createPoolChannels(subscriber, keys);
   const queues = createQueues(redis, keys.namespace);
   const steps = new ClockSteps({ clock, log });
   let stopAsking = (): void => undefined;
   return {
     name: 'redis',
-    ...createParts({ redis, keys, subscriber, steps, log, eventKeepMs }),
+    ...createParts({ redis, keys, subscriber, channels, steps, log, eventKeepMs }),
     redis,
     keys,
     subscriber,
+    channels,
     dispatch: new Dispatch({ redis, keys, queues, eventKeepMs }),
     presence: createPresence({ redis, keys, leaseMs, steps }),
     steps,

@@ -21,6 +21,7 @@ import type { Priority } from '../task/task.ts';
  * | `turns:{P}:<priority>`, `turns:{P}.<llm id>:<priority>` | the last tag of each owner who waits in a queue; or whose all are that wait | edge, scheduler → both | 24 h |
  * | `orphan:{P}` | tasks by when nobody will have waited long enough | edge, end, close → scheduler | until the end |
  * | `r:{P}:T` | sharded channel: a task's events | worker → edges | – |
+ * | `r:{P}:<edge>` | sharded channel: the events of the tasks of an edge's callers | worker → that edge | – |
  * | `w:{W}:lease` | the session is published | edge, worker → edge, scheduler | the lease |
  * | `w:{W}:<boot>:ctl` | sharded channel: cancel, wake; done, state, stream for relays | edge, scheduler → worker | – |
  * | `ws:{P}` | members by llm and session, when last seen | worker → edge | the lease |
@@ -95,6 +96,8 @@ function poolKeys(of: (rest: string) => string, poolKey: string) {
     orphans: of(`orphan:{${p}}`),
     members: of(`ws:{${p}}`),
     denied: of(`denied:{${p}}`),
+    /** Of an edge, whose name no task has; within what a session's user may publish on. */
+    edgeChannel: (edge: string): string => of(`r:{${p}}:${edge}`),
     host: of(`host:{${p}}`),
     tells: of(`tells:{${p}}`),
     lacks: of(`lacks:{${p}}`),

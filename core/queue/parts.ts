@@ -7,6 +7,7 @@ import { standingJobs, stillStanding, type StandingJob } from './jobs/leftovers.
 import { lookAt, notAtRest } from './jobs/look.ts';
 import type { Keys } from './keys.ts';
 import { orUnavailable } from './link/connect.ts';
+import type { PoolChannels } from './link/pool-channels.ts';
 import type { Subscriber } from './link/subscriber.ts';
 import type { ClockSteps } from './live/clock-steps.ts';
 import { sendControl, type Control } from './live/control.ts';
@@ -42,6 +43,7 @@ export interface PartsDeps {
   redis: Redis;
   keys: Keys;
   subscriber: Subscriber;
+  channels: PoolChannels;
   /** Of Redis's clock, as `door.ts` has them. */
   steps: ClockSteps;
   log: Log;
@@ -60,8 +62,9 @@ export function createParts(deps: PartsDeps) {
 export type Parts = ReturnType<typeof createParts>;
 
 /** Of single tasks, those who wait for them and those who run them. */
-function partsOfTasks({ redis, keys, subscriber, steps, log, eventKeepMs }: PartsDeps) {
+function partsOfTasks({ redis, keys, subscriber, channels, steps, log, eventKeepMs }: PartsDeps) {
   const store = { redis, keys };
+  const following = { ...store, subscriber, channels, log, eventKeepMs };
   const streamOf = ({ poolKey, taskId }: TaskRef): string => keys.pool(poolKey).task(taskId).stream;
   return {
     fences: {
@@ -72,8 +75,9 @@ function partsOfTasks({ redis, keys, subscriber, steps, log, eventKeepMs }: Part
       top: (ref: TaskRef) => orUnavailable(readTop(redis, streamOf(ref))),
       last: (ref: TaskRef) => readLast(redis, streamOf(ref)),
       lasts: (refs: readonly TaskRef[]) => readLasts(redis, keys, refs),
-      follow: (ref: TaskRef, after?: Position) =>
-        Follower.open({ ...store, subscriber, log, eventKeepMs }, ref, after),
+      follow: (ref: TaskRef, after?: Position) => Follower.open(following, ref, after),
+      /** Of a task that names this edge (`channels`) in its fence. */
+      followOwn: (ref: TaskRef) => Follower.openOwn(following, ref),
     },
     running: createRunningTasks({ ...store, steps }),
     places: { of: (task: Parameters<typeof placeOf>[2]) => placeOf(redis, keys, task) },

@@ -118,6 +118,7 @@ function patternsOf(
       queue,
       turns: _turns,
       task,
+      edgeChannel: _edge,
       denied,
       host,
       tells,

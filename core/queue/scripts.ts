@@ -52,7 +52,7 @@ export type ScriptName = (typeof names)[number];
 const written = (name: string): string =>
   readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
 
-/** One that does what another does as well has that in the place of a line `--@<its name>`. */
+/** One that does what another does as well has that in the place of a line `--@<its name>`; so has it what several share (tell.lua). */
 const load = (name: ScriptName): { lua: string; sha: string } => {
   const lua = written(name).replace(/^--@(\w+)$/m, (_, other: string) => written(other));
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };

@@ -32,8 +32,8 @@ type Attached = Pick<TaskRow, 'id' | 'poolName' | 'onDisconnect' | 'graceSeconds
 export interface Waiters extends Service {
   /** @throws McpctlError `unavailable`. */
   attach(row: Attached): Promise<Attachment>;
-  /** For a task that was enqueued with this attachment already: only keeps it up. */
-  adopt(row: Attached, attachmentId: string): Attachment;
+  /** For a task that was enqueued with this attachment already: only keeps it up. @param edge as it was enqueued with. */
+  adopt(row: Attached, attachmentId: string, edge?: string): Attachment;
 }
 
 export interface WaitersDeps {
@@ -78,10 +78,10 @@ class LeasedWaiters implements Waiters {
     return attachment;
   }
 
-  adopt(row: Attached, id: string): Attachment {
+  adopt(row: Attached, id: string, edge?: string): Attachment {
     const graceMs = graceMsOf(row);
     if (graceMs === null) return { id, leave: () => Promise.resolve(null), over: () => undefined };
-    this.#attached.set(id, { waiter: { ...refOf(row), attachment: id, graceMs }, row });
+    this.#attached.set(id, { waiter: { ...refOf(row), attachment: id, graceMs, edge }, row });
     this.#timer ??= setInterval(() => void this.#renew(), RENEW_EVERY_MS);
     return { id, leave: () => this.#leave(id), over: () => void this.#drop(id) };
   }

@@ -13,10 +13,11 @@ const isPath = (text: string): boolean =>
 function keys(): string[] {
   const made = createKeys('ns');
   const pool = made.pool('some pool');
-  const { task, queue, turns, hash, ...ofPool } = pool;
+  const { task, queue, turns, edgeChannel, hash, ...ofPool } = pool;
   const all = [
     ...Object.values(ofPool),
     ...Object.values(task('T')),
+    edgeChannel('<edge>'),
     turns('interactive').replace('interactive', '<priority>'),
     turns('interactive', '<llm id>').replace('interactive', '<priority>'),
     made.lease('{W}').replace('{{W}}', '{W}'),

@@ -33,6 +33,8 @@ const announcedSchema = z.object({
   /** Of the stream that the relay announced it for. */
   nonce: z.string().optional(),
   misconfigured: toldSentenceSchema.optional().catch(undefined),
+  /** It tells the edge that waits, where a fence names one; the release before knows only the channels of tasks. */
+  tellsEdges: z.literal(true).optional().catch(undefined),
 });
 /** What a worker says of one member; its age is added by the reader. */
 export type Announcement = z.infer<typeof announcedSchema>;
@@ -111,7 +113,7 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
     async introduce({ sessionId, boot }, members) {
       const announced = members.map(async ({ poolKey, llmId, slots, state }) => {
         const announcement = { sessionId, boot, slots, running: 0, state };
-        await announce({ redis, keys, leaseMs }, { poolKey, llmId, announcement });
+        await sayOf({ redis, keys, leaseMs }, [{ poolKey, llmId, announcement }]);
       });
       const kept = members.filter(({ isHeld = false }) => isHeld);
       const readmitted = members
@@ -286,11 +288,16 @@ export async function announce(deps: PresenceDeps, member: Said): Promise<void> 
   await announceAll(deps, [member]);
 }
 
-/** Says it of many members, in one round trip. */
-export async function announceAll(
-  { redis, keys, leaseMs }: PresenceDeps,
-  members: readonly Said[],
-): Promise<void> {
+/** Says it of many members, in one round trip, and that whoever speaks for their claims is of this release. */
+export async function announceAll(deps: PresenceDeps, members: readonly Said[]): Promise<void> {
+  const telling = members.map(({ announcement, ...member }) => ({
+    ...member,
+    announcement: { ...announcement, tellsEdges: true as const },
+  }));
+  await sayOf(deps, telling);
+}
+
+async function sayOf({ redis, keys, leaseMs }: PresenceDeps, members: readonly Said[]): Promise<void> {
   const calls = members.map(({ poolKey, llmId, announcement }) => ({
     keys: [keys.pool(poolKey).members],
     args: [memberField(llmId, announcement.sessionId), JSON.stringify(announcement), leaseMs, MOST_MEMBERS],

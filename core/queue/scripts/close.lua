@@ -11,9 +11,10 @@
            {'ended'} · {'claimed'} expire or giveup came too late ·
            {'attached'} it is no orphan
   Callers  edge, scheduler ]]
+--@tell
 local isTorn = false
 local m = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'seq', 'session', 'boot', 'job', 'q',
-  'llm', 'claimedAt', 'shown')
+  'llm', 'claimedAt', 'shown', 'edge')
 if m.err then
   if not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
   isTorn = true
@@ -21,7 +22,7 @@ elseif m[1] or m[2] then
   for _, at in ipairs({ 1, 4 }) do
     if not m[at] or #m[at] > 15 or not string.find(m[at], '^%d+$') then isTorn = true end
   end
-  for _, at in ipairs({ 2, 3, 5, 6, 7, 8, 9 }) do
+  for _, at in ipairs({ 2, 3, 5, 6, 7, 8, 9, 12 }) do
     if m[at] and #m[at] > 256 then isTorn = true end
   end
   if not m[2] or not m[3] then isTorn = true end
@@ -70,7 +71,7 @@ if not isAgain then
       redis.call('HSET', KEYS[1], 'state', 'ended', 'seq', n)
       redis.call('ZREM', KEYS[4], ARGV[1])
       redis.call('ZREM', KEYS[7], ARGV[1])
-      redis.call('SPUBLISH', ARGV[5], '')
+      tell(ARGV[5], m[12], '')
       return { 'ended' }
     elseif n and #n <= 15 and top[2][1] == 'x' then
       id, entry = top[1], top[2]
@@ -96,5 +97,5 @@ else
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
 end
-redis.call('SPUBLISH', ARGV[5], message)
+tell(ARGV[5], m[12], message)
 return { 'closed', m[5] or '', m[6] or '', m[3] or '', m[7] or '', m[8] or '', m[9] or '', m[10] or '', m[11] or '' }

@@ -1,15 +1,16 @@
 --[[ detach: somebody who waited for a task has gone. When nobody else waits, the task is overdue at the end of
   its grace; with none, now. Sent twice it does not move that instant.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:a   3 orphan:{P}
-  ARGV  1 T   2 attachment   3 grace ms
+  ARGV  1 T   2 attachment   3 grace ms   4 the edge, as attach.lua has it: nobody waits there any more
   Returns  'last' nobody waits any more · 'others' somebody does · 'over' the task has ended or was closed
   Callers  edge (waiters) ]]
-local state = redis.call('HGET', KEYS[1], 'state')
+local state, edge = unpack(redis.call('HMGET', KEYS[1], 'state', 'edge'))
 if state == 'ended' or state == 'closed' then
   redis.call('DEL', KEYS[2])
   redis.call('ZREM', KEYS[3], ARGV[1])
   return 'over'
 end
+if edge and edge == ARGV[4] then redis.call('HDEL', KEYS[1], 'edge') end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('ZREM', KEYS[2], ARGV[2])

@@ -3,6 +3,7 @@
   Entry and message carry the tag of the claim, unless whoever laid the fence down knows none.
   The fence says first which entry is being added: one that is there already is taken for ours only if an earlier call
   said so and was broken off before the fence learnt of it. Any other is none of ours, and nothing is told as said.
+  The first event of a claim pins it, where an edge hears of it whose caller waits: that edge shows it without asking.
   When the stream outgrows its cap its older half goes: a resume from there is 410.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s
   ARGV  1 claim   2 seq of the first event (0 = the next one)   3 ttl ms   4 cap in bytes   5 channel r:{P}:T
@@ -10,8 +11,9 @@
   Returns  1 · -1 not the current claim, or the task ended or was closed, or fence or stream are none of ours; or Redis
            has lost events of it (a restart, a failover): an answer with a hole is not gone on with
   Callers  worker, relay ]]
+--@tell
 local m = redis.pcall('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v', 'adding',
-  'told', 'toldAt')
+  'told', 'toldAt', 'edge', 'shown', 'llm', 'claimedAt')
 if m.err and not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
 if m[1] ~= ARGV[1] or m[2] ~= 'open' then return -1 end
 local seq, held = tonumber(m[4]), tonumber(m[5])
@@ -64,6 +66,17 @@ if isTold and held > 65536 then
   redis.call('HSET', KEYS[1], 'told', told, 'toldAt', second)
   isTold = told <= 65536
 end
+if not isTold then
+  tell(ARGV[5], m[10], '')
+  return 1
+end
 local from = m[3] .. '-' .. first .. (tag and '-' .. tag or '')
-redis.call('SPUBLISH', ARGV[5], isTold and from .. '\n' .. ARGV[7] or '')
+-- what an edge is told it shows at once, to a caller who waits: that claim is pinned, as show.lua does it
+if first == 1 and m[10] and m[10] ~= '' and m[11] == '' then
+  redis.call('HSET', KEYS[1], 'shown', m[1])
+  local pinned = from .. ' ' .. (m[12] or '') .. ' ' .. (m[13] or '') .. '\n' .. ARGV[7]
+  if tell(ARGV[5], m[10], from .. '\n' .. ARGV[7], pinned) == 0 then redis.call('HSET', KEYS[1], 'shown', '') end
+else
+  tell(ARGV[5], m[10], from .. '\n' .. ARGV[7])
+end
 return 1

@@ -8,8 +8,9 @@
   Returns  1 (also when this claim ended it before) · -1 not the current claim, or closed; or Redis has lost events of
            it: what is incomplete is not told as complete
   Callers  worker, relay, scheduler (reap: speaking for a dead worker) ]]
+--@tell
 local m = redis.pcall('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'claimedAt', 'firstAt', 'session', 'llm',
-  'bytes', 'adding')
+  'bytes', 'adding', 'edge')
 if m.err and not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
 if m[1] ~= ARGV[1] then return -1 end
 local isAgain = m[2] == 'ended'
@@ -64,5 +65,5 @@ redis.call('DEL', KEYS[3], KEYS[6])
 redis.call('ZREM', KEYS[7], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
-redis.call('SPUBLISH', ARGV[5], message)
+tell(ARGV[5], m[11], message)
 return 1

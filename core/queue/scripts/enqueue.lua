@@ -15,14 +15,15 @@
         14 priority   15 least score of the background   16 bytes of a body that rests in Postgres ('' = it is here)
         17 llm ids that leave it to others for a moment, joined by commas   18 that moment in ms
         19 owner   20 ttl ms of turns   21 how many of one owner alone may wait without tags
-        and with a job:   22 its name   23 data (JSON)   24 options (JSON)
+        22 the edge that waits for it, as its channel of the pool is called ('' = none, or as the fence before said)
+        and with a job:   23 its name   24 data (JSON)   25 options (JSON)
   Returns  1 laid down · 2 so too, and others of its priority wait: it is to take its turn · 0 was there ·
            3 laid down, or there, and the job stands in its queue ·
            -1 a newer epoch is there · -2 closed or ended ·
            -3 an older claim was shown: it may only end · -4 it is not the fence that this was decided by, which learns
            that its row is at this epoch now
   Callers  edge (submit), scheduler (reconcile) ]]
-local fence = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'shown', 'claim', 'job', 'q', 'session', 'boot', 'llm', 'seq')
+local fence = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'shown', 'claim', 'job', 'q', 'session', 'boot', 'llm', 'seq', 'edge')
 if fence.err then
   if not string.find(fence.err, 'WRONGTYPE', 1, true) then return fence end
   fence = {}
@@ -32,7 +33,7 @@ else
   for _, at in ipairs({ 1, 10 }) do
     if fence[at] and (#fence[at] > 15 or not string.find(fence[at], '^%d+$')) then isTorn = true end
   end
-  for at = 2, 9 do
+  for _, at in ipairs({ 2, 3, 4, 5, 6, 7, 8, 9, 11 }) do
     if fence[at] and #fence[at] > 256 then isTorn = true end
   end
   if isTorn then fence = {} end
@@ -52,10 +53,10 @@ local function queueUp()
     redis.call('HSET', KEYS[8], 'alone', ARGV[19])
     redis.call('PEXPIRE', KEYS[8], ARGV[20])
   end
-  if not ARGV[22] then return 1 end
+  if not ARGV[23] then return 1 end
   local t = redis.call('TIME')
   redis.call('DEL', KEYS[9])
-  redis.call('HSET', KEYS[9], 'name', ARGV[22], 'data', ARGV[23], 'opts', ARGV[24], 'timestamp',
+  redis.call('HSET', KEYS[9], 'name', ARGV[23], 'data', ARGV[24], 'opts', ARGV[25], 'timestamp',
     string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)), 'delay', 0, 'priority', 0)
   redis.call('HSETNX', KEYS[11], 'opts.maxLenEvents', 0)
   redis.call('ZADD', KEYS[10], 0, '0')
@@ -73,7 +74,7 @@ if fence[1] then
   if known > epoch then return -1 end
   if known == epoch then
     redis.call('PEXPIRE', KEYS[1], ARGV[4], 'NX')
-    if not ARGV[22] or fence[2] ~= 'open' or fence[4] ~= '' then return 0 end
+    if not ARGV[23] or fence[2] ~= 'open' or fence[4] ~= '' then return 0 end
     local job = redis.call('HMGET', KEYS[9], 'timestamp', 'finishedOn')
     if job[2] or (job[1] and (redis.call('LPOS', KEYS[6], ARGV[2]) or redis.call('ZSCORE', KEYS[7], ARGV[2])
       or redis.call('LPOS', (string.gsub(KEYS[6], 'wait$', 'active')), ARGV[2]))) then return 3 end
@@ -114,6 +115,11 @@ end
 -- first what emit.lua looks at: a hash as small as this is looked through from its beginning
 local fields = { 'seq', 0, 'bytes', 0, 'state', 'open', 'claim', '', 'epoch', ARGV[1], 'v', 2,
   'job', ARGV[2], 'q', ARGV[3], 'shown', '', 'policy', ARGV[8], 'unfit', ARGV[12], 'owner', ARGV[19] }
+local edge = ARGV[22] ~= '' and ARGV[22] or fence[11]
+if edge then
+  fields[#fields + 1] = 'edge'
+  fields[#fields + 1] = edge
+end
 if ARGV[17] and ARGV[17] ~= '' then
   fields[#fields + 1] = 'spared'
   fields[#fields + 1] = string.format('%.0f', now + tonumber(ARGV[18])) .. ' ' .. ARGV[17]

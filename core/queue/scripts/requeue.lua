@@ -10,11 +10,12 @@
            'moved' someone else was here first. With 'closed', 'shown' and 'moved' the fence learns at which epoch its
            row is now: it has not fallen behind
   Callers  edge (a handed back task), scheduler (reap, reconcile) ]]
-local m = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'shown', 'job', 'q', 'session', 'boot', 'llm')
+--@tell
+local m = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'shown', 'job', 'q', 'session', 'boot', 'llm', 'edge')
 if m.err and not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
 -- one that nobody could have written is as good as none: enqueue.lua replaces it
 if not m[1] or #m[1] > 15 or not string.find(m[1], '^%d+$') or not m[3] or not m[4] then return 'absent' end
-for at = 2, 9 do
+for at = 2, 10 do
   if m[at] and #m[at] > 256 then return 'absent' end
 end
 local again = m[1] == ARGV[4] and m[3] == ''
@@ -44,7 +45,7 @@ redis.call('DEL', KEYS[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[4], ARGV[1])
-redis.call('SPUBLISH', ARGV[7], 'requeued')
+tell(ARGV[7], m[10], 'requeued')
 local job = redis.call('HMGET', KEYS[9], 'data', 'opts', 'ats')
 if not job[1] and not job[2] then return 'nojob' end
 redis.call('DEL', KEYS[10])

@@ -19,6 +19,7 @@ import {
   type Entry,
   type Position,
 } from './stream.ts';
+import type { PoolChannels } from '../link/pool-channels.ts';
 import type { Heard, Subscriber } from '../link/subscriber.ts';
 
 /**
@@ -30,6 +31,7 @@ export type Followed = Entry | { kind: 'back' } | { kind: 'requeued' } | { kind:
 export interface FollowDeps {
   redis: Redis;
   subscriber: Subscriber;
+  channels: PoolChannels;
   keys: Keys;
   log: Log;
   /** How long the events of an ended task stay. */
@@ -83,6 +85,9 @@ export class Follower {
   #signal: AbortSignal | undefined;
   readonly #aborted = (): void => this.#wake();
   #stopListening: () => void = () => undefined;
+  /** Not listened to, as this edge hears by its channel of the pool; null: it is, or that was not to be. */
+  #ownChannel: string | null = null;
+  #stopListeningToTask: () => void = () => undefined;
 
   private constructor(deps: FollowDeps, stream: string, after: Position) {
     this.#deps = deps;
@@ -95,6 +100,19 @@ export class Follower {
     const { stream, channel } = deps.keys.pool(ref.poolKey).task(ref.taskId);
     const follower = new Follower(deps, stream, after);
     follower.#stopListening = await deps.subscriber.listen(channel, (heard) => follower.#hear(heard));
+    return follower;
+  }
+
+  /**
+   * Of a task whose fence will name this edge, in a pool whose members all tell the edge that waits: heard of by the one channel of
+   * the pool. Where nothing comes for long, the task's own is listened to as well: a member of the release before may have it.
+   * @throws as `open`.
+   */
+  static async openOwn(deps: FollowDeps, ref: TaskRef): Promise<Follower> {
+    const { stream, channel } = deps.keys.pool(ref.poolKey).task(ref.taskId);
+    const follower = new Follower(deps, stream, beginning);
+    follower.#ownChannel = channel;
+    follower.#stopListening = await deps.channels.listen(ref, (heard) => follower.#hearAsOwn(heard));
     return follower;
   }
 
@@ -111,6 +129,7 @@ export class Follower {
         this.#silentFrom = now;
         this.readRecord();
         void this.#lookAtTop();
+        void this.#listenToTask();
       } else await this.#woken(Math.min(deadline, silentAt) - now, signal);
     }
   }
@@ -148,6 +167,7 @@ export class Follower {
   close(): void {
     this.#closed = true;
     this.#stopListening();
+    this.#stopListeningToTask();
     this.#hearAborted(undefined);
     this.#wake();
   }
@@ -248,6 +268,25 @@ export class Follower {
 
   #beginWith(epoch: number): void {
     this.#position = { epoch, seq: 0 };
+  }
+
+  #hearAsOwn(heard: Heard): void {
+    if (heard.kind === 'message') this.#stopListeningToTask();
+    this.#hear(heard);
+  }
+
+  async #listenToTask(): Promise<void> {
+    const channel = this.#ownChannel;
+    if (channel === null || this.#position.epoch > 0) return;
+    this.#ownChannel = null;
+    try {
+      const stop = await this.#deps.subscriber.listen(channel, (heard) => this.#hear(heard));
+      if (this.#closed) stop();
+      else this.#stopListeningToTask = stop;
+    } catch (thrown) {
+      this.#ownChannel = channel;
+      this.#deps.log.debug({ why: messageOf(thrown) }, 'a channel was not confirmed; trying again');
+    }
   }
 
   #hear(heard: Heard): void {

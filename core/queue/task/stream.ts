@@ -16,6 +16,15 @@ export interface Events extends Position {
   kind: 'events';
   /** At least one. */
   data: readonly string[];
+  /** Its claim was pinned as it was told, for whoever shows it now. */
+  pinned?: Pinned | undefined;
+}
+
+export interface Pinned {
+  llmId: string;
+  claimedAt: Date | null;
+  /** When it was heard, by `performance.now()`. */
+  heardAt: number;
 }
 
 /** A place in the stream of an attempt: everything after it is still to come. */
@@ -183,15 +192,23 @@ const isText = (value: unknown): value is string => typeof value === 'string';
 
 /**
  * The entry that a message on a task's channel tells: the id of the first of some events (with the tag of
- * their claim), then the events, a line each; or, for an end or a close, `[id, fields]` as JSON. Null when it is neither: then the record is read instead.
+ * their claim), then the events, a line each (on an edge's channel of the pool, where the claim was pinned with them, who has it and since when behind the id); or, for an end or a close, `[id, fields]` as JSON. Null when it is neither: then the record is read instead.
  */
 export function parseMessage(text: string): Entry | null {
   if (text.startsWith('[')) return parseEnd(text);
   const line = text.indexOf('\n');
-  const first = line < 0 ? null : parseId(text.slice(0, line));
+  if (line < 0) return null;
+  const [id = '', llmId, claimedAt = ''] = text.slice(0, line).split(' ');
+  const first = parseId(id);
   if (!first) return null;
   const data = eventsOf(text.slice(line + 1));
-  return { kind: 'events', ...first, seq: first.seq + data.length - 1, data };
+  const entry: Events = { kind: 'events', ...first, seq: first.seq + data.length - 1, data };
+  return llmId === undefined ? entry : { ...entry, pinned: pinnedAs(llmId, claimedAt) };
+}
+
+function pinnedAs(llmId: string, claimedAt: string): Pinned {
+  const at = /^\d{1,15}$/.test(claimedAt) ? new Date(Number(claimedAt)) : null;
+  return { llmId, claimedAt: at, heardAt: performance.now() };
 }
 
 function parseEnd(text: string): Entry | null {

@@ -23,6 +23,8 @@ export interface Submission extends TaskRef {
   policy: Policy;
   /** The first who waits: their lease begins with the task. */
   attachment?: string | undefined;
+  /** The edge that waits for it, where it hears of the task by its channel of the pool (link/pool-channels.ts). */
+  edge?: string | undefined;
 }
 
 /** How long members that may have too little room leave a task to those that have more. */
@@ -85,6 +87,7 @@ export function laying(
       s.ownerId,
       TURNS_KEPT_MS,
       MOST_ALONE,
+      s.edge ?? '',
       ...(addsJob ? writtenJob(s.taskId, { jobId }) : []),
     ],
   };

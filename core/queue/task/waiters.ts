@@ -12,6 +12,8 @@ export interface Waiter extends TaskRef {
   /** Names this one wait; random. */
   attachment: string;
   graceMs: number;
+  /** As in `Submission`. */
+  edge?: string | undefined;
 }
 
 interface Door {
@@ -26,7 +28,7 @@ export async function attachWaiter({ redis, keys }: Door, waiter: Waiter): Promi
   const answer = await orUnavailable(
     runScript(redis, 'attach', {
       keys: [fence, attached, pool.orphans],
-      args: [waiter.taskId, waiter.attachment, WAITER_LEASE_MS, waiter.graceMs],
+      args: [waiter.taskId, waiter.attachment, WAITER_LEASE_MS, waiter.graceMs, waiter.edge ?? ''],
     }),
   );
   return answer === 1;
@@ -45,7 +47,7 @@ export async function detachWaiter(
   const answer = await orUnavailable(
     runScript(redis, 'detach', {
       keys: [fence, attached, pool.orphans],
-      args: [waiter.taskId, waiter.attachment, waiter.graceMs],
+      args: [waiter.taskId, waiter.attachment, waiter.graceMs, waiter.edge ?? ''],
     }),
   );
   return answer === 'last' || answer === 'others' ? answer : 'over';

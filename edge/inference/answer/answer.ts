@@ -184,7 +184,7 @@ export async function endWithError(writer: EventWriter, frame: Frame | null): Pr
 }
 
 /** Whether this claim's answer begins here: that is when its headers go out. */
-async function begins(a: Answering, attempt: Attempt): Promise<boolean> {
+async function begins(a: Answering, attempt: Events): Promise<boolean> {
   const shown = await a.wait.mayShow(attempt);
   if (shown && !a.resumed) describeAnswer(a, { llm: shown.llmId, claimedAt: shown.claimedAt });
   return shown !== null;

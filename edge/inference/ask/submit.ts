@@ -102,7 +102,9 @@ export async function submitAndFollow(
   order: Order,
 ): Promise<Submitted | { row: TaskRow; follower: null }> {
   const id = v7();
-  const opening = deps.queue.streams.follow({ taskId: id, poolKey: order.target.poolKey });
+  const edge = edgeToldOf(deps, order);
+  const ref = { taskId: id, poolKey: order.target.poolKey };
+  const opening = edge === undefined ? deps.queue.streams.follow(ref) : deps.queue.streams.followOwn(ref);
   const [opened, inserted] = await Promise.allSettled([opening, insert(deps, actor, { order, id })]);
   try {
     if (inserted.status === 'rejected') throw inserted.reason;
@@ -113,8 +115,8 @@ export async function submitAndFollow(
       return { row, follower: null };
     }
     const attachment = randomUUID();
-    await enqueue(deps, { order, row, attachment });
-    return { row, follower: opened.value, attachment: deps.waiters.adopt(row, attachment) };
+    await enqueue(deps, { order, row, attachment, edge });
+    return { row, follower: opened.value, attachment: deps.waiters.adopt(row, attachment, edge) };
   } catch (thrown) {
     if (opened.status === 'fulfilled') opened.value.close();
     const accepted = inserted.status === 'fulfilled';
@@ -133,15 +135,27 @@ export async function followAccepted(
 ): Promise<Submitted> {
   let follower: Follower | undefined;
   try {
-    follower = await deps.queue.streams.follow({ taskId: row.id, poolKey: row.poolName });
+    const edge = edgeToldOf(deps, order);
+    const ref = { taskId: row.id, poolKey: row.poolName };
+    follower = await (edge === undefined
+      ? deps.queue.streams.follow(ref)
+      : deps.queue.streams.followOwn(ref));
     const attachment = randomUUID();
-    await enqueue(deps, { order, row, attachment });
-    return { row, follower, attachment: deps.waiters.adopt(row, attachment) };
+    await enqueue(deps, { order, row, attachment, edge });
+    return { row, follower, attachment: deps.waiters.adopt(row, attachment, edge) };
   } catch (thrown) {
     follower?.close();
     if (!keeps) await giveUp(deps, row.id);
     throw asOurs(thrown, row.id);
   }
+}
+
+/**
+ * This edge, where it hears of the task by its channel of the pool. One that goes on without anybody holds no lease that would
+ * tell a fence anew who waits.
+ */
+function edgeToldOf({ queue }: EdgeDeps, { target, policy }: Order): string | undefined {
+  return target.tellsEdges && policy.onDisconnect !== 'continue' ? queue.channels.edge : undefined;
 }
 
 function asOurs(thrown: unknown, taskId: string | undefined): McpctlError {
@@ -207,7 +221,12 @@ export function newTask(deps: EdgeDeps, actor: Actor, { order, id }: { order: Or
 
 async function enqueue(
   deps: EdgeDeps,
-  { order, row, attachment }: { order: Order; row: TaskRow; attachment?: string },
+  {
+    order,
+    row,
+    attachment,
+    edge,
+  }: { order: Order; row: TaskRow; attachment?: string; edge?: string | undefined },
 ): Promise<void> {
   await deps.queue.dispatch.enqueueNew({
     taskId: row.id,
@@ -221,6 +240,7 @@ async function enqueue(
     waitMs: order.queueMs,
     policy: order.policy,
     attachment,
+    edge,
   });
   deps.bus.emit('task.accepted', { taskId: row.id, pool: row.poolName });
 }

@@ -30,6 +30,8 @@ export interface Target extends Choice {
   contextLength: number | null;
   /** Members get a translation of the request, to chat. */
   translated: boolean;
+  /** All who take its tasks now tell the edge that waits, over its channel of the pool. */
+  tellsEdges: boolean;
   /** Its members, for what the answer says of the one that had it. */
   members: readonly { id: string; name: string; model: string; kind: LlmKind }[];
 }
@@ -167,8 +169,15 @@ function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait
     returning,
     contextLength: roomIn(pool, { pinId, unfit }),
     translated: false,
+    tellsEdges: tellEdges(pool),
     members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
   };
+}
+
+/** One of the release before among them knows only the channels of tasks; who comes later is not known. */
+function tellEdges({ members, former }: LivePool): boolean {
+  const announced = [...members, ...former].flatMap((member) => member.announced);
+  return announced.length > 0 && announced.every(({ tellsEdges }) => tellsEdges === true);
 }
 
 /** The one member that may run it: who may run one llm of a pool, and not the pool, reaches that and no other. */

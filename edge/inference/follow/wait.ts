@@ -4,7 +4,7 @@ import type { Attempt } from '../../../core/queue/task/attempt.ts';
 import type { Shown } from '../../../core/queue/task/fence.ts';
 import type { Follower } from '../../../core/queue/task/follow.ts';
 import type { Place } from '../../../core/queue/task/place.ts';
-import type { Entry } from '../../../core/queue/task/stream.ts';
+import type { Entry, Events } from '../../../core/queue/task/stream.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
@@ -50,6 +50,8 @@ export interface Wait {
 /** A half-open connection to Redis is noticed and made anew within about four seconds. */
 const PATIENCE_MS = 8_000;
 const AGAIN_MS = 250;
+/** What an event says of its pin is believed for as long as the answer of a question would be. */
+const PIN_HOLDS_MS = 1_000;
 
 /** What happens to a task, in order, for one caller who waits for it: every wait for an answer is this loop. */
 export class TaskWait {
@@ -106,7 +108,10 @@ export class TaskWait {
    * only this edge's path to Redis is being mended, so it is asked again for a while.
    * @returns who has it; null when they may not. @throws McpctlError `unavailable`.
    */
-  async mayShow(attempt: Attempt): Promise<Shown | null> {
+  async mayShow(attempt: Attempt & Pick<Events, 'pinned'>): Promise<Shown | null> {
+    const { pinned } = attempt;
+    // Later than that Redis may have lost what it was told.
+    if (pinned && performance.now() - pinned.heardAt < PIN_HOLDS_MS) return pinned;
     const { queue, clock } = this.#deps;
     const { row, gone } = this.#wait;
     const until = clock.elapsed() + PATIENCE_MS;

@@ -84,6 +84,7 @@ function targetIn(pool: LivePool): Target {
     returning: mayReturn(pool, null),
     contextLength: null,
     translated: false,
+    tellsEdges: false,
     members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
   };
 }

@@ -80,8 +80,20 @@ interface Dealing {
   entry: Entry;
 }
 
-function dealEvent(has: Has, s: State, { c, entry }: Dealing): void {
-  const pins = has('show pins a claim before its first byte');
+/** Of this run's first event: it would be shown as soon as it is told. */
+export const hearsFirst = (c: Caller): boolean => c.shown === '' && !c.owes && !c.entry && c.shows === 0;
+
+/** It came with its pin, and is dealt with at once; what lies for longer is asked about, as any other. */
+export function hearPinned(has: Has, s: State, c: Caller, id: number): void {
+  hear(has, s, c);
+  const { entry } = c;
+  if (entry?.kind !== 'event' || entry.claim !== id) return;
+  c.entry = null;
+  dealEvent(has, s, { c, entry }, true);
+}
+
+function dealEvent(has: Has, s: State, { c, entry }: Dealing, isPinned = false): void {
+  const pins = has('show pins a claim before its first byte') && !isPinned;
   if (c.shows === 0 && (!pins || show(has, s, entry.epoch))) c.shows = entry.epoch;
   if (c.shows === 0) return;
   if (isOtherAttempt(has, c, entry)) {

@@ -56,8 +56,15 @@ function startsOver(s: State, fence: Fence, epoch: number): void {
   if (fence.epoch === epoch && fence.claim !== 0) breaks(s, 'I4: an epoch came twice');
 }
 
-/** @param n the event's place in what its run says; the same again is a call that was sent twice. */
-export function emit(has: Has, s: State, { id, n }: { id: number; n: number }): boolean {
+/**
+ * @param n the event's place in what its run says; the same again is a call that was sent twice.
+ * @param isHeard an edge whose caller waits is told it in the same moment, and shows it without asking.
+ */
+export function emit(
+  has: Has,
+  s: State,
+  { id, n, isHeard = false }: { id: number; n: number; isHeard?: boolean },
+): boolean {
   const { fence } = s;
   if (!fence) return false;
   if (fence.claim !== id && has('emit checks the claim')) return false;
@@ -66,6 +73,7 @@ export function emit(has: Has, s: State, { id, n }: { id: number; n: number }): 
   if (n !== fence.seq + 1 && has('emit adds an event once')) return true;
   append(s, fence, { kind: 'event', claim: id, n, outcome: '' });
   fence.seq += 1;
+  if (isHeard && has('what a waiting edge is told is pinned')) fence.shown = fence.claim;
   return true;
 }
 

@@ -112,6 +112,11 @@ export const rules = {
     test: 'test/edge/task-stream.test.ts · shows nothing of a claim that ended unseen',
     world: world(['falseDeath']),
   },
+  'what a waiting edge is told is pinned': {
+    guard: 'core/queue/scripts/emit.lua',
+    test: 'test/queue/pool-channel.test.ts · pins the claim whose first event an edge is told',
+    world: world(['falseDeath'], { duties: ['reap'] }),
+  },
   'show compares the epoch': {
     guard: 'core/queue/scripts/show.lua',
     test: 'test/model/guards.test.ts · is shown as the claim that it has',

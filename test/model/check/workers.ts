@@ -1,4 +1,5 @@
 import { callStep } from './calls.ts';
+import { hearPinned, hearsFirst } from './callers.ts';
 import { claim, emit, end, finishJob, handBack, type Has } from './redis.ts';
 import type { Action, Run, State, World } from './state.ts';
 
@@ -33,6 +34,11 @@ export function workerActions(has: Has, s: State, world: World): Action[] {
       continue;
     }
     if (at !== 'claimed') continue;
+    const waiting = sent === 0 && world.events > 0 ? s.callers.findIndex(hearsFirst) : -1;
+    if (waiting >= 0)
+      push(`emits its first event, and caller ${waiting + 1} sees it at once`, (t, own) =>
+        emitsSeen(has, t, own, waiting),
+      );
     if (sent < world.events) push(`emits event ${sent + 1}`, (t, own) => emits(has, t, own));
     else push('ends', (t, own) => ends(has, t, own));
     if (s.left.resend > 0 && sent > 0)
@@ -74,6 +80,14 @@ export function letGo(s: State, run: Run): void {
 function emits(has: Has, s: State, run: Run): void {
   if (emit(has, s, { id: run.id, n: run.sent + 1 })) run.sent += 1;
   else giveUp(s, run);
+}
+
+/** The first who waits: it is the call that made the task, whose edge the fence names. */
+function emitsSeen(has: Has, s: State, run: Run, at: number): void {
+  if (!emit(has, s, { id: run.id, n: 1, isHeard: true })) return giveUp(s, run);
+  run.sent += 1;
+  const caller = s.callers[at];
+  if (caller) hearPinned(has, s, caller, run.id);
 }
 
 /** A claim that Redis has lost events of is left to the reaper, as one of a dead worker is. */
