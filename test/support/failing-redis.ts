@@ -33,12 +33,16 @@ const DEEPEST = 8;
 const first: ReadonlySet<string> = new Set(['hello', 'auth', 'client', 'info', 'ping']);
 
 const folder = new URL('../../core/queue/scripts/', import.meta.url);
+/** `tell.lua` is a part of others. */
+const isWhole = (file: string): boolean => file !== 'tell.lua';
 const scriptOf = new Map(
-  readdirSync(folder).map((file) => {
-    const name = file.replace('.lua', '');
-    const text = textOf(name as ScriptName);
-    return [createHash('sha1').update(text).digest('hex'), { name, text }];
-  }),
+  readdirSync(folder)
+    .filter(isWhole)
+    .map((file) => {
+      const name = file.replace('.lua', '');
+      const text = textOf(name as ScriptName);
+      return [createHash('sha1').update(text).digest('hex'), { name, text }];
+    }),
 );
 
 /** As over a Redis that was taught by an edge which knows no script of this name. */

@@ -78,21 +78,22 @@ export function deal(has: Has, s: State, c: Caller): void {
 interface Dealing {
   c: Caller;
   entry: Entry;
+  isPinned?: boolean;
 }
 
 /** Of this run's first event: it would be shown as soon as it is told. */
 export const hearsFirst = (c: Caller): boolean => c.shown === '' && !c.owes && !c.entry && c.shows === 0;
 
 /** It came with its pin, and is dealt with at once; what lies for longer is asked about, as any other. */
-export function hearPinned(has: Has, s: State, c: Caller, id: number): void {
+export function hearPinned(has: Has, s: State, { c, id }: { c: Caller; id: number }): void {
   hear(has, s, c);
   const { entry } = c;
   if (entry?.kind !== 'event' || entry.claim !== id) return;
   c.entry = null;
-  dealEvent(has, s, { c, entry }, true);
+  dealEvent(has, s, { c, entry, isPinned: true });
 }
 
-function dealEvent(has: Has, s: State, { c, entry }: Dealing, isPinned = false): void {
+function dealEvent(has: Has, s: State, { c, entry, isPinned = false }: Dealing): void {
   const pins = has('show pins a claim before its first byte') && !isPinned;
   if (c.shows === 0 && (!pins || show(has, s, entry.epoch))) c.shows = entry.epoch;
   if (c.shows === 0) return;

@@ -37,7 +37,7 @@ export function workerActions(has: Has, s: State, world: World): Action[] {
     const waiting = sent === 0 && world.events > 0 ? s.callers.findIndex(hearsFirst) : -1;
     if (waiting >= 0)
       push(`emits its first event, and caller ${waiting + 1} sees it at once`, (t, own) =>
-        emitsSeen(has, t, own, waiting),
+        emitsSeen(has, t, { run: own, at: waiting }),
       );
     if (sent < world.events) push(`emits event ${sent + 1}`, (t, own) => emits(has, t, own));
     else push('ends', (t, own) => ends(has, t, own));
@@ -83,11 +83,11 @@ function emits(has: Has, s: State, run: Run): void {
 }
 
 /** The first who waits: it is the call that made the task, whose edge the fence names. */
-function emitsSeen(has: Has, s: State, run: Run, at: number): void {
+function emitsSeen(has: Has, s: State, { run, at }: { run: Run; at: number }): void {
   if (!emit(has, s, { id: run.id, n: 1, isHeard: true })) return giveUp(s, run);
   run.sent += 1;
   const caller = s.callers[at];
-  if (caller) hearPinned(has, s, caller, run.id);
+  if (caller) hearPinned(has, s, { c: caller, id: run.id });
 }
 
 /** A claim that Redis has lost events of is left to the reaper, as one of a dead worker is. */
