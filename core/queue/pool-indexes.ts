@@ -3,7 +3,7 @@ import { orUnavailable } from './link/connect.ts';
 import { mendAfter, mending } from './mend.ts';
 import type { TaskRef } from './task/fence.ts';
 import type { Keys } from './keys.ts';
-import { tryScripts } from './scripts.ts';
+import { runScript, tryScripts } from './scripts.ts';
 import { parseEntry, SMALL_ENTRY_BYTES, type Entry } from './task/stream.ts';
 
 /** The lists of a pool's tasks that somebody is to do something about, each by an instant. */
@@ -121,22 +121,49 @@ export async function strike(
 /** So many together, or so long after the first of them. */
 const STRUCK_TOGETHER = 100;
 const STRIKE_MS = 200;
+/** How long the events of an ended task stay that nobody can ask for again: somebody may be reading them at their own pace. Milliseconds. */
+export const ASKED_NO_MORE_MS = 60_000;
 
-/** `strike` for those to whom a moment more or less is nothing: of many in one command. What fails is left to the scheduler. */
-export function strikingSoon(redis: Redis, keys: Keys, index: PoolIndex): (ref: TaskRef) => void {
-  let refs: TaskRef[] = [];
+/** What an edge says of settled tasks, to whom a moment more or less is nothing: of many in one command. */
+export interface Struck {
+  /** They leave their pool's list of endings. */
+  settled(ref: TaskRef): void;
+  /** Their only reader has all of it, and nobody can ask for it again. */
+  askedNoMore(ref: TaskRef): void;
+}
+
+/** What fails is left to the scheduler, and to the time that events are kept. */
+export function createStruck(redis: Redis, keys: Keys): Struck {
+  let pools = new Map<string, { ids: string[]; streams: string[] }>();
+  let count = 0;
   let timer: NodeJS.Timeout | undefined;
   const go = (): void => {
     clearTimeout(timer);
     timer = undefined;
-    const all = refs;
-    refs = [];
-    strike(redis, keys, { index, refs: all }).catch(() => undefined);
+    count = 0;
+    const all = pools;
+    pools = new Map();
+    for (const [poolKey, { ids, streams }] of all) {
+      const call = { keys: [keys.pool(poolKey).ended, ...streams], args: [ASKED_NO_MORE_MS, ...ids] };
+      runScript(redis, 'strike', call).catch(() => undefined);
+    }
   };
-  return (ref) => {
-    refs.push(ref);
-    if (refs.length >= STRUCK_TOGETHER) go();
-    else timer ??= setTimeout(go, STRIKE_MS).unref();
+  const inPool = (poolKey: string): { ids: string[]; streams: string[] } => {
+    const pool = pools.get(poolKey) ?? { ids: [], streams: [] };
+    pools.set(poolKey, pool);
+    count += 1;
+    timer ??= setTimeout(go, STRIKE_MS).unref();
+    return pool;
+  };
+  return {
+    settled({ poolKey, taskId }) {
+      inPool(poolKey).ids.push(taskId);
+      if (count >= STRUCK_TOGETHER) go();
+    },
+    askedNoMore({ poolKey, taskId }) {
+      inPool(poolKey).streams.push(keys.pool(poolKey).task(taskId).stream);
+      if (count >= STRUCK_TOGETHER) go();
+    },
   };
 }
 

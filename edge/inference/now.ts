@@ -63,6 +63,7 @@ export async function answerSubmitted(
   return await answerTask(deps, {
     ...submitted,
     followsTurn,
+    asksOnce: order.key === null,
     res,
     report,
     gone,

@@ -18,7 +18,7 @@ import {
   workerScripts,
   type RedisUsers,
 } from '../../core/queue/redis-users.ts';
-import { runScript } from '../../core/queue/scripts.ts';
+import { runScript, textOf } from '../../core/queue/scripts.ts';
 import { createSubscriber } from '../../core/queue/link/subscriber.ts';
 import { bullScripts } from '../../core/queue/link/taught.ts';
 import { createWakes } from '../../core/queue/live/wake.ts';
@@ -397,10 +397,7 @@ describe("a provider session's own Redis user", function () {
   });
 
   it('may send what its scripts do and what a worker sends, and nothing else', async () => {
-    const texts = [
-      ...workerScripts.map((name) => readFileSync(`core/queue/scripts/${name}.lua`, 'utf8')),
-      ...(await bullScripts(t.door.redis)),
-    ];
+    const texts = [...workerScripts.map(textOf), ...(await bullScripts(t.door.redis))];
     expect(texts).to.have.length(workerScripts.length + 3);
     const calls = texts.flatMap((text) => [
       ...text.matchAll(/\b(?:redis\.|r)p?call\(\s*["']([A-Za-z]+)["']/g),

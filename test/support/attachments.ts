@@ -10,6 +10,8 @@ export interface Attachments {
   policy(poolKey: string, taskId: string): Promise<string | null>;
   /** Whether the task's events are still there. */
   hasEvents(poolKey: string, taskId: string): Promise<boolean>;
+  /** For how long they stay there, in milliseconds. */
+  eventsStayMs(poolKey: string, taskId: string): Promise<number>;
   close(): void;
 }
 
@@ -20,6 +22,7 @@ export function openAttachments({ redisUrl, namespace }: Sandbox): Attachments {
     count: (poolKey, taskId) => redis.zcard(keys.pool(poolKey).task(taskId).attached),
     policy: (poolKey, taskId) => redis.hget(keys.pool(poolKey).task(taskId).fence, 'policy'),
     hasEvents: async (poolKey, taskId) => (await redis.exists(keys.pool(poolKey).task(taskId).stream)) === 1,
+    eventsStayMs: (poolKey, taskId) => redis.pttl(keys.pool(poolKey).task(taskId).stream),
     close: () => redis.disconnect(),
   };
 }

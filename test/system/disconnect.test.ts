@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { ASKED_NO_MORE_MS } from '../../core/queue/pool-indexes.ts';
 import type { TaskView } from '../../core/task/task.ts';
 import { openAttachments, type Attachments } from '../support/attachments.ts';
 import { chats, hangs, type Backend } from '../support/backend.ts';
@@ -237,5 +238,23 @@ describe('what happens when a caller leaves', function () {
     lookAway();
     await cancelledAfter(watched);
     await t.startEdge();
+  });
+
+  it('keeps events for a minute of what its only reader has whole, and longer where somebody may ask again', async () => {
+    backend.reply(chats(['a', 'b']));
+    const asked = async (headers: Record<string, string>, stream: boolean): Promise<string> => {
+      const answer = await t.call('POST', INFER, { body: bodyOf('kept-', stream), headers });
+      await answer.text();
+      return answer.headers.get('x-mcpctl-task-id') ?? '';
+    };
+    const keyed = await asked({ 'idempotency-key': 'kept' }, true);
+    for (const stream of [true, false]) {
+      const id = await asked({}, stream);
+      await until(
+        () => attachments.eventsStayMs(POOL, id),
+        (ms) => ms > 0 && ms <= ASKED_NO_MORE_MS,
+      );
+    }
+    expect(await attachments.eventsStayMs(POOL, keyed)).to.be.greaterThan(ASKED_NO_MORE_MS);
   });
 });

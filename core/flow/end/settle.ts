@@ -28,7 +28,7 @@ export async function settleTask(flow: FlowDeps, task: Ended, ending: Ending): P
   const settled = await registry.tasks.settle(task.id, ending, { reason, answer, row: task.row });
   const row = settled ?? (await registry.tasks.byId(task.id));
   if (settled) bus.emit('task.settled', settledEvent(settled, by));
-  dispatch.forgetEndedSoon(refOf(task));
+  dispatch.struck.settled(refOf(task));
   if (!row) throw new McpctlError('task_not_found');
   return row;
 }

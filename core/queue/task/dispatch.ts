@@ -12,7 +12,7 @@ import { sending } from '../line/wide.ts';
 import { orUnavailable } from '../link/connect.ts';
 import { sendControl } from '../live/control.ts';
 import { mending } from '../mend.ts';
-import { strike, strikingSoon } from '../pool-indexes.ts';
+import { createStruck, strike, type Struck } from '../pool-indexes.ts';
 import { tagOf } from './attempt.ts';
 import { readFences, type Fence, type TaskRef } from './fence.ts';
 import type { JobData } from '../jobs/jobs.ts';
@@ -45,12 +45,12 @@ export class Dispatch {
   readonly #deps: DispatchDeps;
   readonly #turns: Turns;
   /** As `forgetEnded`, within a moment, with others. Best effort: the scheduler strikes what is left, and looks at none before it is two seconds old. */
-  readonly forgetEndedSoon: (ref: TaskRef) => void;
+  readonly struck: Struck;
 
   constructor(deps: DispatchDeps) {
     this.#deps = deps;
     this.#turns = new Turns(deps);
-    this.forgetEndedSoon = strikingSoon(deps.redis, deps.keys, 'ended');
+    this.struck = createStruck(deps.redis, deps.keys);
   }
 
   /**

@@ -6,6 +6,7 @@ import type { Log } from '../../runtime/log.ts';
 import { isSameAttempt } from './attempt.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from '../keys.ts';
+import { ASKED_NO_MORE_MS } from '../pool-indexes.ts';
 import {
   parseMessage,
   beginning,
@@ -222,7 +223,11 @@ export class Follower {
   async #haveStay(): Promise<void> {
     const { redis, log, eventKeepMs } = this.#deps;
     const now = performance.now();
-    if (now - this.#stayedAt < eventKeepMs / STAYS_A_KEEP || now - this.#openedAt > LONGEST_READ_MS) return;
+    if (
+      now - this.#stayedAt < Math.min(eventKeepMs, ASKED_NO_MORE_MS) / STAYS_A_KEEP ||
+      now - this.#openedAt > LONGEST_READ_MS
+    )
+      return;
     this.#stayedAt = now;
     try {
       if ((await redis.pttl(this.#stream)) > FORGOTTEN_MS)

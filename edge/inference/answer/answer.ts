@@ -2,6 +2,7 @@ import type { Assembled } from '../../../core/agent/assemble.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { Ending, Outcome } from '../../../core/task/outcome.ts';
 import { isSameAttempt, type Attempt } from '../../../core/queue/task/attempt.ts';
+import { refOf } from '../../../core/flow/deps.ts';
 import type { Place } from '../../../core/queue/task/place.ts';
 import { firstSeq, type Events } from '../../../core/queue/task/stream.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
@@ -27,6 +28,8 @@ export interface Answering extends WholeAnswering {
   wait: Pick<TaskWait, 'next' | 'mayShow'>;
   /** What is sent while it is quiet. */
   keepAlive: KeepAlive;
+  /** It made the task, ends it by leaving, and has no key to ask by again: once it has the whole answer, nobody asks for the events. */
+  asksOnce?: boolean;
   /** For a reader of the task's stream: the attempt whose events it has seen some of. Everything is a frame then. */
   resumed?: { seen: Attempt | null };
   /** It is answered as its turn is: where that goes on behind the task, nothing is said of the failure. */
@@ -286,5 +289,7 @@ async function otherClaim({ deps, row, resumed }: Answering, inHand: InHand | nu
 async function settled(a: Answering, ending: Ending, inHand?: Assembled | null): Promise<TaskRow> {
   const row = await settleInTime(a.deps, a.row, { ending, inHand });
   a.report.settled(row);
+  if (a.asksOnce === true && row.onDisconnect === 'cancel' && row.turnId === null)
+    a.res.once('finish', () => a.deps.queue.dispatch.struck.askedNoMore(refOf(row)));
   return row;
 }
