@@ -44,12 +44,9 @@ const names = [
   'generation',
   'mend',
   'host',
-<<<<<<< HEAD
   'watch',
   'capture',
-=======
   'strike',
->>>>>>> 7402a971 (Events that nobody can ask for again stay a minute: with the striking of settled tasks, many in one command)
 ] as const;
 export type ScriptName = (typeof names)[number];
 
