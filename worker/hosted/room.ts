@@ -1,9 +1,9 @@
 import type { HostedServer } from '../sources/registry.ts';
 
 /** Children of one worker; what there are more is for another hosted worker. */
-export const MOST_HERE = 32;
+const MOST_HERE = 32;
 /** Of one user: what others need is begun at once, and puts nothing of anybody's out. */
-export const MOST_OF_ONE = 24;
+const MOST_OF_ONE = 24;
 
 /** What becomes of a server that is not here: there is room, or none, or what is in its place goes. */
 export type Room = 'free' | 'full' | 'owner_full' | { insteadOf: string };
