@@ -5,7 +5,7 @@ const product = '^(core|edge|worker|scheduler|cli|start)/|^knexfile[.]ts$';
 const shared = '(route|duty|transport|command|provider|adapt|failed|patience)[.]ts$|http/';
 /** What everybody may know: it knows no store, no process and no clock. */
 const pure =
-  '^core/([^/]+|(access|audit|backup|declared|resources|resources/people|resources/talk|resources/mcp|text|task|member|agent|mcp|mcp/[a-z]+|mcp/pipeline/redact)/[^/]+)[.]ts$';
+  '^core/([^/]+|(access|audit|backup|operator|declared|resources|resources/people|resources/talk|resources/mcp|text|task|member|agent|mcp|mcp/[a-z]+|mcp/pipeline/redact)/[^/]+)[.]ts$';
 const packages = (names) => `(^|/)node_modules/(${names})/`;
 
 /** A package that only one place may import; tests may look behind the door. */

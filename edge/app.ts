@@ -47,6 +47,7 @@ import { threadRoutes } from './routes/threads.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { trafficRoutes } from './routes/traffic.ts';
 import { usageRoutes } from './routes/usage.ts';
+import { systemRoutes } from './routes/system.ts';
 import { whoamiRoutes } from './routes/whoami.ts';
 import { webRoutes } from './web/routes.ts';
 
@@ -82,6 +83,7 @@ export const apiRoutes = [
   threadRoutes,
   threadKeepingRoutes,
   usageRoutes,
+  systemRoutes,
   whoamiRoutes,
 ];
 const v1Routes = [openAiRoutes];

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { Express } from 'express';
 import { McpctlError } from '../core/errors.ts';
@@ -32,6 +33,7 @@ import { createLiveness } from '../core/flow/alive/liveness.ts';
 import { countPools } from './shown/pool-counts.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { createKnownPools } from './believed/known-pools.ts';
+import { createEdgeBeat } from './live/beat.ts';
 import { createLive } from './live/live.ts';
 import { createCapture } from './mcp/traffic/capture.ts';
 import { createPoolLooks } from './believed/pool-looks.ts';
@@ -121,7 +123,6 @@ export function wireEdge(
   const waiters = createWaiters({ queue, flow, log });
   const wakings = new Wakings({ queue, clock, log });
   const liveness = createLiveness({ registry, presence, leaseMs: config.leaseMs });
-
   const rights = createRights({ config, registry, queue, flow, clock, log });
   const { authority } = rights;
   const ofRelay = { authority, config, registry, queue, presence, heartbeats, flow, bus, clock, log };
@@ -159,7 +160,7 @@ export function wireEdge(
     knownPools: createKnownPools({ ...registry, liveness, bus, clock, keptMs: config.poolCacheMs }),
     ...limits,
     metrics,
-    checks: checksOf(connection, queue),
+    ...{ checks: checksOf(connection, queue), self: selfOf(version, clock.now()) },
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
     live: createLive({ registry, liveness, queue, clock, log }),
@@ -184,6 +185,7 @@ const servicesOf = (deps: EdgeDeps): Service[] => [
   deps.capture,
   deps.live,
   deps.relay,
+  createEdgeBeat(deps),
 ];
 
 /** What is in Postgres, and the keys that what is secret there is sealed with. */
@@ -242,6 +244,12 @@ function createRights({
     putOut: createPutOut({ denials, flow, queue, presence: queue.presence, endRedisUser, log }),
   };
 }
+
+const selfOf = (version: string, startedAt: number): EdgeDeps['self'] => ({
+  id: randomUUID().slice(0, 8),
+  version,
+  startedAt,
+});
 
 const checksOf = (connection: Connection, queue: QueueDoor): EdgeDeps['checks'] => [
   { name: 'postgres', run: () => needCurrent(connection) },

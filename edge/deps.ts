@@ -6,6 +6,7 @@ import type { Log } from '../core/runtime/log.ts';
 import type { SettingName, Settings } from '../core/runtime/settings/settings.ts';
 import type { FlowDeps } from '../core/flow/deps.ts';
 import type { Presence } from '../core/member/presence.ts';
+import type { SeenEdge } from '../core/queue/edges.ts';
 import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Definition } from '../core/resources/define.ts';
@@ -153,6 +154,8 @@ export interface EdgeDeps {
   gates: Gates;
   metrics: Metrics;
   checks: readonly Check[];
+  /** This edge among others. */
+  self: SeenEdge;
   /** Aborted by SIGTERM: not ready any more, and nothing new is taken. */
   stopping: AbortSignal;
   /** Aborted when the grace is nearly over: a stream that is still open ends now, and says why. */

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { messageOf } from '../core/errors.ts';
-import type { Leases } from '../core/registry/database/leases.ts';
+import { LEADER, type Leases } from '../core/registry/database/leases.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import { pause, type Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { Service } from '../core/runtime/process/service.ts';
 
 export interface LeaderDeps {
-  leases: Leases;
+  leases: Pick<Leases, 'tryHold' | 'release'>;
   /** Life of the lease; it is renewed four times as often. */
   leaderMs: number;
   /** Resolves while this process could do its duties; one that could not for long lets another lead. */
@@ -18,8 +18,6 @@ export interface LeaderDeps {
   clock: Clock;
   log: Log;
 }
-
-const LEASE = 'scheduler';
 
 /**
  * One of any number of schedulers leads: who holds the row in `leases`, by the database's clock. A leader that
@@ -63,7 +61,7 @@ export class Leader implements Service {
       this.#checkFit(asked);
       try {
         if (asked - (this.#unfitSince ?? asked) > patienceMs) await this.#yield();
-        else if (await this.#deps.leases.tryHold(LEASE, this.#holder, leaderMs)) {
+        else if (await this.#deps.leases.tryHold(LEADER, this.#holder, leaderMs)) {
           heldAt = asked;
           this.#begin();
         } else await this.#resign();
@@ -90,7 +88,7 @@ export class Leader implements Service {
   async #yield(): Promise<void> {
     if (!this.#leading) return;
     await this.#resign();
-    await this.#deps.leases.release(LEASE, this.#holder).catch((thrown: unknown) => {
+    await this.#deps.leases.release(LEADER, this.#holder).catch((thrown: unknown) => {
       this.#deps.log.debug({ why: messageOf(thrown) }, 'the lease was not released; it lapses by itself');
     });
   }

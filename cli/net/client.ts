@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { z } from 'zod';
 import type { TokenCreate } from '../../core/access.ts';
 import type { applyDeleteSchema, applySchema } from '../../core/declared/apply.ts';
+import type { SystemView } from '../../core/operator/system.ts';
 import type { ExplainView } from '../../core/task/explain.ts';
 import { isErrorCode, McpctlError } from '../../core/errors.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
@@ -29,6 +30,7 @@ import {
   readPage,
   readPool,
   readReview,
+  readSystem,
   readWhoCan,
   readTask,
   readToken,
@@ -52,6 +54,8 @@ type Filters = Readonly<Record<string, string | undefined>>;
 export interface Client {
   server: string;
   whoami(): Promise<SeenWhoami>;
+  /** Edges, stores, scheduler and duties. */
+  system(): Promise<SystemView>;
   llms: {
     /** All of them, page by page. */
     list(filters: Filters): Promise<SeenLlm[]>;
@@ -295,6 +299,7 @@ export function createClient(http: Http): Client {
   return {
     server: http.server,
     whoami: async () => readWhoami(await get(path('whoami'))),
+    system: async () => readSystem(await get(path('system'))),
     llms: {
       list: (filters) => all(path('llms'), filters, readLlm),
       get: async (name) => readLlm(await get(path('llms', name))),

@@ -39,6 +39,7 @@ import type { Priority } from '../task/task.ts';
  * | `watch:<project>` | somebody watches it | edge → edges | 10 s |
  * | `cap:<project>` | what its clients asked, while somebody watches it | edges → edges | 10 s, or until nobody watches |
  * | `watched` | sharded channel: a project is watched | edge → edges | – |
+ * | `edges` | which edges there are: release, since when, heard of when | edge → edges | 1 min |
  * | `probe` | written by `/readyz`, so that a Redis that takes no writes is seen | edge → nobody | 1 min |
  */
 export function createKeys(namespace: string) {
@@ -64,6 +65,7 @@ export function createKeys(namespace: string) {
     epoch: of('epoch'),
     generation: of('generation'),
     identity: of('identity'),
+    edges: of('edges'),
     probe: of('probe'),
     briefing: ({ projectId, tokenId }: { projectId: string; tokenId: string }): string =>
       of(`brief:${projectId}:${tokenId}`),

@@ -14,6 +14,7 @@ import { sendControl, type Control } from './live/control.ts';
 import { countIn, trust } from './live/generation.ts';
 import { redisNow } from './live/redis-time.ts';
 import { createBriefings } from './live/briefings.ts';
+import { createEdges } from './edges.ts';
 import { createHostedServers } from './live/hosted-servers.ts';
 import { createIdentityHint } from './live/identity-hint.ts';
 import { createLinkedTexts } from './live/linked-texts.ts';
@@ -146,6 +147,7 @@ function partsOfServer({ redis, keys, subscriber }: PartsDeps) {
     },
     identityHint: createIdentityHint({ ...store, subscriber }),
     briefings: createBriefings(store),
+    edges: createEdges(store),
     linkedTexts: createLinkedTexts(store),
     traffic: createTraffic({ ...store, subscriber }),
     users: createRedisUsers(store),

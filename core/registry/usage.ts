@@ -1,5 +1,5 @@
 import type { Scope } from '../access.ts';
-import { sessionUsageSchema, type SessionUsage, type Used, type UsageQuery } from '../usage.ts';
+import { sessionUsageSchema, type SessionUsage, type Used, type UsageQuery } from '../operator/usage.ts';
 import type { Connection } from './database/connect.ts';
 
 export interface Usages {

@@ -32,6 +32,7 @@ import {
   secret,
   secretVersionSchema,
 } from '../../core/resources/people/secret.ts';
+import { systemViewSchema } from '../../core/operator/system.ts';
 import { z } from 'zod';
 import { reviewSchema, reviewViewSchema, whoCanSchema, whoCanViewSchema } from '../../core/access.ts';
 import type { ErrorCode } from '../../core/errors.ts';
@@ -57,6 +58,15 @@ export const accessOperations: readonly Operation[] = [
     status: 200,
     answer: whoCanViewSchema.meta({ id: 'WhoCan' }),
     errors: ['invalid_request'],
+  },
+  {
+    call: 'GET /system',
+    tag: 'access',
+    summary: 'Edges, stores, scheduler and duties',
+    about: 'For who may view the board of queues. What cannot be asked now is left out, or told as away.',
+    status: 200,
+    answer: systemViewSchema.meta({ id: 'System' }),
+    errors: ['forbidden'],
   },
 ];
 

@@ -23,7 +23,7 @@ import {
   taskViewSchema,
   taskWaitQuerySchema,
 } from '../../core/task/task.ts';
-import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
+import { usageQuerySchema, usageViewSchema } from '../../core/operator/usage.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
 import { lastEventId, listOf, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { sessionListQuerySchema, sessionViewSchema } from '../../core/member/session.ts';
-import { sessionUsageQuerySchema, sessionUsageSchema } from '../../core/usage.ts';
+import { sessionUsageQuerySchema, sessionUsageSchema } from '../../core/operator/usage.ts';
 import { toolsReportSchema } from '../../core/mcp/tools.ts';
 import {
   heartbeatSchema,

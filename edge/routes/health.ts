@@ -1,42 +1,8 @@
 import { Router } from 'express';
 import { can, type Actor } from '../../core/access.ts';
-import { messageOf } from '../../core/errors.ts';
-import { pause } from '../../core/runtime/clock.ts';
-import type { Check, EdgeDeps } from '../deps.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { createChecks } from '../live/checks.ts';
 import { recognise } from '../middleware/authenticate.ts';
-
-/** A probe is answered within a second, whatever hangs. */
-const CHECK_MS = 900;
-
-async function failureOf(check: Check): Promise<string | null> {
-  const timeout = new AbortController();
-  try {
-    return await Promise.race([
-      check.run().then(() => null),
-      pause(CHECK_MS, timeout.signal).then(() => 'it did not answer in time'),
-    ]);
-  } catch (thrown) {
-    return messageOf(thrown);
-  } finally {
-    timeout.abort();
-  }
-}
-
-/** Probes, and whoever else asks, are answered from one look this long: each look is a write. */
-const LOOK_KEPT_MS = 500;
-
-/** @returns what each check said, from a look that is at most half a second old. */
-function looker({ checks, clock }: EdgeDeps): () => Promise<{ name: string; failure: string | null }[]> {
-  let look: { at: number; results: Promise<{ name: string; failure: string | null }[]> } | null = null;
-  return () => {
-    const now = clock.elapsed();
-    if (look === null || now - look.at > LOOK_KEPT_MS) {
-      const results = checks.map(async (check) => ({ name: check.name, failure: await failureOf(check) }));
-      look = { at: now, results: Promise.all(results) };
-    }
-    return look.results;
-  };
-}
 
 /** What is said of the stores is about no pool, as the board is. */
 const maySeeChecks = (actor: Actor | undefined): boolean =>
@@ -45,7 +11,7 @@ const maySeeChecks = (actor: Actor | undefined): boolean =>
 /** `/livez`: the process turns. `/readyz`: it can serve; what is wrong is told to those with a token that is bound to no pools. */
 export function healthRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  const look = looker(deps);
+  const look = createChecks(deps);
   router.get('/livez', (_req, res) => {
     res.json({ status: 'ok' });
   });

@@ -6,7 +6,7 @@ import { holdSession } from '../../core/flow/hold.ts';
 import type { Hold } from '../../core/llm.ts';
 import { MOST_SESSIONS, sessionListQuerySchema, type SessionView } from '../../core/member/session.ts';
 import { storedIdSchema } from '../../core/names.ts';
-import { sessionUsageQuerySchema } from '../../core/usage.ts';
+import { sessionUsageQuerySchema } from '../../core/operator/usage.ts';
 import type { WorkerRow } from '../../core/registry/people/workers.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';

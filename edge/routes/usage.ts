@@ -1,6 +1,6 @@
 import { Router } from 'express';
 import { scopeOf } from '../../core/access.ts';
-import { usageQuerySchema } from '../../core/usage.ts';
+import { usageQuerySchema } from '../../core/operator/usage.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { queryOf } from '../http/parse.ts';

@@ -254,7 +254,7 @@ describe('cli: what a command line means', () => {
   it('login, status and version', async () => {
     expect(await parsed(makeLogin, [])).to.deep.equal({ withToken: false, web: false });
     expect(await parsed(makeLogin, ['--with-token'])).to.deep.equal({ withToken: true, web: false });
-    expect(await parsed(makeStatus, ['-o', 'json'])).to.deep.equal({ output: 'json' });
+    expect(await parsed(makeStatus, ['-o', 'json'])).to.deep.equal({ output: 'json', system: false });
     expect(await parsed(makeVersion, ['--client'])).to.deep.equal({ client: true, output: 'text' });
     expect(await parsed(makeVersion, ['--clint'])).to.equal('commander.unknownOption');
   });

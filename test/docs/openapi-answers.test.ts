@@ -141,6 +141,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('POST /llms/{name}/infer', '/llms/gpt/infer', { body: chat, headers: later });
     await fits('GET /usage', '/usage');
     await fits('GET /whoami', '/whoami');
+    await fits('GET /system', '/system');
     await fits('GET /audit', '/audit');
     await fits('POST /access/review', '/access/review', { body: { verb: 'run', resource: 'llm' } });
     await fits('POST /access/who-can', '/access/who-can', { body: { verb: 'run', resource: 'llm' } });

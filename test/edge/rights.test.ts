@@ -19,6 +19,7 @@ import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 import {
   isAdmin,
   isBound,
+  ofNoPool,
   isOwner,
   exampleOf,
   resourceRules,
@@ -116,22 +117,20 @@ const rules: Record<string, Rule> = {
   'GET /tasks/{id}/stream': { of: owners(404) },
   'GET /tasks/{id}/explain': { of: owners(404) },
   'GET /llms/{name}/explain': { of: whoReaches(404) },
-  'GET /events': { of: everybody },
   'POST /access/who-can': {
     of: (role) => (isAdmin(role) && !isBound(role) ? 'ok' : 403),
     body: () => ({ verb: 'run', resource: 'llm' }),
   },
-  'GET /usage': { of: everybody },
-  'GET /templates': { of: everybody },
   // What a release brings is everybody's; there is none of that name.
   'GET /templates/{name}': { of: () => 404 },
-  'GET /whoami': { of: everybody },
-  // Of what nobody else may see: each sees their own. Events lie in no pool.
-  'GET /audit': { of: (role) => (isBound(role) ? 403 : 'ok') },
+  ...Object.fromEntries(
+    ['GET /usage', 'GET /templates', 'GET /whoami', 'GET /events'].map((call) => [call, { of: everybody }]),
+  ),
+  ...Object.fromEntries(['GET /audit', 'GET /system'].map((call) => [call, { of: ofNoPool }])),
   'POST /access/review': { of: everybody, body: () => ({ verb: 'run', resource: 'llm' }) },
   'GET /tokens': { of: everybody },
   'POST /tokens': {
-    of: (role) => (isBound(role) ? 403 : 'ok'),
+    of: ofNoPool,
     body: () => ({ name: `t${randomUUID().slice(0, 8)}` }),
   },
   'DELETE /tokens/{id}': { of: (role) => (role === 'ada' || role === 'root' ? 'ok' : 404) },

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Used } from '../../core/usage.ts';
+import type { Used } from '../../core/operator/usage.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 
 describe('GET /api/v1/usage', function () {

@@ -2,8 +2,7 @@ import { expect } from 'chai';
 import { createBus, type Bus } from '../../core/runtime/bus.ts';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import type { Leases } from '../../core/registry/database/leases.ts';
-import { Leader } from '../../scheduler/leader.ts';
+import { Leader, type LeaderDeps } from '../../scheduler/leader.ts';
 import { registryFixture, type RegistryFixture } from '../support/registry.ts';
 import { until } from '../support/system.ts';
 
@@ -18,7 +17,7 @@ describe('leadership', function () {
   let bus: Bus;
   const fit = (): Promise<void> => Promise.resolve();
   const leaders: Leader[] = [];
-  const make = (more: { leases?: Leases; fit?: () => Promise<void> } = {}): Leader => {
+  const make = (more: { leases?: LeaderDeps['leases']; fit?: () => Promise<void> } = {}): Leader => {
     const leader = new Leader({
       leases: t.registry.leases,
       fit,
@@ -78,7 +77,7 @@ describe('leadership', function () {
 
   it('is given up by one that cannot renew, before another may take it', async () => {
     let away = false;
-    const flaky: Leases = {
+    const flaky: LeaderDeps['leases'] = {
       tryHold: (name, holder, ms) =>
         away ? Promise.reject(new TypeError('away')) : t.registry.leases.tryHold(name, holder, ms),
       release: (name, holder) => t.registry.leases.release(name, holder),

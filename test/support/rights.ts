@@ -14,6 +14,8 @@ export type Role = (typeof roles)[number];
 export type Verdict = 'ok' | 401 | 403 | 404;
 
 export const isBound = (role: Role): boolean => role.endsWith('In');
+/** What lies in no pool: each sees their own of it, or all there is. */
+export const ofNoPool = (role: Role): Verdict => (isBound(role) ? 403 : 'ok');
 export const isOwner = (role: Role): boolean => role.startsWith('ada');
 export const isAdmin = (role: Role): boolean => role.startsWith('root');
 

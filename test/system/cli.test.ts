@@ -88,6 +88,18 @@ describe('mcpctl as it is built, against a running system', function () {
     });
   });
 
+  it('tells who may how the server is: edges, stores, the scheduler and its duties', async () => {
+    const text = await until(
+      () => mcpctl('status', '--system'),
+      (so) => /^settle +\d+ +0 +\d+ +2\d{3}-/m.test(so), // the scheduler tells of its duties now and then
+    );
+    expect(text)
+      .to.match(/^postgres: +ok$/m)
+      .and.to.match(/^redis: +ok$/m)
+      .and.to.match(/^Scheduler: +one leads$/m)
+      .and.to.match(/^[0-9a-f]{8} +\d+\.\d+\.\d+ +2\d{3}-/m);
+  });
+
   it('prints an answer token by token', async () => {
     backend.once(chats(['one', ' two', ' three'], { paced: true }));
     const run = start(['chat-llm', 'desk', '--message', 'count', '--system', 'Be brief.']);

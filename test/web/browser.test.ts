@@ -364,6 +364,7 @@ const screens: readonly [string, RegExp][] = [
   ['audit?name=nobody', /No event is like that/],
   ['usage', /Tokens out|No task/],
   ['access', /Everybody who may/],
+  ['system', /one leads[^]*this one[^]*settle/],
   ['r/tokens', /bootstrap/],
   ['r/agents', /helper/],
   ['r/agents/helper', /You are <b>kind/],

@@ -25,6 +25,7 @@ export const sections: readonly Section[] = [
   { path: '/audit', name: 'Audit', isOffered: () => may('view', 'audit') },
   { path: '/usage', name: 'Usage', isOffered: () => may('view', 'task') },
   { path: '/access', name: 'Who may what', isOffered: () => true },
+  { path: '/system', name: 'System', isOffered: () => may('view', 'board') },
 ];
 
 function NotHere() {
@@ -86,6 +87,7 @@ const screens: readonly [RegExp, ComponentType][] = [
   [/^\/audit\/?$/, other('Audit')],
   [/^\/usage\/?$/, other('Usage')],
   [/^\/access\/?$/, other('Access')],
+  [/^\/system\/?$/, other('System')],
   [/^\/r\//, other('Resources')],
 ];
 

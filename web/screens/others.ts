@@ -5,6 +5,7 @@ export { Llm, Llms } from './llms.tsx';
 export { Playground } from './playground.tsx';
 export { Pool, Pools } from './pools.tsx';
 export { Resources } from './resources.tsx';
+export { System } from './system.tsx';
 export { Task } from './task.tsx';
 export { Tasks } from './tasks.tsx';
 export { Usage } from './usage.tsx';

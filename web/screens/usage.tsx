@@ -1,4 +1,4 @@
-import type { Used } from '../../core/usage.ts';
+import type { Used } from '../../core/operator/usage.ts';
 import { useLoad } from '../net/load.ts';
 import { Empty, Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';

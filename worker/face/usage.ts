@@ -1,4 +1,4 @@
-import { sessionUsageSchema } from '../../core/usage.ts';
+import { sessionUsageSchema } from '../../core/operator/usage.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { columns } from '../local/columns.ts';
 import { readOwnCredentials } from '../sources/credentials.ts';

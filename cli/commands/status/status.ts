@@ -6,6 +6,8 @@ import type { SeenLlm, SeenPool, SeenWhoami } from '../../net/views.ts';
 
 export interface StatusOptions {
   output: ObjectFormat;
+  /** Of the processes of the server, too. */
+  system: boolean;
 }
 
 export function makeStatus(
@@ -17,13 +19,14 @@ export function makeStatus(
     .description(
       'Say whether the server can be reached, who you are there, and how many llms, pools and tasks it has.',
     )
+    .option('--system', 'and which edges serve, how the stores are, what the scheduler does', false)
     .addOption(objectFormatOption())
-    .addHelpText('before', 'Examples:\n  mcpctl status\n  mcpctl status -o json\n')
+    .addHelpText('before', 'Examples:\n  mcpctl status\n  mcpctl status --system\n')
     .action((options) => run(options));
 }
 
 /** What was learnt before an error is printed all the same. */
-async function runStatus(ctx: Context, { output }: StatusOptions): Promise<void> {
+async function runStatus(ctx: Context, { output, system: isWhole }: StatusOptions): Promise<void> {
   const target = await ctx.target();
   if (output === 'text') ctx.out.note(`Asking ${target.server} (from ${target.from}) …`);
   const client = await ctx.client();
@@ -35,26 +38,34 @@ async function runStatus(ctx: Context, { output }: StatusOptions): Promise<void>
     throw thrown;
   });
   const ms = Math.round(ctx.clock.elapsed() - from);
-  const [llms, pools] = await Promise.all([client.llms.list({}), client.pools.list()]);
+  const [llms, pools, system] = await Promise.all([
+    client.llms.list({}),
+    client.pools.list(),
+    isWhole ? client.system() : undefined,
+  ]);
   const summary = {
     server: target.server,
     from: target.from,
     answeredInMs: ms,
     ...summaryOf({ me, llms, pools }),
+    ...(system && { system }),
   };
-  const [{ printObject }, { factLines }] = await Promise.all([
+  const [{ printObject }, { factLines }, { systemLines }] = await Promise.all([
     import('../../say/print.ts'),
     import('../../say/table.ts'),
+    import('./system-lines.ts'),
   ]);
-  const lines = (): string[] =>
-    factLines([
+  const lines = (): string[] => [
+    ...factLines([
       ['Server', `${summary.server} answers (${ms} ms)`],
       ['Version', summary.version],
       ['User', `${summary.user} (${summary.binding ?? '-'}), token ${summary.token ?? '-'}`],
       ['Llms', `${summary.llms.active} active of ${summary.llms.total}`],
       ['Pools', summary.pools],
       ['Tasks', `${summary.tasks.pending} pending, ${summary.tasks.running} running`],
-    ]);
+    ]),
+    ...(system ? systemLines(ctx, system) : []),
+  ];
   await printObject(ctx.out, output, { object: summary, lines });
 }
 

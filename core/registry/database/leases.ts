@@ -1,5 +1,8 @@
 import type { Connection } from './connect.ts';
 
+/** Whoever has this one does the duties (scheduler/leader.ts). */
+export const LEADER = 'scheduler';
+
 /**
  * Leadership and migration under a row, by the database's clock alone. Who holds one must renew it well
  * within its life; a holder that stalls loses it, so whatever runs under a lease is a CAS itself.
@@ -9,6 +12,8 @@ export interface Leases {
   tryHold(name: string, holder: string, ms: number): Promise<boolean>;
   /** Gives it up; nothing happens when somebody else holds it. */
   release(name: string, holder: string): Promise<void>;
+  /** Whether anybody has it now. */
+  isHeld(name: string): Promise<boolean>;
 }
 
 export function createLeases({ db }: Connection): Leases {
@@ -26,6 +31,13 @@ export function createLeases({ db }: Connection): Leases {
     },
     async release(name, holder) {
       await db('leases').where({ name, holder }).delete();
+    },
+    async isHeld(name) {
+      const row: unknown = await db('leases')
+        .where({ name })
+        .whereRaw('expires_at > clock_timestamp()')
+        .first('name');
+      return row !== undefined;
     },
   };
 }
