@@ -40,6 +40,7 @@ import type { Priority } from '../task/task.ts';
  * | `cap:<project>` | what its clients asked, while somebody watches it | edges → edges | 10 s, or until nobody watches |
  * | `watched` | sharded channel: a project is watched | edge → edges | – |
  * | `edges` | which edges there are: release, since when, heard of when | edge → edges | 1 min |
+ * | `links:<user>`, `links` | which of these a user has had kept, and all, by when they lapse and with their bytes | edge → edges | 5 min |
  * | `probe` | written by `/readyz`, so that a Redis that takes no writes is seen | edge → nobody | 1 min |
  */
 export function createKeys(namespace: string) {
@@ -74,6 +75,8 @@ export function createKeys(namespace: string) {
     watchers: of('watchers'),
     watched: of('watched'),
     traffic: (projectId: string) => ({ lease: of(`watch:${projectId}`), stream: of(`cap:${projectId}`) }),
+    linksOf: (userId: string): string => of(`links:${userId}`),
+    links: of('links'),
   };
 }
 

@@ -47,6 +47,7 @@ const names = [
   'watch',
   'capture',
   'strike',
+  'link',
 ] as const;
 export type ScriptName = (typeof names)[number];
 

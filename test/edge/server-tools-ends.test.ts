@@ -210,3 +210,85 @@ describe('a turn whose calls the server runs, as something comes between', funct
     expect(await turnOf(turn)).to.include({ status: 'error' });
   });
 });
+
+describe('calls of an answer that their caller has no room for', function () {
+  this.timeout(30_000);
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture({ MCPCTL_MAX_USER_TASKS: '2' });
+    await setUp();
+  });
+  beforeEach(() => announceServers());
+  after(() => t.close());
+  const { setUp, announceServers, turnOf, speak, answered, begin, requestOf, callsOf, nextRound } =
+    servedTurns(() => t);
+  /** Tasks of all calls, in the order that they were planned in, once there are so many. */
+  const begunCalls = async (count: number): Promise<string[]> =>
+    (
+      await until(
+        () => callsOf('two'),
+        (rows) => rows.length === count,
+      )
+    )
+      .map(({ id }) => id)
+      .sort();
+  const argumentsOf = async (id: string): Promise<unknown> =>
+    (
+      JSON.parse((await t.registry.tasks.bodies(id)).requestBody ?? '{}') as {
+        params: { arguments: unknown };
+      }
+    ).params.arguments;
+
+  it('are begun in order as there is room, and the turn goes on with all results', async () => {
+    const turn = await begin();
+    const made = [1, 2, 3, 4].map((n): [string, string, string] => [`c${n}`, 'two__add', `{"n":${n}}`]);
+    await answered(turn, calling(...made));
+    const [first = '', second = ''] = await begunCalls(2);
+    const { answers } = await turnOf(turn);
+    expect(answers[0]?.serverCalls.map(({ taskId }) => taskId !== null)).to.deep.equal([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    await (await speak(second)).end(whole(text('2')));
+    const [, , third = ''] = await begunCalls(3);
+    expect(await argumentsOf(third)).to.deep.equal({ n: 3 });
+    await (await speak(first)).end(whole(text('1')));
+    await (await speak(third)).end(whole(text('3')));
+    const [, , , fourth = ''] = await begunCalls(4);
+    expect(await argumentsOf(fourth)).to.deep.equal({ n: 4 });
+    await (await speak(fourth)).end(whole(text('4')));
+    const round = await nextRound(turn);
+    const results = (await requestOf(round.taskId)).messages.slice(-4).map(({ content }) => content);
+    expect(results).to.deep.equal(['1', '2', '3', '4']);
+    await answered(round, { content: 'Ten.' });
+    expect(await turnOf(turn)).to.include({ status: 'completed' });
+  });
+
+  it('end their turn with a sentence where there is none for an hour, and with it', async () => {
+    const turn = await begin();
+    await answered(turn, calling(['a', 'two__add'], ['b', 'two__add'], ['c', 'two__add']));
+    const [, , , , call = ''] = await begunCalls(6);
+    const { threadId } = turn;
+    const longAgo = t.connection.db.raw(`now() - interval '2 hours'`);
+    await t.connection.db('chatTurns').where({ threadId }).update({ toolsSince: longAgo });
+    const ended = await until(
+      () => turnOf(turn),
+      ({ status }) => status === 'error',
+    );
+    expect(ended.error).to.include({ code: 'queue_timeout' });
+    expect(ended.error?.message).to.match(
+      /^1 calls of the turn found no room within an hour: .*MCPCTL_MAX_USER_TASKS/,
+    );
+    const { answers } = await until(
+      () => turnOf(turn),
+      (now) => now.answers[0]?.serverCalls.every(({ status }) => status === 'ended') === true,
+    );
+    expect(answers[0]?.serverCalls.map(({ code }) => code)).to.deep.equal([
+      'task_cancelled',
+      'task_cancelled',
+    ]);
+    expect(await t.registry.tasks.byId(call)).to.include({ status: 'cancelled' });
+  });
+});

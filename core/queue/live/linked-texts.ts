@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { jsonValue } from '../../text/json-text.ts';
 import type { Keys } from '../keys.ts';
 import { orUnavailable } from '../link/connect.ts';
+import { runScript } from '../scripts.ts';
 
 /** What a link of a project leads to. */
 export interface LinkOf {
@@ -28,16 +29,26 @@ const entrySchema = z.discriminatedUnion('status', [
 export interface LinkedTexts {
   /** Null: it is to be read. */
   recall(link: LinkOf): Promise<LinkRead | null>;
-  keep(link: LinkOf, read: LinkRead): Promise<void>;
+  /** As long as there is room for what that user reads, and for all; else it is read anew. */
+  keep(link: LinkOf & { userId: string }, read: LinkRead): Promise<void>;
 }
 
 const KEEP_MS = 300_000;
 /** What is mended is to be seen soon. */
 const KEEP_DEAD_MS = 20_000;
 
-export function createLinkedTexts({ redis, keys }: { redis: Redis; keys: Keys }): LinkedTexts {
-  const keyOf = ({ projectId, server, uri }: LinkOf): string =>
-    keys.link(projectId, hash('sha256', `${server}\n${uri}`).slice(0, 32));
+/** How much is kept: each text counts for each who had it kept, though it is there once. */
+const most = { user: { bytes: 2_097_152, entries: 256 }, all: { bytes: 67_108_864, entries: 4_096 } };
+/** What an entry costs besides its text: its keys, and its name in two lists. */
+const ENTRY_BYTES = 1_024;
+
+/** @param room what is kept at most; tests say less. */
+export function createLinkedTexts(
+  { redis, keys }: { redis: Redis; keys: Keys },
+  room: typeof most = most,
+): LinkedTexts {
+  const nameOf = ({ server, uri }: LinkOf): string => hash('sha256', `${server}\n${uri}`).slice(0, 32);
+  const keyOf = (link: LinkOf): string => keys.link(link.projectId, nameOf(link));
   return {
     async recall(link) {
       const kept = entrySchema.safeParse(jsonValue((await orUnavailable(redis.get(keyOf(link)))) ?? ''));
@@ -47,12 +58,22 @@ export function createLinkedTexts({ redis, keys }: { redis: Redis; keys: Keys })
       return text === null ? null : { status: 'ok', text };
     },
     async keep(link, read) {
-      const kept = (entry: z.infer<typeof entrySchema>, forMs: number) =>
-        orUnavailable(redis.set(keyOf(link), JSON.stringify(entry), 'PX', forMs));
-      if (read.status === 'dead') return void (await kept(read, KEEP_DEAD_MS));
-      const sha = hash('sha256', read.text);
-      await orUnavailable(redis.set(keys.linkedText(sha), read.text, 'PX', KEEP_MS));
-      await kept({ status: 'ok', hash: sha }, KEEP_MS);
+      const text = read.status === 'ok' ? read.text : '';
+      const sha = hash('sha256', text);
+      const entry: z.infer<typeof entrySchema> = read.status === 'ok' ? { status: 'ok', hash: sha } : read;
+      await orUnavailable(
+        runScript(redis, 'link', {
+          keys: [keyOf(link), keys.linkedText(sha), keys.linksOf(link.userId), keys.links],
+          args: [
+            JSON.stringify(entry),
+            text,
+            read.status === 'ok' ? KEEP_MS : KEEP_DEAD_MS,
+            `${link.projectId}:${nameOf(link)}`,
+            Buffer.byteLength(text) + ENTRY_BYTES,
+            ...[room.user.bytes, room.user.entries, room.all.bytes, room.all.entries],
+          ],
+        }),
+      );
     },
   };
 }

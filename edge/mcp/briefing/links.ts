@@ -57,7 +57,7 @@ async function readLink(
   const kept = await deps.queue.linkedTexts.recall(of);
   if (kept) return kept;
   const read = await ask(deps, viewer, { server, uri: link.uri, left });
-  if (read.isKept) await deps.queue.linkedTexts.keep(of, read.answer);
+  if (read.isKept) await deps.queue.linkedTexts.keep({ ...of, userId: viewer.actor.userId }, read.answer);
   return read.answer;
 }
 

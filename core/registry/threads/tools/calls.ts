@@ -30,17 +30,19 @@ const dueSchema = z.object({
   /** Tools that the agent lets through, whoever runs them; null: all. */
   allowed: z.unknown().transform((extras) => extrasOf(extras).allowedTools),
   calls: orNothing(z.array(toolCallSchema)),
+  /** Those of them that wait for room, by their ids, where the others are begun; null: none is. */
+  waiting: z.array(z.string()).nullable(),
   /** Since the first call of the turn; 0: these are the first. */
   sinceMs: z.number(),
 });
 export type DueTurn = Omit<z.infer<typeof dueSchema>, 'calls'> & { calls: ToolCall[] };
 
-/** What becomes of a call: a task runs it, or it has its result at once. */
+/** What becomes of a call: a task runs it, it has its result at once, or it waits until its caller has room for a task more. */
 export interface BegunCall {
   call: ToolCall;
   position: number;
   server: string | null;
-  becomes: { task: NewTask } | { code: ErrorCode; content: string };
+  becomes: { task: NewTask } | { code: ErrorCode; content: string } | 'waits';
 }
 
 /** A call that runs no more, and is no result yet. */
@@ -72,14 +74,18 @@ const strayedSchema = z.object({
 export type StrayedCall = z.infer<typeof strayedSchema>;
 
 const isOpen = `q.status = 'waiting' and q.server_calls = 'open'`;
-const hasEnded = `c.ended_at is null and (k.id is null or k.completed_at is not null)`;
+const hasEnded = `c.ended_at is null and c.task_id is not null and (k.id is null or k.completed_at is not null)`;
+const waitsForRoom = `c.ended_at is null and c.task_id is null`;
 
-/** Threads with a turn of which a step is to be taken: calls to begin, or results to collect. */
+/** Threads with a turn of which a step is to be taken: calls to begin, or results to collect; last those whose calls wait for room. */
 async function threadsWithCalls(db: Knex, limit: number): Promise<string[]> {
   const { rows } = await db.raw<{ rows: { threadId: string }[] }>(
-    `select q.thread_id from chat_turns q where q.status = 'waiting' and q.server_calls in ('due', 'open') and (q.server_calls = 'due'
-       or exists (select 1 from chat_calls c left join tasks k on k.id = c.task_id where c.turn_id = q.id and ${hasEnded}))
-     limit ?`,
+    `select thread_id from (
+       select q.thread_id, case when q.server_calls = 'due' then 1
+           when exists (select 1 from chat_calls c left join tasks k on k.id = c.task_id where c.turn_id = q.id and ${hasEnded}) then 2
+           when exists (select 1 from chat_calls c where c.turn_id = q.id and ${waitsForRoom}) then 3 end as kind
+         from chat_turns q where q.status = 'waiting' and q.server_calls in ('due', 'open')) q
+     where kind is not null order by kind limit ?`,
     [limit],
   );
   return rows.map(({ threadId }) => threadId);
@@ -90,10 +96,12 @@ async function dueTurn(db: Knex, threadId: string): Promise<DueTurn | null> {
     `select q.id, q.thread_id, q.n, q.owner_id, q.token_id, q.request, q.task_id, m.tool_calls as calls, a.extras as allowed,
        case when a.server_tools and coalesce(q.tools_project_id, a.project_id) = a.project_id
          then (select json_build_object('id', p.id, 'name', p.name) from projects p where p.id = a.project_id) end as tools_of,
-       coalesce(extract(epoch from now() - q.tools_since) * 1000, 0)::float8 as since_ms
+       coalesce(extract(epoch from now() - q.tools_since) * 1000, 0)::float8 as since_ms, w.waiting
      from chat_turns q join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id
        join chat_messages m on m.turn_id = q.id and m.task_id = q.task_id and m.role = 'assistant'
-     where q.thread_id = ? and q.status = 'waiting' and q.server_calls = 'due'`,
+       left join lateral (select json_agg(c.call_id) as waiting from chat_calls c
+         where c.turn_id = q.id and c.round_id = q.task_id and ${waitsForRoom}) w on true
+     where q.thread_id = ? and q.status = 'waiting' and (q.server_calls = 'due' or (q.server_calls = 'open' and w.waiting is not null))`,
     [threadId],
   );
   if (rows.length === 0) return null;
@@ -109,25 +117,21 @@ async function dueTurn(db: Knex, threadId: string): Promise<DueTurn | null> {
  */
 async function beginCalls(
   trx: Knex.Transaction,
-  { turn, begun, asksClient }: { turn: DueTurn; begun: readonly BegunCall[]; asksClient: boolean },
+  { turn, begun, asksClient }: Beginning,
   limits: RegistryLimits,
 ): Promise<TaskRow[] | null> {
   const { id: turnId, threadId, ownerId, taskId } = turn;
   const thread = await lockThread(trx, { threadId, ownerId });
-  const tasks = begun.flatMap(({ becomes }) => ('task' in becomes ? [becomes.task] : []));
-  const moved = await trx('chatTurns')
-    .where({ id: turnId, status: 'waiting', taskId, serverCalls: 'due' })
-    .update({
-      serverCalls: tasks.length > 0 ? 'open' : 'done',
-      asksClient,
-      toolsSince: trx.raw('coalesce(tools_since, now())'),
-    });
-  if (moved === 0) return null;
-  const atOnce = begun.flatMap(({ call, becomes }) =>
-    'task' in becomes ? [] : [{ toolCallId: call.id, content: becomes.content }],
+  const tasks = begun.flatMap(({ becomes }) =>
+    becomes !== 'waits' && 'task' in becomes ? [becomes.task] : [],
   );
-  if (begun.length > 0) await trx('chatCalls').insert(begun.map((each) => rowOf(turn, each, trx)));
+  const isSaid = await (turn.waiting === null ? sayAll : sayOfWaiting)(trx, { turn, begun, asksClient });
+  if (!isSaid) return null;
+  const atOnce = begun.flatMap(({ call, becomes }) =>
+    becomes === 'waits' || 'task' in becomes ? [] : [{ toolCallId: call.id, content: becomes.content }],
+  );
   await keepResults(trx, { turnId, threadId, taskId, results: atOnce, thread, limits });
+  await endIfAllHave(trx, turnId);
   await ripen(trx, { turnId, taskId });
   const rows: TaskRow[] = [];
   // One that is large goes alone.
@@ -135,18 +139,60 @@ async function beginCalls(
   return rows;
 }
 
-const rowOf = (
-  { id, taskId, toolsOf }: DueTurn,
-  { call, position, server, becomes }: BegunCall,
-  trx: Knex.Transaction,
-) => ({
-  ...{ turnId: id, roundId: taskId, callId: storableText(call.id), position, server },
-  projectId: toolsOf?.id ?? null,
-  name: storableText(call.name),
-  ...('task' in becomes
+interface Beginning {
+  turn: DueTurn;
+  begun: readonly BegunCall[];
+  asksClient: boolean;
+}
+
+/** Of all calls of an answer. @returns false where it was said before. */
+async function sayAll(trx: Knex.Transaction, { turn, begun, asksClient }: Beginning): Promise<boolean> {
+  const { id, taskId, toolsOf } = turn;
+  const moved = await trx('chatTurns')
+    .where({ id, status: 'waiting', taskId, serverCalls: 'due' })
+    .update({ serverCalls: 'open', asksClient, toolsSince: trx.raw('coalesce(tools_since, now())') });
+  if (moved === 0) return false;
+  const rows = begun.map(({ call, position, server, becomes }) => ({
+    ...{ turnId: id, roundId: taskId, callId: storableText(call.id), position, server },
+    ...{ projectId: toolsOf?.id ?? null, name: storableText(call.name), ...columnsOf(trx, becomes) },
+  }));
+  if (rows.length > 0) await trx('chatCalls').insert(rows);
+  return true;
+}
+
+/** Of those that waited for room. @returns false where it was said of one of them meanwhile. */
+async function sayOfWaiting(trx: Knex.Transaction, { turn, begun }: Beginning): Promise<boolean> {
+  const { id: turnId, taskId: roundId } = turn;
+  const waits = await trx('chatTurns')
+    .where({ id: turnId, taskId: roundId, status: 'waiting', serverCalls: 'open' })
+    .first<{ id: string } | undefined>('id');
+  const still = await trx('chatCalls')
+    .where({ turnId, roundId, taskId: null, endedAt: null })
+    .select<{ callId: string }[]>('callId');
+  const ids = new Set(still.map(({ callId }) => callId));
+  const moving = begun.filter(({ becomes }) => becomes !== 'waits');
+  if (!waits || moving.length === 0 || moving.some(({ call }) => !ids.has(storableText(call.id))))
+    return false;
+  for (const { call, becomes } of moving)
+    await trx('chatCalls')
+      .where({ turnId, roundId, callId: storableText(call.id) })
+      .update(columnsOf(trx, becomes));
+  return true;
+}
+
+function columnsOf(trx: Knex.Transaction, becomes: BegunCall['becomes']) {
+  if (becomes === 'waits') return {};
+  return 'task' in becomes
     ? { taskId: becomes.task.id, poolName: becomes.task.poolKey }
-    : { endedAt: trx.fn.now(), code: becomes.code }),
-});
+    : { endedAt: trx.fn.now(), code: becomes.code };
+}
+
+/** What the server runs of a turn's calls is all there. */
+const endIfAllHave = (trx: Knex.Transaction, turnId: string): Knex.QueryBuilder =>
+  trx('chatTurns')
+    .where({ id: turnId })
+    .whereRaw('not exists (select 1 from chat_calls where turn_id = ? and ended_at is null)', [turnId])
+    .update({ serverCalls: 'done' });
 
 interface Keeping {
   turnId: string;
@@ -200,18 +246,19 @@ async function collectCall(
     const results = [{ toolCallId: callId, content }];
     await keepResults(trx, { turnId, threadId, taskId: roundId, results, thread, limits });
   }
-  await trx('chatTurns')
-    .where({ id: turnId })
-    .whereRaw('not exists (select 1 from chat_calls where turn_id = ? and ended_at is null)', [turnId])
-    .update({ serverCalls: 'done' });
+  await endIfAllHave(trx, turnId);
   await ripen(trx, { turnId, taskId: roundId });
 }
 
 /** Calls that run on though their turns wait for them no more. */
 async function strayedCalls(db: Knex, limit: number, turnId: string | null): Promise<StrayedCall[]> {
+  await db.raw(
+    `update chat_calls c set ended_at = now(), code = 'task_cancelled' from chat_turns q
+     where q.id = c.turn_id and q.status <> 'waiting' and ${waitsForRoom}`,
+  );
   const { rows } = await db.raw<{ rows: unknown[] }>(
     `select c.turn_id, c.round_id, c.call_id, c.task_id, c.pool_name from chat_calls c join chat_turns q on q.id = c.turn_id
-     where c.ended_at is null and q.status <> 'waiting'${turnId === null ? '' : ' and c.turn_id = :turnId'} limit :limit`,
+     where c.ended_at is null and c.task_id is not null and q.status <> 'waiting'${turnId === null ? '' : ' and c.turn_id = :turnId'} limit :limit`,
     { limit, turnId },
   );
   return z.array(strayedSchema).parse(rows);
@@ -220,7 +267,7 @@ async function strayedCalls(db: Knex, limit: number, turnId: string | null): Pro
 export interface TurnCalls {
   /** As `threadsWithCalls`. */
   withCalls(limit: number): Promise<string[]>;
-  /** The turn of a thread whose calls are to be begun; null: there is none. */
+  /** The turn of a thread whose calls are to be begun, all, or those that wait for room; null: there is none. */
   dueTurn(threadId: string): Promise<DueTurn | null>;
   /** As `beginCalls`. */
   beginCalls(what: Parameters<typeof beginCalls>[1]): Promise<TaskRow[] | null>;

@@ -6,6 +6,7 @@ import { McpctlError, type ErrorCode } from '../../../../core/errors.ts';
 import type { BegunCall, DueTurn } from '../../../../core/registry/threads/tools/calls.ts';
 import { MOST_ID_CHARS } from '../../../../core/registry/threads/tools/tool-results.ts';
 import { goesOn } from '../../../../core/task/disconnect.ts';
+import { storableText } from '../../../../core/text/storable.ts';
 import { shallowJson } from '../../../../core/text/json-shape.ts';
 import type { EdgeDeps } from '../../../deps.ts';
 import { orderOfCall, requestOfCall } from '../../../mcp/call/order.ts';
@@ -32,11 +33,7 @@ export interface Planned {
  * @throws McpctlError `unauthenticated`, `tool_rounds_exceeded` where the turn has had its time.
  */
 export async function planCalls(deps: EdgeDeps, turn: DueTurn): Promise<Planned> {
-  if (turn.sinceMs > MOST_MS)
-    throw new McpctlError(
-      'tool_rounds_exceeded',
-      'The turn has called tools for an hour, which is the most that one may.',
-    );
+  if (turn.sinceMs > MOST_MS) throw tooLong(turn);
   const actor = await deps.registry.tokens.actorOfId(turn.tokenId);
   if (actor?.userId !== turn.ownerId)
     throw new McpctlError('unauthenticated', 'The token that this was said with is not good any more.');
@@ -47,7 +44,9 @@ export async function planCalls(deps: EdgeDeps, turn: DueTurn): Promise<Planned>
   const begun: BegunCall[] = [];
   const orders = new Map<string, Order>();
   let asksClient = false;
+  const { waiting } = turn;
   for (const [position, call] of eachOnce(turn.calls).entries()) {
+    if (waiting !== null && !waiting.includes(storableText(call.id))) continue;
     if (clients.has(call.name)) {
       asksClient = true;
       continue;
@@ -59,6 +58,17 @@ export async function planCalls(deps: EdgeDeps, turn: DueTurn): Promise<Planned>
   }
   return { actor, begun, orders, asksClient };
 }
+
+const tooLong = ({ waiting }: DueTurn): McpctlError =>
+  waiting === null
+    ? new McpctlError(
+        'tool_rounds_exceeded',
+        'The turn has called tools for an hour, which is the most that one may.',
+      )
+    : new McpctlError(
+        'queue_timeout',
+        `${waiting.length} calls of the turn found no room within an hour: you have as many tasks open as one user may (MCPCTL_MAX_USER_TASKS), or their server has. Let some end, or cancel some, and say it again.`,
+      );
 
 /** Of two that are called by one id the first counts, for its result too. */
 function eachOnce(calls: readonly ToolCall[]): ToolCall[] {

@@ -51,19 +51,43 @@ async function begin(
   }
 }
 
-/** With room for each, or none. */
+/** As many as their caller has room for, in the order of the answer; the others wait until there is more. */
 function insert(
   deps: EdgeDeps,
   turn: DueTurn,
   { actor, begun, orders, asksClient }: Planned,
 ): Promise<TaskRow[] | null> {
-  const beginAll = (): Promise<TaskRow[] | null> =>
-    deps.registry.threads.beginCalls({ turn, begun, asksClient });
-  return [...orders.values()].reduce<typeof beginAll>((next, { target, request }) => {
-    const to = { poolKey: target.poolKey, bytes: Buffer.byteLength(request.body) };
-    return () => deps.caps.admit(actor, to, next);
-  }, beginAll)();
+  const all = [...orders];
+  const beginFirst = (count: number): Promise<TaskRow[] | null> => {
+    const late = new Set(all.slice(count).map(([id]) => id));
+    const now = begun.map((each) =>
+      each.becomes !== 'waits' && 'task' in each.becomes && late.has(each.becomes.task.id)
+        ? { ...each, becomes: 'waits' as const }
+        : each,
+    );
+    return deps.registry.threads.beginCalls({ turn, begun: now, asksClient });
+  };
+  const from = async (at: number): Promise<TaskRow[] | null> => {
+    const next = all[at]?.[1];
+    if (!next) return await beginFirst(at);
+    const to = { poolKey: next.target.poolKey, bytes: Buffer.byteLength(next.request.body) };
+    let hasRoom = false;
+    try {
+      return await deps.caps.admit(actor, to, () => {
+        hasRoom = true;
+        return from(at + 1);
+      });
+    } catch (thrown) {
+      const isFull = thrown instanceof McpctlError && full.includes(thrown.code);
+      if (hasRoom || !isFull) throw thrown;
+      return await beginFirst(at);
+    }
+  };
+  return from(0);
 }
+
+/** There is no room now. */
+const full = ['too_many_requests', 'queue_full'];
 
 /**
  * Settles a task of such a turn as soon as it ends, though nobody waits for it; where this edge dies, the scheduler does, and another edge
