@@ -8,7 +8,7 @@ import type { ResourceRow } from '../../core/registry/resources/rows.ts';
 export interface OverlayDeps {
   registry: Pick<Registry, 'llms' | 'groups' | 'agents' | 'secrets' | 'threads' | 'templates' | 'mcp'>;
   liveness: Pick<Liveness, 'loadPools' | 'sessions'>;
-  queue: Pick<QueueDoor, 'hostedServers'>;
+  queue: Pick<QueueDoor, 'hostedServers' | 'linkedTexts'>;
 }
 
 /**

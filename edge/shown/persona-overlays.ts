@@ -1,4 +1,5 @@
 import type { UnboundName } from '../../core/registry/names/meant.ts';
+import { linkSchema } from '../../core/mcp/gate.ts';
 import type { Overlay } from '../resources/overlay.ts';
 
 /** A personality is its agent's default, or it is not. */
@@ -11,11 +12,20 @@ export const personalityOverlay: Overlay = async (rows, { registry }) => {
   }));
 };
 
-/** A prompt is its agent's publisher's, or it is kept here. */
-export const promptOverlay: Overlay = async (rows, { registry }) => {
+/** A prompt is its agent's publisher's, or it is kept here; where it is elsewhere, it could be read when that was tried last, or not. */
+export const promptOverlay: Overlay = async (rows, { registry, queue }) => {
   const published = await registry.agents.published.prompts(rows.map(({ id }) => id));
+  const linked = rows.flatMap(({ id, values, refersTo }) => {
+    const link = linkSchema.safeParse(values['link']);
+    const projectId = refersTo['project'];
+    return link.success && projectId != null ? [{ id, link: { projectId, ...link.data } }] : [];
+  });
+  // What only Redis knows is not known while it is away.
+  const statuses = await queue.linkedTexts.statuses(linked.map(({ link }) => link)).catch(() => []);
+  const statusOf = new Map(linked.map(({ id }, at) => [id, statuses[at] ?? null]));
   return rows.map(({ id, values: { agent, project, content } }) => ({
     isPublished: published.has(id),
+    linkStatus: statusOf.get(id) ?? null,
     scope: scopeOf({ agent, project }),
     bytes: Buffer.byteLength(String(content)),
   }));

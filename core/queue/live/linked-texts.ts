@@ -29,6 +29,8 @@ const entrySchema = z.discriminatedUnion('status', [
 export interface LinkedTexts {
   /** Null: it is to be read. */
   recall(link: LinkOf): Promise<LinkRead | null>;
+  /** Whether they could be read when that was tried last; null: not for five minutes. One answer for each, in their order. */
+  statuses(links: readonly LinkOf[]): Promise<(LinkRead['status'] | null)[]>;
   /** As long as there is room for what that user reads, and for all; else it is read anew. */
   keep(link: LinkOf & { userId: string }, read: LinkRead): Promise<void>;
 }
@@ -56,6 +58,11 @@ export function createLinkedTexts(
       if (kept.data.status === 'dead') return kept.data;
       const text = await orUnavailable(redis.get(keys.linkedText(kept.data.hash)));
       return text === null ? null : { status: 'ok', text };
+    },
+    async statuses(links) {
+      if (links.length === 0) return [];
+      const kept = await orUnavailable(redis.mget(links.map(keyOf)));
+      return kept.map((entry) => entrySchema.safeParse(jsonValue(entry ?? '')).data?.status ?? null);
     },
     async keep(link, read) {
       const text = read.status === 'ok' ? read.text : '';

@@ -32,6 +32,8 @@ export const prompt = defineResource({
     scope: z.string(),
     /** Of its content. */
     bytes: z.number(),
+    /** Of one with a link: whether that could be read when it was told last; null: it was not for five minutes. */
+    linkStatus: z.enum(['ok', 'dead']).nullable(),
   },
   unique: ['project', 'agent', 'name'],
   filters: ['project', 'agent'],
@@ -43,6 +45,7 @@ export const prompt = defineResource({
     shown('SCOPE', 'scope'),
     shown('PRIORITY', 'priority'),
     shown('BYTES', 'bytes'),
+    shown('LINK', 'linkStatus', { spare: true }),
     shown('OWNER', 'owner', { spare: true }),
     shown('UPDATED', 'updatedAt', { as: 'ago' }),
     shown('ID', 'id'),
@@ -56,6 +59,7 @@ export const prompt = defineResource({
     shown('Summary', 'summary'),
     shown('Server', 'link.server'),
     shown('Resource', 'link.uri'),
+    shown('Link', 'linkStatus'),
     ...ownership,
     shown('Content', 'content', { as: 'block' }),
   ],
