@@ -267,7 +267,12 @@ describe('calls of an answer that their caller has no room for', function () {
   });
 
   it('end their turn with a sentence where there is none for an hour, and with it', async () => {
-    const turn = await begin();
+    // How many tasks are open is known a moment later.
+    const { json } = await until(
+      () => t.call('POST /api/v1/agents/worker/chat', { headers: later, body: { message: 'sum?' } }),
+      ({ status }) => status === 202,
+    );
+    const turn = json as TurnView;
     await answered(turn, calling(['a', 'two__add'], ['b', 'two__add'], ['c', 'two__add']));
     const [, , , , call = ''] = await begunCalls(6);
     const { threadId } = turn;

@@ -346,8 +346,6 @@ describe('the gate of a project', function () {
     }
     const reads = ['resources/read file:///big', 'resources/read file:///rules.md'];
     expect([...worker.asked].sort(), 'once, for both').to.deep.equal(reads);
-    const { text: prompts } = await t.call('GET /api/v1/prompts?project=demo');
-    expect(prompts).to.match(/"name":"linked".*?"linkStatus":"ok"/);
     const { result: listed } = await send('prompts/list', {}, { token });
     expect(listed.prompts).to.deep.include({ name: 'linked', description: 'Elsewhere' });
     await prompt('unseen', { content: 'Be\u200b kind\u{e0041}. Always.' });
