@@ -59,6 +59,8 @@ export interface WorkerOptions {
   mcpServers?: readonly object[];
   /** What is in its config.json beside these. */
   more?: object;
+  /** What it has joined with; default: the admin's token. */
+  token?: string;
 }
 
 export interface WorkerProcess extends TestProcess {
@@ -182,7 +184,8 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
   const startWorker: System['startWorker'] = async (offers, options = {}) => {
     const { transport = usual, url: mcpdUrl = url, through = [] } = options;
     const home = options.home ?? (await newHome());
-    await writeHome(home, { mcpdUrl, offers, mcpServers: options.mcpServers, more: options.more });
+    const { mcpServers, more, token } = options;
+    await writeHome(home, { mcpdUrl, offers, mcpServers, more, token });
     const entries = Object.entries(shared).filter(
       ([name]) => transport === 'redis' || !notOfWorkers.includes(name),
     );
@@ -274,11 +277,13 @@ async function writeHome(
     offers,
     mcpServers = [],
     more = {},
+    token = adminToken,
   }: {
     mcpdUrl: string;
     offers: readonly Offer[];
     mcpServers?: readonly object[] | undefined;
     more?: object | undefined;
+    token?: string | undefined;
   },
 ): Promise<void> {
   const providers = offers.map(({ backend, ...offer }) => ({
@@ -289,7 +294,7 @@ async function writeHome(
     ...offer,
   }));
   await writeFile(join(home, 'config.json'), JSON.stringify({ providers, mcpServers, ...more }));
-  await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl, token: adminToken }), { mode: 0o600 });
+  await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl, token }), { mode: 0o600 });
 }
 
 /** The first looks follow each other so fast; later ones so that a look costs little of what was waited for already. */

@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
+import { programOf } from '../support/program.ts';
 import { openFace } from '../../worker/face/face.ts';
 import { service, serviceState, type ServiceOptions } from '../../worker/service/service.ts';
 import { launchdPlist, systemdUnit, windowsTask, type Unit } from '../../worker/service/units.ts';
@@ -163,6 +165,62 @@ describe('a worker that is kept running', function () {
     }
     expect(await readFile(file, 'utf8')).to.include('/bin/true');
     expect(state('linux')).to.include({ installed: false, active: false });
+  });
+
+  it('is the machine’s with --system: as whose home it is, without lingering, printed as systemd takes it', async function () {
+    const shown = await run('install', { system: true, dryRun: true });
+    const user = userInfo().username;
+    expect(shown).to.include('# /etc/systemd/system/mcplocal.service').and.include(`User=${user}`);
+    const printed = shown.split('\n').filter((line) => line.startsWith('$ '));
+    const unit = 'mcplocal.service';
+    expect(printed).to.deep.equal([
+      '$ systemctl daemon-reload',
+      `$ systemctl enable ${unit}`,
+      `$ systemctl restart ${unit}`,
+    ]);
+    expect(await run('uninstall', { system: true, dryRun: true })).to.include(
+      `$ systemctl disable --now ${unit}`,
+    );
+    expect(await calls()).to.deep.equal([]);
+    const why = await run('install', { system: true, platform: 'win32' }).catch(
+      ({ message }: Error) => message,
+    );
+    expect(why).to.include('without --system');
+    env['MCPCTL_HOME'] = join(root, 'nobody');
+    const none = await run('install', { system: true, dryRun: true }).catch(({ message }: Error) => message);
+    expect(none).to.include('set MCPCTL_HOME to the home of who has joined');
+    if (spawnSync('systemd-analyze', ['--version']).status !== 0) return this.skip();
+    const file = join(root, unit);
+    await writeFile(file, shown.slice(shown.indexOf('['), shown.indexOf('\n$ ')));
+    const { status, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', file], {
+      encoding: 'utf8',
+    });
+    const ofIt = stderr.split('\n').filter((line) => line.includes(unit));
+    expect([status, ofIt], stderr).to.deep.equal([0, []]);
+  });
+
+  it('is written for the machine, enabled and started, by its administrator alone', function () {
+    // On a machine whose folder of units is another, so that this one's stays as it is.
+    const units = join(root, 'units');
+    const script = `mkdir -p "$1" && mount --bind "$1" /etc/systemd/system && shift && exec "$@"`;
+    const apart = (...args: string[]) =>
+      spawnSync('unshare', ['--mount', 'sh', '-c', script, 'sh', units, ...args], { env, encoding: 'utf8' });
+    if (apart('true').status !== 0) return this.skip();
+    const mcplocal = (...args: string[]) =>
+      apart(process.execPath, programOf('worker'), 'service', ...args, '--system', '--no-input');
+    const installed = mcplocal('install');
+    expect(installed.status, installed.stderr).to.equal(0);
+    const written = readFileSync(join(units, 'mcplocal.service'), 'utf8');
+    expect(written).to.include(`User=${userInfo().username}`).and.include('WantedBy=multi-user.target');
+    expect(mcplocal('uninstall').status).to.equal(0);
+    expect(existsSync(join(units, 'mcplocal.service'))).to.equal(false);
+    expect(readFileSync(join(root, 'calls'), 'utf8').trim().split('\n')).to.deep.equal([
+      'systemctl daemon-reload',
+      'systemctl enable mcplocal.service',
+      'systemctl restart mcplocal.service',
+      'systemctl disable --now mcplocal.service',
+      'systemctl daemon-reload',
+    ]);
   });
 
   it('says what failed, and that a word is none', async () => {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
@@ -93,6 +93,8 @@ function needAdministrator({ system, dryRun, platform }: ServiceOptions): void {
 }
 
 async function connected({ home }: Face, withinMs: number): Promise<string | undefined> {
+  // What has joined no server connects to none, however long it is waited for.
+  if (![home.credentials, home.workerCredentials].some((file) => existsSync(file))) return undefined;
   const until = performance.now() + withinMs;
   while (performance.now() < until) {
     const status = await askWorker(home.socket, 'status').catch(() => undefined);
