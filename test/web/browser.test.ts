@@ -254,6 +254,16 @@ describe('the page in a browser', function () {
     expect(call.status).to.equal(201);
     await press('Close');
     expect(await page.evaluate('document.documentElement.outerHTML')).not.to.include(code);
+    await go('/join-codes?state=used', /desk-two/);
+    await go('/join-codes?state=good', /No code is good now/);
+    await sound('join-codes-none-1280');
+    expect((await t.call('POST', '/api/v1/join-codes', { body: { pools: ['house'] } })).status).to.equal(201);
+    await press('Look again');
+    await page.until(says(/house/));
+    await sound('join-codes-1280');
+    await press('Withdraw');
+    await page.until(says(/No code is good now/));
+    await go('/workers', /Heard/);
     await page.evaluate(`document.querySelector('tbody a').click()`);
     await page.until(says(/What it publishes|It publishes no llm/));
     const one = (await (await t.call('GET', '/api/v1/sessions')).json()) as {
@@ -360,6 +370,7 @@ const screens: readonly [string, RegExp][] = [
   ['playground?llm=house', /Message/],
   ['workers', /Heard/],
   ['workers?state=gone', /None of the workers/],
+  ['join-codes', /No code that you may see/],
   ['audit', /Outcome/],
   ['audit?name=nobody', /No event is like that/],
   ['usage', /Tokens out|No task/],

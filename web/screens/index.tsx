@@ -84,6 +84,7 @@ const screens: readonly [RegExp, ComponentType][] = [
   [/^\/playground\/?$/, other('Playground')],
   [/^\/workers\/?$/, other('Workers')],
   [/^\/workers\/[^/]+$/, other('Worker')],
+  [/^\/join-codes\/?$/, other('JoinCodes')],
   [/^\/audit\/?$/, other('Audit')],
   [/^\/usage\/?$/, other('Usage')],
   [/^\/access\/?$/, other('Access')],

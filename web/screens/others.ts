@@ -1,6 +1,7 @@
 /** The screens that come with the second file, when one is first gone to: all but the overview. */
 export { Access } from './access.tsx';
 export { Audit } from './audit.tsx';
+export { JoinCodes } from './join-codes.tsx';
 export { Llm, Llms } from './llms.tsx';
 export { Playground } from './playground.tsx';
 export { Pool, Pools } from './pools.tsx';

@@ -117,6 +117,7 @@ export function Workers() {
           options={states.map(([key, text]) => [key, text] as const)}
           value={wanted}
         />
+        <a href="/ui/join-codes">Join codes</a>
       </div>
       <Loaded of={page}>
         {({ items, next }) => {

@@ -85,11 +85,12 @@ export class Serving {
   }
 
   /**
-   * The edge will not have this worker: nothing more is taken, and what runs is let go of. A later registration serves, once
+   * The edge will not have this worker: nothing more is taken, and what runs is broken off at once, as nobody hears how it ends. A later registration serves, once
    * that is closed. It waits for no earlier one: that may wait for a Redis which lets this worker in no more.
    */
   halt(): void {
     this.#halts += 1;
+    for (const transport of this.#all) transport.yieldSession();
     const stopped = this.#stopAll([this.#current?.transport, this.#starting]).catch((thrown: unknown) => {
       this.#deps.log.warn({ why: messageOf(thrown) }, 'what was open to the edge could not be closed well');
     });
