@@ -139,6 +139,8 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--stop': nothing,
   '--tools': { of: 'files' },
   '--tool': nothing,
+  '--client': nothing,
+  '--mcp-server': names(server),
   '--prompt': nothing,
   '--uri': nothing,
   '--pin': names('llm'),

@@ -7,6 +7,8 @@ const LONGEST_EVENT_BYTES = 160 * 1024 * 1024;
 
 /** One server-sent event. */
 export interface ServerEvent {
+  /** What kind it is, where its stream tells them apart. */
+  event?: string | undefined;
   data: string;
   /** Where a later call can go on; undefined of what is no part of the answer. */
   id: string | undefined;
@@ -25,7 +27,7 @@ export async function openEvents(http: Http, call: Call): Promise<Events> {
   const read = async function* (): AsyncGenerator<ServerEvent> {
     try {
       const reading = { ids: true, most: LONGEST_EVENT_BYTES };
-      for await (const { data, id } of readSse(answer.body, reading)) yield { data, id };
+      for await (const { event, data, id } of readSse(answer.body, reading)) yield { event, data, id };
     } catch (thrown) {
       throw call.signal?.aborted ? new Cancelled() : http.explain(thrown);
     }

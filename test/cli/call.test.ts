@@ -125,6 +125,83 @@ describe('cli: mcpctl call and console', () => {
     expect(s.err()).to.include('There is no project of that name. (project_not_found)');
   });
 
+  const exchange = {
+    ...{ at: '2026-11-30T12:04:11.000Z', user: 'ada', token: 'laptop', client: 'Claude-Code/2.1' },
+    ...{ method: 'tools/call', name: 'files__read', server: 'files', tool: 'read', taskId: 't-1' },
+    ...{ replayed: false, outcome: 'ok', status: 200, bytes: { request: 120, answer: 3_400 } },
+    ...{ ms: { total: 49.2, queue: 12, start: 0, run: 35, pipeline: 1.4 }, stages: ['redact'], gate: [] },
+  };
+  const briefed = {
+    ...{ kind: 'briefed', by: 'begin_session', llm: null, more: 0, listed: 2, dead: [] },
+    chosen: [{ name: 'house\u001b[31m', why: 'always told' }],
+  };
+  const frame = (event: string, data: object, id = ''): string =>
+    `${id && `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+
+  it('watches what clients ask, and goes on behind the last line where its server went away', async () => {
+    const asked: string[] = [];
+    let hold: { end: () => void } | undefined;
+    peer.on('GET /api/v1/projects/demo/traffic', (response, { url }) => {
+      const query = new URL(url, peer.url).searchParams;
+      asked.push(`${String(query.get('after'))} ${String(query.get('errors'))}`);
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(frame('hello', { project: 'demo', sees: 'all', bodies: false }));
+      if (asked.length === 1) {
+        response.write(frame('exchange', exchange, '5-1'));
+        response.write(frame('exchange', { ...exchange, name: 'begin_session', gate: [briefed] }, '5-2'));
+        return void response.end(frame('missed', { count: 12 }));
+      }
+      response.write(frame('exchange', { ...exchange, outcome: 'tool_failed' }, '5-15'));
+      hold = {
+        end: () =>
+          response.end(frame('signed-out', { error: 'The token was revoked.', code: 'unauthenticated' })),
+      };
+    });
+    const running = s.run('console', 'demo', '--watch', '--errors');
+    await until(() => hold !== undefined && s.out().includes('tool_failed'), 'the second stream');
+    hold?.end();
+    expect(await running).to.equal(4);
+    expect(asked).to.deep.equal(['null true', '5-2 true']);
+    const lines = s.out().split('\n');
+    expect(lines[0]).to.match(
+      /^TIME +USER +CLIENT +ASKED +BYTES +QUEUE\|START\|RUN\|PIPE +MS +CAME TO +TASK$/,
+    );
+    expect(lines[1]).to.match(
+      /^\d\d:\d\d:\d\d +ada +Claude-Code\/2\.1 +→ files__read +120\/3\.4k +12\|0\|35\|1 +49 +ok +t-1$/,
+    );
+    expect(s.out())
+      .to.include('briefed by its words, in begin_session: house')
+      .and.to.include('(always told); 2 only listed');
+    expect(s.out()).not.to.include('\u001b[31m');
+    expect(s.err())
+      .to.include('Watching what clients ask of demo')
+      .and.to.include('… 12 not captured')
+      .and.to.include('The token was revoked. (unauthenticated)');
+  });
+
+  it('watches in lines of JSON, and takes what is for watching for nothing else', async () => {
+    peer.on('GET /api/v1/projects/demo/traffic', (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(frame('hello', { sees: 'own' }));
+      response.write(frame('exchange', exchange, '5-1'));
+      response.write(frame('missed', { count: null }));
+      response.end(
+        frame('signed-out', { error: 'There is no project of that name.', code: 'project_not_found' }),
+      );
+    });
+    expect(await s.run('console', 'demo', '--watch', '-o', 'json')).to.equal(1);
+    expect(
+      s
+        .out()
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+    ).to.deep.equal([exchange, { missed: null }]);
+    await fresh();
+    expect(await s.run('console', 'demo', '--bodies')).to.equal(2);
+    expect(s.err()).to.include('These options are for --watch');
+  });
+
   it('is a console on a terminal, where what goes wrong ends nothing', async () => {
     expect(await s.run('console', 'demo')).to.equal(2);
     expect(s.err()).to.include('A console needs a terminal');

@@ -23,6 +23,7 @@ import {
   type WorkerProcess,
 } from '../support/system.ts';
 import { fixture } from './supervise.ts';
+import { watchAt } from './traffic/watched.ts';
 
 interface Outcome {
   text: string;
@@ -37,6 +38,7 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
   let counter: string;
   const workers = new Map<TransportKind, WorkerProcess>();
   let edge: EdgeProcess;
+  let second: EdgeProcess | undefined;
   const anotherEdge = async (): Promise<void> => {
     const port = Number(new URL(edge.url).port);
     await edge.kill('SIGKILL');
@@ -97,6 +99,13 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
   const onEach = async (act: (transport: TransportKind) => Promise<void>): Promise<void> => {
     await Promise.all(transports.map(act));
   };
+  /** The worker of the relay comes back to the edge that is there now. */
+  const relayIsBack = (): Promise<string> =>
+    until(
+      async () => (await outcomeOf(post('by-sse__echo', { message: 'here' }))).text,
+      (text) => text === 'here',
+      20_000,
+    );
   const processesOf = (): number[] =>
     execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' })
       .split('\n')
@@ -158,8 +167,29 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
     expect(execFileSync(process.execPath, byHand, { env, encoding: 'utf8' })).to.equal('by hand\n');
   });
 
+  it('and is seen at another edge, with its task and times, by who watches there, who holds up nobody', async () => {
+    second = await t.startEdge();
+    await relayIsBack();
+    const [watch, stalled] = [await watchAt(edge.url, t.token), await watchAt(edge.url, t.token)];
+    stalled.pause();
+    await onEach(async (transport) => {
+      const name = `by-${transport}__count`;
+      const answer = await post(name, { label: `watched-${transport}`, ms: 50 });
+      const seen = await watch.exchange((one) => one.name === name);
+      expect(seen).to.deep.include({
+        ...{ server: `by-${transport}`, tool: 'count', outcome: 'ok', status: 200 },
+        taskId: answer.headers.get('x-mcpctl-task-id'),
+      });
+      const { queue, start, run, total } = seen.ms;
+      for (const span of [queue, start, run]) expect(span, JSON.stringify(seen.ms)).to.be.a('number');
+      expect(run).to.be.at.least(45);
+      expect(total).to.be.at.least(run ?? Infinity);
+    });
+    for (const one of [watch, stalled]) one.close();
+  });
+
   it('through a rolling restart of both edges, with clients of both eras whom nobody connects again', async () => {
-    const edges = [edge, await t.startEdge()];
+    const edges = [edge, second ?? (await t.startEdge())];
     const balancer = await startBalancer(edges.map(({ url }) => ({ url })));
     const at = new URL(`${balancer.url}/mcp/projects/demo`);
     const how = { requestInit: { headers: { authorization: `Bearer ${t.token}` } } };
@@ -224,12 +254,7 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
   });
 
   it('as often as Redis comes back empty, those that wait as well, and with the worker killed in between', async () => {
-    // Its worker of the relay comes back to the edge that is there now.
-    await until(
-      async () => (await outcomeOf(post('by-sse__echo', { message: 'here' }))).text,
-      (text) => text === 'here',
-      20_000,
-    );
+    await relayIsBack();
     const label = (kind: string, transport: TransportKind, n: number) => `${kind}-${transport}-${String(n)}`;
     const calls = transports.flatMap((transport) =>
       [0, 1, 2, 3].map((n) => {
