@@ -293,6 +293,7 @@ describe('calls of an answer that their caller has no room for', function () {
     expect(answers[0]?.serverCalls.map(({ code }) => code)).to.deep.equal([
       'task_cancelled',
       'task_cancelled',
+      'task_cancelled',
     ]);
     expect(await t.registry.tasks.byId(call)).to.include({ status: 'cancelled' });
   });

@@ -34,7 +34,7 @@ describe('texts of links', () => {
     expect(await texts.recall(link('p', '0')), 'what is kept has its room').to.not.equal(null);
     await texts.keep({ ...link('q', '1'), userId: 'bob' }, text('bob', 10));
     expect(await texts.recall(link('q', '1'))).to.deep.equal(text('bob', 10));
-    await texts.keep({ ...link('q', '2'), userId: 'bob' }, { status: 'dead', why: 'it is no text' });
+    await texts.keep({ ...link('q', '2'), userId: 'zoe' }, { status: 'dead', why: 'it is no text' });
     const statuses = await texts.statuses(['1', '2', '3'].map((uri) => link('q', uri)));
     expect(statuses).to.deep.equal(['ok', 'dead', null]);
   });
