@@ -22,6 +22,7 @@ import { ownToolsOf } from './own/own-tools.ts';
 import { isPageUri, pageOfUri, pageTemplatesOf } from './own/read-page.ts';
 import { idSchema, rpcErrors } from './rpc.ts';
 import { listPrompts, listResources, promptNamed, serverOfUri } from './offers.ts';
+import { before, listed, pageOf, type Listing } from './paged.ts';
 import { listTools, serversFor, toolNamed, viewerOf, type Viewer } from './tools.ts';
 
 type Method = (deps: McpEdge, asked: Asked) => Promise<void>;
@@ -67,37 +68,36 @@ function warm({ titles }: McpEdge, { req, project }: Asked): void {
   if (llm !== null) void titles.warm(actorOf(req), llm); // never rejects
 }
 
-/** Of all that many servers have: a few at a time of one user. */
+/** Of all that many servers have, page by page: a few at a time of one user. @param called what the entries are, in the result. */
 const listing =
-  (list: (deps: EdgeDeps, viewer: Viewer, asked: Asked) => Promise<object>): Method =>
+  (called: string, list: (deps: EdgeDeps, viewer: Viewer, asked: Asked) => Promise<Listing>): Method =>
   async (deps, asked) => {
     const { req, res, leg, id } = asked;
     await takeTurn(deps.gates.lists, req);
-    res.json(leg.result(id, await list(deps, viewerOf(asked), asked), 'list'));
+    const page = await pageOf(deps, asked, await list(deps, viewerOf(asked), asked));
+    if (!page)
+      return refuse(asked, 'The cursor is none that this list has given out; list from the beginning.');
+    const { items, ...next } = page;
+    res.json(leg.result(id, { [called]: items, ...next }, 'list'));
   };
 
 const ofBoth: Readonly<Record<string, Method>> = {
-  'tools/list': listing(async (deps, viewer, asked) => ({
-    tools: await listTools(deps, viewer, {
+  'tools/list': listing('tools', async (deps, viewer, asked) =>
+    listTools(deps, viewer, {
       era: asked.leg.era,
       own: ownToolsOf(viewer.project),
       only: (await isHidden(deps, asked)) ? beginSession.name : null,
     }),
-  })),
-  'prompts/list': listing(async (deps, viewer, asked) => {
+  ),
+  'prompts/list': listing('prompts', async (deps, viewer, asked) => {
     const own = await listOwnPrompts(deps, asked);
     const others = (await listPrompts(deps, viewer)).filter(({ name }) => !own.has(name));
-    return { prompts: [...own.values(), ...others] };
+    return before([...own.values()], listed(new Map(others.map((prompt) => [prompt.name, prompt]))));
   }),
-  'resources/list': listing(async (deps, viewer) => ({
-    resources: await listResources(deps, viewer, 'resource'),
-  })),
-  'resources/templates/list': listing(async (deps, viewer) => ({
-    resourceTemplates: [
-      ...pageTemplatesOf(viewer.project),
-      ...(await listResources(deps, viewer, 'template')),
-    ],
-  })),
+  'resources/list': listing('resources', (deps, viewer) => listResources(deps, viewer, 'resource')),
+  'resources/templates/list': listing('resourceTemplates', async (deps, viewer) =>
+    before(pageTemplatesOf(viewer.project), await listResources(deps, viewer, 'template')),
+  ),
   'tools/call': callTool,
   'prompts/get': getPrompt,
   'resources/read': readResource,

@@ -8,6 +8,7 @@ import {
 import type { NameOf } from '../../core/registry/mcp/offers.ts';
 import type { BoundServer } from '../../core/registry/mcp/servers.ts';
 import { inOrder, namedIn } from './names.ts';
+import type { Listing } from './paged.ts';
 import { letThrough, serversFor, type McpDeps, type Viewer } from './tools.ts';
 
 const askedOf = <Kind extends OfferKind>(
@@ -48,18 +49,37 @@ function byUri<T extends NameOf>(servers: readonly BoundServer[], things: readon
   return owned;
 }
 
-/** The resources of a project's servers, or the templates of theirs. A URI is where something is, and stays as it is. */
+/**
+ * The resources of a project's servers, or the templates of theirs. A URI is where something is, and stays as it is. Only what is shown is
+ * read whole: of all servers they are many.
+ */
 export async function listResources(
   { registry }: McpDeps,
   viewer: Viewer,
   kind: 'resource' | 'template',
-): Promise<object[]> {
+): Promise<Listing> {
   const servers = serversFor(viewer);
-  const owned = byUri(servers, await registry.mcp.offers(askedOf(viewer, { servers, kind })));
-  return [...owned]
+  const asked = askedOf(viewer, { servers, kind });
+  const owned = byUri(servers, await registry.mcp.offerNames(asked));
+  const keys = [...owned]
     .filter(([, one]) => letThrough(viewer.project)(one))
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, { thing }]) => shownResource(thing.offer, thing.state));
+    .map(([uri]) => uri)
+    .sort((a, b) => (a < b ? -1 : 1));
+  return {
+    keys,
+    async show(names) {
+      const offers = await registry.mcp.offers({ ...asked, names });
+      const byName = new Map(
+        offers
+          .filter(({ name, serverId }) => owned.get(name)?.server.id === serverId)
+          .map((one) => [one.name, one]),
+      );
+      return names.flatMap((name) => {
+        const one = byName.get(name);
+        return one ? [shownResource(one.offer, one.state)] : [];
+      });
+    },
+  };
 }
 
 /**

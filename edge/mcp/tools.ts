@@ -12,6 +12,7 @@ import type { BoundServer, McpProject } from '../../core/registry/mcp/servers.ts
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import type { Leg } from './legs/leg.ts';
+import { before, listed, type Listing } from './paged.ts';
 import { inOrder, nameAll, namedIn, type Named } from './names.ts';
 
 export type McpDeps = Pick<EdgeDeps, 'registry'>;
@@ -100,18 +101,21 @@ export async function listTools(
   deps: McpDeps,
   viewer: Viewer,
   { era, own, only }: { era: Leg['era']; own: ReadonlyMap<string, OwnListed>; only: string | null },
-): Promise<object[]> {
+): Promise<Listing> {
   const ownOnes = [...own.values()].filter(({ name }) => only === null || name === only);
   const about = ownOnes.map(({ name, about: more }): object => ({ name, ...more }));
-  if (only !== null) return about;
+  if (only !== null) return before(about, listed(new Map()));
   const isPlain = pagingOf(viewer.project.pipeline) === null;
   const shown = (await toolsFor(deps, viewer))
     // Clients of that era drop a tool that wants headers it may not.
     .filter(
       ([name, { tool }]) => !own.has(name) && (era === 'legacy' || headersOf(tool.inputSchema) !== null),
     )
-    .map(([name, { tool, state }]) => shownTool(isPlain ? tool : withoutPromise(tool), { name, state }));
-  return about.concat(shown);
+    .map(
+      ([name, { tool, state }]) =>
+        [name, shownTool(isPlain ? tool : withoutPromise(tool), { name, state })] as const,
+    );
+  return before(about, listed(new Map(shown)));
 }
 
 /** A result in pages has nothing of what is promised by a schema. */

@@ -126,6 +126,53 @@ describe('what a server tells that it has', function () {
     expect(entered).to.deep.equal(Array.from({ length: 4 }, () => t.root.id));
   });
 
+  it('is listed in pages, whose cursors are of one list, project and token', async () => {
+    const token = t.tokens.root;
+    const other = randomUUID();
+    const offer = t.offer('mcp.barn', { type: 'mcp', model: 'mcp' });
+    await t.registry.sessions.register(t.publication(t.root, [offer], { sessionId: other }));
+    const both = async (count: number): Promise<void> => {
+      const has = { resources: names('file:///desk', 300), templates: names('desk:///{x}', 90) };
+      await report({ ...has, tools: ['a'], prompts: ['p'] });
+      await t.registry.mcp.report(t.root.id, {
+        ...{ providerSessionId: other, server: 'barn', journal: randomUUID() },
+        ...{ info: { name: 'barn', version: '1' }, tools: [], prompts: [], templates: [] },
+        resources: names('file:///barn', count).map((uri) => ({ uri, name: 'a file' })),
+      });
+    };
+    await both(300);
+    for (const name of ['wide', 'wider']) {
+      const body = { name, servers: [{ server: 'desk' }, { server: 'barn' }] };
+      expect((await t.call('POST /api/v1/projects', { token, body })).status).to.equal(201);
+    }
+    interface Page {
+      result?: { resources: { uri: string }[]; nextCursor?: string };
+      error?: { code: number };
+    }
+    const list = async (cursor?: unknown, { of = 'resources', project = 'wide', as = token } = {}) => {
+      const params = cursor === undefined ? {} : { cursor };
+      const body = { jsonrpc: '2.0', id: 1, method: `${of}/list`, params };
+      return (await t.call(`POST /mcp/projects/${project}`, { token: as, body })).json as Page;
+    };
+    const first = (await list()).result ?? expect.fail('no page');
+    expect(first.resources.length).to.equal(500);
+    const cursor = first.nextCursor ?? expect.fail('no cursor');
+    await both(299);
+    const second = (await list(cursor)).result ?? expect.fail('no second page');
+    expect(second, 'the last one').to.not.have.property('nextCursor');
+    const uris = [...first.resources, ...second.resources].map(({ uri }) => uri);
+    const sorted = [...names('file:///desk', 300), ...names('file:///barn', 300)].sort();
+    expect(uris).to.deep.equal(sorted);
+    const bad = [
+      ...[list('x'), list(7), list(''), list(cursor.replace(/^./, (c) => (c === 'A' ? 'B' : 'A')))],
+      ...['tools', 'prompts', 'resources/templates'].map((of) => list(cursor, { of })),
+      list(cursor, { project: 'wider' }),
+    ];
+    for (const { error } of await Promise.all(bad)) expect(error?.code).to.equal(-32_602);
+    const templates = await list(undefined, { of: 'resources/templates' });
+    expect(templates.result).to.not.have.property('nextCursor');
+  });
+
   it("is another's who has its name by now: rights are asked of the server's owner, and nothing goes there", async () => {
     const ok = async (what: string, options: Parameters<EdgeFixture['call']>[1]): Promise<string> => {
       const answer = await t.call(what, options);

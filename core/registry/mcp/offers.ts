@@ -32,6 +32,8 @@ export interface OffersAsked<Kind extends OfferKind> {
   projectId: string;
   serverIds: readonly string[];
   kind: Kind;
+  /** These alone; all, unless told. */
+  names?: readonly string[];
 }
 
 interface OffersByKind {
@@ -56,11 +58,13 @@ export const nameOf = ({ serverId, name, ...pinned }: z.infer<typeof pinnedRowSc
   state: stateOf(pinned),
 });
 
-const offered = (db: Knex, { projectId, serverIds, kind }: OffersAsked<OfferKind>): Knex.QueryBuilder =>
-  withPins(db, projectId, 'offers')
+function offered(db: Knex, { projectId, serverIds, kind, names }: OffersAsked<OfferKind>): Knex.QueryBuilder {
+  const query = withPins(db, projectId, 'offers')
     .whereIn('t.serverId', [...serverIds])
     .where({ 't.kind': kind, 't.gone': false })
     .orderBy(['t.firstSeenAt', 't.position', 't.name']);
+  return names ? query.whereIn('t.name', [...names]) : query;
+}
 
 /** What it is called, of all of one kind that some servers have. */
 export const listOfferNames = async (db: Knex, asked: OffersAsked<OfferKind>): Promise<NameOf[]> =>
