@@ -70,6 +70,7 @@ export function createKeys(namespace: string) {
     probe: of('probe'),
     briefing: ({ projectId, tokenId }: { projectId: string; tokenId: string }): string =>
       of(`brief:${projectId}:${tokenId}`),
+    listeners: (userId: string): string => of(`listen:${userId}`),
     link: (projectId: string, linkHash: string): string => of(`link:${projectId}:${linkHash}`),
     linkedText: (textHash: string): string => of(`text:${textHash}`),
     watchers: of('watchers'),

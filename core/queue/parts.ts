@@ -17,6 +17,7 @@ import { createBriefings } from './live/briefings.ts';
 import { createEdges } from './edges.ts';
 import { createHostedServers } from './live/hosted-servers.ts';
 import { createIdentityHint } from './live/identity-hint.ts';
+import { createOpenListeners } from './live/listeners.ts';
 import { createLinkedTexts } from './live/linked-texts.ts';
 import { createRunningTasks } from './live/running.ts';
 import { createTraffic } from './live/traffic.ts';
@@ -148,6 +149,7 @@ function partsOfServer({ redis, keys, subscriber }: PartsDeps) {
     identityHint: createIdentityHint({ ...store, subscriber }),
     briefings: createBriefings(store),
     edges: createEdges(store),
+    listeners: createOpenListeners(store),
     linkedTexts: createLinkedTexts(store),
     traffic: createTraffic({ ...store, subscriber }),
     users: createRedisUsers(store),

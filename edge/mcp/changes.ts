@@ -26,8 +26,8 @@ const EVERY_MS = 1_000;
 /** A look that takes long is followed by a pause this many times as long. */
 const PAUSE_FACTOR = 9;
 const MOST_LISTENERS = 1_000;
-/** Nobody takes all the room there is. */
-const MOST_OF_USER = 250;
+/** Nobody takes all the room there is: at one edge, and at all of them together. */
+export const MOST_OF_USER = 250;
 
 /** @throws McpctlError `too_many_requests` */
 function needRoom(listeners: ReadonlySet<Listener>, { userId }: Listener): void {

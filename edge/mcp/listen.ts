@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { can, type Actor } from '../../core/access.ts';
-import { McpctlError } from '../../core/errors.ts';
+import { McpctlError, messageOf } from '../../core/errors.ts';
+import { LISTENING_MS } from '../../core/queue/live/listeners.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -9,7 +11,7 @@ import { EventWriter } from '../http/sse.ts';
 import { deliveryOf } from '../http/delivered.ts';
 import { untilClosed } from '../limits/caps.ts';
 import type { Asked } from './asked.ts';
-import { listKinds, type ListChanges, type ListKind } from './changes.ts';
+import { listKinds, MOST_OF_USER, type ListChanges, type ListKind } from './changes.ts';
 import { rpcErrors } from './rpc.ts';
 
 const SUBSCRIPTION = 'io.modelcontextprotocol/subscriptionId';
@@ -74,6 +76,34 @@ export async function listenFor(deps: EdgeDeps, changes: ListChanges, asked: Ask
   });
 }
 
+/** Twice may fail before it counts no more. */
+const RENEW_MS = LISTENING_MS / 3;
+
+/**
+ * Counts a stream among those that its user has at all edges. While Redis is away each edge counts its own alone.
+ * @returns the way out. @throws McpctlError `too_many_requests`.
+ */
+async function enterAll(
+  { queue: { listeners }, log }: Pick<EdgeDeps, 'queue' | 'log'>,
+  { userId }: Actor,
+): Promise<() => void> {
+  const one = { userId, streamId: randomUUID() };
+  const orNothing = (thrown: unknown): true => {
+    log.debug({ why: messageOf(thrown) }, 'who listens is counted at this edge alone: Redis is away');
+    return true;
+  };
+  if (!(await listeners.enter(one, MOST_OF_USER).catch(orNothing)))
+    throw new McpctlError(
+      'too_many_requests',
+      `${String(MOST_OF_USER)} of yours listen for changes already, the most that may at all edges together.`,
+    );
+  const renewing = setInterval(() => void listeners.renew(one).catch(orNothing), RENEW_MS).unref();
+  return () => {
+    clearInterval(renewing);
+    void listeners.leave(one).catch(orNothing);
+  };
+}
+
 /** They may see the project still, and act as who they listen as. */
 const rightsOf = ({ userName, by }: Actor, project: McpProject) => ({
   as: by && userName,
@@ -89,6 +119,9 @@ async function listen(
   { req, res, project, first, kinds, params, last, dependsOnToken }: Listening & Stream,
 ): Promise<void> {
   const actor = actorOf(req);
+  const leaveAll = await enterAll(deps, actor);
+  // From here on it is given back whatever becomes of it: a response that is closed ends it.
+  untilClosed(res, leaveAll);
   untilClosed(res, deps.caps.hold(actor, { bytes: 0, streaming: true }));
   const over = new AbortController();
   const left = whenLeft(res);

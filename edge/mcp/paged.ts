@@ -11,7 +11,7 @@ export interface Listing {
 }
 
 /** Shown at once: more than most servers have, as some clients ask for no second page. */
-export const MOST_ON_PAGE = 500;
+const MOST_ON_PAGE = 500;
 
 const cursorSchema = z.object({ cursor: z.string().max(8_192).optional() });
 const FORM = /^([A-Za-z0-9_-]{1,8000})[.]([A-Za-z0-9_-]{22})$/;

@@ -2,8 +2,9 @@ import { expect } from 'chai';
 import type { ListStamps } from '../../core/registry/mcp/stamps.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import { watchLists, type ListKind } from '../../edge/mcp/changes.ts';
+import { MOST_OF_USER, watchLists, type ListKind } from '../../edge/mcp/changes.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { until } from '../support/system.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 const made = (tools: string): ListStamps => ({ tools, prompts: '', resources: '', hides: null });
@@ -77,6 +78,49 @@ describe('the stream of what changes in a project', function () {
     t = await edgeFixture();
   });
   after(() => t.close());
+
+  it('is one of those that its user has at all edges, and counts no more once its edge is gone', async () => {
+    const token = t.tokens.ada;
+    expect((await t.call('POST /api/v1/projects', { token, body: { name: 'own' } })).status).to.equal(201);
+    const { listeners, redis, keys } = t.deps.queue;
+    const key = keys.listeners(t.ada.id);
+    const elsewhere = Array.from({ length: MOST_OF_USER + 20 }, (_, n) => ({
+      ...{ userId: t.ada.id, streamId: `at another edge ${String(n)}` },
+    }));
+    const entered = await Promise.all(elsewhere.map((one) => listeners.enter(one, MOST_OF_USER)));
+    expect(entered.filter((isIn) => isIn).length, 'never too many').to.be.at.most(MOST_OF_USER);
+    const full = elsewhere.slice(0, MOST_OF_USER);
+    for (const one of full) await listeners.renew(one);
+    const revision = '2026-07-28';
+    const _meta = {
+      'io.modelcontextprotocol/protocolVersion': revision,
+      'io.modelcontextprotocol/clientCapabilities': {},
+    };
+    const leaving = new AbortController();
+    const listen = (): Promise<Response> =>
+      fetch(`${t.url}/mcp/projects/own`, {
+        method: 'POST',
+        headers: {
+          ...{ authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+          ...{ 'mcp-protocol-version': revision, 'mcp-method': 'subscriptions/listen' },
+        },
+        body: JSON.stringify({
+          ...{ jsonrpc: '2.0', id: 1, method: 'subscriptions/listen' },
+          params: { notifications: { toolsListChanged: true }, _meta },
+        }),
+        signal: leaving.signal,
+      });
+    expect((await listen()).status).to.equal(429);
+    // Nobody renews those of an edge that was killed.
+    await redis.zadd(key, ...full.flatMap(({ streamId }) => [1, streamId]));
+    const stream = await listen();
+    expect([stream.status, await redis.zcard(key)]).to.deep.equal([200, 1]);
+    leaving.abort();
+    await until(
+      () => redis.zcard(key),
+      (count) => count === 0,
+    );
+  });
 
   it('is none for who asks by HEAD, and holds nothing', async () => {
     const token = t.tokens.root;
