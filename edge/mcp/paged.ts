@@ -1,8 +1,16 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { Request } from 'express';
 import { z } from 'zod';
+import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
-import type { Asked } from './asked.ts';
-import type { McpDeps } from './tools.ts';
+
+/** Of a request what says which part of which list is asked for. */
+interface AskedList {
+  req: Request;
+  project: { id: string };
+  method: string;
+  params: unknown;
+}
 
 /** A list by the keys of its entries, which rise, and what a client is told of some of them. */
 export interface Listing {
@@ -17,7 +25,7 @@ const cursorSchema = z.object({ cursor: z.string().max(8_192).optional() });
 const FORM = /^([A-Za-z0-9_-]{1,8000})[.]([A-Za-z0-9_-]{22})$/;
 
 /** A cursor is of one list of one project, as one token sees it: what it says is a place in that. */
-const signature = (key: string, { req, project, method }: Asked, place: string): string =>
+const signature = (key: string, { req, project, method }: AskedList, place: string): string =>
   createHmac('sha256', key)
     .update(`cursor\n${project.id}\n${actorOf(req).tokenId}\n${method}\n${place}`)
     .digest('base64url')
@@ -28,8 +36,8 @@ const signature = (key: string, { req, project, method }: Asked, place: string):
  * still or not: what comes and goes meanwhile moves nothing. @returns null for a cursor that was never given out to who asks, for this list.
  */
 export async function pageOf(
-  { registry }: McpDeps,
-  asked: Asked,
+  { registry }: Pick<EdgeDeps, 'registry'>,
+  asked: AskedList,
   { keys, show }: Listing,
 ): Promise<{ items: object[]; nextCursor?: string } | null> {
   const parsed = cursorSchema.safeParse(asked.params);
