@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { can, type Actor } from '../../core/access.ts';
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import { LISTENING_MS } from '../../core/queue/live/listeners.ts';
+import { LISTENING_MS } from '../../core/queue/live/mcp/listeners.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';

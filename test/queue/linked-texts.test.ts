@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createLinkedTexts } from '../../core/queue/live/linked-texts.ts';
+import { createLinkedTexts } from '../../core/queue/live/mcp/linked-texts.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
 describe('texts of links', () => {

@@ -8,7 +8,7 @@ import {
 } from '../../../core/mcp/briefing/texts.ts';
 import { aliasOf } from '../../../core/mcp/bindings.ts';
 import { poolOfServer } from '../../../core/mcp/names.ts';
-import type { LinkRead } from '../../../core/queue/live/linked-texts.ts';
+import type { LinkRead } from '../../../core/queue/live/mcp/linked-texts.ts';
 import { actorOf } from '../../http/context.ts';
 import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';

@@ -1,4 +1,4 @@
-import type { Briefing } from '../../../core/queue/live/briefings.ts';
+import type { Briefing } from '../../../core/queue/live/mcp/briefings.ts';
 import { actorOf } from '../../http/context.ts';
 import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';

@@ -3,7 +3,7 @@ import type { ListedPrompt } from '../../../core/mcp/briefing/choose.ts';
 import { cleaned } from '../../../core/mcp/clean.ts';
 import { mcpAnswerSchema } from '../../../core/mcp/call.ts';
 import type { Link } from '../../../core/mcp/gate.ts';
-import type { LinkRead } from '../../../core/queue/live/linked-texts.ts';
+import type { LinkRead } from '../../../core/queue/live/mcp/linked-texts.ts';
 import type { BoundServer } from '../../../core/registry/mcp/servers.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 import { z } from 'zod';

@@ -1,6 +1,6 @@
 import { can } from '../../../core/access.ts';
 import type { ListedPrompt } from '../../../core/mcp/briefing/choose.ts';
-import type { LinkRead } from '../../../core/queue/live/linked-texts.ts';
+import type { LinkRead } from '../../../core/queue/live/mcp/linked-texts.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { Asked } from '../asked.ts';
 import { viewerOf } from '../tools.ts';

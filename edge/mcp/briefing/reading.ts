@@ -1,6 +1,6 @@
 import { rankedFor, type ListedPrompt } from '../../../core/mcp/briefing/choose.ts';
 import { textOfPrompts } from '../../../core/mcp/briefing/texts.ts';
-import type { LinkRead } from '../../../core/queue/live/linked-texts.ts';
+import type { LinkRead } from '../../../core/queue/live/mcp/linked-texts.ts';
 import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { inItsTurn } from '../../limits/turns.ts';

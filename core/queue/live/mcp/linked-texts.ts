@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { jsonValue } from '../../text/json-text.ts';
-import type { Keys } from '../keys.ts';
-import { orUnavailable } from '../link/connect.ts';
-import { runScript } from '../scripts.ts';
+import { jsonValue } from '../../../text/json-text.ts';
+import type { Keys } from '../../keys.ts';
+import { orUnavailable } from '../../link/connect.ts';
+import { runScript } from '../../scripts.ts';
 
 /** What a link of a project leads to. */
 export interface LinkOf {

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
-import type { Keys } from '../keys.ts';
-import { orUnavailable } from '../link/connect.ts';
-import { redisNow } from './redis-time.ts';
+import type { Keys } from '../../keys.ts';
+import { orUnavailable } from '../../link/connect.ts';
+import { redisNow } from '../redis-time.ts';
 
 /** One stream of a user, at whatever edge it is open. */
 interface Listening {

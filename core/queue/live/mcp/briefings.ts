@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
-import type { Keys } from '../keys.ts';
-import { orUnavailable } from '../link/connect.ts';
+import type { Keys } from '../../keys.ts';
+import { orUnavailable } from '../../link/connect.ts';
 
 /** What was told to whom: a project's prompts, at a revision of them, to who uses one token, whatever they say of sessions. */
 export interface Briefing {
