@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { startBackend, chats, type Backend } from '../support/backend.ts';
 import { olderRelease, type OlderRelease } from '../support/older-release.ts';
 import { startProcess, type TestProcess } from '../support/process.ts';
+import { programOf, type Program } from '../support/program.ts';
 import { sandbox, type Sandbox } from '../support/sandbox.ts';
 import { until } from '../support/system.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
@@ -19,7 +20,7 @@ const idsIn = (text: string): string[] => [...text.matchAll(/^id: ?(\S+)/gm)].ma
 const saidIn = (text: string): string =>
   [...text.matchAll(/"content":"(\w)"/g)].map(([, word = '']) => word).join('');
 
-/** What it is told to be, and where: the release before from its sources, this one from `dist/`. */
+/** What it is told to be, and where: the release before from its sources, this one as it is built. */
 type Age = 'older' | 'newer';
 interface Started {
   args: string[];
@@ -45,12 +46,12 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
   const homes: string[] = [];
   const edges: Edge[] = [];
 
-  const start = (age: Age, entry: string, { args = [], env = {} }: Partial<Started> = {}): TestProcess => {
+  const start = (age: Age, program: Program, { args = [], env = {} }: Partial<Started> = {}): TestProcess => {
     const url = new URL(box.databaseUrl);
     // Its own name, so that tests beside this one do not see an older process in theirs.
     url.searchParams.set('application_name', `skew-${age}`);
     const started = startProcess(
-      age === 'older' ? join(older.folder, `${entry}.ts`) : join('dist', `${entry}.js`),
+      age === 'older' ? join(older.folder, program, 'main.ts') : programOf(program),
       {
         args,
         env: {
@@ -69,10 +70,10 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
     return started;
   };
   const release = async (age: Age): Promise<void> => {
-    expect(await start(age, 'scheduler/main', { args: ['release'] }).exited, `${age} release`).to.equal(0);
+    expect(await start(age, 'scheduler', { args: ['release'] }).exited, `${age} release`).to.equal(0);
   };
   const startEdge = async (age: Age, at = '0'): Promise<Edge> => {
-    const edge = start(age, 'edge/main', { env: { PORT: at } });
+    const edge = start(age, 'edge', { env: { PORT: at } });
     const { port } = await edge.next(({ msg }) => msg === 'the edge listens');
     return { age, url: `http://127.0.0.1:${String(port)}`, process: edge };
   };
@@ -87,9 +88,7 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
     await writeFile(join(home, 'config.json'), JSON.stringify({ providers, agents }));
     await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl: url, token }), { mode: 0o600 });
     const way: Record<string, string> = age === 'older' ? {} : { REDIS_URL: '', MCPCTL_HEARTBEAT_MS: '2000' };
-    await start(age, 'worker/main', { args: ['run'], env: { MCPCTL_HOME: home, ...way } }).event(
-      'service.ready',
-    );
+    await start(age, 'worker', { args: ['run'], env: { MCPCTL_HOME: home, ...way } }).event('service.ready');
   };
 
   before(async function () {
@@ -102,10 +101,10 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
     backend = await startBackend();
     backend.reply(chats(words, { intervalMs: 10 }));
     await release('older');
-    const standing = [startEdge('older'), start('older', 'scheduler/main').event('service.ready')] as const;
+    const standing = [startEdge('older'), start('older', 'scheduler').event('service.ready')] as const;
     edges.push((await Promise.all(standing))[0]);
     await release('newer');
-    const added = [startEdge('newer'), start('newer', 'scheduler/main').event('service.ready')] as const;
+    const added = [startEdge('newer'), start('newer', 'scheduler').event('service.ready')] as const;
     edges.push((await Promise.all(added))[0]);
     const [one, two] = edges as [Edge, Edge];
     const crossed = [startWorker('older', two), startWorker('newer', one)];
