@@ -41,7 +41,7 @@ describe('agents in the registry', function () {
     const { row } = await make(t.bob, 'reviewer', { llm: 'desk', pinMode: 'only', visibility: 'private' });
     expect(await t.registry.names.resolve('reviewer')).to.deep.include({
       ...{ poolKey: 'qwen', llm: 'desk', via: 'agent' },
-      agent: { id: row.id, ownerId: t.bob.id, visibility: 'private', pinMode: 'only' },
+      agent: { id: row.id, name: 'reviewer', ownerId: t.bob.id, visibility: 'private', pinMode: 'only' },
     });
     expect(await codeOf(make(t.bob, 'other', 'nobody'))).to.equal('invalid_request');
     await agents().delete('reviewer', any(t.bob));
