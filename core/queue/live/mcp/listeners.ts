@@ -13,7 +13,7 @@ interface Listening {
  * Which streams a user has open at all edges together. One that nobody has renewed for `LISTENING_MS` is there no more: its edge was killed. Each
  * throws McpctlError `unavailable`.
  */
-interface OpenListeners {
+export interface OpenListeners {
   /** @returns whether there was room beside what is open: of those that come at once too many may be sent away, and never too few. */
   enter(one: Listening, most: number): Promise<boolean>;
   /** It is open still. Where Redis has lost it meanwhile it counts again, whatever room there is. */
