@@ -82,7 +82,7 @@ export function dutyDeps(t: EdgeFixture): DutyDeps {
     config: readConfig({ DATABASE_URL: t.databaseUrl, REDIS_URL: t.redisUrl }, schedulerSettings),
     registry,
     queue: { ...queue, presence, name: 'redis', stop: () => undefined },
-    flow: { ...flowOf(t.deps), liveness },
+    flow: { ...flowOf(t.deps), liveness, by: 'scheduler' },
     pools: new OpenPools({ registry, queue, clock }),
     clock,
     log,

@@ -28,7 +28,9 @@ export async function settleTask(flow: FlowDeps, task: Ended, ending: Ending): P
   const settled = await registry.tasks.settle(task.id, ending, { reason, answer, row: task.row });
   const row = settled ?? (await registry.tasks.byId(task.id));
   if (settled) bus.emit('task.settled', settledEvent(settled, by));
-  dispatch.struck.settled(refOf(task));
+  // The scheduler would find it again at its next look; an edge strikes it with others.
+  if (by === 'scheduler') void dispatch.forgetEnded(refOf(task)).catch(() => undefined);
+  else dispatch.struck.settled(refOf(task));
   if (!row) throw new McpctlError('task_not_found');
   return row;
 }
