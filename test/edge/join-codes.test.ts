@@ -102,7 +102,7 @@ describe('a machine that joins with a code', function () {
       expect(status, call).to.equal(403);
     }
     const hi = { body: { messages: [{ role: 'user', content: 'hi' }] }, token };
-    expect((await t.call('POST /api/v1/llms/mine/infer', hi)).status, 'calls nothing').to.equal(404);
+    expect((await t.call('POST /api/v1/llms/mine/infer', hi)).status, 'calls nothing').to.equal(403);
     const kept = JSON.stringify(await t.connection.db('joinCodes').select());
     expect(kept).not.to.include(typedJoinCode(code)).and.not.include(token);
     const audit = JSON.stringify((await t.call('GET /api/v1/audit?limit=20')).json);

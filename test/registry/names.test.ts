@@ -24,18 +24,45 @@ describe('resolving what a caller asks for', () => {
   after(() => t.close());
 
   it('finds a name, then a pool key, then an alias, and nothing else', async () => {
+    const ownerId = (await t.registry.llms.byName('two'))?.ownerId;
+    const whose = { holderId: ownerId, ownerId };
     const resolve = (asked: string) => t.registry.names.resolve(asked);
-    expect(await resolve('two')).to.deep.equal({ poolKey: 'team', llm: 'two', via: 'name', agent: null });
-    expect(await resolve('team')).to.deep.equal({ poolKey: 'team', llm: null, via: 'pool', agent: null });
+    expect(await resolve('two')).to.deep.equal({
+      poolKey: 'team',
+      llm: 'two',
+      via: 'name',
+      agent: null,
+      ...whose,
+    });
+    expect(await resolve('team')).to.deep.equal({
+      poolKey: 'team',
+      llm: null,
+      via: 'pool',
+      agent: null,
+      ...whose,
+    });
     expect(await resolve('Org/One:latest')).to.deep.equal({
       poolKey: 'team',
       llm: 'one',
       via: 'alias',
       agent: null,
+      ...whose,
     });
-    expect(await resolve('solo')).to.deep.equal({ poolKey: 'solo', llm: 'solo', via: 'name', agent: null });
+    expect(await resolve('solo')).to.deep.equal({
+      poolKey: 'solo',
+      llm: 'solo',
+      via: 'name',
+      agent: null,
+      ...whose,
+    });
     // A name comes before a pool key of the same word.
-    expect(await resolve('one')).to.deep.equal({ poolKey: 'team', llm: 'one', via: 'name', agent: null });
+    expect(await resolve('one')).to.deep.equal({
+      poolKey: 'team',
+      llm: 'one',
+      via: 'name',
+      agent: null,
+      ...whose,
+    });
     expect(await resolve('org/one:latest')).to.equal(undefined);
     expect(await resolve('nobody')).to.equal(undefined);
   });

@@ -87,8 +87,13 @@ describe('a hostile worker', function () {
 
   /** All rows and keys, but for what beats, leases and the clock change by themselves. */
   const snapshot = async (): Promise<string[]> => {
-    const all = (await everythingStored(t.sandbox)).split('\n');
+    // What is settled leaves the endings of its pool a moment later.
+    const all = await until(
+      () => everythingStored(t.sandbox),
+      (text) => !/:ended:\{/.test(text),
+    );
     return all
+      .split('\n')
       .filter((line) => !/^leases |^\S+:(relay|wake|stalled-check|duties)|:a "|:marker /.test(line))
       .map((line) =>
         line

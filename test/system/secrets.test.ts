@@ -291,7 +291,7 @@ describe('a secret, from who writes it to the backend', function () {
         [schema],
       );
       const views = rows.filter(({ name }) => name.startsWith('hosted_'));
-      expect(views).to.have.length(5);
+      expect(views).to.have.length(6);
       expect(rows.map(({ name }) => name)).to.include.members([
         'tokens',
         'users',
