@@ -87,7 +87,7 @@ function lineByLine({ out, terminal }: Context): (exchange: SeenExchange) => voi
 }
 
 /** What there is to say besides: who was told what, and why; what became of the answer; what was said. */
-export function detailLines({ gate, stages, bodies, noBodies }: SeenExchange): string[] {
+function detailLines({ gate, stages, bodies, noBodies }: SeenExchange): string[] {
   const lines = gate.map((event) => {
     switch (event.kind) {
       case 'briefed': {
