@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import { McpctlError } from '../../../core/errors.ts';
+import { isErrorCode, McpctlError } from '../../../core/errors.ts';
 import { cleaned } from '../../../core/mcp/clean.ts';
 import type { Exchange, GateEvent } from '../../../core/mcp/traffic/exchange.ts';
 import type { McpProject } from '../../../core/registry/mcp/servers.ts';
@@ -144,8 +144,10 @@ export class ExchangeNotes {
         return leg.result(id, failedResult(failure), 'call');
       },
       error(id, fault) {
-        const data = z.object({ code: z.string() }).safeParse(fault.data).data;
-        failed(data?.code ?? wordsOfRpc.get(fault.code) ?? String(fault.code));
+        // What a server says of its error is no code of ours: it is part of what was said.
+        const code = z.object({ code: z.string() }).safeParse(fault.data).data?.code;
+        const own = code !== undefined && isErrorCode(code) ? code : undefined;
+        failed(own ?? wordsOfRpc.get(fault.code) ?? String(fault.code));
         return leg.error(id, fault);
       },
     };

@@ -185,7 +185,7 @@ class TrafficWatch {
 
   async #show({ entries, last, missed }: CapturedPage): Promise<void> {
     // How many others' there were is not for who sees their own.
-    const count = seesAll(this.#actor, this.#project) ? missed : null;
+    const count = this.#seesAll() ? missed : null;
     if (missed !== 0) await this.#event('missed', { count });
     for (const { id, text } of entries) {
       if (this.#over.signal.aborted) return;
@@ -195,9 +195,14 @@ class TrafficWatch {
     this.#at = last;
   }
 
+  /** Who may more by now begins anew, so that it is on record before they see what is others'. */
+  #seesAll(): boolean {
+    return this.#watcher.shown.all && seesAll(this.#actor, this.#project);
+  }
+
   async #showOne(id: string, { userId, exchange }: z.infer<typeof capturedSchema>): Promise<void> {
     const isTheirs = userId === this.#actor.userId;
-    if (!isTheirs && !seesAll(this.#actor, this.#project)) return;
+    if (!isTheirs && !this.#seesAll()) return;
     if (!isWanted(exchange, this.#watching.wanted)) return;
     const { taskId } = exchange;
     const more =

@@ -124,7 +124,9 @@ describe('who watches what clients ask of a project', function () {
     await one(call('desk__none'), 'tools/call', 'desk__none', 'invalid_params');
     worker.server = () => ({ result: { isError: true, content: [{ type: 'text', text: 'no' }] } });
     await one(call('desk__write'), 'tools/call', 'desk__write', 'tool_failed');
-    worker.server = () => ({ error: { code: -32_000, message: 'broken' } });
+    // Whatever a server says is no word of ours, and may be long.
+    const data = { code: 'their words '.repeat(1_000) };
+    worker.server = () => ({ error: { code: -32_000, message: 'broken', data } });
     await one(call('desk__write'), 'tools/call', 'desk__write', '-32000');
     worker.server = () => ({ nothing: true });
     await one(call('desk__echo'), 'tools/call', 'desk__echo', 'mcp_server_failed');
@@ -217,6 +219,21 @@ describe('who watches what clients ask of a project', function () {
     expect((await reads.exchange(({ noBodies }) => noBodies !== undefined)).noBodies).to.equal(
       'It is not kept.',
     );
+    await api('POST /api/v1/rbac', {
+      name: 'edits-too',
+      subjects: [{ kind: 'user', name: 'bob' }],
+      bindings: [{ role: 'edit', resource: 'project', name: 'demo' }],
+    });
+    await until(
+      () => t.call('GET /api/v1/projects/demo/watchers', { token: t.tokens.bob }),
+      ({ status }) => status === 200,
+    );
+    await call('desk__echo', {}, { token: t.tokens.ada });
+    await call('desk__echo', { n: 4 }, { token: t.tokens.bob });
+    await own.exchange((one) => JSON.stringify(one.bodies?.request)?.includes('"n":4') === true);
+    const whose = new Set(own.exchanges().map(({ user }) => user));
+    expect([...whose], 'of whom it is not on record that they see more').to.deep.equal(['bob']);
+    await api('DELETE /api/v1/rbac/edits-too');
     for (const watch of [all, own, reads]) watch.close();
     const { items } = (await api('GET /api/v1/audit?verb=view')).json as { items: Record<string, unknown>[] };
     const seen = items.map(({ resource, name, changes }) => [resource, name, changes]);
