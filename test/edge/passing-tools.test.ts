@@ -153,6 +153,9 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
   it('keeps nothing of what was said where its caller wants so', async () => {
     const before = (await callsOf('one')).length;
     const { asking, turn } = await waitedFor(() => ask({ messages: chat }, { 'x-mcpctl-retention': 'none' }));
+    const thread = t.connection.db('chatThreads').where({ id: turn.threadId });
+    const brief = await thread.clone().whereRaw(`expires_at < now() + interval '11 minutes'`);
+    expect(brief, 'should its caller leave, or its edge die').to.have.length(1);
     await (await speak(turn.taskId)).end(choice(calling(['a', 'one__add']), 'tool_calls'));
     const call = await called('one', before);
     await (await speak(call)).end(whole(text('3')));
@@ -165,6 +168,25 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
     );
     const left = await t.connection.db('chatThreads').where({ id: turn.threadId });
     expect(left).to.deep.equal([]);
+  });
+
+  it('is not run once more under its key where nothing of it is kept', async () => {
+    const how = { 'idempotency-key': 'unkept', 'x-mcpctl-retention': 'none' };
+    const { asking, turn } = await waitedFor(() => ask({ messages: chat }, how));
+    await (await speak(turn.taskId)).end(choice({ content: 'Three.' }));
+    expect((await asking).status).to.equal(200);
+    const { db } = t.connection;
+    const [{ request } = {}] = await until(
+      () => db('chatTurns').where({ threadId: turn.threadId }).select<{ request: string }[]>('request'),
+      ([row]) => row?.request !== undefined && !row.request.includes('sum?'),
+    );
+    expect(request).to.equal('{}');
+    const texts = await db('chatMessages').where({ threadId: turn.threadId }).select<{ content: string }[]>();
+    expect(texts.map(({ content }) => content)).to.deep.equal(['']);
+    const again = await ask({ messages: chat }, how);
+    expect([again.status, (again.json as { error: { code: string } }).error.code]).to.deep.equal([
+      ...[410, 'gone'],
+    ]);
   });
 
   it("is answered in Ollama's words at its door", async () => {

@@ -17,12 +17,20 @@ export interface LockedThread {
 export interface StartedThread {
   agentId: string;
   title: string;
-  /** It is of one call, and nobody sees it: the hash of the conversation that came with it. */
-  passing?: string | undefined;
+  /** It is of one call, and nobody sees it. */
+  passing?: Passing | undefined;
+}
+
+interface Passing {
+  /** The hash of the conversation that came with it. */
+  conversation: string;
+  /** Nobody comes back for it: then it goes as what is not to be kept and nobody has come for does, wherever its edge is by then. */
+  isBrief: boolean;
 }
 
 /** So long a call may be repeated under its key, and tasks of turns keep their requests. */
 const PASSING_FOR = `interval '24 hours'`;
+const BRIEFLY = `interval '10 minutes'`;
 
 export async function startThread(
   trx: Knex.Transaction,
@@ -31,10 +39,10 @@ export async function startThread(
 ): Promise<LockedThread> {
   const begun = { nextTurn: 1, nextMessage: 0, revision: 1, weighedTo: 0, weighedBytes: 0 };
   if (passing !== undefined) {
-    const expiresAt = trx.raw(`now() + ${PASSING_FOR}`);
+    const expiresAt = trx.raw(`now() + ${passing.isBrief ? BRIEFLY : PASSING_FOR}`);
     await trx('chatThreads').insert({
       ...{ id, agentId, ownerId, title, isPassing: true, expiresAt },
-      conversations: [passing],
+      conversations: [passing.conversation],
     });
     return begun;
   }

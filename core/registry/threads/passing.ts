@@ -22,8 +22,11 @@ interface Shown {
 export interface PassingThreads {
   /** The turn that a client goes on with; one that waits before one that has ended. */
   passingTurn(shown: Shown): Promise<{ threadId: string; n: number } | undefined>;
-  /** Deletes one in which nothing is open. @returns its tasks. */
-  deletePassing(id: string, ownerId: string): Promise<string[]>;
+  /**
+   * Nothing is kept of what was said in one in which nothing is open. Under a key its turn stays without that, or who comes again
+   * would have it all run once more. @returns its tasks.
+   */
+  forgetPassing(id: string, ownerId: string): Promise<{ taskId: string; poolKey: string }[]>;
 }
 
 export const createPassingThreads = ({ db, transaction }: Connection): PassingThreads => ({
@@ -43,14 +46,30 @@ export const createPassingThreads = ({ db, transaction }: Connection): PassingTh
     );
     return rows.length === 0 ? undefined : passingSchema.parse(rows[0]);
   },
-  deletePassing: (id, ownerId) =>
+  forgetPassing: (id, ownerId) =>
     transaction(async (trx) => {
-      await trx('chatThreads').where({ id, ownerId }).forUpdate().select('id');
-      const tasks = await tasksOf(trx, id);
-      const { rowCount } = await trx.raw<{ rowCount: number }>(
-        `delete from chat_threads t where t.id = :id and t.owner_id = :ownerId and t.is_passing and not exists (${unended('t.id', '1')})`,
-        { id, ownerId },
+      const over = await trx('chatThreads as t')
+        .where({ 't.id': id, 't.ownerId': ownerId, 't.isPassing': true })
+        .whereRaw(`not exists (${unended('t.id', '1')})`)
+        .forUpdate()
+        .first<{ id: string } | undefined>('t.id');
+      if (!over) return [];
+      const tasks = (await tasksOf(trx, id)).map(({ taskId, poolName: poolKey }) => ({ taskId, poolKey }));
+      // One that has not ended is the prune duty's.
+      await trx.raw(
+        `update tasks set retention = 'none', request_body = case when completed_at is null then request_body end,
+           response_body = case when completed_at is null then response_body end where id = any(?)`,
+        [tasks.map(({ taskId }) => taskId)],
       );
-      return rowCount === 1 ? tasks.map(({ taskId }) => taskId) : [];
+      const kept = await trx('chatTurns')
+        .where({ threadId: id })
+        .whereNotNull('clientKey')
+        .update({ request: '{}' });
+      if (kept === 0) await trx('chatThreads').where({ id }).delete();
+      else
+        await trx('chatMessages')
+          .where({ threadId: id })
+          .update({ content: '', parts: null, toolCalls: null, reasoning: null });
+      return tasks;
     }),
 });

@@ -64,7 +64,7 @@ export async function takeTurn(
     if (applied !== '') res.set('preference-applied', applied);
     const call = callOf(asking, { req, res, report });
     await answer(deps, call, asking);
-    await forgetPassing(deps, actorOf(req), asking);
+    forgetPassing(deps, call, asking.place);
   } catch (thrown) {
     report.failed(thrown);
     throw thrown;
@@ -296,7 +296,10 @@ async function accept(
   const task = { ...newTask(deps, actor, { order, id: v7() }), turn: { id, threadId } };
   const key = wishes.idempotencyKey ?? null;
   const title = titleOf(sent);
-  const passing = asked.passing && conversationHash(sent.before ?? []);
+  const passing = asked.passing && {
+    conversation: conversationHash(sent.before ?? []),
+    isBrief: wishes.retention === 'none' && key === null,
+  };
   const starts = thread ? null : { agentId: order.agent?.id ?? '', title, passing };
   const to = { poolKey: order.target.poolKey, bytes: Buffer.byteLength(order.request.body) };
   try {

@@ -1,9 +1,10 @@
 import type { Actor } from '../../../../core/access.ts';
-import { McpctlError } from '../../../../core/errors.ts';
+import { McpctlError, messageOf } from '../../../../core/errors.ts';
 import { goesOn, type Policy } from '../../../../core/task/disconnect.ts';
 import type { Wishes } from '../../ask/headers.ts';
 import type { MakeForm } from '../../form/form.ts';
 import type { EdgeDeps } from '../../../deps.ts';
+import { actorOf } from '../../../http/context.ts';
 import type { Call, TurnDoor } from '../../ask/call.ts';
 import { calledAs, type AskedTurn } from '../asked-turn.ts';
 import type { KnownPlace } from '../form.ts';
@@ -77,13 +78,26 @@ const resultOf = ({ content, tool_call_id: id }: Sent): SentTurn['messages'][num
   ...contentOf(content),
 });
 
-/** Of a call whose caller wants nothing of it kept nothing is, once it has ended. */
-export async function forgetPassing(
-  { registry }: Pick<EdgeDeps, 'registry'>,
-  { userId: ownerId }: Actor,
-  { place: { current, isPassing }, wishes: { retention } }: { place: KnownPlace; wishes: Wishes },
-): Promise<void> {
+/**
+ * Of a call whose caller wants nothing of it kept nothing is, once they have its answer. What they did not come for, and what fails here, the
+ * scheduler drops.
+ */
+export function forgetPassing(
+  { registry, queue, log }: EdgeDeps,
+  { req, res, wishes: { retention } }: Call,
+  { current, isPassing }: KnownPlace,
+): void {
   if (!isPassing || !current || retention !== 'none') return;
-  const taskIds = await registry.threads.deletePassing(current.threadId, ownerId);
-  await registry.threads.dropBodies(taskIds);
+  const { threadId } = current;
+  const { userId } = actorOf(req);
+  const forget = async (): Promise<void> => {
+    try {
+      const tasks = await registry.threads.forgetPassing(threadId, userId);
+      await Promise.all(tasks.map((task) => queue.dispatch.forgetEvents(task)));
+    } catch (thrown) {
+      log.warn({ threadId, why: messageOf(thrown) }, 'what was said in a call is not forgotten yet');
+    }
+  };
+  if (res.writableFinished) void forget();
+  else res.once('finish', () => void forget());
 }
