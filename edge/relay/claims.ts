@@ -61,6 +61,10 @@ const ARRIVES_MS = 5_000;
 const VOUCH_MS = 2_000;
 /** Between the claim in Redis and our knowing of it. */
 const BEAT_LAG_MS = 500;
+/** A beat comes each second, and is a little late now and then: whoever is silent for no longer has missed none. */
+const MISSED_MS = 1_200;
+/** A beat is missed while the way of an answer is made anew, within a second. */
+const HEARD_MS = 2_500;
 /** The worker ends a run at its limit itself; one that does not is ended this much later. */
 const OVERRUN_MS = 5_000;
 /** A claim is looked at this long after it was taken. */
@@ -268,10 +272,11 @@ export class RelayClaims {
   }
 
   /**
-   * The stream is lost for good: decides about each claim whose worker has not been heard of for so long.
+   * The stream was lost so long ago: decides about each claim whose worker is silent since. One that has said so after the loss lives,
+   * and has another way to us: it may miss a beat.
    * @returns how many claims are still spoken for.
    */
-  async endDead(silentMs: number): Promise<number> {
+  async endDead(lostMs: number): Promise<number> {
     const all = [...this.#entries.values()];
     const [fences, ages] = await Promise.all([this.#fences(all), this.#ages(all)]);
     if (this.#deps.queue.steps.isBlind()) return this.#entries.size;
@@ -285,7 +290,8 @@ export class RelayClaims {
       }
       // It never left this process, and its worker has died of nothing of it.
       if (!entry.heard && !entry.isSent && !(await this.#takeBack(claim))) return;
-      if ((ages[i] ?? Infinity) < silentMs) return;
+      const ageMs = ages[i] ?? Infinity;
+      if (ageMs < (ageMs < lostMs ? HEARD_MS : MISSED_MS)) return;
       const decided = await endDeadClaim(this.#deps.flow, {
         taskId: claim.taskId,
         poolKey: claim.poolKey,

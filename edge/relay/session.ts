@@ -240,7 +240,7 @@ export class RelaySession {
     let isDecided = false;
     while (isTime() && !isDecided) {
       try {
-        isDecided = (await this.claims.endDead(keptMs)) === 0;
+        isDecided = (await this.claims.endDead(this.#deps.clock.elapsed() - since)) === 0;
       } catch (thrown) {
         this.#log('the claims of a lost worker could not be decided about yet', thrown);
       }

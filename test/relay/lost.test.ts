@@ -75,9 +75,16 @@ describe('a worker of the sse transport that is lost', () => {
     const worker = await started([{ name: 'mute' }]);
     const stream = await worker.open();
     const row = await submitTask(t, { poolKey: 'mute' });
-    const uplink = worker.uplink(await stream.next('infer')).beating();
+    const uplink = worker.uplink(await stream.next('infer'));
+    uplink.line({ beat: true });
     stream.cut();
-    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    await until(
+      () => statusOf('mute'),
+      (status) => status === 'inactive',
+    );
+    uplink.line({ beat: true });
+    // Later than the next beat would come of one that is as busy as others.
+    await new Promise((resolve) => setTimeout(resolve, 1_700));
     expect((await rowOf(row.id)).crashes).to.equal(0);
     uplink.line({ end: { body: '{}' } });
     expect(await uplink.end()).to.deep.equal({ status: 200, json: { outcome: 'ended' } });
