@@ -78,6 +78,29 @@ describe('a subscriber', function () {
     await hearsAMessage();
   });
 
+  it('hears again on the same connection where its channel was refused for a while', async () => {
+    const user = `t_subscriber_${process.pid}`;
+    const rights = (...rules: string[]) => publisher.call('ACL', 'SETUSER', user, ...rules);
+    await rights('reset', 'on', '>word', '~*', '+@all', 'allchannels');
+    const own = new URL(url);
+    [own.username, own.password] = [user, 'word'];
+    const redis = openRedis('subscriber', { url: own.href, verifyTls: true, clock, log });
+    const another = createSubscriber(redis, log);
+    await another.start?.();
+    await another.listen(channel, hear);
+    await rights('resetchannels'); // Redis closes the connection, and refuses the channel on the next
+    await resynced();
+    const connections: unknown[] = [];
+    redis.on('ready', () => connections.push(null));
+    await rights('allchannels');
+    const listens = async () => (await publisher.pubsub('SHARDNUMSUB', channel))[1];
+    await until(listens, (n) => n === 1);
+    await hearsAMessage();
+    expect(connections).to.have.length(0);
+    await another.stop();
+    await publisher.call('ACL', 'DELUSER', user);
+  });
+
   it('tells a listener in time that Redis does not confirm, and serves the next one', async () => {
     wire.blackhole({ newOnes: 'open' });
     const began = clock.elapsed();

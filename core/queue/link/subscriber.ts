@@ -26,6 +26,9 @@ interface Channel {
 const LEAVE_MS = 50;
 const LEAVE_TOGETHER = 100;
 
+/** A channel that was refused on a connection that stands, by a cluster without all its nodes, say, is asked for again so much later. */
+const AGAIN_MS = 1_000;
+
 /** Channels that nobody listens on any more, and that this connection is subscribed to still. */
 function leavingOf(redis: Redis): {
   add(channel: string): void;
@@ -58,7 +61,7 @@ function leavingOf(redis: Redis): {
 
 /**
  * Many channels over one connection. Pub/sub is a hint: after every reconnect all channels are subscribed
- * again, and all listeners hear `resync` and read the record.
+ * again, until each is confirmed, and all listeners hear `resync` and read the record.
  */
 export function createSubscriber(redis: Redis, log: Log): Subscriber {
   const channels = new Map<string, Channel>();
@@ -67,11 +70,24 @@ export function createSubscriber(redis: Redis, log: Log): Subscriber {
 
   const subscribe = (channel: string): Promise<unknown> => {
     const confirmed = redis.ssubscribe(channel);
-    // Who waits for it is told; for the others the record is read until the next reconnect.
+    // Who waits for it is told; for the others the record is read until it is confirmed.
     confirmed.catch((thrown: unknown) =>
       log.debug({ why: messageOf(thrown) }, 'a channel was not confirmed'),
     );
     return confirmed;
+  };
+  const resubscribe = (name: string, channel: Channel): void => {
+    const confirmed = (channel.confirmed = subscribe(name));
+    const isOfNow = (): boolean => channels.get(name) === channel && channel.confirmed === confirmed;
+    // Only now: what is said from here on is heard, what was said before is in the record.
+    const resync = (): void => channel.hears.forEach((hear) => hear({ kind: 'resync' }));
+    const again = (): void => {
+      if (isOfNow() && redis.status === 'ready') resubscribe(name, channel);
+    };
+    confirmed.then(resync, () => {
+      resync();
+      setTimeout(again, AGAIN_MS).unref();
+    });
   };
   const forget = (channel: string, hear: (heard: Heard) => void): void => {
     const subscription = channels.get(channel);
@@ -86,12 +102,7 @@ export function createSubscriber(redis: Redis, log: Log): Subscriber {
   });
   redis.on('ready', () => {
     leaving.forget(); // this connection is subscribed to nothing
-    for (const [name, channel] of channels) {
-      channel.confirmed = subscribe(name);
-      // Only now: what is said from here on is heard, what was said before is in the record.
-      const resync = (): void => channel.hears.forEach((hear) => hear({ kind: 'resync' }));
-      channel.confirmed.then(resync, resync);
-    }
+    for (const [name, channel] of channels) resubscribe(name, channel);
   });
 
   return {
