@@ -59,17 +59,14 @@ function leavingOf(redis: Redis): {
   };
 }
 
-/**
- * Many channels over one connection. Pub/sub is a hint: after every reconnect all channels are subscribed
- * again, until each is confirmed, and all listeners hear `resync` and read the record.
- */
-export function createSubscriber(redis: Redis, log: Log): Subscriber {
-  const channels = new Map<string, Channel>();
-  const leaving = leavingOf(redis);
-  let stopAsking = (): void => undefined;
-
-  const subscribe = (channel: string): Promise<unknown> => {
-    const confirmed = redis.ssubscribe(channel);
+/** Asks Redis for channels; one that was confirmed on another connection, for as long as it is refused on this one. */
+function subscribing(
+  redis: Redis,
+  channels: ReadonlyMap<string, Channel>,
+  log: Log,
+): { subscribe: (name: string) => Promise<unknown>; resubscribe: (name: string, channel: Channel) => void } {
+  const subscribe = (name: string): Promise<unknown> => {
+    const confirmed = redis.ssubscribe(name);
     // Who waits for it is told; for the others the record is read until it is confirmed.
     confirmed.catch((thrown: unknown) =>
       log.debug({ why: messageOf(thrown) }, 'a channel was not confirmed'),
@@ -89,6 +86,19 @@ export function createSubscriber(redis: Redis, log: Log): Subscriber {
       setTimeout(again, AGAIN_MS).unref();
     });
   };
+  return { subscribe, resubscribe };
+}
+
+/**
+ * Many channels over one connection. Pub/sub is a hint: after every reconnect all channels are subscribed
+ * again, until each is confirmed, and all listeners hear `resync` and read the record.
+ */
+export function createSubscriber(redis: Redis, log: Log): Subscriber {
+  const channels = new Map<string, Channel>();
+  const leaving = leavingOf(redis);
+  let stopAsking = (): void => undefined;
+
+  const { subscribe, resubscribe } = subscribing(redis, channels, log);
   const forget = (channel: string, hear: (heard: Heard) => void): void => {
     const subscription = channels.get(channel);
     subscription?.hears.delete(hear);
