@@ -5,6 +5,7 @@ import {
   type Listed,
   type OfferKind,
 } from '../../core/mcp/offers.ts';
+import { storableText } from '../../core/text/storable.ts';
 import type { NameOf } from '../../core/registry/mcp/offers.ts';
 import type { BoundServer } from '../../core/registry/mcp/servers.ts';
 import { inOrder, namedIn } from './names.ts';
@@ -92,7 +93,8 @@ export async function serverOfUri(
   uri: string,
 ): Promise<BoundServer | undefined> {
   const isLet = letThrough(viewer.project);
-  const resources = await registry.mcp.offerNames(askedOf(viewer, { servers, kind: 'resource' }));
+  const asked = askedOf(viewer, { servers, kind: 'resource' });
+  const resources = await registry.mcp.offerNames({ ...asked, names: [storableText(uri)] });
   const resource = byUri(servers, resources).get(uri);
   if (resource && isLet(resource)) return resource.server;
   const templates = await registry.mcp.offerNames(askedOf(viewer, { servers, kind: 'template' }));

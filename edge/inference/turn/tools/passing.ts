@@ -60,17 +60,19 @@ export async function broughtResults(
   actor: Actor,
   { agent, before: texts }: { agent: string; before: readonly string[] },
 ): Promise<BroughtResults | undefined> {
-  const messages = texts.map((text) => JSON.parse(text) as Sent);
-  const at = messages.findLastIndex(({ role }) => role !== 'tool');
-  const results = messages.slice(at + 1).map(resultOf);
+  // From behind: of most conversations one message is looked at, and they are long.
+  const at = texts.findLastIndex((text) => sentIn(text).role !== 'tool');
+  const results = texts.slice(at + 1).map((text) => resultOf(sentIn(text)));
   const callId = results[0]?.toolCallId;
-  if (messages[at]?.role !== 'assistant' || callId == null) return undefined;
+  if (callId == null || sentIn(texts[at] ?? '{}').role !== 'assistant') return undefined;
   const turn = await registry.threads.passingTurn({
     ...{ ownerId: actor.userId, agent, callId },
     ...{ asked: conversationHash(texts.slice(0, at)), goneOnWith: conversationHash(texts) },
   });
   return turn && { ...turn, results };
 }
+
+const sentIn = (text: string): Sent => JSON.parse(text) as Sent;
 
 const resultOf = ({ content, tool_call_id: id }: Sent): SentTurn['messages'][number] => ({
   role: 'tool',
