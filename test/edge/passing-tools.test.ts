@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import type { TurnView } from '../../core/agent/thread.ts';
+import type { TakenView } from '../../core/resources/define.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 import { calling, servedTurns, text, waits, whole } from '../support/server-tools.ts';
 import { until } from '../support/system.ts';
@@ -56,6 +57,8 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
     expect(items).to.deep.equal([]);
     expect((await t.call(`GET /api/v1/threads/${turn.threadId}`)).status).to.equal(404);
     expect((await ok('GET /api/v1/agents/worker')).json).to.include({ threads: 0 });
+    const { deletes = [] } = (await ok('DELETE /api/v1/agents/worker?dryRun=true')).json as TakenView;
+    expect(deletes.map(({ resource }) => resource)).to.not.include('thread');
   });
 
   it("shows its client the client's calls alone, and goes on with what it has run once their results come", async () => {

@@ -3,8 +3,15 @@ import type { Definition, TakenView } from '../../resources/define.ts';
 import { referencesOf, type ResourceRow } from './rows.ts';
 
 /** What goes with a row besides what definitions refer with. */
-const alsoTaken: readonly { with: string; resource: string; table: string; column: string }[] = [
-  { with: 'agent', resource: 'thread', table: 'chatThreads', column: 'agentId' },
+const alsoTaken: readonly {
+  with: string;
+  resource: string;
+  table: string;
+  column: string;
+  only?: Readonly<Record<string, boolean>>;
+}[] = [
+  // Calls that nobody sees as threads are none to whom they go from.
+  { with: 'agent', resource: 'thread', table: 'chatThreads', column: 'agentId', only: { isPassing: false } },
   { with: 'prompt', resource: 'binding', table: 'personalityPrompts', column: 'promptId' },
   { with: 'personality', resource: 'binding', table: 'personalityPrompts', column: 'personalityId' },
 ];
@@ -17,6 +24,7 @@ type Ids = Knex.QueryBuilder | Knex.Raw;
 /** Rows of a table that go where one of these is among them. */
 interface Going {
   table: string;
+  only: Readonly<Record<string, boolean>>;
   among: [column: string, ids: Ids][];
 }
 
@@ -28,14 +36,14 @@ export async function takenWith(
 ): Promise<Taken> {
   const deletes = new Map<string, Going>();
   const clears = new Map<string, Going>();
-  const add = (to: Map<string, Going>, word: string, { table, column, ids }: Adding): void => {
-    const going = to.get(word) ?? { table, among: [] };
+  const add = (to: Map<string, Going>, word: string, { table, only = {}, column, ids }: Adding): void => {
+    const going = to.get(word) ?? { table, only, among: [] };
     going.among.push([column, ids]);
     to.set(word, going);
   };
   const follow = (taken: string, ids: Ids): void => {
-    for (const { with: of, resource, table, column } of alsoTaken)
-      if (of === taken) add(deletes, resource, { table, column, ids });
+    for (const { with: of, resource, table, column, only } of alsoTaken)
+      if (of === taken) add(deletes, resource, { table, column, only, ids });
     for (const other of all)
       for (const [name, { to, onDelete }] of referencesOf(other)) {
         if (to.word !== taken || onDelete === 'refuse') continue;
@@ -53,15 +61,18 @@ export async function takenWith(
 interface Adding {
   table: string;
   column: string;
+  only?: Readonly<Record<string, boolean>> | undefined;
   ids: Ids;
 }
 
 async function counted(trx: Knex.Transaction, all: Map<string, Going>): Promise<TakenView['deletes']> {
   const counts: TakenView['deletes'] = [];
-  for (const [resource, { table, among }] of all) {
-    const query = trx(table).where((either) => {
-      for (const [column, ids] of among) either.orWhereRaw('?? in (?)', [column, ids]);
-    });
+  for (const [resource, { table, only, among }] of all) {
+    const query = trx(table)
+      .where(only)
+      .where((either) => {
+        for (const [column, ids] of among) either.orWhereRaw('?? in (?)', [column, ids]);
+      });
     const row: { count?: string | number } | undefined = await query.count({ count: '*' }).first();
     const count = Number(row?.count ?? 0);
     if (count > 0) counts.push({ resource, count });
