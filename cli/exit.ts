@@ -43,7 +43,12 @@ export function failureOf(thrown: unknown): Failure {
 }
 
 function sentence(error: McpctlError): string {
-  const details = (error.details ?? []).map((d) => `  ${d.path || '(body)'}: ${d.message}\n`).join('');
+  const details = (error.details ?? [])
+    .map((d) => `  ${d.path || '(body)'}: ${d.message}`)
+    // Those of the environment and of files are in the message already.
+    .filter((line) => !error.message.split('\n').includes(line))
+    .map((line) => `${line}\n`)
+    .join('');
   const task = error.taskId === undefined ? '' : `Its task: ${error.taskId}\n`;
   return plain(`Error: ${error.message} (${error.code})\n${details}${task}`);
 }

@@ -46,7 +46,9 @@ const optionOf = ({ kind }: Change): string => (kind === 'tool' || kind === 'pro
 
 /** Those kinds of which it has some. */
 const offerWords = (counts: Readonly<Record<string, number>>): string[] =>
-  Object.entries(counts).flatMap(([kind, count]) => (count > 0 ? [`${count} ${cell(kind)}s`] : []));
+  Object.entries(counts).flatMap(([kind, count]) =>
+    count > 0 ? [`${count} ${cell(kind)}${count === 1 ? '' : 's'}`] : [],
+  );
 
 function wordsOf({ state, reason }: Change): string {
   const why = reason === null || reason === 'new' ? '' : ` (${cell(reason)})`;
@@ -56,12 +58,17 @@ function wordsOf({ state, reason }: Change): string {
 /** More tools than this cost a model more than they help it. */
 const MANY = 40;
 
-/** What a project trusts of its servers from now on, as they are, and what of it is much. Nothing from a server that knows no pins. */
+/**
+ * What a project trusts of its servers from now on, and what of it is much. Nothing from a server that knows no pins.
+ * @param from the project whose approvals it has; without one it trusts what is there now.
+ */
 export async function trustLines(
   client: Client,
   project: string,
   servers: readonly string[],
+  from?: string,
 ): Promise<string[]> {
+  const how = from === undefined ? 'as they are now' : `as project '${cell(from)}' has approved them`;
   const seen = await changesOf(client, project, servers);
   const all = seen.reduce((sum, [, { approved }]) => sum + approved.length, 0);
   return [
@@ -69,7 +76,7 @@ export async function trustLines(
       const all = [...approved.map(cell), ...offerWords(approvedOffers)];
       return all.length === 0 && changes.length === 0
         ? `${cell(server)}: what it has is trusted when its worker first tells of it.`
-        : `${cell(server)}: trusted as they are now: ${all.join(', ') || 'none'}.`;
+        : `${cell(server)}: trusted ${how}: ${all.join(', ') || 'none'}.`;
     }),
     ...(all > MANY
       ? [`Warning: ${all} tools are more than models use well; leave some out with tools: { allow, deny }.`]

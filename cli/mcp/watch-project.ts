@@ -96,7 +96,8 @@ export async function* watchProject(
   const flags = { ...(errors && { errors: 'true' }), ...(bodies && { bodies: 'true' }) };
   let after: string | undefined;
   let isAway = false;
-  for (let first = true; ; first = false) {
+  let wasThere = false;
+  for (;;) {
     try {
       const query = { server, tool, client, ...flags, after };
       const { events } = await openEvents(http, { method: 'GET', path, query, signal });
@@ -104,14 +105,14 @@ export async function* watchProject(
         after = event.id ?? after;
         const seen = seenIn(event);
         if (seen?.kind === 'hello' && isAway) note('The server is back.');
-        if (seen && (seen.kind !== 'hello' || first)) yield seen;
-        isAway = false;
+        if (seen && (seen.kind !== 'hello' || !wasThere)) yield seen;
+        [isAway, wasThere] = [false, true];
       }
     } catch (thrown) {
       if (signal.aborted) throw new Cancelled('');
       // Where an edge was killed, what it held open counts for some seconds still.
-      const isHeld = !first && thrown instanceof McpctlError && thrown.code === 'too_many_requests';
-      if (first || !(isPassing(thrown) || isHeld)) throw thrown;
+      const isHeld = thrown instanceof McpctlError && thrown.code === 'too_many_requests';
+      if (!wasThere || !(isPassing(thrown) || isHeld)) throw thrown;
       if (!isAway) note(`${thrown.message} Asking again …`);
       isAway = true;
     }

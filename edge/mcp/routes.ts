@@ -75,7 +75,7 @@ async function answer(deps: McpEdge, { req, res, project, message, notes }: Mess
   // A notification, or an answer to what nobody asked.
   if (id === undefined || method === undefined) {
     if (method === 'notifications/cancelled' && session) await cancel(deps, req, { session, message });
-    return void res.status(202).end();
+    return void res.status(202).set('content-length', '0').end();
   }
   const leg = notes.over(isNew ? modernLeg(serverInfo(deps, project)) : legacyLeg);
   const fault = isNew ? faultOf(req, message) : revisionFault(req, message);

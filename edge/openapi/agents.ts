@@ -88,7 +88,7 @@ export const trafficOperations: readonly Operation[] = [
     tag: 'projects',
     summary: 'Watch what its clients ask, at whatever edge',
     about:
-      'Server-sent events: `hello`, then an `exchange` for each request of a client that is over, `missed` with how many there was no room for (`count`; null: perhaps some), `away` while Redis is, and `signed-out` when your token is good no more or you may not see the project. Who may edit the project sees everybody’s, and that they watch is in the audit; who may see it their own. Nothing is captured while nobody watches. With `bodies` what was asked and answered, 64 KiB each, of your own calls, and of others’ with the operation `logs`. An exchange has an `id`: `Last-Event-ID`, or `after`, goes on behind it. 32 watch in all, 8 of one user. It ends after an hour.',
+      'Server-sent events: `hello`, then an `exchange` for each request of a client that is over, `missed` with how many there was no room for (`count`; null: perhaps some), `away` while Redis is, and `signed-out` when your token is good no more or you may not see the project. Who may edit the project sees everybody’s, and that they watch is in the audit; who may see it their own. Nothing is captured while nobody watches. With `bodies` what was asked and answered, 64 KiB each, of your own calls, and of others’ with the operation `logs`. `hello` and an exchange have an `id`: `Last-Event-ID`, or `after`, goes on behind it. 32 watch in all, 8 of one user. It ends after an hour.',
     query: trafficQuerySchema,
     headers: lastEventId,
     status: 200,

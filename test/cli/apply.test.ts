@@ -127,7 +127,11 @@ describe('cli: apply and diff, with a real edge', () => {
     expect(s.out()).to.equal('project/pinned approved prompt review\n');
     // A clone trusts what was approved, and not what has come since.
     await report('rewritten');
+    expect(await s.run('create', 'project', 'Twin', '--from', 'pinned')).to.equal(1);
+    expect(s.err()).to.match(/\n {2}name: a name is 1 to 63/);
+    await anew();
     expect(await s.run('create', 'project', 'twin', '--from', 'pinned'), s.err()).to.equal(0);
+    expect(s.err()).to.match(/^files: trusted as project 'pinned' has approved them: (?!.*\bread\b)/m);
     await anew();
     expect(await s.run('diff', 'server', 'files', '--project', 'twin')).to.equal(3);
     expect(s.out()).to.match(/\n {2}read: changed\n.*\n? {4}\+ description: "rewritten"/);

@@ -179,6 +179,25 @@ describe('cli: mcpctl call and console', () => {
       .and.to.include('The token was revoked. (unauthenticated)');
   });
 
+  it('goes on watching where its server was killed before anything was asked', async () => {
+    const asked: (string | null)[] = [];
+    peer.on('GET /api/v1/projects/demo/traffic', (response, { url }) => {
+      asked.push(new URL(url, peer.url).searchParams.get('after'));
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const hello = frame('hello', { project: 'demo', sees: 'all', bodies: false }, '5-7');
+      if (asked.length === 1) return void response.write(hello, () => response.destroy());
+      response.write(hello + frame('exchange', exchange, '5-8'));
+      response.end(frame('signed-out', { error: 'The token was revoked.', code: 'unauthenticated' }));
+    });
+    expect(await s.run('console', 'demo', '--watch'), s.err()).to.equal(4);
+    expect(asked).to.deep.equal([null, '5-7']);
+    expect(s.out()).to.include('files__read');
+    expect(s.err())
+      .to.match(/cannot be reached.* Asking again …\n/)
+      .and.to.include('The server is back.');
+    expect(s.err().match(/Watching what/g), 'said once').to.have.length(1);
+  });
+
   it('watches in lines of JSON, and takes what is for watching for nothing else', async () => {
     peer.on('GET /api/v1/projects/demo/traffic', (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });

@@ -171,6 +171,7 @@ describe('cli: the process', () => {
     const run = start(['get', 'llm'], { MCPCTL_SERVER: 'nowhere', MCPCTL_TOKN: 'x' });
     expect(await run.ended).to.equal(1);
     expect(run.err()).to.include('MCPCTL_SERVER').and.to.include('did you mean MCPCTL_TOKEN?');
+    expect(run.err().match(/MCPCTL_TOKN/g), 'said once').to.have.length(1);
   });
 
   it('colours only where colour is wanted', async () => {

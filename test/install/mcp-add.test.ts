@@ -147,7 +147,7 @@ describe('mcplocal mcp add, list and remove', function () {
     const argv = ['add', '--template', 'files', '--yes', '--secret', 'TOKEN=files/token'];
     for (const folder of ['--flag', '../..', 'x; rm -rf ~', '/a\n/b', ''])
       expect(await refusal(run(home, [...argv, '--param', `folder=${folder}`])), folder).to.match(
-        /^usage: params\.folder /,
+        /^usage: --param folder /,
       );
     expect(existsSync(join(home, 'mcp')), 'nothing was installed').to.equal(false);
     const param = ['--param', 'folder=/x; rm -rf ~ "$(id)"'];

@@ -78,7 +78,9 @@ async function add(asked: AddArguments, deps: McpCommandDeps): Promise<void> {
     await prune(deps);
     throw thrown;
   }
-  print(`Added. Start "mcplocal run" anew: it runs '${name}' and publishes its tools.\n`);
+  print(
+    `Added. Start "mcplocal run" anew, or the "npm start" that runs it: then it runs '${name}' and publishes its tools.\n`,
+  );
 }
 
 function programOf({ programs }: Installed, { program, spec }: Wanted): string {

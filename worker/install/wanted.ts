@@ -28,7 +28,12 @@ export async function wantedBy(
   const template = templateNamed(what.template, await templates());
   const filled = fillTemplate(template, what.params);
   if ('faults' in filled)
-    throw new McpctlError('usage', filled.faults.map(({ path, message }) => `${path} ${message}.`).join(' '));
+    throw new McpctlError(
+      'usage',
+      filled.faults
+        .map(({ path, message }) => `${path.replace(/^params\./, '--param ')} ${message}.`)
+        .join(' '),
+    );
   needVariables(template, env);
   const isOwn = ({ name }: { name: string }): boolean => env.some((one) => one.name === name);
   return {

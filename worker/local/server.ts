@@ -60,7 +60,7 @@ export function createLocalServer({ path, status, act, printedBy, log }: LocalSe
         if (await isAnswered(path)) {
           log.warn(
             { path },
-            'another worker runs with this home; "mcplocal status" and its like speak to that one',
+            'another worker runs with this home, perhaps that of "npm start": stop one of the two; "mcplocal status" and its like speak to that one',
           );
           return;
         }

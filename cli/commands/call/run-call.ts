@@ -25,7 +25,10 @@ export async function runCall(
   const tools = await endpoint.tools();
   if (name === undefined) {
     if (json) return ctx.out.line(JSON.stringify(tools, null, 2));
-    if (tools.length === 0) ctx.out.note('No tools.');
+    if (tools.length === 0)
+      ctx.out.note(
+        `No tools that you may call. "mcpctl auth why run project/${project}" says whether you may use its servers; "mcpctl describe project ${project}" which it has.`,
+      );
     for (const line of toolLines(tools)) ctx.out.line(line);
     return;
   }

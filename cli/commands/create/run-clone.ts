@@ -36,16 +36,30 @@ export async function runClone(ctx: Context, options: CloneOptions): Promise<voi
     ...(withRbac ? await grantsOn(client, { from, name }) : []),
   ];
   // A document is written whole: one that somebody writes meanwhile is not written over.
-  const { items } = await client.apply({
-    documents,
-    matchRevision: true,
-    ...(serversIn(project.raw).length > 0 && { approvals: { of: from, for: name } }),
-  });
+  const { items } = await client
+    .apply({
+      documents,
+      matchRevision: true,
+      ...(serversIn(project.raw).length > 0 && { approvals: { of: from, for: name } }),
+    })
+    .catch((thrown: unknown) => {
+      throw ofTheName(thrown);
+    });
   for (const { resource, name: made, outcome } of items.slice(1))
     ctx.out.note(`${resource}/${made} ${outcome}`);
   const made = await resources.get(entry, name);
   await printMade(ctx, { entry, made, output });
-  for (const line of await trustedIn(client, entry, made)) ctx.out.note(line);
+  for (const line of await trustedIn(client, entry, made, from)) ctx.out.note(line);
+}
+
+/** Only the name was said here: what is wrong with it is told of it, and of no place in what was made of it. */
+function ofTheName(thrown: unknown): unknown {
+  if (!(thrown instanceof McpctlError) || !thrown.details) return thrown;
+  const details = thrown.details.map(({ path, message }) => ({
+    path: path.replace(/^(approvals\.for|documents\.0\.name)$/, 'name'),
+    message,
+  }));
+  return new McpctlError(thrown.code, thrown.message, { cause: thrown, details });
 }
 
 /** @throws McpctlError `name_taken`: an apply would change it. */

@@ -37,12 +37,13 @@ export async function runCreateOne(
   await sayDoubts({ client, out: ctx.out }, entry, made);
 }
 
-/** What a project that was just made trusts of its servers' tools, as they are now. */
+/** What a project that was just made trusts of its servers' tools. @param from the project that it was made from. */
 export const trustedIn = async (
   client: Client,
   { word }: CatalogueEntry,
   { key, raw }: Keyed,
-): Promise<string[]> => (word === 'project' ? await trustLines(client, key, serversIn(raw)) : []);
+  from?: string,
+): Promise<string[]> => (word === 'project' ? await trustLines(client, key, serversIn(raw), from) : []);
 
 /** Fields that were said in another way (create-one.ts) as they are called. @throws McpctlError `usage` */
 function spelledOut(fields: CreateOneOptions['fields']): CreateOneOptions['fields'] {

@@ -177,12 +177,18 @@ export class ExchangeNotes {
         request: Buffer.byteLength(req.context.text ?? ''),
         answer: Number.isNaN(length) ? req.socket.bytesWritten - this.#bytesBefore : length,
       },
-      ms: { ...{ total, queue: null, start: null, run: null }, pipeline: this.#pipelineMs },
+      ms: {
+        ...{ total: tenths(total), queue: null, start: null, run: null },
+        pipeline: this.#pipelineMs === null ? null : tenths(this.#pipelineMs),
+      },
       stages: [...this.#stages],
       gate: this.#gate,
     };
   }
 }
+
+/** No clock here tells more. */
+const tenths = (ms: number): number => Math.round(ms * 10) / 10;
 
 /** What JSON-RPC's own numbers say. */
 const wordsOfRpc: ReadonlyMap<number, string> = new Map(

@@ -122,7 +122,10 @@ class TrafficWatch {
     const { project, shown } = { project: this.#project.name, shown: this.#watcher.shown };
     this.#at ??= (await this.#deps.queue.traffic.read(this.#project.id, null)).last;
     const { all, bodies } = shown;
-    await this.#event('hello', { project, sees: all ? 'all' : 'own', bodies });
+    const hello = JSON.stringify({ project, sees: all ? 'all' : 'own', bodies });
+    // With a place, so that who loses their edge before anything was asked goes on from here, too.
+    await this.#writer.writeFrames(frameText({ event: 'hello', data: hello }, this.#at));
+    this.#toldAt = this.#at;
     while (!signal.aborted) {
       const page = await this.#read(this.#at);
       if (page) await this.#show(page);

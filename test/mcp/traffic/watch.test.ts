@@ -119,6 +119,8 @@ describe('who watches what clients ask of a project', function () {
       await asked[0];
       cases.push(asked);
     };
+    const notice = { token: t.tokens.root, body: { jsonrpc: '2.0', method: 'notifications/told' } };
+    await one(t.call('POST /mcp/projects/demo', notice), 'notifications/told', null, 'ok');
     await one(ask('tools/list'), 'tools/list', null, 'ok');
     await one(ask('nothing/such'), 'nothing/such', null, 'unknown_method');
     await one(call('desk__none'), 'tools/call', 'desk__none', 'invalid_params');
@@ -142,6 +144,9 @@ describe('who watches what clients ask of a project', function () {
     await one(call('desk__echo'), 'tools/call', 'desk__echo', 'ok');
     const last = await watch.exchange(({ stages }) => stages.includes('limit'));
     expect(last.stages).to.deep.equal(['redact', 'limit']);
+    const [notified] = watch.exchanges();
+    expect([notified?.status, notified?.bytes.answer], 'an answer without a body').to.deep.equal([202, 0]);
+    expect(String(notified?.ms.total)).to.match(/^\d+(\.\d)?$/);
     expect(watch.exchanges().map(({ method, name, outcome }) => [method, name, outcome])).to.deep.equal(
       cases.map(([, ...rest]) => rest),
     );
@@ -331,6 +336,11 @@ describe('who watches what clients ask of a project', function () {
     const before = await watchAt(t.url, t.tokens.root);
     await call('desk__echo', {}, { token: t.tokens.root });
     const { id: after } = await before.until(({ event }) => event === 'exchange');
+    const fromHello = await watchAt(other.url, t.tokens.root, { after: before.heard[0]?.id ?? '' });
+    expect(await fromHello.exchange(() => true), 'asked since the hello').to.deep.equal(
+      before.exchanges()[0],
+    );
+    fromHello.close();
     const { traffic } = t.deps.queue;
     const { id: projectId } = (await t.registry.mcp.project('demo')) ?? expect.fail('no project');
     const { exchange } = { exchange: before.exchanges()[0] };
