@@ -64,9 +64,7 @@ const MANY = 40;
  */
 export async function trustLines(
   client: Client,
-  project: string,
-  servers: readonly string[],
-  from?: string,
+  { project, servers, from }: { project: string; servers: readonly string[]; from?: string },
 ): Promise<string[]> {
   const how = from === undefined ? 'as they are now' : `as project '${cell(from)}' has approved them`;
   const seen = await changesOf(client, project, servers);

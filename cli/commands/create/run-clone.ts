@@ -5,10 +5,10 @@ import { resources as definitions } from '../../../core/resources/index.ts';
 import type { Sent } from '../../declared/placed.ts';
 import { hinted } from '../../hint.ts';
 import { writtenOf } from '../../keyed.ts';
-import { serversIn } from '../../mcp/change-lines.ts';
+import { serversIn, trustLines } from '../../mcp/change-lines.ts';
 import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
-import { bodyFor, printMade, trustedIn, type CreateOneOptions } from './run-create-one.ts';
+import { bodyFor, printMade, type CreateOneOptions } from './run-create-one.ts';
 
 export interface CloneOptions extends CreateOneOptions {
   from: string;
@@ -49,7 +49,8 @@ export async function runClone(ctx: Context, options: CloneOptions): Promise<voi
     ctx.out.note(`${resource}/${made} ${outcome}`);
   const made = await resources.get(entry, name);
   await printMade(ctx, { entry, made, output });
-  for (const line of await trustedIn(client, entry, made, from)) ctx.out.note(line);
+  for (const line of await trustLines(client, { project: name, servers: serversIn(made.raw), from }))
+    ctx.out.note(line);
 }
 
 /** Only the name was said here: what is wrong with it is told of it, and of no place in what was made of it. */

@@ -37,13 +37,13 @@ export async function runCreateOne(
   await sayDoubts({ client, out: ctx.out }, entry, made);
 }
 
-/** What a project that was just made trusts of its servers' tools. @param from the project that it was made from. */
+/** What a project that was just made trusts of its servers' tools, as they are now. */
 export const trustedIn = async (
   client: Client,
   { word }: CatalogueEntry,
   { key, raw }: Keyed,
-  from?: string,
-): Promise<string[]> => (word === 'project' ? await trustLines(client, key, serversIn(raw), from) : []);
+): Promise<string[]> =>
+  word === 'project' ? await trustLines(client, { project: key, servers: serversIn(raw) }) : [];
 
 /** Fields that were said in another way (create-one.ts) as they are called. @throws McpctlError `usage` */
 function spelledOut(fields: CreateOneOptions['fields']): CreateOneOptions['fields'] {

@@ -63,7 +63,7 @@ async function sayTrusted(ctx: Context, client: Client, seen: Keyed): Promise<vo
   const had = serversIn(seen.raw);
   const { raw } = await client.resources.get(catalogueEntry(project), seen.key);
   const news = serversIn(raw).filter((server) => !had.includes(server));
-  for (const line of await trustLines(client, seen.key, news)) ctx.out.note(line);
+  for (const line of await trustLines(client, { project: seen.key, servers: news })) ctx.out.note(line);
 }
 
 /**
