@@ -5,6 +5,7 @@ import type { Submission } from '../../core/queue/task/submission.ts';
 import { attachWaiter, detachWaiter } from '../../core/queue/task/waiters.ts';
 import type { Policy } from '../../core/task/disconnect.ts';
 import { createLog } from '../../core/runtime/log.ts';
+import { until } from '../support/system.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
 const done = { kind: 'completed', status: 200 } as const;
@@ -130,10 +131,28 @@ describe('an edge that hears of its tasks by one channel of their pool', functio
     await t.claim(task, 'c');
     const { fence, channel } = t.door.keys.pool(task.poolKey).task(task.taskId);
     const waiting = nextOf(follower);
+    await until(
+      () => channels(task),
+      (all) => all.includes(channel),
+    );
+    // Who had it tells both, and lets go of it to one of the release before.
+    await handBack(
+      { redis: t.redis, keys: t.door.keys },
+      { ...task, claimId: 'c', epoch: 1 },
+      { counts: 'none', code: 'shutting_down', message: 'leaving' },
+    );
+    expect(await waiting).to.deep.equal({ kind: 'back' });
+    const seen = { epoch: 1, claim: 'c', job: `${task.taskId}-1`, newEpoch: 2 };
+    expect(await t.door.dispatch.requeue(task, seen)).to.equal('ok');
     await t.redis.hdel(fence, 'edge'); // as for a script that looks for none
-    await emit(task, 'early');
-    expect(await waiting).to.deep.include({ data: ['early'] });
-    expect(await channels(task)).to.include(channel);
+    await t.claim(task, 'd'); // its job is the one that it had
+    const emitter = t.emitter(task, { claimId: 'd', epoch: 2 });
+    await emitter.emit('early');
+    await emitter.flush();
+    const soon = { withinMs: 4_000 }; // before the record is read for its silence
+    let next = await follower.next(soon);
+    while (next?.kind === 'back' || next?.kind === 'requeued') next = await follower.next(soon);
+    expect(next).to.deep.include({ data: ['early'] });
     follower.close();
   });
 });

@@ -276,7 +276,8 @@ export class Follower {
   }
 
   #hearAsOwn(heard: Heard): void {
-    if (heard.kind === 'message') this.#stopListeningToTask();
+    // Who has it next may be a member that knows the task's channel alone; a hint that comes twice is no harm.
+    if (heard.kind === 'message' && !isHint(heard.text)) this.#stopListeningToTask();
     this.#hear(heard);
   }
 
@@ -295,8 +296,7 @@ export class Follower {
   }
 
   #hear(heard: Heard): void {
-    if (heard.kind === 'message' && (heard.text === 'back' || heard.text === 'requeued'))
-      return this.#push({ kind: heard.text });
+    if (heard.kind === 'message' && isHint(heard.text)) return this.#push({ kind: heard.text });
     if (this.#behind) return; // the record has it
     if (heard.kind === 'resync' || heard.text === '') return this.readRecord();
     const entry = parseMessage(heard.text);
@@ -343,6 +343,8 @@ export class Follower {
     return this.#position.epoch > 0 ? SILENCE_RUNNING_MS : SILENCE_WAITING_MS;
   }
 }
+
+const isHint = (text: string): text is 'back' | 'requeued' => text === 'back' || text === 'requeued';
 
 /** A text costs a byte a character, two where it has characters beyond Latin-1. */
 function bytesOf(item: Followed): number {
