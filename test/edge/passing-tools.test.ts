@@ -98,6 +98,20 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
     expect(await callsOf('one')).to.have.length(before + 1);
   });
 
+  it('is refused with results of some of its calls, and goes on once all of them come', async () => {
+    const messages = [{ role: 'user', content: 'ask me twice' }];
+    const { asking, turn } = await waitedFor(() => ask({ messages, tools: own }));
+    await (await speak(turn.taskId)).end(choice(calling(['b', 'ask_me'], ['c', 'ask_me']), 'tool_calls'));
+    const shown = { role: 'assistant', ...(messageIn(await asking) as object) };
+    const [one, other] = ['b', 'c'].map((id) => ({ role: 'tool', tool_call_id: id, content: 'yes' }));
+    const some = await ask({ messages: [...messages, shown, one], tools: own });
+    expect(some.status, some.text).to.equal(400);
+    expect(some.text).to.include("a result of the call 'c'").and.not.include(turn.threadId);
+    const going = ask({ messages: [...messages, shown, one, other], tools: own });
+    await (await speak((await nextRound(turn)).taskId)).end(choice({ content: 'Good.' }));
+    expect(messageIn(await going)).to.deep.equal({ content: 'Good.' });
+  });
+
   for (const when of ['while a call runs', 'while a later round does'] as const)
     it(`ends with its caller ${when}`, async () => {
       const leaving = new AbortController();

@@ -136,6 +136,15 @@ export interface Results {
   place: KnownPlace;
 }
 
+/** At a door of completions there is no turn to tell of: what came is kept, and all of it comes again. */
+const lacking = (missing: readonly string[]): McpctlError =>
+  new McpctlError('invalid_request', undefined, {
+    details: missing.slice(0, 20).map((id) => ({
+      path: 'messages',
+      message: `must have a result of the call '${id.slice(0, 64)}', as of each that the answer made`,
+    })),
+  });
+
 /**
  * Keeps them; with the last one the next round begins, and is answered as the turn was. Before that, the answer says what is missing.
  * Who sends them once more is answered by the round that they have led to.
@@ -149,6 +158,7 @@ export async function takeResults(
   const { threads } = deps.registry;
   const { missing, taskId, isWaiting } = await threads.addResults({ threadId, ownerId, n, results });
   if (!place.isPassing) sayPlace(res, { threadId, n });
+  if (place.isPassing && missing.length > 0) throw lacking(missing);
   const turn = await threads.turn(threadId, n);
   if (missing.length > 0 || results.length === 0) {
     res.status(200).json({ ...turnView(turn), missing });
