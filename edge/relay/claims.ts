@@ -61,8 +61,6 @@ const ARRIVES_MS = 5_000;
 const VOUCH_MS = 2_000;
 /** Between the claim in Redis and our knowing of it. */
 const BEAT_LAG_MS = 500;
-/** A beat comes each second, and is a little late now and then: whoever is silent for no longer has missed none. */
-const MISSED_MS = 1_200;
 /** A beat is missed while the way of an answer is made anew, within a second. */
 const HEARD_MS = 2_500;
 /** The worker ends a run at its limit itself; one that does not is ended this much later. */
@@ -272,8 +270,8 @@ export class RelayClaims {
   }
 
   /**
-   * The stream was lost so long ago: decides about each claim whose worker is silent since. One that has said so after the loss lives,
-   * and has another way to us: it may miss a beat.
+   * The stream was lost so long ago: decides about each claim whose worker is silent since. One that was heard of after the loss
+   * lives, and has another way to us: it may miss a beat.
    * @returns how many claims are still spoken for.
    */
   async endDead(lostMs: number): Promise<number> {
@@ -291,7 +289,7 @@ export class RelayClaims {
       // It never left this process, and its worker has died of nothing of it.
       if (!entry.heard && !entry.isSent && !(await this.#takeBack(claim))) return;
       const ageMs = ages[i] ?? Infinity;
-      if (ageMs < (ageMs < lostMs ? HEARD_MS : MISSED_MS)) return;
+      if (ageMs < Math.min(lostMs, HEARD_MS)) return;
       const decided = await endDeadClaim(this.#deps.flow, {
         taskId: claim.taskId,
         poolKey: claim.poolKey,

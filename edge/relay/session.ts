@@ -16,6 +16,8 @@ import { RelayWakes } from './wakes.ts';
 const AGAIN_MS = 250;
 /** How long a worker may take to open another stream, when this one may be dead. */
 const DOUBT_MS = 3_000;
+/** A beat comes each second, and is a little late now and then. */
+const LATE_MS = 100;
 /** Then it is the reaper's. */
 const GIVE_UP_MS = 15_000;
 
@@ -236,7 +238,7 @@ export class RelaySession {
     const since = this.#deps.clock.elapsed();
     const isTime = (): boolean => !this.gone.aborted && this.#deps.clock.elapsed() - since < GIVE_UP_MS;
     const loss = this.#tellLoss(isTime);
-    await pause(since + keptMs - this.#deps.clock.elapsed(), this.gone);
+    await pause(since + keptMs + LATE_MS - this.#deps.clock.elapsed(), this.gone);
     let isDecided = false;
     while (isTime() && !isDecided) {
       try {
