@@ -206,6 +206,7 @@ describe('pins of what a server has beside tools', function () {
       400,
       true,
     ]);
+    expect((await apply('self', { of: 'self', for: 'self' })).status, 'of itself it has none').to.equal(404);
     const lent = {
       ...{ name: 'lent', subjects: [{ kind: 'user', name: 'ada' }] },
       bindings: [{ role: 'run', resource: 'server', name: 'desk' }],

@@ -22,7 +22,8 @@ export async function copyApprovals(
   const from = await trx('projects')
     .where({ name: of })
     .first<ProjectRow | undefined>(...columns);
-  if (!from || !can(actor, 'view', { resource: 'project', target: from }))
+  // Of itself it would have none, and trust whatever comes next.
+  if (!from || from.id === to || !can(actor, 'view', { resource: 'project', target: from }))
     throw new McpctlError(
       'project_not_found',
       `There is no project '${of}' whose approvals could be copied.`,
