@@ -38,11 +38,7 @@ export async function runCreateOne(
 }
 
 /** What a project that was just made trusts of its servers' tools, as they are now. */
-export const trustedIn = async (
-  client: Client,
-  { word }: CatalogueEntry,
-  { key, raw }: Keyed,
-): Promise<string[]> =>
+const trustedIn = async (client: Client, { word }: CatalogueEntry, { key, raw }: Keyed): Promise<string[]> =>
   word === 'project' ? await trustLines(client, { project: key, servers: serversIn(raw) }) : [];
 
 /** Fields that were said in another way (create-one.ts) as they are called. @throws McpctlError `usage` */
