@@ -135,6 +135,14 @@ describe('cli: apply and diff, with a real edge', () => {
     await anew();
     expect(await s.run('diff', 'server', 'files', '--project', 'twin')).to.equal(3);
     expect(s.out()).to.match(/\n {2}read: changed\n.*\n? {4}\+ description: "rewritten"/);
+    // Of whom the one has approved nothing, the other is not bound to with its approvals.
+    await edge.connection.db.raw(
+      'update meant_names m set owner_id = (select u.id from users u where u.id <> m.owner_id limit 1) where m.name = ?',
+      ['files'],
+    );
+    await anew();
+    expect(await s.run('create', 'project', 'third', '--from', 'pinned')).to.equal(2);
+    expect(s.err()).to.include("names that are somebody else's by now").and.include("server 'files'");
   });
 
   it('shows what differs, line by line, and no value of a secret', async () => {

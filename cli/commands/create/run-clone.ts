@@ -4,7 +4,7 @@ import { catalogueEntry, type CatalogueEntry } from '../../../core/resources/cat
 import { resources as definitions } from '../../../core/resources/index.ts';
 import type { Sent } from '../../declared/placed.ts';
 import { hinted } from '../../hint.ts';
-import { writtenOf } from '../../keyed.ts';
+import { writtenOf, type Keyed } from '../../keyed.ts';
 import { serversIn, trustLines } from '../../mcp/change-lines.ts';
 import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
@@ -27,6 +27,7 @@ export async function runClone(ctx: Context, options: CloneOptions): Promise<voi
   const { resources } = client;
   const project = await hinted(client, { type: 'project', name: from }, () => resources.get(entry, from));
   await needNew(client, entry, name);
+  needAsMeant(from, project.raw);
   const prompts = await resources.list(prompt, { project: from });
   const documents: Sent[] = [
     { resource: entry.word, ...writtenOf(entry, project), ...body, name },
@@ -72,6 +73,21 @@ async function needNew({ resources }: Client, entry: CatalogueEntry, name: strin
     throw thrown;
   }
   throw new McpctlError('name_taken', `There is a project '${name}' already.`);
+}
+
+const unboundSchema = z.array(z.string()).catch([]);
+
+/**
+ * The other would be bound to whoever has those names now, and trust them by what was approved of somebody else.
+ * @throws McpctlError `usage`
+ */
+function needAsMeant(from: string, { unbound }: Keyed['raw']): void {
+  const changed = unboundSchema.parse(unbound).filter((sentence) => sentence.startsWith('changed'));
+  if (changed.length === 0) return;
+  throw new McpctlError(
+    'usage',
+    `Project '${from}' has names that are somebody else's by now: take them out of it, or put them in anew, and clone it then. ${changed.join(' ')}`,
+  );
 }
 
 const bindingsSchema = z.array(z.record(z.string(), z.unknown())).catch([]);
