@@ -1,11 +1,13 @@
-import { useSignal } from '@preact/signals';
+import { signal } from '@preact/signals';
 import type { ComponentType } from 'preact';
 import { useEffect } from 'preact/hooks';
-import type * as others from './others.ts';
+import type * as everyOther from './others.ts';
 import { Empty } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { may } from '../state/session.ts';
 import { Overview } from './overview.tsx';
+
+type Others = typeof everyOther;
 
 interface Section {
   path: string;
@@ -40,38 +42,41 @@ function NotHere() {
   );
 }
 
-/**
- * A screen whose script is fetched when it is first gone to, so that the first load stays small. Its file may be gone where the
- * edge is of another release by now.
- */
-function later(load: () => Promise<ComponentType>): ComponentType {
-  let kept: ComponentType | undefined;
-  return function Later() {
-    const came = useSignal<ComponentType | 'failed' | null>(kept ?? null);
-    useEffect(() => {
-      if (kept) return;
-      load().then(
-        (screen) => (came.value = kept = screen),
-        () => (came.value = 'failed'),
-      );
-    }, []);
-    if (came.value === null) return <p class="quiet">Loading …</p>;
-    if (came.value !== 'failed') return <came.value />;
-    return (
-      <Screen title="Not loaded">
-        <Empty why="This screen could not be loaded: the server is away, or of another release by now.">
-          <button type="button" onClick={() => location.reload()}>
-            Load the page anew
-          </button>
-        </Empty>
-      </Screen>
-    );
-  };
+/** The second file: null until it has come. */
+const others = signal<Others | 'failed' | null>(null);
+
+function fetchOthers(): void {
+  if (others.value !== null && others.value !== 'failed') return;
+  import('./others.ts').then(
+    (screens) => (others.value = screens),
+    () => (others.value = 'failed'),
+  );
 }
 
-/** All in one file: a file each would be a dozen more, for what the screens share. */
-const other = (name: keyof typeof others): ComponentType =>
-  later(async () => (await import('./others.ts'))[name]);
+/**
+ * A screen of the file that is fetched when one of them is first gone to, so that the first load stays small. All are in one: a file each would be
+ * a dozen more, for what they share. It may be gone where the edge is of another release by now.
+ */
+const other = (name: keyof Others): ComponentType =>
+  function Later() {
+    useEffect(fetchOthers, []);
+    if (others.value === null) return <p class="quiet">Loading …</p>;
+    if (others.value === 'failed') return <NotLoaded />;
+    const Shown = others.value[name];
+    return <Shown />;
+  };
+
+function NotLoaded() {
+  return (
+    <Screen title="Not loaded">
+      <Empty why="This screen could not be loaded: the server is away, or of another release by now.">
+        <button type="button" onClick={() => location.reload()}>
+          Load the page anew
+        </button>
+      </Empty>
+    </Screen>
+  );
+}
 
 const screens: readonly [RegExp, ComponentType][] = [
   [/^\/$/, Overview],

@@ -1,8 +1,8 @@
-import { useSignal } from '@preact/signals';
 import type { z } from 'zod';
 import type { madeJoinCodesSchema } from '../../core/access/join-code.ts';
-import { call, isFault, type Fault as Refusal } from '../net/api.ts';
+import { call } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
+import { useSending } from '../net/sending.ts';
 import { Empty, Fault, Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
@@ -46,14 +46,10 @@ function None({ isAny, wanted }: { isAny: boolean; wanted: string }) {
 }
 
 function Withdraw({ code, done }: { code: Code; done: () => void }) {
-  const fault = useSignal<Refusal | null>(null);
-  const send = async (): Promise<void> => {
-    try {
-      await call('DELETE', `/join-codes/${code.id}`);
-      done();
-    } catch (thrown) {
-      if (isFault(thrown)) fault.value = thrown;
-    }
+  const { fault, send } = useSending();
+  const withdraw = async (): Promise<void> => {
+    await call('DELETE', `/join-codes/${code.id}`);
+    done();
   };
   return (
     <>
@@ -62,7 +58,7 @@ function Withdraw({ code, done }: { code: Code; done: () => void }) {
         type="button"
         class="danger"
         aria-label={`Withdraw the code ${code.id} for ${code.pools.join(', ')}`}
-        onClick={() => void send()}
+        onClick={() => void send(withdraw)}
       >
         Withdraw
       </button>

@@ -1,7 +1,8 @@
 import { useSignal } from '@preact/signals';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
-import { call, isFault, type Fault as Refusal } from '../net/api.ts';
+import { call } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
+import { useSending } from '../net/sending.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Facts } from '../parts/facts.tsx';
 import { Fault, Empty, Loaded } from '../parts/loaded.tsx';
@@ -62,16 +63,12 @@ const verbOf = ({ plural }: CatalogueEntry): string => (plural === 'tokens' ? 'R
 
 function Delete({ entry, row, done }: { entry: CatalogueEntry; row: Row; done: () => void }) {
   const isAsking = useSignal(false);
-  const fault = useSignal<Refusal | null>(null);
+  const { fault, send } = useSending();
   const name = nameIn(entry, row);
-  const send = async (): Promise<void> => {
-    try {
-      await call('DELETE', `/${entry.plural}/${encodeURIComponent(keyIn(entry, row))}`);
-      isAsking.value = false;
-      done();
-    } catch (thrown) {
-      if (isFault(thrown)) fault.value = thrown;
-    }
+  const remove = async (): Promise<void> => {
+    await call('DELETE', `/${entry.plural}/${encodeURIComponent(keyIn(entry, row))}`);
+    isAsking.value = false;
+    done();
   };
   if (!may('delete', entry.word) || (row['revokedAt'] ?? null) !== null) return null;
   return (
@@ -89,7 +86,7 @@ function Delete({ entry, row, done }: { entry: CatalogueEntry; row: Row; done: (
           {fault.value && <Fault fault={fault.value} />}
           <p>This cannot be undone.</p>
           <p class="actions">
-            <button type="button" class="main" onClick={() => void send()}>
+            <button type="button" class="main" onClick={() => void send(remove)}>
               {verbOf(entry)}
             </button>
           </p>

@@ -6,6 +6,7 @@ import type { TaskView } from '../../core/task/task.ts';
 import { followTask, noAnswer } from '../net/answer.ts';
 import { call, isFault, type Fault as Refusal } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
+import { useSending } from '../net/sending.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Facts } from '../parts/facts.tsx';
 import { Fault, Loaded } from '../parts/loaded.tsx';
@@ -66,15 +67,13 @@ function LiveAnswer({ id }: { id: string }) {
 
 function Cancel({ task, done }: { task: TaskView; done: () => void }) {
   const isAsking = useSignal(false);
-  const fault = useSignal<Refusal | null>(null);
+  const { fault, send } = useSending();
   const cancel = async (): Promise<void> => {
     isAsking.value = false;
-    try {
+    await send(async () => {
       await call('DELETE', `/tasks/${task.id}`);
       done();
-    } catch (thrown) {
-      if (isFault(thrown)) fault.value = thrown;
-    }
+    });
   };
   return (
     <>

@@ -1,7 +1,8 @@
 import { useSignal } from '@preact/signals';
 import type { SessionView } from '../../core/member/session.ts';
-import { call, isFault, type Fault as Refusal } from '../net/api.ts';
+import { call } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
+import { useSending } from '../net/sending.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Facts } from '../parts/facts.tsx';
 import { Empty, Fault, Loaded } from '../parts/loaded.tsx';
@@ -32,17 +33,13 @@ const calls = [
 ] as const;
 
 function Actions({ worker, done }: { worker: SessionView; done: () => void }) {
-  const fault = useSignal<Refusal | null>(null);
+  const { fault, send } = useSending();
   const isAsking = useSignal(false);
-  const send = async (method: string, path: string, then: () => void): Promise<void> => {
-    try {
+  const ask = (method: string, path: string, then: () => void): Promise<void> =>
+    send(async () => {
       await call(method, `/sessions/${worker.id}${path}`, method === 'POST' ? { body: {} } : {});
-      fault.value = null;
       then();
-    } catch (thrown) {
-      if (isFault(thrown)) fault.value = thrown;
-    }
-  };
+    });
   return (
     <>
       {fault.value && <Fault fault={fault.value} />}
@@ -53,7 +50,7 @@ function Actions({ worker, done }: { worker: SessionView; done: () => void }) {
               key={path}
               type="button"
               aria-label={`${name} ${worker.name}`}
-              onClick={() => void send('POST', `/${path}`, done)}
+              onClick={() => void ask('POST', `/${path}`, done)}
             >
               {name}
             </button>
@@ -77,7 +74,7 @@ function Actions({ worker, done }: { worker: SessionView; done: () => void }) {
             joined with ends with it. A token that was made for it otherwise stays: revoke that by itself.
           </p>
           <p class="actions">
-            <button type="button" class="main" onClick={() => void send('DELETE', '', () => go('/workers'))}>
+            <button type="button" class="main" onClick={() => void ask('DELETE', '', () => go('/workers'))}>
               Revoke it
             </button>
           </p>

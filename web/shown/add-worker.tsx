@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import type { JoinCodeView } from '../../core/access/join-code.ts';
-import { call, isFault, type Fault as Refusal } from '../net/api.ts';
+import { call } from '../net/api.ts';
+import { useSending } from '../net/sending.ts';
 import { Copy } from '../parts/copy.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { Fault } from '../parts/loaded.tsx';
@@ -10,7 +11,7 @@ import { may } from '../state/session.ts';
 function Invite() {
   const pool = useSignal('');
   const made = useSignal<JoinCodeView | null>(null);
-  const fault = useSignal<Refusal | null>(null);
+  const { fault, send } = useSending();
   if (!may('create', 'token'))
     return (
       <p>
@@ -30,17 +31,15 @@ function Invite() {
         )}
       </>
     );
-  const send = async (event: Event): Promise<void> => {
+  const submit = (event: Event): void => {
     event.preventDefault();
-    try {
-      made.value = await call<JoinCodeView>('POST', '/join-codes', { body: { pools: [pool.value.trim()] } });
-      fault.value = null;
-    } catch (thrown) {
-      if (isFault(thrown)) fault.value = thrown;
-    }
+    const body = { pools: [pool.value.trim()] };
+    void send(async () => {
+      made.value = await call<JoinCodeView>('POST', '/join-codes', { body });
+    });
   };
   return (
-    <form onSubmit={(event) => void send(event)}>
+    <form onSubmit={submit}>
       {fault.value && <Fault fault={fault.value} />}
       <label>
         Pool that it may publish in

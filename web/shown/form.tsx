@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import type { CatalogueEntry, CatalogueShown } from '../../core/resources/catalogue.ts';
-import { call, Fault as Refusal, isFault } from '../net/api.ts';
+import { call, Fault as Refusal } from '../net/api.ts';
+import { useSending } from '../net/sending.ts';
 import { Fault } from '../parts/loaded.tsx';
 import type { ComponentChildren } from 'preact';
 import { Age, span } from '../parts/time.tsx';
@@ -79,8 +80,8 @@ export function Form({ entry, row, done }: { entry: CatalogueEntry; row?: Row; d
   const texts = useSignal<Readonly<Record<string, string>>>(
     Object.fromEntries(fields.map(({ name }) => [name, written(row?.[name])])),
   );
-  const fault = useSignal<Refusal | null>(null);
-  const send = async (event: Event): Promise<void> => {
+  const { fault, send } = useSending();
+  const submit = (event: Event): void => {
     event.preventDefault();
     const body: Record<string, unknown> = {};
     for (const field of fields) {
@@ -92,18 +93,16 @@ export function Form({ entry, row, done }: { entry: CatalogueEntry; row?: Row; d
         return void (fault.value = notJson(field.name));
       }
     }
-    try {
-      const key = row ? `/${encodeURIComponent(textOf(row[entry.key]))}` : '';
-      const headers =
-        typeof row?.['revision'] === 'number' ? { 'if-match': `"${String(row['revision'])}"` } : {};
+    const key = row ? `/${encodeURIComponent(textOf(row[entry.key]))}` : '';
+    const headers =
+      typeof row?.['revision'] === 'number' ? { 'if-match': `"${String(row['revision'])}"` } : {};
+    void send(async () => {
       await call(row ? 'PATCH' : 'POST', `/${entry.plural}${key}`, { body, headers });
       done();
-    } catch (thrown) {
-      if (isFault(thrown)) fault.value = thrown;
-    }
+    });
   };
   return (
-    <form onSubmit={(event) => void send(event)}>
+    <form onSubmit={submit}>
       {fault.value && <Fault fault={fault.value} />}
       {fields.map((field) => (
         <Input

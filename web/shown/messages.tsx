@@ -1,7 +1,8 @@
 import { useSignal } from '@preact/signals';
 import type { MessageView } from '../../core/agent/thread.ts';
-import { call, isFault, type Fault as Refusal, type Page } from '../net/api.ts';
+import { call, type Page } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
+import { useSending } from '../net/sending.ts';
 import { Fault, Empty, Loaded } from '../parts/loaded.tsx';
 
 const MOST = 100;
@@ -43,17 +44,14 @@ export function Messages({ thread, agent }: { thread: string; agent: string }) {
   const page = useLoad<Page<MessageView>>(`/threads/${thread}/messages?last=${String(MOST)}`, 'tasks');
   const text = useSignal('');
   const isBusy = useSignal(false);
-  const fault = useSignal<Refusal | null>(null);
-  const send = async (event: Event): Promise<void> => {
+  const { fault, send } = useSending();
+  const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     isBusy.value = true;
-    fault.value = null;
-    try {
+    await send(async () => {
       await call('POST', `/threads/${thread}/turns`, { body: { message: text.value } });
       text.value = '';
-    } catch (thrown) {
-      if (isFault(thrown)) fault.value = thrown;
-    }
+    });
     isBusy.value = false;
     page.again();
   };
@@ -74,7 +72,7 @@ export function Messages({ thread, agent }: { thread: string; agent: string }) {
         }
       </Loaded>
       {fault.value && <Fault fault={fault.value} />}
-      <form onSubmit={(event) => void send(event)}>
+      <form onSubmit={(event) => void submit(event)}>
         <label>
           Message
           <textarea

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import type { TokenView } from '../../core/access.ts';
-import { call, isFault, type Fault as Refusal } from '../net/api.ts';
+import { call } from '../net/api.ts';
+import { useSending } from '../net/sending.ts';
 import { Copy } from '../parts/copy.tsx';
 import { Fault } from '../parts/loaded.tsx';
 
@@ -9,17 +10,14 @@ export function NewToken() {
   const name = useSignal('');
   const days = useSignal('');
   const text = useSignal('');
-  const fault = useSignal<Refusal | null>(null);
-  const send = async (event: Event): Promise<void> => {
+  const { fault, send } = useSending();
+  const submit = (event: Event): void => {
     event.preventDefault();
-    try {
-      const wishes = days.value === '' ? {} : { expiresInDays: Number(days.value) };
-      const body = { name: name.value, ...wishes };
+    const wishes = days.value === '' ? {} : { expiresInDays: Number(days.value) };
+    const body = { name: name.value, ...wishes };
+    void send(async () => {
       text.value = (await call<TokenView>('POST', '/tokens', { body })).token ?? '';
-      fault.value = null;
-    } catch (thrown) {
-      if (isFault(thrown)) fault.value = thrown;
-    }
+    });
   };
   if (text.value !== '')
     return (
@@ -29,7 +27,7 @@ export function NewToken() {
       </>
     );
   return (
-    <form onSubmit={(event) => void send(event)}>
+    <form onSubmit={submit}>
       {fault.value && <Fault fault={fault.value} />}
       <label>
         Name

@@ -1,7 +1,7 @@
-import { useSignal } from '@preact/signals';
 import type { ChangesView, ThingChange } from '../../core/mcp/pinned/approvals.ts';
-import { call, isFault, type Fault as Refusal } from '../net/api.ts';
+import { call } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
+import { useSending } from '../net/sending.ts';
 import { Empty, Fault, Loaded } from '../parts/loaded.tsx';
 import { Table } from '../parts/table.tsx';
 
@@ -43,7 +43,7 @@ export function ServerChanges({ server }: { server: string }) {
 }
 
 function Changes({ at, one, done }: { at: string; one: InProject; done: () => void }) {
-  const fault = useSignal<Refusal | null>(null);
+  const { fault, send } = useSending();
   const { project, pin, approved, approvedOffers, changes, unshown } = one;
   const others = Object.entries(approvedOffers).flatMap(([kind, count]) =>
     count > 0 ? [`, ${String(count)} ${kind}s`] : [],
@@ -55,12 +55,7 @@ function Changes({ at, one, done }: { at: string; one: InProject; done: () => vo
   const tools = shown.flatMap(({ kind, name, hash }) => (kind === 'tool' ? [{ name, hash }] : []));
   const offers = shown.filter(({ kind }) => kind !== 'tool').slice(0, MOST_OFFERS);
   const approve = async (): Promise<void> => {
-    fault.value = null;
-    try {
-      await call('POST', `${at}/approve`, { body: { project, tools, offers } });
-    } catch (thrown) {
-      if (isFault(thrown)) fault.value = thrown;
-    }
+    await send(() => call('POST', `${at}/approve`, { body: { project, tools, offers } }));
     done();
   };
   return (
