@@ -31,6 +31,19 @@ const common = {
 };
 
 /**
+ * One build by esbuild, whose process ends with it: what builds becomes the parent of what runs, and that process would be there as
+ * long, with 200 MB. No other build may go on beside it in this process.
+ */
+export async function builtAlone(options) {
+  const { build, stop } = await import('esbuild'); // there is none before the packages are installed
+  try {
+    return await build(options);
+  } finally {
+    await stop();
+  }
+}
+
+/**
  * Overwrites the programs in `dist` by their bundles; chunks that both use, and that load later, lie in `dist/bundle`.
  * @returns the modules that were left out.
  */
@@ -38,9 +51,8 @@ export async function bundle(root, dist, programs) {
   const entryPoints = Object.fromEntries(
     programs.map((path) => [path.replace(/\.js$/, ''), join(root, path.replace(/\.js$/, '.ts'))]),
   );
-  const { build } = await import('esbuild'); // there is none before the packages are installed
   const leftOut = new Set();
-  const { metafile } = await build({
+  const { metafile } = await builtAlone({
     absWorkingDir: root,
     entryPoints,
     outdir: dist,
@@ -68,8 +80,7 @@ export async function bundle(root, dist, programs) {
  * beside it, or wants a package that is not taken in.
  */
 export async function bundleSingle(root, program, { outfile, instead }) {
-  const { build } = await import('esbuild');
-  await build({
+  await builtAlone({
     absWorkingDir: root,
     entryPoints: [join(root, program)],
     outfile,

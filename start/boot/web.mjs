@@ -4,16 +4,16 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { builtAlone } from './bundle.mjs';
 
 /** Both the edge's shell and the tests of sizes ask for these. */
 const entries = { script: 'web/main.tsx', style: 'web/style/main.css' };
 
 /** @returns esbuild's metafile. */
 export async function bundleWeb(root, dist) {
-  const { build } = await import('esbuild'); // there is none before the packages are installed
   const outdir = join(dist, 'web');
   mkdirSync(outdir, { recursive: true });
-  const { metafile } = await build({
+  const { metafile } = await builtAlone({
     absWorkingDir: root,
     entryPoints: Object.values(entries),
     outdir,

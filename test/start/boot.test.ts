@@ -183,6 +183,32 @@ describe('start/boot.mjs', function () {
       .and.not.include('core/one', 'it is one file');
   });
 
+  it('leaves nothing of what built beside what runs', async () => {
+    mkdirSync(join(root, 'cli'), { recursive: true });
+    writeFileSync(join(root, 'cli/main.ts'), 'process.exitCode = 3;\n');
+    // Its parent is what built it. What was just told to end may take a moment.
+    writeFileSync(
+      join(root, 'start/main.ts'),
+      `declare const process: any, setTimeout: any;
+      const { execFileSync } = process.getBuiltinModule('node:child_process');
+      const beside = (): string[] =>
+        execFileSync('ps', ['-A', '-o', 'pid=,ppid=,stat=,args='], { encoding: 'utf8' })
+          .split('\\n')
+          .map((line: string) => line.trim().split(/ +/))
+          .filter(([pid, parent, stat]: string[]) =>
+            Number(parent) === process.ppid && Number(pid) !== process.pid && stat?.startsWith('Z') === false)
+          .map((words: string[]) => words.slice(3).join(' '));
+      const until = performance.now() + 5_000;
+      while (beside().length > 0 && performance.now() < until) await new Promise((done) => setTimeout(done, 50));
+      console.log('beside: ' + (beside().join() || 'nothing'));
+      export {};`,
+    );
+    const { output } = await boot(root, 'start');
+    expect(output)
+      .to.match(/dist\/ is built/)
+      .and.include('beside: nothing\n');
+  });
+
   it('asks for a newer Node in one sentence', async () => {
     const old = join(root, 'old.cjs');
     writeFileSync(old, "Object.defineProperty(process, 'versions', { value: { node: '20.18.3' } });");
