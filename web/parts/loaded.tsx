@@ -32,6 +32,17 @@ export function Empty({ why, children }: { why: string; children?: ComponentChil
   );
 }
 
+/** What a token may not see at all, and which may. */
+export function NotForToken({ why }: { why: string }) {
+  return (
+    <Empty why={why}>
+      <p>
+        One of the preset manage or full may: <code>mcpctl token create NAME --preset manage</code>.
+      </p>
+    </Empty>
+  );
+}
+
 /** A refusal as a person reads it: sentence, code, and the id that finds it in the log. */
 export function Fault({ fault, again }: { fault: Refusal; again?: () => void }) {
   return (

@@ -1,5 +1,5 @@
 import type { AuditView } from '../../core/audit/query.ts';
-import { Empty, Loaded } from '../parts/loaded.tsx';
+import { Empty, Loaded, NotForToken } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Table } from '../parts/table.tsx';
@@ -82,11 +82,7 @@ export function Audit() {
   if (!may('view', 'audit'))
     return (
       <Screen title="Audit">
-        <Empty why="Your token may not see the audit.">
-          <p>
-            One of the preset manage or full may: <code>mcpctl token create NAME --preset manage</code>.
-          </p>
-        </Empty>
+        <NotForToken why="Your token may not see the audit." />
       </Screen>
     );
   return (

@@ -3,7 +3,7 @@ import type { madeJoinCodesSchema } from '../../core/access/join-code.ts';
 import { call } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
 import { useSending } from '../net/sending.ts';
-import { Empty, Fault, Loaded } from '../parts/loaded.tsx';
+import { Empty, Fault, Loaded, NotForToken } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
@@ -122,11 +122,7 @@ export function JoinCodes() {
       {may('view', 'token') ? (
         <List />
       ) : (
-        <Empty why="Your token may not see join codes, as it sees no tokens.">
-          <p>
-            One of the preset manage or full may: <code>mcpctl token create NAME --preset manage</code>.
-          </p>
-        </Empty>
+        <NotForToken why="Your token may not see join codes, as it sees no tokens." />
       )}
     </Screen>
   );
