@@ -34,6 +34,7 @@ import { countPools } from './shown/pool-counts.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { createKnownPools } from './believed/known-pools.ts';
 import { createEdgeBeat } from './live/beat.ts';
+import { createChecks } from './live/checks.ts';
 import { createLive } from './live/live.ts';
 import { createCapture } from './mcp/traffic/capture.ts';
 import { createPoolLooks } from './believed/pool-looks.ts';
@@ -160,7 +161,7 @@ export function wireEdge(
     knownPools: createKnownPools({ ...registry, liveness, bus, clock, keptMs: config.poolCacheMs }),
     ...limits,
     metrics,
-    ...{ checks: checksOf(connection, queue), self: selfOf(version, clock.now()) },
+    ...{ checks: createChecks(checksOf(connection, queue), clock), self: selfOf(version, clock.now()) },
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
     live: createLive({ registry, liveness, queue, clock, log }),
@@ -251,7 +252,7 @@ const selfOf = (version: string, startedAt: number): EdgeDeps['self'] => ({
   startedAt,
 });
 
-const checksOf = (connection: Connection, queue: QueueDoor): EdgeDeps['checks'] => [
+const checksOf = (connection: Connection, queue: QueueDoor): EdgeDeps['checks']['each'] => [
   { name: 'postgres', run: () => needCurrent(connection) },
   { name: 'redis', run: () => queue.server.write() },
 ];

@@ -24,6 +24,7 @@ import type { Metrics } from './metrics/metrics.ts';
 import type { RedisWorkers } from './redis-users.ts';
 import type { Relay } from './relay/relay.ts';
 import type { KnownPools } from './believed/known-pools.ts';
+import type { Checks } from './live/checks.ts';
 import type { Live } from './live/live.ts';
 import type { Capture } from './mcp/traffic/capture.ts';
 import type { LookAtPool } from './believed/pool-looks.ts';
@@ -103,12 +104,6 @@ export const edgeSettings = [
 ] as const satisfies readonly SettingName[];
 type EdgeConfig = Settings<(typeof edgeSettings)[number]>;
 
-/** One thing that must work before this edge takes requests. Rejects when it does not; bounded by itself. */
-export interface Check {
-  name: string;
-  run(): Promise<void>;
-}
-
 /** What every route is given; made once, in main.ts (and by tests). */
 export interface EdgeDeps {
   config: EdgeConfig;
@@ -153,7 +148,7 @@ export interface EdgeDeps {
   rates: Rates;
   gates: Gates;
   metrics: Metrics;
-  checks: readonly Check[];
+  checks: Checks;
   /** This edge among others. */
   self: SeenEdge;
   /** Aborted by SIGTERM: not ready any more, and nothing new is taken. */

@@ -1,6 +1,18 @@
 import { messageOf } from '../../core/errors.ts';
-import { pause } from '../../core/runtime/clock.ts';
-import type { Check, EdgeDeps } from '../deps.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
+
+/** One thing that must work before this edge takes requests. Rejects when it does not; bounded by itself. */
+interface Check {
+  name: string;
+  run(): Promise<void>;
+}
+
+/** Whether this edge can serve. */
+export interface Checks {
+  each: readonly Check[];
+  /** @returns what each said, from a look that is at most half a second old, whoever asked for it. */
+  look(): Promise<{ name: string; failure: string | null }[]>;
+}
 
 /** A probe is answered within a second, whatever hangs. */
 const CHECK_MS = 900;
@@ -22,18 +34,17 @@ async function failureOf(check: Check): Promise<string | null> {
 /** Probes, and whoever else asks, are answered from one look this long: each look is a write. */
 const LOOK_KEPT_MS = 500;
 
-/** @returns what each check said, from a look that is at most half a second old. */
-export function createChecks({
-  checks,
-  clock,
-}: EdgeDeps): () => Promise<{ name: string; failure: string | null }[]> {
-  let look: { at: number; results: Promise<{ name: string; failure: string | null }[]> } | null = null;
-  return () => {
-    const now = clock.elapsed();
-    if (look === null || now - look.at > LOOK_KEPT_MS) {
-      const results = checks.map(async (check) => ({ name: check.name, failure: await failureOf(check) }));
-      look = { at: now, results: Promise.all(results) };
-    }
-    return look.results;
+export function createChecks(each: readonly Check[], clock: Pick<Clock, 'elapsed'>): Checks {
+  let last: { at: number; results: ReturnType<Checks['look']> } | null = null;
+  return {
+    each,
+    look() {
+      const now = clock.elapsed();
+      if (last === null || now - last.at > LOOK_KEPT_MS) {
+        const results = each.map(async (check) => ({ name: check.name, failure: await failureOf(check) }));
+        last = { at: now, results: Promise.all(results) };
+      }
+      return last.results;
+    },
   };
 }

@@ -6,7 +6,6 @@ import type { SystemView } from '../../core/operator/system.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { listsInTurn } from '../limits/turns.ts';
-import { createChecks } from '../live/checks.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
@@ -16,13 +15,12 @@ const orElse = <T>(asked: Promise<T>, otherwise: T): Promise<T> => asked.catch((
 /** `GET /api/v1/system`: edges, stores, scheduler and duties, for who may view the board of queues. */
 export function systemRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  const look = createChecks(deps);
-  const { queue, registry, self } = deps;
+  const { checks, queue, registry, self } = deps;
   router.get('/system', listsInTurn(deps), async (req, res) => {
     if (!can(actorOf(req), 'view', { resource: 'board' }))
       throw new McpctlError('forbidden', 'Only who may view the board of queues may see the system.');
     const [stores, edges, schedulerLeads, { duties }] = await Promise.all([
-      look(),
+      checks.look(),
       orElse(queue.edges.all(), [self]),
       orElse(registry.leases.isHeld(LEADER), null),
       orElse(queue.tally.read(), { duties: [], counted: [] }),

@@ -27,7 +27,7 @@ describe('the edge', () => {
   });
 
   it('is not ready, within a second, when something does not answer', async () => {
-    const checks = t.deps.checks as { name: string; run: () => Promise<void> }[];
+    const checks = t.deps.checks.each as { name: string; run: () => Promise<void> }[];
     checks.push({ name: 'hangs', run: () => new Promise(() => undefined) });
     try {
       const began = systemClock.elapsed();
@@ -38,6 +38,31 @@ describe('the edge', () => {
       expect([answer.status, answer.json]).to.deep.equal([503, { status: 'not ready' }]);
       expect(systemClock.elapsed() - began).to.be.below(1_500);
       expect((await t.call('GET /livez', { token: null })).status).to.equal(200);
+    } finally {
+      checks.pop();
+    }
+  });
+
+  it('answers probes, and who asks for the system, from one look', async () => {
+    const checks = t.deps.checks.each as { name: string; run: () => Promise<void> }[];
+    let looks = 0;
+    checks.push({ name: 'counts', run: () => Promise.reject(new Error(`look ${(looks += 1)}`)) });
+    interface Said {
+      checks: { name: string; status: string }[];
+      stores: { name: string; status: string }[];
+    }
+    try {
+      const until = systemClock.elapsed() + 3_000;
+      let statuses: unknown[] = [];
+      // The two may be asked on both sides of the end of one.
+      do {
+        const answers = [await t.call('GET /readyz?verbose'), await t.call('GET /api/v1/system')];
+        statuses = answers.map(({ json }) => {
+          const { checks: probed, stores = probed } = json as Said;
+          return stores.find(({ name }) => name === 'counts')?.status;
+        });
+      } while ((statuses[0] === undefined || statuses[0] !== statuses[1]) && systemClock.elapsed() < until);
+      expect(statuses[0]).to.be.a('string').and.equal(statuses[1]);
     } finally {
       checks.pop();
     }
