@@ -6,7 +6,7 @@ interface Call {
   /** Its client runs it: it has no row and no task. */
   isClients: boolean;
   /** Tasks that were made for it; what becomes of each the model of dispatch says. */
-  tasks: { at: 'waits' | 'queued' | 'runs' | 'ended'; runs: number }[];
+  tasks: { at: 'waits' | 'queued' | 'runs' | 'ended' }[];
   /** Its row: none yet, one that names a task that runs, or one that has ended. */
   row: 'none' | 'open' | 'ended';
   results: number;
@@ -195,7 +195,7 @@ function begins(has: Has, s: Turn, round: number): void {
   const own = s.calls.filter((call) => call.round === round && !call.isClients);
   for (const call of own) {
     call.row = 'open';
-    if (has('tasks are made with the rows that name them')) call.tasks.push({ at: 'waits', runs: 0 });
+    if (has('tasks are made with the rows that name them')) call.tasks.push({ at: 'waits' });
   }
   s.serverCalls = own.length > 0 ? 'open' : 'done';
   ripen(has, s);
@@ -254,15 +254,15 @@ function strays(s: Turn, { step, at }: { step: Extract<Step, { kind: 'stray' }>;
 /** A task of a call: enqueued by its edge or the reconciler, given to its server once, ended by its worker or for it. */
 function taskActions({ call, at }: { call: Call; at: number }): Action[] {
   return call.tasks.flatMap((task, n) => {
-    const move = (what: string, to: Call['tasks'][number]['at'], runs = 0): Action => ({
+    const move = (what: string, to: Where): Action => ({
       what: `the task of call ${at + 1} ${what}`,
       do: (t) => {
         const moved = t.calls[at]?.tasks[n];
-        if (moved) Object.assign(moved, { at: to, runs: moved.runs + runs });
+        if (moved) moved.at = to;
       },
     });
     if (task.at === 'waits') return [move('is enqueued', 'queued')];
-    if (task.at === 'queued') return [move('is given to its server', 'runs', 1)];
+    if (task.at === 'queued') return [move('is given to its server', 'runs')];
     return task.at === 'runs' ? [move('ends', 'ended')] : [];
   });
 }
