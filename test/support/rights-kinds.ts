@@ -22,9 +22,9 @@ export interface Kind {
   /** One of that name is made with a call of that token; `isMadeUnnamed`: whatever it is called, no right asks for that. */
   isMadeUnnamed?: boolean;
   create?: (name: string, token: string) => Promise<number>;
-  /** What is answered where it may be seen and not that, where that is no 403; and where it may not be seen, no 404. */
   /** Bindings without which nothing is shown, whatever is granted of it. */
   besides?: readonly string[];
+  /** What is answered where it may be seen and not that, where that is no 403; and where it may not be seen, no 404. */
   otherwise?: { seen?: Partial<Record<Verb, number>>; unseen?: Partial<Record<Verb, number>> };
 }
 

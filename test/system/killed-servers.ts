@@ -3,18 +3,10 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { fixture } from '../mcp/supervise.ts';
 import type { TestProcess } from '../support/process.ts';
+import { isAlive } from '../support/supervised.ts';
 import { until, type System } from '../support/system.ts';
 
 const WITHIN_MS = 30_000;
-
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${String(pid)}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-};
 
 /**
  * Two hosted workers, one MCP server: one process of it, whichever runs it. That one is killed while it runs a call, which ends and is run by
