@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { equalTask } from '../../edge/inference/ask/equal.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { newTask } from '../support/tasks.ts';
+import { reportedServer } from './reported.ts';
 
 /** Of an installation that grants nothing to everyone: nobody is granted the pool in which a server's calls wait. */
 describe('a call of a server that a project lends', function () {
@@ -11,14 +11,7 @@ describe('a call of a server that a project lends', function () {
   const key = { key: 'k', requestHash: 'h' };
   before(async () => {
     t = await edgeFixture();
-    const sessionId = randomUUID();
-    const offer = t.offer('mcp.desk', { type: 'mcp', model: 'mcp' });
-    await t.registry.sessions.register(t.publication(t.root, [offer], { sessionId }));
-    await t.registry.mcp.report(t.root.id, {
-      ...{ providerSessionId: sessionId, server: 'desk', journal: randomUUID() },
-      info: { name: 'desk', version: '1' },
-      ...{ tools: [], prompts: [], resources: [], templates: [] },
-    });
+    await (await reportedServer(t, 'desk')).report({});
     await root('POST /api/v1/projects', { name: 'lent', servers: [{ server: 'desk' }] });
     await root('POST /api/v1/rbac', {
       name: 'callers',

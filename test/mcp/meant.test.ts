@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { ServerTool } from '../../core/mcp/tools.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { reportedServer } from './reported.ts';
 
 const read: ServerTool = { name: 'read', description: 'reads', inputSchema: { type: 'object' } };
 type Person = 'ada' | 'bob' | 'root';
@@ -23,13 +24,8 @@ describe('the names of servers in a project', function () {
   };
   /** One publishes a server of that name, and everybody may call it. */
   const publish = async (who: Person, server: string): Promise<string> => {
-    const sessionId = randomUUID();
-    const offers = [t.offer(`mcp.${server}`, { type: 'mcp', model: 'mcp' })];
-    await t.registry.sessions.register(t.publication(t[who], offers, { sessionId }));
-    await t.registry.mcp.report(t[who].id, {
-      ...{ providerSessionId: sessionId, server, journal: randomUUID(), tools: [read] },
-      ...{ info: { name: server, version: '1' }, prompts: [], resources: [], templates: [] },
-    });
+    const { sessionId, report } = await reportedServer(t, server, t[who]);
+    await report({ tools: [read] });
     return sessionId;
   };
   /** Its owner gives it up, and 30 days go by. */

@@ -1,58 +1,31 @@
-import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { Binding } from '../../core/mcp/bindings.ts';
-import { noOffers, type Offers } from '../../core/mcp/offers.ts';
-import type { ApprovedView, ChangesView } from '../../core/mcp/pinned/approvals.ts';
-import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import type { Offers } from '../../core/mcp/offers.ts';
+import type { ApprovedView } from '../../core/mcp/pinned/approvals.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { pinCalls, reportedServer } from './reported.ts';
 
 describe('pins of what a server has beside tools', function () {
   this.timeout(30_000);
   let t: EdgeFixture;
-  const sessionId = randomUUID();
+  let report: (has: Partial<Offers>) => Promise<void>;
   before(async () => {
     t = await edgeFixture();
-    const offer = t.offer('mcp.desk', { type: 'mcp', model: 'mcp' });
-    await t.registry.sessions.register(t.publication(t.root, [offer], { sessionId }));
+    ({ report } = await reportedServer(t, 'desk'));
     await report({});
   });
   after(() => t.close());
 
-  const report = (has: Partial<Offers>) =>
-    t.registry.mcp.report(t.root.id, {
-      ...{ providerSessionId: sessionId, server: 'desk', journal: randomUUID() },
-      ...{ info: { name: 'desk', version: '1' }, tools: [], ...noOffers, ...has },
-    });
-  const ok = (answer: Answer): Answer => {
-    expect(answer.status, answer.text).to.be.within(200, 204);
-    return answer;
-  };
   const token = () => t.tokens.root;
-  const bound = async (name: string, binding: Partial<Binding> = {}): Promise<void> => {
-    const body = { name, servers: [{ server: 'desk', pin: 'enforce', ...binding }] };
-    ok(await t.call('POST /api/v1/projects', { token: token(), body }));
-  };
-  interface Rpc {
-    result?: Record<string, Record<string, unknown>[]>;
-    error?: { code: number; message: string };
-  }
-  const rpc = async (project: string, method: string, params?: object): Promise<Rpc> =>
-    ok(
-      await t.call(`POST /mcp/projects/${project}`, {
-        token: token(),
-        body: { jsonrpc: '2.0', id: randomUUID(), method, ...(params && { params }) },
-      }),
-    ).json as Rpc;
-  const changes = async (project: string) => {
-    const answer = ok(
-      await t.call(`GET /api/v1/servers/desk/changes?project=${project}`, { token: token() }),
-    );
-    return (answer.json as ChangesView).projects[0] ?? expect.fail('no project');
-  };
-  const approve = (body: object) => t.call('POST /api/v1/servers/desk/approve', { token: token(), body });
+  const { ok, rpc: ask, changes, approve, ...calls } = pinCalls(() => t, 'root');
+  const bound = (name: string, binding: Partial<Binding> = {}): Promise<void> =>
+    calls.bound(name, { pin: 'enforce', ...binding });
+  const rpc = (project: string, method: string, params?: object) =>
+    ask<Record<string, Record<string, unknown>[]>>(project, { method, ...(params && { params }) });
 
   /** What a project lists besides tools, and under which state where it says one. */
   const offersIn = async (project: string): Promise<Record<string, unknown>> => {
-    const ask = async (method: string): Promise<unknown[]> => {
+    const list = async (method: string): Promise<unknown[]> => {
       const [listed] = Object.values((await rpc(project, method)).result ?? {});
       return (listed ?? []).map(({ name, uri, uriTemplate, _meta }) => {
         const state = (_meta as Record<string, unknown> | undefined)?.['mcpctl.dev/pin'];
@@ -60,9 +33,9 @@ describe('pins of what a server has beside tools', function () {
       });
     };
     return {
-      prompts: await ask('prompts/list'),
-      resources: await ask('resources/list'),
-      templates: await ask('resources/templates/list'),
+      prompts: await list('prompts/list'),
+      resources: await list('resources/list'),
+      templates: await list('resources/templates/list'),
     };
   };
   const offers = (about = 'as it was', more: { size?: number; uri?: string } = {}): Offers => ({

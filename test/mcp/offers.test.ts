@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { MOST_OFFERS } from '../../core/mcp/offers.ts';
 import { MOST_TOOLS, type ServerTool } from '../../core/mcp/tools.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { reportedServer, type ReportedServer } from './reported.ts';
 
 const names = (word: string, count: number): string[] =>
   Array.from({ length: count }, (_, n) => `${word}-${String(n)}`);
@@ -11,11 +11,10 @@ const tool = (name: string): ServerTool => ({ name, inputSchema: { type: 'object
 describe('what a server tells that it has', function () {
   this.timeout(30_000);
   let t: EdgeFixture;
-  const sessionId = randomUUID();
+  let desk: ReportedServer;
   before(async () => {
     t = await edgeFixture();
-    const offer = t.offer('mcp.desk', { type: 'mcp', model: 'mcp' });
-    await t.registry.sessions.register(t.publication(t.root, [offer], { sessionId }));
+    desk = await reportedServer(t, 'desk');
     await report({});
     for (const name of ['one', 'two']) {
       const body = { name, servers: [{ server: 'desk' }] };
@@ -32,9 +31,7 @@ describe('what a server tells that it has', function () {
     about?: string;
     templates?: string[];
   }) =>
-    t.registry.mcp.report(t.root.id, {
-      ...{ providerSessionId: sessionId, server: 'desk', journal: randomUUID() },
-      info: { name: 'desk', version: '1' },
+    desk.report({
       tools: (has.tools ?? []).map(tool),
       prompts: (has.prompts ?? []).map((name) => ({ name })),
       resources: (has.resources ?? []).map((uri) => ({ uri, name: 'a file', description: has.about })),
@@ -128,15 +125,11 @@ describe('what a server tells that it has', function () {
 
   it('is listed in pages, whose cursors are of one list, project and token', async () => {
     const token = t.tokens.root;
-    const other = randomUUID();
-    const offer = t.offer('mcp.barn', { type: 'mcp', model: 'mcp' });
-    await t.registry.sessions.register(t.publication(t.root, [offer], { sessionId: other }));
+    const barn = await reportedServer(t, 'barn');
     const both = async (count: number): Promise<void> => {
       const has = { resources: names('file:///desk', 300), templates: names('desk:///{x}', 90) };
       await report({ ...has, tools: ['a'], prompts: ['p'] });
-      await t.registry.mcp.report(t.root.id, {
-        ...{ providerSessionId: other, server: 'barn', journal: randomUUID() },
-        ...{ info: { name: 'barn', version: '1' }, tools: [], prompts: [], templates: [] },
+      await barn.report({
         resources: names('file:///barn', count).map((uri) => ({ uri, name: 'a file' })),
       });
     };
@@ -179,12 +172,9 @@ describe('what a server tells that it has', function () {
       expect(answer.status, `${what} ${answer.text}`).to.be.within(200, 204);
       return answer.text;
     };
-    const offer = t.offer('mcp.shed', { type: 'mcp', model: 'mcp' });
-    const first = randomUUID();
-    await t.registry.sessions.register(t.publication(t.ada, [offer], { sessionId: first }));
-    await t.registry.mcp.report(t.ada.id, {
-      ...{ providerSessionId: first, server: 'shed', journal: randomUUID() },
-      ...{ info: { name: 'shed', version: '1' }, tools: [tool('read')], prompts: [], resources: [] },
+    const shed = await reportedServer(t, 'shed', t.ada);
+    await shed.report({
+      tools: [tool('read')],
       templates: [{ uriTemplate: 'file:///{path}', name: 'files' }],
     });
     const token = t.tokens.ada;
@@ -196,9 +186,9 @@ describe('what a server tells that it has', function () {
       });
     expect(await read()).to.include('No machine runs the MCP server');
     await ok('POST /api/v1/pools/mcp.shed/owner', { token, body: { user: 'bob' } });
-    await ok(`DELETE /api/v1/sessions/${first}`, { token });
+    await ok(`DELETE /api/v1/sessions/${shed.sessionId}`, { token });
     await ok('DELETE /api/v1/llms/mcp.shed', { token });
-    await t.registry.sessions.register(t.publication(t.bob, [offer], { sessionId: randomUUID() }));
+    await reportedServer(t, 'shed', t.bob);
     expect(await read()).to.include('Resource not found');
     const list = { jsonrpc: '2.0', id: 1, method: 'tools/list' };
     expect(await ok('POST /mcp/projects/trap', { token, body: list })).to.include('"tools":[]');

@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import type { Binding } from '../../core/mcp/bindings.ts';
-import type { ApprovedView, ChangesView } from '../../core/mcp/pinned/approvals.ts';
+import type { ApprovedView } from '../../core/mcp/pinned/approvals.ts';
 import type { ServerTool } from '../../core/mcp/tools.ts';
 import { NOT_KEPT, trust } from '../../core/registry/mcp/pinned/pins.ts';
 import { listTools } from '../../worker/mcp/told/listed.ts';
-import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { pinCalls, reportedServer, type ReportedServer } from './reported.ts';
 
 const tool = (name: string, description = 'as it was'): ServerTool => ({
   name,
@@ -16,10 +15,10 @@ const tool = (name: string, description = 'as it was'): ServerTool => ({
 describe('pins of tools', function () {
   this.timeout(30_000);
   let t: EdgeFixture;
-  const sessionId = randomUUID();
+  const published = new Map<string, ReportedServer>();
   before(async () => {
     t = await edgeFixture();
-    for (const server of ['desk', 'late', 'anew']) await publish(server);
+    for (const server of ['desk', 'late', 'anew']) published.set(server, await reportedServer(t, server));
     await report('desk', [tool('read'), tool('write')]);
     await report('anew', [tool('read')]);
     // root's servers are lent to ada, who has projects of her own with them.
@@ -31,57 +30,23 @@ describe('pins of tools', function () {
   });
   after(() => t.close());
 
-  const published: ReturnType<EdgeFixture['offer']>[] = [];
-  const publish = async (server: string): Promise<void> => {
-    published.push(t.offer(`mcp.${server}`, { type: 'mcp', model: 'mcp' }));
-    await t.registry.sessions.register(t.publication(t.root, published, { sessionId }));
-  };
   const report = (server: string, tools: ServerTool[], tooLarge?: string[]) =>
-    t.registry.mcp.report(t.root.id, {
-      ...{ providerSessionId: sessionId, server, journal: randomUUID(), tools, tooLarge },
-      ...{ info: { name: server, version: '1' }, prompts: [], resources: [], templates: [] },
-    });
-  const ok = (answer: Answer): Answer => {
-    expect(answer.status, answer.text).to.be.within(200, 204);
-    return answer;
-  };
+    (published.get(server) ?? expect.fail(server)).report({ tools, tooLarge });
+  const { ok, bound, rpc, changes, approve } = pinCalls(() => t, 'ada');
   const root = async (what: string, body?: unknown) => ok(await t.call(what, { token: t.tokens.root, body }));
-  const bound = async (name: string, binding: Partial<Binding> = {}, token = t.tokens.ada): Promise<void> => {
-    const body = { name, servers: [{ server: 'desk', ...binding }] };
-    ok(await t.call('POST /api/v1/projects', { token, body }));
-  };
-  interface Asked {
-    method: string;
-    params?: object;
-    token?: string | undefined;
+  interface Listed {
+    tools: { name: string; description: string; _meta?: Record<string, unknown> }[];
   }
-  interface Rpc {
-    result?: { tools: { name: string; description: string; _meta?: Record<string, unknown> }[] };
-    error?: { code: number; message: string };
-  }
-  const rpc = async (project: string, { token = t.tokens.ada, ...asked }: Asked): Promise<Rpc> =>
-    ok(
-      await t.call(`POST /mcp/projects/${project}`, {
-        token,
-        body: { jsonrpc: '2.0', id: randomUUID(), ...asked },
-      }),
-    ).json as Rpc;
   const list = async (project: string, token?: string) =>
-    (await rpc(project, { method: 'tools/list', token })).result?.tools ?? expect.fail('no list');
+    (await rpc<Listed>(project, { method: 'tools/list', token })).result?.tools ?? expect.fail('no list');
   const names = async (project: string, token?: string): Promise<string[]> =>
     (await list(project, token)).map(({ name }) => name.replace(/^.*__/, ''));
   /** The code with which a call is refused before anybody is asked; null: it is not. Nobody runs the server. */
-  const refusal = async (project: string, name: string, alias = 'desk'): Promise<Rpc['error'] | null> => {
+  const refusal = async (project: string, name: string, alias = 'desk') => {
     const params = { name: `${alias}__${name}`, arguments: {} };
     const { error = null } = await rpc(project, { method: 'tools/call', params });
     return error;
   };
-  const changes = async (project: string, server = 'desk', token = t.tokens.ada) => {
-    const answer = ok(await t.call(`GET /api/v1/servers/${server}/changes?project=${project}`, { token }));
-    return (answer.json as ChangesView).projects[0] ?? expect.fail('no project');
-  };
-  const approve = (body: object, { server = 'desk', token = t.tokens.ada } = {}) =>
-    t.call(`POST /api/v1/servers/${server}/approve`, { token, body });
   const hashOf = (tools: { name: string; hash: string }[], name: string) =>
     tools.find((one) => one.name === name)?.hash;
   const seen = async (project: string, server = 'desk') =>
