@@ -2,12 +2,19 @@ import { expect } from 'chai';
 import type { TurnView } from '../../core/agent/thread.ts';
 import type { TakenView } from '../../core/resources/define.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
-import { calling, servedTurns, text, waits, whole } from '../support/server-tools.ts';
+import {
+  calling,
+  choice,
+  later,
+  servedTurns,
+  streamCalls,
+  text,
+  waits,
+  whole,
+} from '../support/server-tools.ts';
 import { until } from '../support/system.ts';
 
 const own = [{ type: 'function', function: { name: 'ask_me', parameters: { type: 'object' } } }];
-const choice = (message: object, finish_reason = 'stop'): ReturnType<typeof whole> =>
-  whole({ choices: [{ message, finish_reason }] });
 
 describe('a call of an agent whose calls the server runs, in no thread', function () {
   this.timeout(30_000);
@@ -21,10 +28,11 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
   const { setUp, announceServers, ok, speak, requestOf, callsOf, called, nextRound, waitedFor } = servedTurns(
     () => t,
   );
-  const ask = (body: object, headers: Record<string, string> = {}): Promise<Answer> =>
+  const ask = (body: object, headers: Record<string, string> = {}, signal?: AbortSignal): Promise<Answer> =>
     t.call('POST /v1/chat/completions', {
       headers: { ...waits, ...headers },
       body: { model: 'worker', ...body },
+      signal,
     });
   const messageIn = ({ json }: Answer): unknown =>
     (json as { choices: { message: unknown }[] }).choices[0]?.message;
@@ -116,20 +124,8 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
     it(`ends with its caller ${when}`, async () => {
       const leaving = new AbortController();
       const before = (await callsOf('one')).length;
-      const { asking, turn } = await waitedFor(async () => {
-        const body = JSON.stringify({ model: 'worker', messages: chat, stream: true });
-        const headers = {
-          authorization: `Bearer ${t.tokens.ada}`,
-          'content-type': 'application/json',
-          ...waits,
-        };
-        const options = { method: 'POST', headers, body, signal: leaving.signal };
-        const left = await fetch(`${t.url}/v1/chat/completions`, options).then(
-          (res) => res.text(),
-          () => '',
-        );
-        return { status: 0, headers: new Headers(), text: left, json: undefined };
-      });
+      const { signal } = leaving;
+      const { asking, turn } = await waitedFor(() => ask({ messages: chat, stream: true }, {}, signal));
       await (await speak(turn.taskId)).end(choice(calling(['a', 'one__add']), 'tool_calls'));
       const call = await called('one', before);
       if (when === 'while a later round does') {
@@ -210,14 +206,7 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
     const before = (await callsOf('one')).length;
     const body = { model: 'worker', messages: [{ role: 'user', content: 'sum?' }], stream: true };
     const { asking, turn } = await waitedFor(() => t.call('POST /api/chat', { headers: waits, body }));
-    const first = await speak(turn.taskId);
-    const { tool_calls: calls } = calling(['a', 'one__add']) as { tool_calls: object[] };
-    await first.say(
-      { content: 'Let me look.' },
-      { tool_calls: calls.map((call, index) => ({ index, ...call })) },
-    );
-    await first.finish('tool_calls');
-    await first.end({ kind: 'completed', status: 200, finishReason: 'tool_calls' });
+    await streamCalls(await speak(turn.taskId), 'Let me look.', ['a', 'one__add']);
     await (await speak(await called('one', before))).end(whole(text('3')));
     const second = await speak((await nextRound(turn)).taskId);
     await second.say({ content: 'Three.' });
@@ -237,7 +226,6 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
 
   it('is refused where nobody waits for it, and where agents are not asked', async () => {
     const messages = [{ role: 'user', content: 'sum?' }];
-    const later = { prefer: 'respond-async' };
     const refused = [
       await t.call('POST /v1/chat/completions', { headers: later, body: { model: 'worker', messages } }),
       await t.call('POST /api/v1/tasks', { body: { llm: 'worker', request: { messages } } }),

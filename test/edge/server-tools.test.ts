@@ -1,7 +1,16 @@
 import { expect } from 'chai';
 import type { TurnDetail, TurnView } from '../../core/agent/thread.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
-import { calling, later, servedTurns, text, waits, whole } from '../support/server-tools.ts';
+import {
+  calling,
+  choice,
+  later,
+  servedTurns,
+  streamCalls,
+  text,
+  waits,
+  whole,
+} from '../support/server-tools.ts';
 import { until } from '../support/system.ts';
 
 const own = [{ type: 'function', function: { name: 'ask_me', parameters: { type: 'object' } } }];
@@ -226,33 +235,19 @@ describe('an agent with the tools of its project', function () {
     const calls = (await callsOf('one')).length;
     const first = await speak(taskId);
     const { streaming } = (await t.registry.tasks.byId(taskId)) ?? expect.fail('no task');
-    const called = calling(['a', 'one__add', '{"n":1}']);
-    const [delta] = [{ content: 'Let me look.' }];
-    if (streaming) {
-      await first.say(delta, {
-        tool_calls: (called as { tool_calls: object[] }).tool_calls.map((call, index) => ({
-          index,
-          ...call,
-        })),
-      });
-      await first.finish('tool_calls');
-      await first.end({ kind: 'completed', status: 200, finishReason: 'tool_calls' });
-    } else
-      await first.end(
-        whole({ choices: [{ message: { ...called, ...delta }, finish_reason: 'tool_calls' }] }),
-      );
-    await (await speak(await calledAfter('one', calls))).end(whole(text('3')));
+    const [words, call] = ['Let me look.', ['a', 'one__add', '{"n":1}']] as const;
+    if (streaming) await streamCalls(first, words, [...call]);
+    else await first.end(choice({ ...calling([...call]), content: words }, 'tool_calls'));
+    await (await speak(await called('one', calls))).end(whole(text('3')));
     const round = await nextRound(turn);
     const second = await speak(round.taskId);
     if (streaming) {
       await second.say({ content: 'It is ' }, { content: 'three.' });
       await second.finish('stop');
       await second.end();
-    } else
-      await second.end(whole({ choices: [{ message: { content: 'It is three.' }, finish_reason: 'stop' }] }));
+    } else await second.end(choice({ content: 'It is three.' }));
     return { answer: await asking, turn };
   }
-  const calledAfter = called;
   const chunksOf = ({ text: body }: Answer) =>
     body
       .split('\n')

@@ -28,6 +28,8 @@ export interface Call {
   /** Instead of `body`: the bytes as they are. */
   raw?: RequestInit['body'];
   headers?: Record<string, string>;
+  /** Its caller leaves when it fires. */
+  signal?: AbortSignal | undefined;
 }
 
 export interface EdgeFixture extends RegistryFixture {
@@ -120,7 +122,7 @@ export async function edgeFixture(
     deps,
     tokens,
     stopping,
-    async call(what, { token = tokens.ada, body, raw, headers = {} } = {}) {
+    async call(what, { token = tokens.ada, body, raw, headers = {}, signal } = {}) {
       const [method = 'GET', path = '/'] = what.split(' ');
       const payload = raw ?? (body === undefined ? undefined : JSON.stringify(body));
       const answer = await fetch(url + path, {
@@ -131,6 +133,7 @@ export async function edgeFixture(
           ...headers,
         },
         ...(payload === undefined ? {} : { body: payload }),
+        ...(signal && { signal }),
       });
       const text = await answer.text();
       let json: unknown;

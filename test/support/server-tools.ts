@@ -10,7 +10,8 @@ import { until } from './system.ts';
 
 export const later = { prefer: 'respond-async' };
 export const waits = { prefer: 'wait=20' };
-export const calling = (...calls: [id: string, name: string, args?: string][]): object => ({
+type Calling = [id: string, name: string, args?: string];
+export const calling = (...calls: Calling[]) => ({
   content: null,
   tool_calls: calls.map(([id, name, text = '{}']) => ({
     ...{ id, type: 'function' },
@@ -19,7 +20,21 @@ export const calling = (...calls: [id: string, name: string, args?: string][]): 
 });
 export const whole = (body: object) =>
   ({ kind: 'completed', status: 200, body: JSON.stringify(body) }) as const;
+/** A whole answer of a model. */
+export const choice = (message: object, finish_reason = 'stop') =>
+  whole({ choices: [{ message, finish_reason }] });
 export const text = (words: string): object => ({ result: { content: [{ type: 'text', text: words }] } });
+
+/** A streamed answer that says something and then calls. */
+export async function streamCalls(speaker: Speaker, words: string, ...calls: Calling[]): Promise<void> {
+  const { tool_calls } = calling(...calls);
+  await speaker.say(
+    { content: words },
+    { tool_calls: tool_calls.map((call, index) => ({ index, ...call })) },
+  );
+  await speaker.finish('tool_calls');
+  await speaker.end({ kind: 'completed', status: 200, finishReason: 'tool_calls' });
+}
 
 /** Turns of an agent `worker` with the tools of its project, and servers `one` and `two`, for which a test speaks. */
 export function servedTurns(edge: () => EdgeFixture) {
