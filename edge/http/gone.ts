@@ -75,6 +75,40 @@ function whenGone(
   return { gone: gone.signal, forget };
 }
 
+/** Then whoever reads it comes again, and who it is is asked as of anybody. */
+const LONGEST_MS = 3_600_000;
+
+interface Endless {
+  res: Response;
+  /** Whether they may still, as they are granted by then. @returns why not. */
+  whyNot: (now: Actor) => McpctlError | undefined;
+  /** May be called more than once. Must not throw. */
+  end: (why: McpctlError | 'again' | 'stopping' | 'left') => void;
+}
+
+/**
+ * Ends a stream that has no end of its own: its reader has left or may not any more, an hour is over, or this edge stops.
+ * @returns lets go of it, once it is over.
+ */
+export function untilOver(
+  { authority, stopping }: Pick<EdgeDeps, 'authority' | 'stopping'>,
+  { res, whyNot, end }: Endless,
+): () => void {
+  const { tokenId, userName, by } = actorOf(res.req);
+  const release = authority.hold({ tokenId, rights: { as: by && userName, whyNot }, end });
+  const longest = setTimeout(() => end('again'), LONGEST_MS).unref();
+  const stay = atAbort(stopping, () => end('stopping'));
+  const left = whenLeft(res);
+  left.addEventListener('abort', () => end('left'), { once: true });
+  if (left.aborted) end('left');
+  else if (stopping.aborted) end('stopping');
+  return () => {
+    release();
+    clearTimeout(longest);
+    stay();
+  };
+}
+
 const signals = new WeakMap<Response, AbortSignal>();
 
 /** Aborts when the caller's connection closes. The same signal however often it is asked for: Node takes many listeners for a leak. */

@@ -6,7 +6,7 @@ import { LISTENING_MS } from '../../core/queue/live/mcp/listeners.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { whenLeft } from '../http/gone.ts';
+import { untilOver, whenLeft } from '../http/gone.ts';
 import { EventWriter } from '../http/sse.ts';
 import { deliveryOf } from '../http/delivered.ts';
 import { untilClosed } from '../limits/caps.ts';
@@ -15,8 +15,6 @@ import { listKinds, MOST_OF_USER, type ListChanges, type ListKind } from './chan
 import { rpcErrors } from './rpc.ts';
 
 const SUBSCRIPTION = 'io.modelcontextprotocol/subscriptionId';
-/** Then who listens comes again, and who it is is asked as of anybody. */
-const LONGEST_MS = 3_600_000;
 
 type Listening = Pick<Asked, 'req' | 'res' | 'project'>;
 
@@ -104,14 +102,13 @@ async function enterAll(
   };
 }
 
-/** They may see the project still, and act as who they listen as. */
-const rightsOf = ({ userName, by }: Actor, project: McpProject) => ({
-  as: by && userName,
-  whyNot: (now: Actor) =>
+/** They may see the project still. */
+const whyNotIn =
+  (project: McpProject) =>
+  (now: Actor): McpctlError | undefined =>
     can(now, 'view', { resource: 'project', target: project })
       ? undefined
-      : new McpctlError('project_not_found'),
-});
+      : new McpctlError('project_not_found');
 
 async function listen(
   deps: EdgeDeps,
@@ -141,12 +138,7 @@ async function listen(
     },
     gone: end,
   });
-  const letGo = deps.authority.hold({ tokenId: actor.tokenId, rights: rightsOf(actor, project), end });
-  const longest = setTimeout(end, LONGEST_MS).unref();
-  for (const signal of [left, deps.stopping]) {
-    signal.addEventListener('abort', end, { once: true });
-    if (signal.aborted) end();
-  }
+  const release = untilOver(deps, { res, whyNot: whyNotIn(project), end });
   const ping = setInterval(() => wake(), deps.config.keepAliveMs).unref();
   const writer = new EventWriter(res, deliveryOf(deps));
   try {
@@ -164,9 +156,7 @@ async function listen(
     writer.end();
   } finally {
     clearInterval(ping);
-    clearTimeout(longest);
-    deps.stopping.removeEventListener('abort', end);
-    letGo();
+    release();
     leave();
   }
 }

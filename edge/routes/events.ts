@@ -1,15 +1,14 @@
 import { Router, type Response } from 'express';
 import type { Actor } from '../../core/access.ts';
-import type { McpctlError } from '../../core/errors.ts';
+import { McpctlError } from '../../core/errors.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { Viewer } from '../live/live.ts';
 import { actorOf } from '../http/context.ts';
+import { untilOver } from '../http/gone.ts';
 import { untilClosed } from '../limits/caps.ts';
 import { frameText } from '../http/sse.ts';
 
 const PING_MS = 15_000;
-/** Then a viewer comes again, and who it is is asked as of anybody. */
-const LONGEST_MS = 3_600_000;
 /** A viewer that takes nothing is let go of: it comes back and asks anew. */
 const MOST_BYTES = 64 * 1024;
 
@@ -36,26 +35,21 @@ export function eventRoutes(deps: EdgeDeps): Router {
     if (req.method === 'HEAD') return void res.end();
     const viewer: Viewer = { actor, tell: (topics) => push(res, frame('changed', { topics })) };
     const leave = deps.live.watch(viewer);
-    const end = (last: string): void => {
-      push(res, last);
-      res.end();
-    };
-    const signOut = (why: McpctlError): void =>
-      end(frame('signed-out', { error: why.message, code: why.code }));
-    const { tokenId, userName, by } = actor;
-    const whyNot = (now: Actor): undefined => void (viewer.actor = now);
-    const rights = { as: by && userName, whyNot };
-    const letGo = deps.authority.hold({ tokenId, rights, end: signOut });
+    const release = untilOver(deps, {
+      res,
+      whyNot: (now: Actor): undefined => void (viewer.actor = now),
+      end(why) {
+        if (why === 'left') return;
+        const isOut = why instanceof McpctlError;
+        push(res, isOut ? frame('signed-out', { error: why.message, code: why.code }) : `: ${why}\n\n`);
+        res.end();
+      },
+    });
     const ping = setInterval(() => push(res, ': ping\n\n'), PING_MS);
-    const longest = setTimeout(() => end(': again\n\n'), LONGEST_MS);
-    const stopping = (): void => end(': stopping\n\n');
-    deps.stopping.addEventListener('abort', stopping);
     res.once('close', () => {
       leave();
-      letGo();
+      release();
       clearInterval(ping);
-      clearTimeout(longest);
-      deps.stopping.removeEventListener('abort', stopping);
     });
     push(res, frame('hello', { version: deps.version, now: deps.clock.now() }));
   });

@@ -11,7 +11,7 @@ import { jsonValue } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { actorOf } from '../../http/context.ts';
 import { deliveryOf } from '../../http/delivered.ts';
-import { whenLeft } from '../../http/gone.ts';
+import { untilOver } from '../../http/gone.ts';
 import { EventWriter, frameText } from '../../http/sse.ts';
 import { bodiesOf } from './bodies.ts';
 
@@ -19,8 +19,6 @@ import { bodiesOf } from './bodies.ts';
 const EVERY_MS = 250;
 /** It is good for three times as long. */
 const RENEW_MS = 3_000;
-/** Then who watches comes again, and who it is is asked as of anybody. */
-const LONGEST_MS = 3_600_000;
 
 export interface Watching {
   res: Response;
@@ -78,8 +76,7 @@ class TrafficWatch {
   readonly #over = new AbortController();
   readonly #writer: EventWriter;
   readonly #timers: NodeJS.Timeout[];
-  readonly #letGo: () => void;
-  readonly #end = (): void => this.#over.abort();
+  readonly #release: () => void;
   /** As they are granted now. */
   #actor: Actor;
   #project: McpProject;
@@ -103,18 +100,15 @@ class TrafficWatch {
     this.#at = watching.wanted.after ?? null;
     const { res } = watching;
     this.#writer = new EventWriter(res, deliveryOf(deps));
-    const { tokenId, userName, by } = actor;
-    const rights = { as: by && userName, whyNot: (now: Actor) => this.#whyNot(now) };
-    this.#letGo = deps.authority.hold({ tokenId, rights, end: (why) => this.#endFor(why) });
+    this.#release = untilOver(deps, {
+      res,
+      whyNot: (now) => this.#whyNot(now),
+      end: (why) => this.#end(why instanceof McpctlError ? why : null),
+    });
     this.#timers = [
       setInterval(() => void this.#renew(), RENEW_MS),
       setInterval(() => (this.#isQuiet = true), deps.config.keepAliveMs),
-      setTimeout(this.#end, LONGEST_MS),
     ];
-    for (const signal of [whenLeft(res), deps.stopping]) {
-      signal.addEventListener('abort', this.#end, { once: true });
-      if (signal.aborted) this.#end();
-    }
   }
 
   async run(): Promise<void> {
@@ -137,9 +131,8 @@ class TrafficWatch {
   }
 
   close(): void {
-    this.#timers.forEach(clearTimeout);
-    this.#deps.stopping.removeEventListener('abort', this.#end);
-    this.#letGo();
+    this.#timers.forEach(clearInterval);
+    this.#release();
     // It is over in some seconds, where Redis hears nothing of it.
     this.#deps.queue.traffic.leave(this.#watcher).catch(() => undefined);
   }
@@ -151,9 +144,10 @@ class TrafficWatch {
     return undefined;
   }
 
-  #endFor(why: McpctlError): void {
-    this.#why = why;
-    this.#end();
+  /** @param why null: nobody is to be told. */
+  #end(why: McpctlError | null): void {
+    this.#why ??= why;
+    this.#over.abort();
   }
 
   /** Says that they watch still, and looks whether the project is there, and whose it is. */
@@ -161,12 +155,12 @@ class TrafficWatch {
     try {
       await this.#deps.queue.traffic.watch(this.#watcher);
       const project = await this.#deps.registry.mcp.project(this.#project.name);
-      if (project?.id !== this.#project.id) return this.#endFor(new McpctlError('project_not_found'));
+      if (project?.id !== this.#project.id) return this.#end(new McpctlError('project_not_found'));
       this.#project = project;
       const why = this.#whyNot(this.#actor);
-      if (why) this.#endFor(why);
+      if (why) this.#end(why);
     } catch (thrown) {
-      if (thrown instanceof McpctlError && thrown.code === 'too_many_requests') this.#endFor(thrown);
+      if (thrown instanceof McpctlError && thrown.code === 'too_many_requests') this.#end(thrown);
       // While a store is away it is said again; what may be missing meanwhile is told.
     }
   }
