@@ -12,7 +12,7 @@ import type { EdgeDeps } from '../../deps.ts';
 import { actorOf } from '../../http/context.ts';
 import { deliveryOf } from '../../http/delivered.ts';
 import { untilOver } from '../../http/gone.ts';
-import { EventWriter, frameText } from '../../http/sse.ts';
+import { EventWriter } from '../../http/sse.ts';
 import { bodiesOf } from './bodies.ts';
 
 /** Between two looks at what was captured, where the last one found all there was. */
@@ -118,7 +118,7 @@ class TrafficWatch {
     const { all, bodies } = shown;
     const hello = JSON.stringify({ project, sees: all ? 'all' : 'own', bodies });
     // With a place, so that who loses their edge before anything was asked goes on from here, too.
-    await this.#writer.writeFrames(frameText({ event: 'hello', data: hello }, this.#at));
+    await this.#writer.write({ event: 'hello', data: hello }, this.#at);
     this.#toldAt = this.#at;
     while (!signal.aborted) {
       const page = await this.#read(this.#at);
@@ -209,7 +209,7 @@ class TrafficWatch {
           })
         : {};
     const data = JSON.stringify({ ...exchange, ...more });
-    await this.#writer.writeFrames(frameText({ event: 'exchange', data }, id));
+    await this.#writer.write({ event: 'exchange', data }, id);
     [this.#at, this.#toldAt] = [id, id];
   }
 
@@ -218,7 +218,7 @@ class TrafficWatch {
     this.#isQuiet = false;
     if (this.#at === this.#toldAt || this.#at === null) return await this.#writer.comment('watching');
     this.#toldAt = this.#at;
-    await this.#writer.writeFrames(frameText({ event: 'at', data: '{}' }, this.#at));
+    await this.#writer.write({ event: 'at', data: '{}' }, this.#at);
   }
 
   #event(name: string, data: object): Promise<void> {
