@@ -36,8 +36,11 @@ const MOST_PROJECTS = 64;
 /** Who was not confirmed to hear what is watched tries again so often. */
 const AGAIN_MS = 1_000;
 
+/** As it was when it was over: later its connection may say something else. */
+type Waiting = Omit<Ended, 'projectId' | 'exchange'> & { exchange: Exchange };
+
 interface Line {
-  waiting: Ended[];
+  waiting: Waiting[];
   /** There was no room for them. */
   dropped: number;
 }
@@ -104,12 +107,12 @@ export function createCapture({ queue, clock, log }: CaptureDeps): Capture {
         () => undefined,
       );
     },
-    tell(ended) {
-      if (isOver || !watched.has(ended.projectId)) return;
-      const line = lines.get(ended.projectId) ?? { waiting: [], dropped: 0 };
-      lines.set(ended.projectId, line);
+    tell({ projectId, userId, row, exchange }) {
+      if (isOver || !watched.has(projectId)) return;
+      const line = lines.get(projectId) ?? { waiting: [], dropped: 0 };
+      lines.set(projectId, line);
       if (line.waiting.length >= MOST_WAITING) line.dropped += 1;
-      else line.waiting.push({ ...ended, exchange: memo(ended.exchange()) });
+      else line.waiting.push({ userId, row, exchange: exchange() });
       soon();
     },
   };
@@ -130,21 +133,14 @@ function createWatched(clock: Pick<Clock, 'elapsed'>) {
   };
 }
 
-/** What is asked for at once: later its connection may say something else. */
-const memo =
-  (exchange: Exchange): (() => Exchange) =>
-  () =>
-    exchange;
-
 /** Each as it is kept, with the times that its fence knows. */
-async function textsOf({ queue }: Pick<CaptureDeps, 'queue'>, batch: readonly Ended[]): Promise<string[]> {
+async function textsOf({ queue }: Pick<CaptureDeps, 'queue'>, batch: readonly Waiting[]): Promise<string[]> {
   const rows = batch.flatMap(({ row }) => row ?? []);
   const fences = rows.length === 0 ? [] : await queue.fences.read(rows.map(refOf));
   const fenceOf = new Map(rows.map((row, n) => [row.id, fences[n] ?? null]));
   return batch.map(({ userId, row, exchange }) => {
-    const whole = exchange();
     const spans = row && spansOf(row, fenceOf.get(row.id) ?? null);
-    return textOf(userId, { ...whole, ms: { ...whole.ms, ...spans } });
+    return textOf(userId, { ...exchange, ms: { ...exchange.ms, ...spans } });
   });
 }
 
