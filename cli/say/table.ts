@@ -47,9 +47,8 @@ export function tableLines<T>(rows: readonly T[], columns: readonly Column<T>[],
 
 /** The same of words. */
 export function linesOf(cells: Cells, look: TableLook): string[] {
-  const shown = look.fit ? fitted(cells, look) : cells;
+  const { shown, widths } = fitted(cells, widthsOf(cells, look), look.fit ?? 0);
   const { heads, rows } = shown;
-  const widths = widthsOf(shown, look);
   const all = look.headers ? [heads, ...rows] : rows;
   return all.map((line, n) => {
     const text = line
@@ -69,30 +68,36 @@ export function widthsOf(
   return heads.map((_, i) => Math.max(least[i] ?? 0, ...all.map((line) => width(line[i] ?? ''))));
 }
 
-/**
- * Cut to the width of a terminal: the widest columns give way first, then columns are left out, spare ones and the last
- * ones first. The first names the thing and stays whole.
- */
-function fitted(cells: Cells, look: TableLook): Cells {
-  const fit = look.fit ?? 0;
-  const widths = widthsOf(cells, look);
-  const total = (): number => widths.reduce((sum, w) => sum + w, 0) + GAP * (widths.length - 1);
-  while (total() > fit) {
-    const widest = widths.reduce((at, w, i) => (i > 0 && w > (widths[at] ?? 0) ? i : at), 1);
-    const most = widths[widest];
-    if (most === undefined || widths.length === 1) return cells;
-    if (most > NARROWEST) widths[widest] = most - 1;
-    else return fitted(withoutOne(cells), look);
-  }
-  const cut = (line: readonly string[]): string[] => line.map((word, i) => cutTo(word, widths[i] ?? 0));
-  return { ...cells, heads: cut(cells.heads), rows: cells.rows.map(cut) };
+interface Fitted {
+  shown: Cells;
+  widths: readonly number[];
 }
 
-function withoutOne({ heads, rows, spare }: Cells): Cells {
-  const at = spare.includes(true) ? spare.lastIndexOf(true) : heads.length - 1;
-  const without = <T>(line: readonly T[]): T[] => line.filter((_, i) => i !== at);
-  return { heads: without(heads), rows: rows.map(without), spare: without(spare) };
+/**
+ * Cut to the width of a terminal: the widest columns give way first, then columns are left out, spare ones and the last
+ * ones first. The first names the thing and stays whole. @param wanted how wide each column would be; @param fit 0: so it is.
+ */
+function fitted(cells: Cells, wanted: readonly number[], fit: number): Fitted {
+  const widths = [...wanted];
+  const total = (): number => widths.reduce((sum, w) => sum + w, 0) + GAP * (widths.length - 1);
+  while (fit > 0 && total() > fit) {
+    const widest = widths.reduce((at, w, i) => (i > 0 && w > (widths[at] ?? 0) ? i : at), 1);
+    const most = widths[widest];
+    if (most === undefined) return { shown: cells, widths };
+    if (most > NARROWEST) widths[widest] = most - 1;
+    else {
+      const out = firstOut(cells);
+      const kept = <T>(line: readonly T[]): T[] => line.filter((_, i) => i !== out);
+      const fewer = { heads: kept(cells.heads), rows: cells.rows.map(kept), spare: kept(cells.spare) };
+      return fitted(fewer, kept(wanted), fit);
+    }
+  }
+  const cut = (line: readonly string[]): string[] => line.map((word, i) => cutTo(word, widths[i] ?? 0));
+  return { shown: { ...cells, heads: cut(cells.heads), rows: cells.rows.map(cut) }, widths };
 }
+
+const firstOut = ({ heads, spare }: Cells): number =>
+  spare.includes(true) ? spare.lastIndexOf(true) : heads.length - 1;
 
 /** At most so wide; what is cut ends in `…`. */
 export function cutTo(word: string, most: number): string {

@@ -198,6 +198,38 @@ describe('cli: mcpctl call and console', () => {
     expect(s.err().match(/Watching what/g), 'said once').to.have.length(1);
   });
 
+  it('keeps the columns of what it watches under each other on a terminal, too', async () => {
+    s = await startSession(peer.url, { tty: { stdout: true }, columns: 80 });
+    const taskId = '0b0c8f6e-3a55-4f0a-9d0e-6f2b1c7a9e11';
+    const others = [
+      { outcome: 'tool_failed' },
+      { client: null, ms: { ...exchange.ms, total: 1_049 } },
+      { name: 'files__read_many_of_them', bytes: { request: 9, answer: 3 } },
+      {},
+    ];
+    peer.on('GET /api/v1/projects/demo/traffic', (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(frame('hello', { sees: 'own' }));
+      for (const [n, other] of [{}, ...others].entries())
+        response.write(frame('exchange', { ...exchange, stages: [], taskId, ...other }, `5-${n}`));
+      response.end(frame('signed-out', { error: 'It is over.', code: 'unauthenticated' }));
+    });
+    expect(await s.run('console', 'demo', '--watch')).to.equal(4);
+    const [head = '', first = '', ...lines] = s.out().trimEnd().split('\n');
+    for (const line of [head, first, ...lines]) expect(line.length, line).to.be.at.most(80);
+    expect(head.indexOf('ASKED'), s.out()).to.equal(first.indexOf('→'));
+    expect(head.indexOf('MS'), s.out()).to.equal(first.indexOf(' 49 ') + 1);
+    // What is longer than all above moves what is behind it, and it stays there.
+    const [last = ''] = lines.slice(-1);
+    for (const line of lines.slice(2)) expect(line.indexOf('→'), s.out()).to.equal(last.indexOf('→'));
+    const places = (line: string): number[] => [line.indexOf('ada'), line.indexOf('→'), line.indexOf(' ok')];
+    expect(places(lines.at(-2) ?? ''), s.out()).to.deep.equal(places(last));
+    expect(lines.map((line) => line.split(/ {2,}/).length)).to.deep.equal(
+      lines.map(() => head.split(/ {2,}/).length),
+      s.out(),
+    );
+  });
+
   it('watches in lines of JSON, and takes what is for watching for nothing else', async () => {
     peer.on('GET /api/v1/projects/demo/traffic', (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });

@@ -34,7 +34,7 @@ const columns: readonly Column<SeenExchange>[] = [
   { head: 'CAME TO', of: ({ outcome, replayed }) => (replayed ? `${outcome} (again)` : outcome) },
   { head: 'TASK', of: ({ taskId }) => taskId, spare: true },
 ];
-/** So that lines stay under each other from the first on. */
+/** So that lines stay under each other from the first on, where there is room for it. */
 const least = [8, 6, 16, 28, 9, 20, 5, 8, 36];
 
 /** Shows each exchange of a project on a line, until Ctrl-C. @throws McpctlError, Cancelled. */
@@ -73,12 +73,12 @@ export async function runWatch(ctx: Context, { project, json, ...wanted }: Watch
 }
 
 function lineByLine({ out, terminal }: Context): (exchange: SeenExchange) => void {
-  let widths: readonly number[] = least;
+  let widths: readonly number[] = terminal.tty.stdout ? [] : least;
   let isFirst = true;
   return (exchange) => {
     const cells = cellsOf([exchange], columns);
     const fit = terminal.tty.stdout ? terminal.size().columns : 0;
-    const look = { headers: isFirst, paint: out.paint, least: fit > 0 ? [] : widths, fit };
+    const look = { headers: isFirst, paint: out.paint, least: widths, fit };
     for (const line of linesOf(cells, look)) out.styled(line);
     widths = widthsOf(cells, { headers: true, least: widths });
     isFirst = false;
