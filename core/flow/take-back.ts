@@ -7,7 +7,7 @@ import type { TaskAttempt } from '../registry/tasks/tasks.ts';
 import type { TaskRow } from '../task/task.ts';
 import { closeTask, type Closing } from './end/cancel.ts';
 import type { FlowDeps } from './deps.ts';
-import type { Liveness, LivePool } from './alive/liveness.ts';
+import { takersIn, type Liveness, type LivePool } from './alive/liveness.ts';
 import { lostClaim } from './end-dead.ts';
 import {
   codeOfReason,
@@ -41,7 +41,8 @@ export async function takeBack(
   { row, fence }: { row: TaskRow; fence: Fence },
 ): Promise<'requeued' | 'ended' | 'moved'> {
   const pool = await deps.liveness.loadPool(row.poolName);
-  const isLooping = isInALoop(fence, pool.members.length + pool.former.length);
+  const takers = takersIn(pool);
+  const isLooping = isInALoop(fence, takers.length);
   const why = isLooping ? notLeaving(parseHandBack(fence.why)) : parseHandBack(fence.why);
   const reason = `${why.code}: ${why.message}`;
   const errorReason = errorReasonOf(why);
@@ -69,7 +70,7 @@ export async function takeBack(
     if (mayHave(pool, row, [...excluded, ...unfitOf(fence)])) return await requeue(excluded);
     if (canWait(row)) return await requeue([]);
   }
-  const llm = [...pool.members, ...pool.former].find((m) => m.row.id === fence.llm)?.row.name ?? fence.llm;
+  const llm = takers.find((m) => m.row.id === fence.llm)?.row.name ?? fence.llm;
   const { code, message } = await allAttempts(deps, row, { llm, why });
   const closing: Closing = {
     mode: { handedBackAt: fence.epoch },

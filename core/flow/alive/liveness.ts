@@ -32,8 +32,8 @@ export interface LivePool {
   key: string;
   members: readonly LiveLlm[];
   /**
-   * Llms that have left it and still take what waits (core/registry/former-members.ts): whoever decides about that heeds them, what is
-   * asked anew does not reach them.
+   * Llms that have left it and still take what waits (core/registry/former-members.ts): whoever decides about that heeds them
+   * (`takersIn`), what is asked anew does not reach them.
    */
   former: readonly LiveLlm[];
   /** Members that serve now; a public one that nobody serves is none of them. */
@@ -41,6 +41,9 @@ export interface LivePool {
   /** Redis came back empty just now: what it does not know proves nothing. */
   fresh: boolean;
 }
+
+/** All who may have what waits in a pool. */
+export const takersIn = ({ members, former }: LivePool): LiveLlm[] => [...members, ...former];
 
 type Announced = Omit<PoolPresence, 'fresh'>;
 const nothing = { members: [], lost: [] };

@@ -1,11 +1,9 @@
 import { seenWithinMs } from '../../member/presence.ts';
-import type { LiveLlm, LivePool } from './liveness.ts';
+import { takersIn, type LiveLlm, type LivePool } from './liveness.ts';
 
 /** Of whom a task may be. @param excluded llm ids that failed it already, or cannot do it. */
 const candidates = (pool: LivePool, pinId: string | null, excluded: readonly string[]): LiveLlm[] =>
-  [...pool.members, ...pool.former].filter(
-    (m) => (pinId === null || m.row.id === pinId) && !excluded.includes(m.row.id),
-  );
+  takersIn(pool).filter((m) => (pinId === null || m.row.id === pinId) && !excluded.includes(m.row.id));
 
 /** Is anybody there to take a task? */
 export function isServed(pool: LivePool, pinId: string | null, excluded: readonly string[] = []): boolean {

@@ -1,5 +1,5 @@
 import { seenWithinMs } from '../../member/presence.ts';
-import type { LiveLlm, LivePool } from './liveness.ts';
+import { takersIn, type LiveLlm, type LivePool } from './liveness.ts';
 
 /** A member whose backend sleeps and whose worker can wake it. */
 export interface Sleeper {
@@ -15,7 +15,7 @@ export interface Sleeper {
  * @param not llm ids that may not have the task.
  */
 export function sleepersIn(pool: LivePool, pinId: string | null, not: readonly string[] = []): Sleeper[] {
-  return [...pool.members, ...pool.former]
+  return takersIn(pool)
     .filter((m) => (pinId === null || m.row.id === pinId) && !not.includes(m.row.id))
     .flatMap((m) => sleeperOf(m, pool.fresh) ?? [])
     .sort((a, b) => (a.name < b.name ? -1 : 1));

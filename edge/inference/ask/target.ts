@@ -7,7 +7,7 @@ import type { LlmKind, Operation } from '../../../core/llm.ts';
 import { aliasSchema } from '../../../core/names.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { Known, Resolved } from '../../believed/known-pools.ts';
-import type { LiveLlm, LivePool } from '../../../core/flow/alive/liveness.ts';
+import { takersIn, type LiveLlm, type LivePool } from '../../../core/flow/alive/liveness.ts';
 import type { AskedAgent } from '../../../core/registry/names/names.ts';
 import { didYouMean } from '../../../core/runtime/nearest.ts';
 
@@ -175,8 +175,8 @@ function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait
 }
 
 /** One of the release before among them knows only the channels of tasks; who comes later is not known. */
-function tellEdges({ members, former }: LivePool): boolean {
-  const announced = [...members, ...former].flatMap((member) => member.announced);
+function tellEdges(pool: LivePool): boolean {
+  const announced = takersIn(pool).flatMap((member) => member.announced);
   return announced.length > 0 && announced.every(({ tellsEdges }) => tellsEdges === true);
 }
 
