@@ -22,6 +22,8 @@ export interface FormerMembers {
   formerIn(poolKeys: readonly string[]): Promise<LlmRow[]>;
   /** The same of what one session publishes. */
   formerOf(sessionId: string): Promise<LlmRow[]>;
+  /** All that a session serves: what it publishes, or has published, and behind it `formerOf`. */
+  servedBySession(sessionId: string): Promise<LlmRow[]>;
   /** Those that have been there for nothing for a while. */
   formerDone(limit: number): Promise<DoneMember[]>;
   forgetFormer(done: readonly DoneMember[]): Promise<void>;
@@ -35,6 +37,11 @@ const rowsSchema = llmRowSchema
 /** A task that was accepted on old news has its row by then. */
 const SETTLED = `interval '15 seconds'`;
 
+export const publishedBy = async (db: Knex, sessionId: string): Promise<LlmRow[]> =>
+  llmRowSchema
+    .array()
+    .parse(await db('llms').where({ providerSessionId: sessionId }).orderBy('name').select());
+
 export function createFormerMembers({ db }: Connection): FormerMembers {
   const read = async (where: string, bindings: Record<string, string | string[]>): Promise<LlmRow[]> => {
     const { rows } = await db.raw<{ rows: unknown[] }>(
@@ -44,10 +51,16 @@ export function createFormerMembers({ db }: Connection): FormerMembers {
     );
     return rowsSchema.parse(rows);
   };
+  const formerOf = (sessionId: string): Promise<LlmRow[]> =>
+    read('l.provider_session_id = :sessionId', { sessionId });
   return {
     formerIn: async (poolKeys) =>
       poolKeys.length === 0 ? [] : await read('n.pool_key = any(:poolKeys)', { poolKeys: [...poolKeys] }),
-    formerOf: (sessionId) => read('l.provider_session_id = :sessionId', { sessionId }),
+    formerOf,
+    servedBySession: async (sessionId) => [
+      ...(await publishedBy(db, sessionId)),
+      ...(await formerOf(sessionId)),
+    ],
     async formerDone(limit) {
       const { rows } = await db.raw<{
         rows: { poolKey: string; llmId: string; session: string | null; boot: string | null }[];

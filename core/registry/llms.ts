@@ -8,7 +8,7 @@ import { tellOfLlm } from './audit/llm-event.ts';
 import { MCP_TYPE } from '../mcp/names.ts';
 import { canonical } from './canonical.ts';
 import type { Connection } from './database/connect.ts';
-import { createFormerMembers, type FormerMembers } from './former-members.ts';
+import { createFormerMembers, publishedBy, type FormerMembers } from './former-members.ts';
 import type { RegistryLimits } from './names/limits.ts';
 import { enterNames, type Entry } from './names/name-owners.ts';
 import { replaceAliases, takeNames } from './names/names.ts';
@@ -327,8 +327,7 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
     byNames: async (names) =>
       names.length === 0 ? [] : parseLlms(await db('llms').whereIn('name', [...names])),
     places: () => db('llms').select('id', 'name', 'kind', 'poolKey', 'slotGroup', 'ownerId'),
-    bySession: async (sessionId) =>
-      parseLlms(await db('llms').where({ providerSessionId: sessionId }).orderBy('name').select()),
+    bySession: (sessionId) => publishedBy(db, sessionId),
     byPools: async (poolKeys) =>
       poolKeys.length === 0
         ? []

@@ -59,8 +59,7 @@ export async function findClaims(
   carried: Carried,
 ): Promise<SaidClaim[]> {
   const adopted: SaidClaim[] = [];
-  const { session } = carried;
-  const rows = [...(await registry.llms.bySession(session)), ...(await registry.llms.formerOf(session))];
+  const rows = await registry.llms.servedBySession(carried.session);
   for (const poolKey of new Set(rows.map((row) => row.poolKey))) {
     const refs = await runningTasks(commands, keys, poolKey);
     const fences = await readFences(commands, keys, refs);

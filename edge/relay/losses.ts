@@ -13,8 +13,8 @@ export interface Losses {
    */
   write(session: string): Promise<void>;
   /**
-   * The rows of a session, also in pools that they left, whose lease is held by who asks. Those that were written down as lost a moment ago, for an older
-   * stream, are what they were again: read in between, they would not be served until the next registration.
+   * What a session serves (`servedBySession`) whose lease is held by who asks. Rows that were written down as lost a moment ago, for
+   * an older stream, are what they were again: read in between, they would not be served until the next registration.
    */
   rowsOf(session: string): Promise<LlmRow[]>;
 }
@@ -35,11 +35,10 @@ export function createLosses({
   const write = inBatches(mark, { weightOf: () => 1, most: TOGETHER, lanes: 1 });
   return {
     async rowsOf(session) {
-      const rows = await registry.llms.bySession(session);
-      if (!rows.some(({ inactiveReason }) => inactiveReason === 'publisher_gone'))
-        return [...rows, ...(await registry.llms.formerOf(session))];
+      const rows = await registry.llms.servedBySession(session);
+      if (!rows.some(({ inactiveReason }) => inactiveReason === 'publisher_gone')) return rows;
       await registry.sessions.revive(session);
-      return [...(await registry.llms.bySession(session)), ...(await registry.llms.formerOf(session))];
+      return await registry.llms.servedBySession(session);
     },
     async write(session) {
       if (await write(session)) bus.emit('session.left', { sessionId: session, why: 'lost' });
