@@ -5,6 +5,8 @@ import type { MadeOfAgent } from '../../../core/agent/made.ts';
 import { goesOn, type Policy } from '../../../core/task/disconnect.ts';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { closeRow } from '../../../core/flow/end/settle.ts';
+import { refOf } from '../../../core/flow/deps.ts';
+import type { TaskRef } from '../../../core/queue/task/fence.ts';
 import type { Follower } from '../../../core/queue/task/follow.ts';
 import type { TaskKey } from '../../../core/registry/idempotency.ts';
 import type { AskedOfAgent, NewTask } from '../../../core/registry/tasks/insert-tasks.ts';
@@ -102,9 +104,7 @@ export async function submitAndFollow(
   order: Order,
 ): Promise<Submitted | { row: TaskRow; follower: null }> {
   const id = v7();
-  const edge = edgeToldOf(deps, order);
-  const ref = { taskId: id, poolKey: order.target.poolKey };
-  const opening = edge === undefined ? deps.queue.streams.follow(ref) : deps.queue.streams.followOwn(ref);
+  const { edge, opening } = follow(deps, order, { taskId: id, poolKey: order.target.poolKey });
   const [opened, inserted] = await Promise.allSettled([opening, insert(deps, actor, { order, id })]);
   try {
     if (inserted.status === 'rejected') throw inserted.reason;
@@ -135,11 +135,8 @@ export async function followAccepted(
 ): Promise<Submitted> {
   let follower: Follower | undefined;
   try {
-    const edge = edgeToldOf(deps, order);
-    const ref = { taskId: row.id, poolKey: row.poolName };
-    follower = await (edge === undefined
-      ? deps.queue.streams.follow(ref)
-      : deps.queue.streams.followOwn(ref));
+    const { edge, opening } = follow(deps, order, refOf(row));
+    follower = await opening;
     const attachment = randomUUID();
     await enqueue(deps, { order, row, attachment, edge });
     return { row, follower, attachment: deps.waiters.adopt(row, attachment, edge) };
@@ -151,11 +148,18 @@ export async function followAccepted(
 }
 
 /**
- * This edge, where it hears of the task by its channel of the pool. One that goes on without anybody holds no lease that would
- * tell a fence anew who waits.
+ * Begins to follow what an order's task will say.
+ * @returns with it this edge, as the fence is to name it, where it hears of the task by its channel of the pool. One that goes on
+ *   without anybody holds no lease that would tell a fence anew who waits.
  */
-function edgeToldOf({ queue }: EdgeDeps, { target, policy }: Order): string | undefined {
-  return target.tellsEdges && policy.onDisconnect !== 'continue' ? queue.channels.edge : undefined;
+function follow(
+  { queue: { channels, streams } }: EdgeDeps,
+  { target: { tellsEdges }, policy }: Order,
+  ref: TaskRef,
+): { edge: string | undefined; opening: Promise<Follower> } {
+  return tellsEdges && policy.onDisconnect !== 'continue'
+    ? { edge: channels.edge, opening: streams.followOwn(ref) }
+    : { edge: undefined, opening: streams.follow(ref) };
 }
 
 function asOurs(thrown: unknown, taskId: string | undefined): McpctlError {
