@@ -2,10 +2,8 @@ import type { Redis } from 'ioredis';
 import { McpctlError, messageOf } from '../../errors.ts';
 import { mostMs } from '../../runtime/time-of-bytes.ts';
 import { LARGEST_ANSWER_BYTES } from '../../text/large-body.ts';
-import type { Log } from '../../runtime/log.ts';
 import { isSameAttempt } from './attempt.ts';
 import type { TaskRef } from './fence.ts';
-import type { Keys } from '../keys.ts';
 import { ASKED_NO_MORE_MS } from '../pool-indexes.ts';
 import {
   parseMessage,
@@ -20,8 +18,8 @@ import {
   type Entry,
   type Position,
 } from './stream.ts';
-import type { PoolChannels } from '../link/pool-channels.ts';
-import type { Heard, Subscriber } from '../link/subscriber.ts';
+import type { Heard } from '../link/subscriber.ts';
+import { hearOwn, hearTask, isHint, type Hearing, type HearingDeps } from './hearing.ts';
 
 /**
  * Entries of a task, and hints that its dispatch moved. `gap`: what came next was trimmed before it was read, so
@@ -29,12 +27,8 @@ import type { Heard, Subscriber } from '../link/subscriber.ts';
  */
 export type Followed = Entry | { kind: 'back' } | { kind: 'requeued' } | { kind: 'gap' };
 
-export interface FollowDeps {
+export interface FollowDeps extends HearingDeps {
   redis: Redis;
-  subscriber: Subscriber;
-  channels: PoolChannels;
-  keys: Keys;
-  log: Log;
   /** How long the events of an ended task stay. */
   eventKeepMs: number;
 }
@@ -85,35 +79,25 @@ export class Follower {
   #wake: () => void = () => undefined;
   #signal: AbortSignal | undefined;
   readonly #aborted = (): void => this.#wake();
-  #stopListening: () => void = () => undefined;
-  /** Not listened to, as this edge hears by its channel of the pool; null: it is, or that was not to be. */
-  #ownChannel: string | null = null;
-  #stopListeningToTask: () => void = () => undefined;
+  #hearing: Hearing | undefined;
 
-  private constructor(deps: FollowDeps, stream: string, after: Position) {
+  private constructor(deps: FollowDeps, ref: TaskRef, after: Position) {
     this.#deps = deps;
-    this.#stream = stream;
+    this.#stream = deps.keys.pool(ref.poolKey).task(ref.taskId).stream;
     this.#position = after;
   }
 
   /** @throws McpctlError `unavailable` when Redis does not confirm the subscription. */
   static async open(deps: FollowDeps, ref: TaskRef, after: Position = beginning): Promise<Follower> {
-    const { stream, channel } = deps.keys.pool(ref.poolKey).task(ref.taskId);
-    const follower = new Follower(deps, stream, after);
-    follower.#stopListening = await deps.subscriber.listen(channel, (heard) => follower.#hear(heard));
+    const follower = new Follower(deps, ref, after);
+    follower.#hearing = await hearTask(deps, ref, (heard) => follower.#hear(heard));
     return follower;
   }
 
-  /**
-   * Of a task whose fence will name this edge, in a pool whose members all tell the edge that waits: heard of by the one channel of
-   * the pool. Where nothing comes for long, the task's own is listened to as well: a member of the release before may have it.
-   * @throws as `open`.
-   */
+  /** Of a task whose fence will name this edge, in a pool whose members all tell the edge that waits. @throws as `open`. */
   static async openOwn(deps: FollowDeps, ref: TaskRef): Promise<Follower> {
-    const { stream, channel } = deps.keys.pool(ref.poolKey).task(ref.taskId);
-    const follower = new Follower(deps, stream, beginning);
-    follower.#ownChannel = channel;
-    follower.#stopListening = await deps.channels.listen(ref, (heard) => follower.#hearAsOwn(heard));
+    const follower = new Follower(deps, ref, beginning);
+    follower.#hearing = await hearOwn(deps, ref, (heard) => follower.#hear(heard));
     return follower;
   }
 
@@ -130,7 +114,7 @@ export class Follower {
         this.#silentFrom = now;
         this.readRecord();
         void this.#lookAtTop();
-        void this.#listenToTask();
+        if (this.#position.epoch === 0) this.#hearing?.listenMore();
       } else await this.#woken(Math.min(deadline, silentAt) - now, signal);
     }
   }
@@ -167,8 +151,7 @@ export class Follower {
 
   close(): void {
     this.#closed = true;
-    this.#stopListening();
-    this.#stopListeningToTask();
+    this.#hearing?.stop();
     this.#hearAborted(undefined);
     this.#wake();
   }
@@ -275,26 +258,6 @@ export class Follower {
     this.#position = { epoch, seq: 0 };
   }
 
-  #hearAsOwn(heard: Heard): void {
-    // Who has it next may be a member that knows the task's channel alone; a hint that comes twice is no harm.
-    if (heard.kind === 'message' && !isHint(heard.text)) this.#stopListeningToTask();
-    this.#hear(heard);
-  }
-
-  async #listenToTask(): Promise<void> {
-    const channel = this.#ownChannel;
-    if (channel === null || this.#position.epoch > 0) return;
-    this.#ownChannel = null;
-    try {
-      const stop = await this.#deps.subscriber.listen(channel, (heard) => this.#hear(heard));
-      if (this.#closed) stop();
-      else this.#stopListeningToTask = stop;
-    } catch (thrown) {
-      this.#ownChannel = channel;
-      this.#deps.log.debug({ why: messageOf(thrown) }, 'a channel was not confirmed; trying again');
-    }
-  }
-
   #hear(heard: Heard): void {
     if (heard.kind === 'message' && isHint(heard.text)) return this.#push({ kind: heard.text });
     if (this.#behind) return; // the record has it
@@ -343,8 +306,6 @@ export class Follower {
     return this.#position.epoch > 0 ? SILENCE_RUNNING_MS : SILENCE_WAITING_MS;
   }
 }
-
-const isHint = (text: string): text is 'back' | 'requeued' => text === 'back' || text === 'requeued';
 
 /** A text costs a byte a character, two where it has characters beyond Latin-1. */
 function bytesOf(item: Followed): number {
