@@ -148,22 +148,17 @@ export function createStruck(redis: Redis, keys: Keys): Struck {
       runScript(redis, 'strike', call).catch(() => undefined);
     }
   };
-  const inPool = (poolKey: string): { ids: string[]; streams: string[] } => {
+  const add = (poolKey: string, kind: 'ids' | 'streams', name: string): void => {
     const pool = pools.get(poolKey) ?? { ids: [], streams: [] };
     pools.set(poolKey, pool);
+    pool[kind].push(name);
     count += 1;
     timer ??= setTimeout(go, STRIKE_MS).unref();
-    return pool;
+    if (count >= STRUCK_TOGETHER) go();
   };
   return {
-    settled({ poolKey, taskId }) {
-      inPool(poolKey).ids.push(taskId);
-      if (count >= STRUCK_TOGETHER) go();
-    },
-    askedNoMore({ poolKey, taskId }) {
-      inPool(poolKey).streams.push(keys.pool(poolKey).task(taskId).stream);
-      if (count >= STRUCK_TOGETHER) go();
-    },
+    settled: ({ poolKey, taskId }) => add(poolKey, 'ids', taskId),
+    askedNoMore: ({ poolKey, taskId }) => add(poolKey, 'streams', keys.pool(poolKey).task(taskId).stream),
   };
 }
 
