@@ -41,20 +41,16 @@ export function createEdges({ redis, keys }: { redis: Redis; keys: Keys }): Edge
     leave: async (id) => void (await orUnavailable(redis.hdel(keys.edges, id))),
     async all() {
       const [now, all] = await orUnavailable(Promise.all([redisNow(redis), redis.hgetall(keys.edges)]));
-      const seen = Object.entries(all).map(([id, text]) => ({
-        id,
-        edge: edgeSchema.safeParse(jsonValue(text)).data,
-      }));
+      const seen: SeenEdge[] = [];
+      const gone: string[] = [];
+      for (const [id, text] of Object.entries(all)) {
+        const edge = edgeSchema.safeParse(jsonValue(text)).data;
+        if (edge === undefined || now - edge.at > GONE_MS) gone.push(id);
+        else seen.push({ id, version: edge.version, startedAt: edge.startedAt });
+      }
       // One that was killed says no more, and is nobody's to take away but a reader's.
-      const gone = seen.filter(({ edge }) => edge === undefined || now - edge.at > GONE_MS);
-      if (gone.length > 0) await orUnavailable(redis.hdel(keys.edges, ...gone.map(({ id }) => id)));
-      return seen
-        .flatMap(({ id, edge }) =>
-          edge === undefined || now - edge.at > GONE_MS
-            ? []
-            : [{ id, version: edge.version, startedAt: edge.startedAt }],
-        )
-        .sort((a, b) => a.startedAt - b.startedAt || a.id.localeCompare(b.id));
+      if (gone.length > 0) await orUnavailable(redis.hdel(keys.edges, ...gone));
+      return seen.sort((a, b) => a.startedAt - b.startedAt || a.id.localeCompare(b.id));
     },
   };
 }
