@@ -26,6 +26,9 @@ import type { Priority } from '../task/task.ts';
  * | `w:{W}:<boot>:ctl` | sharded channel: cancel, wake; done, state, stream for relays | edge, scheduler → worker | – |
  * | `ws:{P}` | members by llm and session, when last seen | worker → edge | the lease |
  * | `denied:{P}` | members that were put out or are held, by llm and session: none of them may claim | edge, scheduler → claim | 15 s |
+ * | `host:{P}` | which hosted worker runs the MCP server of the pool | hosted worker | 10 s |
+ * | `tells:{P}` | what that server has, and a mark of it | hosted worker → scheduler | 2 min |
+ * | `lacks:{P}` | why nobody runs it, in a word | hosted worker → edge | 15 s |
  * | `wake:{L}` | who wakes an llm, and why the last try failed | worker, relay → edge, scheduler | 5 s, a failure 10 s |
  * | `relay:{id}` | breaks off a relay's own blocking pop | relay → itself | 1 min |
  * | `duties` | how often each duty ran, when it last ran well, and what the scheduler counted | scheduler → edge | – |
@@ -33,6 +36,7 @@ import type { Priority } from '../task/task.ts';
  * | `generation` | which Redis process was gone through last, and a count that only rises | scheduler → scheduler, workers | – |
  * | `identity` | sharded channel: somebody wrote to identity, so look | edge → edges | – |
  * | `brief:<project>:<token>` | which revision of a project's prompts a token was told | edge → edges | an hour after its last call |
+ * | `listen:<user>` | which streams of MCP clients a user has open at all edges, by when each was heard of last | edge → edges | 90 s |
  * | `link:<project>:<hash>` | what a prompt's link led to: the hash of its text, or why it is dead | edge → edges | 5 min, dead 20 s |
  * | `text:<hash>` | the text of such a link | edge → edges | 5 min |
  * | `watchers` | who watches a project, until when | edge → edges | the longest lease |
@@ -49,7 +53,7 @@ export function createKeys(namespace: string) {
   const pools = new Map<string, PoolKeys>();
   return {
     namespace,
-    pool(poolKey: string): PoolKeys {
+    pool: (poolKey: string): PoolKeys => {
       let keys = pools.get(poolKey);
       if (keys === undefined) {
         if (pools.size >= MOST_POOLS) pools.clear();

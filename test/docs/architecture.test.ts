@@ -11,32 +11,29 @@ const isPath = (text: string): boolean =>
 
 /** What keys.ts makes, with the names that the page uses. */
 function keys(): string[] {
-  const made = createKeys('ns');
-  const pool = made.pool('some pool');
-  const { task, queue, turns, edgeChannel, hash, ...ofPool } = pool;
-  const all = [
+  // What is left is plain, here and of a pool: a key that nobody has thought of below is one of them, or no string.
+  const { namespace, pool, lease, control, wake, relay, briefing, listeners, ...ofAll } = createKeys('ns');
+  const { link, linkedText, linksOf, traffic, ...plain } = ofAll;
+  const { task, queue, turns, edgeChannel, hash, ...ofPool } = pool('some pool');
+  const all: string[] = [
     ...Object.values(ofPool),
     ...Object.values(task('T')),
     edgeChannel('<edge>'),
     turns('interactive').replace('interactive', '<priority>'),
     turns('interactive', '<llm id>').replace('interactive', '<priority>'),
-    made.lease('{W}').replace('{{W}}', '{W}'),
-    made.control('{W}', '<boot>').replace('{{W}}', '{W}'),
-    made.wake('L'),
-    made.relay('id'),
-    made.duties,
-    made.epoch,
-    made.generation,
-    made.identity,
-    made.briefing({ projectId: '<project>', tokenId: '<token>' }),
-    made.link('<project>', '<hash>'),
-    made.linkedText('<hash>'),
-    made.watchers,
-    made.watched,
-    ...Object.values(made.traffic('<project>')),
-    made.probe,
+    lease('{W}').replace('{{W}}', '{W}'),
+    control('{W}', '<boot>').replace('{{W}}', '{W}'),
+    wake('L'),
+    relay('id'),
+    briefing({ projectId: '<project>', tokenId: '<token>' }),
+    listeners('<user>'),
+    link('<project>', '<hash>'),
+    linkedText('<hash>'),
+    linksOf('<user>'),
+    ...Object.values(traffic('<project>')),
+    ...Object.values(plain),
   ];
-  return [queue(), queue('<llm id>'), ...all.map((key) => key.slice('ns:'.length))].map((key) =>
+  return [queue(), queue('<llm id>'), ...all.map((key) => key.slice(namespace.length + 1))].map((key) =>
     key.replaceAll(hash, 'P'),
   );
 }
