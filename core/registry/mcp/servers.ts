@@ -127,7 +127,7 @@ const toolSchema = pinnedRowSchema.extend({ definition: z.string() });
 
 export function createMcpServerRows({ db, transaction }: Connection): McpServerRows {
   const listed = (projectId: string, serverIds: readonly string[]): Knex.QueryBuilder =>
-    withPins(db, projectId)
+    withPins(db, projectId, 'tools')
       .whereIn('t.serverId', [...serverIds])
       .where('t.gone', false)
       .whereNot('t.definition', NOT_KEPT)

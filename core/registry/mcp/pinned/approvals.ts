@@ -21,7 +21,7 @@ import {
   type ServerRow,
   type Thing,
 } from './changes.ts';
-import { keepPins, trust } from './pins.ts';
+import { keepPins, places, trust } from './pins.ts';
 
 /** What projects have approved of their servers' tools, prompts and resources. Each call asks for the actor's rights itself. */
 export interface Approvals {
@@ -200,15 +200,11 @@ const approvedOffersSchema = z.array(z.object({ kind: z.enum(offerKinds), name: 
 
 /** What its server has forgotten, too, is not kept. */
 async function forget(trx: Knex.Transaction, { server, project }: At): Promise<void> {
-  const at = { projectId: project.id, server: server.name };
-  await trx('toolPins')
-    .where(at)
-    .whereNotIn('name', trx('serverTools').where({ serverId: server.id }).select('name'))
-    .delete();
-  await trx('offerPins')
-    .where(at)
-    .whereNotIn(['kind', 'name'], trx('serverOffers').where({ serverId: server.id }).select('kind', 'name'))
-    .delete();
+  for (const { pins, rows, key } of [places.tools, places.offers])
+    await trx(pins)
+      .where({ projectId: project.id, server: server.name })
+      .whereNotIn([...key], trx(rows).where({ serverId: server.id }).select(key))
+      .delete();
 }
 
 const toldOf = (names: readonly string[]): { tools: string[]; more?: number } => {

@@ -10,7 +10,7 @@ import {
 } from '../../../mcp/pinned/approvals.ts';
 import { pinOf, pinSchema, stateOf, type Pin } from '../../../mcp/pinned/pins.ts';
 import { diffOfTools } from '../../../mcp/pinned/tool-diff.ts';
-import { allWithPins } from './pins.ts';
+import { withPins } from './pins.ts';
 
 export const serverSchema = z.object({ id: z.string(), name: z.string(), ownerId: z.string() });
 export type ServerRow = z.infer<typeof serverSchema>;
@@ -67,7 +67,7 @@ export async function changesIn(
   db: Knex,
   { server, project, only, budget }: At & { only: Only; budget: Budget },
 ): Promise<ChangesView['projects'][number]> {
-  const things = allWithPins(db, project.id)
+  const things = withPins(db, project.id, 'things')
     .where({ 't.serverId': server.id, 't.gone': false })
     .orderByRaw(`t.kind <> 'tool', t.kind, t.name`)
     .select(
@@ -160,7 +160,7 @@ async function diffsOf(
     db.raw(
       `case when t.kind = 'tool' then ${table}.definition else ${seenPart(`${table}.definition`)} end as ${as}`,
     );
-  const rows = await allWithPins(db, project.id)
+  const rows = await withPins(db, project.id, 'things')
     .where('t.serverId', server.id)
     .whereIn(
       ['t.kind', 't.name'],

@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import { can, type Actor } from '../../../access.ts';
 import { McpctlError } from '../../../errors.ts';
 import { record } from '../../audit/record.ts';
-import { MOST_KEPT_BYTES, NOT_KEPT } from './pins.ts';
+import { keyIn, MOST_KEPT_BYTES, NOT_KEPT, places } from './pins.ts';
 
 interface ProjectRow {
   id: string;
@@ -46,7 +46,7 @@ export async function copyApprovals(
     ids,
   );
   const servers = rows.map(({ server }) => server).sort();
-  for (const kind of ['', 'kind, '] as const) await trx.raw(copied(kind), { ...ids, servers });
+  for (const of of ['tools', 'offers'] as const) await trx.raw(copied(of), { ...ids, servers });
   if (servers.length === 0) return;
   await record(trx, actor, {
     ...{ verb: 'edit', resource: 'project', id: to, name: made.name, ownerId: made.ownerId },
@@ -55,19 +55,18 @@ export async function copyApprovals(
 }
 
 /** As who approved it, and when; as much of definitions as its owner has room for. */
-function copied(kind: '' | 'kind, '): string {
-  const table = kind === '' ? 'tool_pins' : 'offer_pins';
-  const order = `a.server, ${kind && `a.${kind}`}a.name`;
+function copied(of: 'tools' | 'offers'): string {
+  const { pins } = places[of];
   return `
   with held as (
     select coalesce(sum(octet_length(a.definition)), 0) as bytes
     from thing_pins a join projects p on p.id = a.project_id
     where p.owner_id = (select owner_id from projects where id = :to)
   )
-  insert into ${table} (project_id, server, ${kind}name, hash, definition, approved_by, approved_at)
-  select :to, a.server, ${kind && `a.${kind}`}a.name, a.hash,
-    case when h.bytes + sum(octet_length(a.definition)) over (order by ${order}) <= ${MOST_KEPT_BYTES}
+  insert into ${pins} (project_id, server, ${keyIn('', of)}, hash, definition, approved_by, approved_at)
+  select :to, a.server, ${keyIn('a.', of)}, a.hash,
+    case when h.bytes + sum(octet_length(a.definition)) over (order by a.server, ${keyIn('a.', of)}) <= ${MOST_KEPT_BYTES}
       then a.definition else '${NOT_KEPT}' end,
     a.approved_by, a.approved_at
-  from ${table} a cross join held h where a.project_id = :from and a.server = any(:servers)`;
+  from ${pins} a cross join held h where a.project_id = :from and a.server = any(:servers)`;
 }

@@ -4,47 +4,31 @@ import { meansServer } from '../../names/meant.ts';
 /** The definition of a tool that is too large to be kept: it is no tool, so that no release lists one. */
 export const NOT_KEPT = '{}';
 
-/** Tools of servers as `t`, or what servers have beside them, of servers `s`, with what a project has approved of each. */
-export const withPins = (db: Knex, projectId: string, of: 'tools' | 'offers' = 'tools'): Knex.QueryBuilder =>
-  of === 'tools'
-    ? db('serverTools as t')
-        .join('servers as s', 's.id', 't.serverId')
-        .joinRaw('left join server_pins b on b.project_id = ? and b.server = s.name', [projectId])
-        .joinRaw(
-          'left join tool_pins a on a.project_id = b.project_id and a.server = s.name and a.name = t.name',
-        )
-        .select(PINNED(db))
-    : db('serverOffers as t')
-        .join('servers as s', 's.id', 't.serverId')
-        .joinRaw('left join server_pins b on b.project_id = ? and b.server = s.name and b.has_offers', [
-          projectId,
-        ])
-        .joinRaw(
-          'left join offer_pins a on a.project_id = b.project_id and a.server = s.name and a.kind = t.kind and a.name = t.name',
-        )
-        .select(PINNED(db));
+/** Where tools of servers are, what servers have beside them, and all of it; and what projects have approved of each, by its key. */
+export const places = {
+  tools: { rows: 'server_tools', pins: 'tool_pins', key: ['name'], isPinned: 'true' },
+  offers: { rows: 'server_offers', pins: 'offer_pins', key: ['kind', 'name'], isPinned: 'b.has_offers' },
+  things: {
+    ...{ rows: 'server_things', pins: 'thing_pins', key: ['kind', 'name'] },
+    isPinned: `(t.kind = 'tool' or b.has_offers)`,
+  },
+} as const;
+type Of = keyof typeof places;
 
-/** All of it, by its kinds. */
-export const allWithPins = (db: Knex, projectId: string): Knex.QueryBuilder =>
-  db('serverThings as t')
+/** SQL. @param as with its point. */
+export const keyIn = (as: string, of: Of): string => places[of].key.map((column) => as + column).join(', ');
+
+/** Those as `t`, of servers `s`, by their keys, with what a project has approved of each. */
+export function withPins(db: Knex, projectId: string, of: Of): Knex.QueryBuilder {
+  const { rows, pins, key, isPinned } = places[of];
+  const isSame = key.map((column) => `a.${column} = t.${column}`).join(' and ');
+  return db(`${rows} as t`)
     .join('servers as s', 's.id', 't.serverId')
-    .joinRaw(
-      `left join server_pins b on b.project_id = ? and b.server = s.name and (t.kind = 'tool' or b.has_offers)`,
-      [projectId],
-    )
-    .joinRaw(
-      'left join thing_pins a on a.project_id = b.project_id and a.server = s.name and a.kind = t.kind and a.name = t.name',
-    )
-    .select(PINNED(db))
-    .select('t.kind');
-
-const PINNED = (db: Knex) => [
-  't.serverId',
-  't.name',
-  't.hash',
-  'a.hash as approvedHash',
-  db.raw('b.server is not null as is_pinned'),
-];
+    .joinRaw(`left join server_pins b on b.project_id = ? and b.server = s.name and ${isPinned}`, [projectId])
+    .joinRaw(`left join ${pins} a on a.project_id = b.project_id and a.server = s.name and ${isSame}`)
+    .select(key.map((column) => `t.${column}`))
+    .select('t.serverId', 't.hash', 'a.hash as approvedHash', db.raw('b.server is not null as is_pinned'));
+}
 
 /** Of the definitions that the projects of one user have approved, in bytes: beyond it their hashes alone are kept, and what differs is all of it. */
 export const MOST_KEPT_BYTES = 64 * 2 ** 20;
@@ -65,8 +49,7 @@ export function keepPins(
   of: 'tools' | 'offers',
   { fresh, things, mostBytes = MOST_KEPT_BYTES }: Kept,
 ): string {
-  const [pins, kept, kind] =
-    of === 'tools' ? ['tool_pins', 'server_tools', ''] : ['offer_pins', 'server_offers', 'kind, '];
+  const { rows, pins } = places[of];
   return `
   with fresh as (${fresh}),
   held as (
@@ -75,14 +58,14 @@ export function keepPins(
     where p.owner_id in (select o.owner_id from fresh f join projects o on o.id = f.project_id)
     group by p.owner_id
   )
-  insert into ${pins} (project_id, server, ${kind}name, hash, definition, approved_by)
-  select f.project_id, f.server, ${kind && 't.kind, '}t.name, t.hash,
+  insert into ${pins} (project_id, server, ${keyIn('', of)}, hash, definition, approved_by)
+  select f.project_id, f.server, ${keyIn('t.', of)}, t.hash,
     case when coalesce(h.bytes, 0)
-        + sum(octet_length(t.definition)) over (partition by p.owner_id order by f.project_id, f.server, ${kind && 't.kind, '}t.name) <= ${mostBytes}
+        + sum(octet_length(t.definition)) over (partition by p.owner_id order by f.project_id, f.server, ${keyIn('t.', of)}) <= ${mostBytes}
       then t.definition else '${NOT_KEPT}' end,
     f.approved_by
   from fresh f join projects p on p.id = f.project_id left join held h on h.owner_id = p.owner_id
-    join servers s on s.name = f.server join ${kept} t on t.server_id = s.id and not t.gone and ${things}`;
+    join servers s on s.name = f.server join ${rows} t on t.server_id = s.id and not t.gone and ${things}`;
 }
 
 /**
