@@ -71,10 +71,10 @@ export async function trustLines(
   const all = seen.reduce((sum, [, { approved }]) => sum + approved.length, 0);
   return [
     ...seen.map(([server, { approved, approvedOffers, changes }]) => {
-      const all = [...approved.map(cell), ...offerWords(approvedOffers)];
-      return all.length === 0 && changes.length === 0
+      const trusted = [...approved.map(cell), ...offerWords(approvedOffers)];
+      return trusted.length === 0 && changes.length === 0
         ? `${cell(server)}: what it has is trusted when its worker first tells of it.`
-        : `${cell(server)}: trusted ${how}: ${all.join(', ') || 'none'}.`;
+        : `${cell(server)}: trusted ${how}: ${trusted.join(', ') || 'none'}.`;
     }),
     ...(all > MANY
       ? [`Warning: ${all} tools are more than models use well; leave some out with tools: { allow, deny }.`]

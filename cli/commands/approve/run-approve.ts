@@ -1,4 +1,5 @@
 import { McpctlError } from '../../../core/errors.ts';
+import { MOST_TOOLS } from '../../../core/mcp/tools.ts';
 import { AlreadySaid, type ExitCode } from '../../exit.ts';
 import { confirm } from '../../input/question.ts';
 import { changeLines, needServer } from '../../mcp/change-lines.ts';
@@ -41,26 +42,25 @@ export async function runApprove(
   // Of much the server does not show what differs: nobody approves that by looking at the rest.
   const keyOf = ({ kind, name: each }: Change): string => `${kind} ${each}`;
   const unseen = new Set(all.flatMap((change) => (change.diff ? [] : [keyOf(change)])));
-  const things = [
-    ...new Map(
-      all.flatMap(({ hash, ...change }) => {
-        const key = keyOf({ hash, ...change });
-        return hash && !unseen.has(key) ? [[key, { kind: change.kind, name: change.name, hash }]] : [];
-      }),
-    ).values(),
-  ];
+  /** By their keys: one may wait in several projects. */
+  const shown = new Map<string, Thing>();
+  for (const change of all) {
+    const { kind, name: each, hash } = change;
+    if (hash && !unseen.has(keyOf(change))) shown.set(keyOf(change), { kind, name: each, hash });
+  }
   if (unseen.size > 0)
     ctx.out.note(
       `Of ${unseen.size} it is not shown here what differs, and they are not approved: look at them with --project and --tool, --prompt or --uri.`,
     );
-  if (things.length === 0) throw new AlreadySaid(1 satisfies ExitCode);
-  if (!yes) await confirm(ctx, `Approve ${things.length === 1 ? 'it' : `these ${things.length}`} as shown?`);
+  if (shown.size === 0) throw new AlreadySaid(1 satisfies ExitCode);
+  if (!yes) await confirm(ctx, `Approve ${shown.size === 1 ? 'it' : `these ${shown.size}`} as shown?`);
+  const things = [...shown.values()];
   const offers = things.filter(({ kind }) => kind !== 'tool');
   const done = await client.servers.approve(name, {
     project,
-    tools: things.flatMap(({ kind, name: each, hash }) => (kind === 'tool' ? [{ name: each, hash }] : [])),
+    tools: things.flatMap(({ kind, ...tool }) => (kind === 'tool' ? [tool] : [])),
     // A server that pins tools alone takes no others.
-    ...(offers.length > 0 && { offers: offers.slice(0, MOST_OFFERS) }),
+    ...(offers.length > 0 && { offers: offers.slice(0, MOST_TOOLS) }),
   });
   for (const { project: where, approved, offers: more } of done.projects) {
     const names = [
@@ -69,13 +69,13 @@ export async function runApprove(
     ];
     if (names.length > 0) ctx.out.line(`project/${cell(where)} approved ${names.join(', ')}`);
   }
-  if (offers.length > MOST_OFFERS)
-    ctx.out.note(`${offers.length - MOST_OFFERS} more wait: say the same again.`);
+  // One approval takes no more of them than of tools (core/mcp/pinned/approvals.ts).
+  if (offers.length > MOST_TOOLS)
+    ctx.out.note(`${offers.length - MOST_TOOLS} more wait: say the same again.`);
 }
 
-/** One approval takes no more besides tools. */
-const MOST_OFFERS = 256;
 type Change = SeenProject['changes'][number];
+type Thing = Pick<Change, 'kind' | 'name'> & { hash: string };
 type Narrow = Pick<ApproveOptions, 'tool' | 'prompt' | 'uri'>;
 
 const isNarrow = ({ tool, prompt, uri }: Narrow): boolean => (tool ?? prompt ?? uri) !== undefined;
