@@ -29,7 +29,7 @@ export interface RegistrySource {
   close(): Promise<void>;
 }
 
-/** Of all hosted workers; one of them runs no more than `MOST_HERE` of worker/hosted/servers.ts. */
+/** Of all hosted workers; one of them runs no more than `MOST_HERE` of worker/hosted/room.ts. */
 const MOST_SERVERS = 500;
 
 export function openRegistrySource(

@@ -100,7 +100,7 @@ export class Serving {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#stopAll([...this.#formerTransports, this.transport, this.#starting]);
+    await this.#stopAll([...this.#all, this.#starting]);
     await this.#last;
   }
 
