@@ -22,7 +22,7 @@ export async function holdSession(
 ): Promise<boolean> {
   const { registry, presence } = deps;
   if (!(await registry.workers.hold(id, hold, author))) return false;
-  const [row, llms] = await Promise.all([registry.sessions.byId(id), registry.llms.bySession(id)]);
+  const [row, llms] = await Promise.all([registry.sessions.byId(id), registry.llms.servedBySession(id)]);
   // Who was put out stays so: its mark is none of ours to write over, or to take away.
   const members = llms
     .filter(({ inactiveReason }) => inactiveReason !== 'denied')

@@ -221,6 +221,21 @@ describe('workers as people see and govern them', function () {
     }
   });
 
+  it('is held at once in a pool that it left, too, and let go there', async () => {
+    const { worker, stream, id } = await started('leaver');
+    const row = (await t.registry.llms.byName('leaver')) ?? expect.fail('no row');
+    await gets(stream, 'leaver');
+    expect((await worker.register([{ name: 'leaver', poolName: 'left-for' }])).status).to.equal(201);
+    for (const [call, marked] of [
+      ['pause', 'held'],
+      ['resume', null],
+    ] as const) {
+      expect((await say(call, id)).status).to.equal(200);
+      for (const pool of ['left-for', 'leaver'])
+        expect(await mark(pool, row.id, id), `${call} ${pool}`).to.equal(marked);
+    }
+  });
+
   it('puts one that is revoked out at once, and lets it back in as another alone', async () => {
     const { worker, stream, id } = await started('revoked');
     await gets(stream, 'revoked');
