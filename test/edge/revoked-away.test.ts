@@ -9,7 +9,7 @@ import { runDuties } from '../../scheduler/run-duties.ts';
 import { until } from '../support/system.ts';
 import { dutyDeps, submitTask } from '../support/tasks.ts';
 import { wireToUrl, type Wire } from '../support/wire.ts';
-import { alone } from '../mcp/streamed.ts';
+import { listenTo } from '../mcp/streamed.ts';
 import { secondEdge, type SecondEdge } from '../relay/second-edge.ts';
 import { SseWorker } from '../relay/sse-worker.ts';
 
@@ -45,21 +45,8 @@ describe('a token that is revoked while Redis is away', function () {
     await redis.close();
   });
 
-  /** To what changes in a project. */
-  const listen = (url: string, headers: Record<string, string>): Promise<Response> => {
-    const method = 'subscriptions/listen';
-    const params = { notifications: { toolsListChanged: true }, _meta: alone };
-    return fetch(`${url}/mcp/projects/heard`, {
-      method: 'POST',
-      headers: {
-        ...headers,
-        'content-type': 'application/json',
-        'mcp-protocol-version': '2026-07-28',
-        'mcp-method': method,
-      },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-    });
-  };
+  const listen = (url: string, headers: Record<string, string>): Promise<Response> =>
+    listenTo(`${url}/mcp/projects/heard`, { headers });
 
   /** What is another's, and what is done as another, is asked for anew; nothing of the token changes. */
   it('ends what stands on a right that is taken away, at either edge, within five seconds', async function () {

@@ -5,6 +5,7 @@ import { createLog } from '../../core/runtime/log.ts';
 import { MOST_OF_USER, watchLists, type ListKind } from '../../edge/mcp/changes.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
+import { hello, listenTo } from './streamed.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 const made = (tools: string): ListStamps => ({ tools, prompts: '', resources: '', hides: null });
@@ -91,23 +92,10 @@ describe('the stream of what changes in a project', function () {
     expect(entered.filter((isIn) => isIn).length, 'never too many').to.be.at.most(MOST_OF_USER);
     const full = elsewhere.slice(0, MOST_OF_USER);
     for (const one of full) await listeners.renew(one);
-    const revision = '2026-07-28';
-    const _meta = {
-      'io.modelcontextprotocol/protocolVersion': revision,
-      'io.modelcontextprotocol/clientCapabilities': {},
-    };
     const leaving = new AbortController();
     const listen = (): Promise<Response> =>
-      fetch(`${t.url}/mcp/projects/own`, {
-        method: 'POST',
-        headers: {
-          ...{ authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-          ...{ 'mcp-protocol-version': revision, 'mcp-method': 'subscriptions/listen' },
-        },
-        body: JSON.stringify({
-          ...{ jsonrpc: '2.0', id: 1, method: 'subscriptions/listen' },
-          params: { notifications: { toolsListChanged: true }, _meta },
-        }),
+      listenTo(`${t.url}/mcp/projects/own`, {
+        headers: { authorization: `Bearer ${token}` },
         signal: leaving.signal,
       });
     expect((await listen()).status).to.equal(429);
@@ -125,14 +113,9 @@ describe('the stream of what changes in a project', function () {
   it('is none for who asks by HEAD, and holds nothing', async () => {
     const token = t.tokens.root;
     expect((await t.call('POST /api/v1/projects', { token, body: { name: 'demo' } })).status).to.equal(201);
-    const params = {
-      protocolVersion: '2025-11-25',
-      capabilities: {},
-      clientInfo: { name: 'x', version: '1' },
-    };
     const begun = await t.call('POST /mcp/projects/demo', {
       token,
-      body: { jsonrpc: '2.0', id: 0, method: 'initialize', params },
+      body: { jsonrpc: '2.0', id: 0, method: 'initialize', params: hello },
     });
     const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
     const answer = await t.call('HEAD /mcp/projects/demo', { token, headers });

@@ -11,7 +11,7 @@ import {
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { expect } from 'chai';
 import { onEachTransport, onceIn } from '../support/each-transport.ts';
-import { alone, eventsIn, isProgress, isProgressOf, type StreamEvent } from './streamed.ts';
+import { alone, eventsIn, hello, isProgress, isProgressOf, type StreamEvent } from './streamed.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
 const fixture = fileURLToPath(new URL('server.mjs', import.meta.url));
@@ -72,7 +72,6 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
       .filter((line) => line === label).length;
   const raw = (body: unknown, headers: Record<string, string> = {}, token?: string) =>
     t.call('POST', '/mcp/projects/demo', { body, headers, ...(token === undefined ? {} : { token }) });
-  const hello = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'x', version: '1' } };
   const streams = { accept: 'application/json, text/event-stream' };
   const modern = (
     method: string,

@@ -7,6 +7,31 @@ export const alone = {
   'io.modelcontextprotocol/clientCapabilities': {},
 };
 
+/** Parameters of `initialize`, in the era that has sessions. */
+export const hello = {
+  protocolVersion: '2025-11-25',
+  capabilities: {},
+  clientInfo: { name: 'x', version: '1' },
+};
+
+/** Opens a stream of what changes in the tools of a project, in the newer era. */
+export function listenTo(
+  projectUrl: string,
+  { headers, signal }: { headers: Record<string, string>; signal?: AbortSignal },
+): Promise<Response> {
+  const method = 'subscriptions/listen';
+  const params = { notifications: { toolsListChanged: true }, _meta: alone };
+  return fetch(projectUrl, {
+    method: 'POST',
+    headers: {
+      ...{ 'content-type': 'application/json', 'mcp-protocol-version': '2026-07-28', 'mcp-method': method },
+      ...headers,
+    },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
+    ...(signal && { signal }),
+  });
+}
+
 interface Message {
   method?: string;
   params?: unknown;

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { edgeFixture, type EdgeFixture } from '../../support/edge.ts';
-import { alone, eventsIn, type StreamEvent } from '../streamed.ts';
+import { alone, eventsIn, hello, type StreamEvent } from '../streamed.ts';
 import { secondEdge, type SecondEdge } from '../../relay/second-edge.ts';
-import { scriptedWorker, type ScriptedWorker } from './scripted-worker.ts';
+import { projectCalls, scriptedWorker, type ScriptedWorker } from './scripted-worker.ts';
 
 interface Result {
   isError?: boolean;
@@ -39,14 +39,8 @@ describe('the gate of a project', function () {
     await t.close();
   });
 
-  const api = async (what: string, body?: object): Promise<void> => {
-    const { status, text } = await t.call(what, { token: t.tokens.root, ...(body && { body }) });
-    expect(status, text).to.be.below(300);
-  };
-  const project = (name: string, more: object): Promise<void> =>
-    api('POST /api/v1/projects', { name, servers: [{ server: 'desk' }], ...more });
-  const prompt = (name: string, more: object): Promise<void> =>
-    api('POST /api/v1/prompts', { name, project: 'demo', ...more });
+  const { api, project, prompt: promptOf } = projectCalls(() => t);
+  const prompt = (name: string, more: object) => promptOf('demo', name, more);
   const fresh = async (): Promise<string> => {
     const made = {
       userId: t.root.id,
@@ -70,12 +64,8 @@ describe('the gate of a project', function () {
     };
     return { ...answer, result: result ?? expect.fail(`${String(answer.status)} ${answer.text}`), error };
   };
-  const initialize = (token: string, protocolVersion = '2025-11-25') =>
-    send(
-      'initialize',
-      { protocolVersion, capabilities: {}, clientInfo: { name: 'x', version: '1' } },
-      { token },
-    );
+  const initialize = (token: string, more: Partial<typeof hello> = {}) =>
+    send('initialize', { ...hello, ...more }, { token });
   const call = async (name: string, given: object, how: Parameters<typeof send>[2]) =>
     (await send('tools/call', { name, arguments: given }, how)).result;
   const begin = (how: Parameters<typeof send>[2], task = 'Make a release') =>
@@ -97,8 +87,8 @@ describe('the gate of a project', function () {
     ]);
     // A proxy that strips the header; a client that begins a session for each call; the newer era.
     expect((await call('desk__echo', {}, { token })).content[0]?.text).to.equal('done');
-    for (const revision of ['2025-11-25', '2025-06-18']) {
-      const begun = await initialize(token, revision);
+    for (const protocolVersion of ['2025-11-25', '2025-06-18']) {
+      const begun = await initialize(token, { protocolVersion });
       const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
       expect((await call('desk__echo', {}, { token, headers })).isError).to.equal(undefined);
     }
@@ -239,14 +229,9 @@ describe('the gate of a project', function () {
 
   it('says in instructions of both eras what to do first, and names no parameter that there is not', async () => {
     const token = await fresh();
-    const params = {
-      protocolVersion: '2025-11-25',
-      capabilities: {},
-      clientInfo: { name: 'x', version: '1' },
-    };
     const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'server/discover' };
     const both = [
-      await send('initialize', params, { token }),
+      await initialize(token),
       await send('server/discover', { _meta: alone }, { token, headers }),
     ];
     for (const { result } of both)

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
 import { rawWorker } from '../../support/raw-worker.ts';
-import type { EdgeFixture } from '../../support/edge.ts';
+import type { Answer as Answered, EdgeFixture } from '../../support/edge.ts';
 
 type Answer = (request: { method: string; params: Record<string, unknown> }) => object | Promise<object>;
 
@@ -55,4 +56,18 @@ export async function scriptedWorker(
     }
   })().catch(() => undefined); // its stream was closed
   return self;
+}
+
+/** What tests of projects with its server `desk` ask as root; each must do. */
+export function projectCalls(t: () => EdgeFixture) {
+  const api = async (what: string, body?: object): Promise<Answered> => {
+    const answer = await t().call(what, { token: t().tokens.root, body });
+    expect(answer.status, answer.text).to.be.below(300);
+    return answer;
+  };
+  const project = (name: string, more: object): Promise<Answered> =>
+    api('POST /api/v1/projects', { name, servers: [{ server: 'desk' }], ...more });
+  const prompt = (of: string, name: string, more: object): Promise<Answered> =>
+    api('POST /api/v1/prompts', { name, project: of, ...more });
+  return { api, project, prompt };
 }

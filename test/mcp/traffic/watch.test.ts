@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import { edgeFixture, type Answer, type EdgeFixture } from '../../support/edge.ts';
 import { until } from '../../support/system.ts';
 import { secondEdge, type SecondEdge } from '../../relay/second-edge.ts';
-import { scriptedWorker, type ScriptedWorker } from '../briefing/scripted-worker.ts';
+import { projectCalls, scriptedWorker, type ScriptedWorker } from '../briefing/scripted-worker.ts';
+import { hello } from '../streamed.ts';
 import { watchAt } from './watched.ts';
 
 describe('who watches what clients ask of a project', function () {
@@ -18,18 +19,8 @@ describe('who watches what clients ask of a project', function () {
     await project('demo', { pipeline: { redact: ['token-[a-z]+'], limit: { max: 2_000 } } });
     await project('other', {});
     await project('told', { gate: 'require' });
-    await api('POST /api/v1/prompts', {
-      name: 'house',
-      project: 'told',
-      priority: 1_000,
-      content: 'Be kind.',
-    });
-    await api('POST /api/v1/prompts', {
-      name: 'releases',
-      project: 'told',
-      tags: ['release'],
-      content: 'Tag.',
-    });
+    await prompt('told', 'house', { priority: 1_000, content: 'Be kind.' });
+    await prompt('told', 'releases', { tags: ['release'], content: 'Tag.' });
     await api('POST /api/v1/rbac', {
       name: 'callers',
       subjects: [
@@ -45,13 +36,7 @@ describe('who watches what clients ask of a project', function () {
     await t.close();
   });
 
-  const api = async (what: string, body?: object): Promise<Answer> => {
-    const answer = await t.call(what, { token: t.tokens.root, ...(body && { body }) });
-    expect(answer.status, answer.text).to.be.below(300);
-    return answer;
-  };
-  const project = (name: string, more: object): Promise<Answer> =>
-    api('POST /api/v1/projects', { name, servers: [{ server: 'desk' }], ...more });
+  const { api, project, prompt } = projectCalls(() => t);
   const ask = (
     method: string,
     params: object = {},
@@ -70,11 +55,7 @@ describe('who watches what clients ask of a project', function () {
   };
 
   it('sees at one edge what is asked at another: who, what, how long and what came of it, and none of what is said', async () => {
-    const params = {
-      protocolVersion: '2025-11-25',
-      capabilities: {},
-      clientInfo: { name: 'Claude Code', version: '2.1' },
-    };
+    const params = { ...hello, clientInfo: { name: 'Claude Code', version: '2.1' } };
     const begun = await ask('initialize', params, { token: t.tokens.ada });
     const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
     await call('desk__echo', { before: 'nobody watched' });
@@ -343,7 +324,7 @@ describe('who watches what clients ask of a project', function () {
     fromHello.close();
     const { traffic } = t.deps.queue;
     const { id: projectId } = (await t.registry.mcp.project('demo')) ?? expect.fail('no project');
-    const { exchange } = { exchange: before.exchanges()[0] };
+    const [exchange] = before.exchanges();
     const entry = JSON.stringify({ userId: t.root.id, exchange: { ...exchange, name: 'made up' } });
     // As an edge writes them: seven that it had no room for, then more than is kept.
     expect(await traffic.capture(projectId, [entry], 7)).to.equal(true);
