@@ -35,18 +35,22 @@ export function contentOf(content: unknown): Pick<NewMessage, 'content' | 'parts
   return { content: texts.join('\n'), parts: JSON.stringify(parts) };
 }
 
-/**
- * Reads the messages of a body, each as the text that it is.
- * @throws McpctlError `invalid_request` for an answer among them: the thread has those already, and would have them twice.
- */
-export function sentTurn(body: string): SentTurn {
+/** The messages of a body, each as the text that it is. @throws McpctlError `invalid_json`. */
+function messageTexts(body: string): string[] {
   const member = memberOf(topLevelMembers(body), 'messages');
   const elements = member && elementsAt(body, member.valueStart);
   if (!elements) throw new McpctlError('invalid_json');
+  return elements.map(({ start, end }) => body.slice(start, end));
+}
+
+/**
+ * Reads the messages of a body.
+ * @throws McpctlError `invalid_request` for an answer among them: the thread has those already, and would have them twice.
+ */
+export function sentTurn(body: string): SentTurn {
   const sent: SentTurn = { system: [], added: [], messages: [] };
   const faults: Fault[] = [];
-  for (const [at, { start, end }] of elements.entries()) {
-    const text = body.slice(start, end);
+  for (const [at, text] of messageTexts(body).entries()) {
     const { role, content, tool_call_id: id } = JSON.parse(text) as Sent;
     const refuse = (message: string): void => void faults.push({ path: `messages.${at}.role`, message });
     if (role === 'system' || role === 'developer') sent.system.push(text);
@@ -65,13 +69,9 @@ export function sentTurn(body: string): SentTurn {
 
 /** All of it, but for system texts, goes before what the turn comes to say, and nothing of it is kept as said in a thread. */
 export function sentConversation(body: string): SentTurn {
-  const member = memberOf(topLevelMembers(body), 'messages');
-  const elements = member && elementsAt(body, member.valueStart);
-  if (!elements) throw new McpctlError('invalid_json');
   const system: string[] = [];
   const before: string[] = [];
-  for (const { start, end } of elements) {
-    const text = body.slice(start, end);
+  for (const text of messageTexts(body)) {
     const { role } = JSON.parse(text) as Sent;
     (role === 'system' || role === 'developer' ? system : before).push(text);
   }
