@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import type { AddedMessage } from '../../../core/agent/history.ts';
 import { McpctlError, type Fault } from '../../../core/errors.ts';
 import type { z } from 'zod';
@@ -78,11 +78,11 @@ export function sentConversation(body: string): SentTurn {
   return { system, added: [], messages: [], before };
 }
 
-/** Clients write what they have sent before as they wrote it then, but for spaces. */
-export function conversationHash(texts: readonly string[]): string {
-  const hash = createHash('sha256');
+/** Clients write what they have sent before as they wrote it then, but for spaces. @param before of what goes before these; it stays as it is. */
+export function hashConversation(texts: readonly string[], before = createHash('sha256')): Hash {
+  const hash = before.copy();
   for (const text of texts) hash.update(`${JSON.stringify(JSON.parse(text))}\n`);
-  return hash.digest('hex');
+  return hash;
 }
 
 /** A body of our own door as a chat: its parameters and messages stay as they are written. */

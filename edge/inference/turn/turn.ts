@@ -20,7 +20,7 @@ import { calledAs, type AskedTurn } from './asked-turn.ts';
 import type { KnownPlace } from './form.ts';
 import { composeTurn } from './order.ts';
 import { broughtResults, forgetPassing, policyOf } from './tools/passing.ts';
-import { conversationHash, sentConversation, sentTurn, titleOf, type SentTurn } from './sent.ts';
+import { hashConversation, sentConversation, sentTurn, titleOf, type SentTurn } from './sent.ts';
 import { endTurn } from './tools/end-turn.ts';
 import { servedFor } from './tools/served-form.ts';
 import {
@@ -297,7 +297,7 @@ async function accept(
   const key = wishes.idempotencyKey ?? null;
   const title = titleOf(sent);
   const passing = asked.passing && {
-    conversation: conversationHash(sent.before ?? []),
+    conversation: hashConversation(sent.before ?? []).digest('hex'),
     isBrief: wishes.retention === 'none' && key === null,
   };
   const starts = thread ? null : { agentId: order.agent?.id ?? '', title, passing };

@@ -8,7 +8,7 @@ import { actorOf } from '../../../http/context.ts';
 import type { Call, TurnDoor } from '../../ask/call.ts';
 import { calledAs, type AskedTurn } from '../asked-turn.ts';
 import type { KnownPlace } from '../form.ts';
-import { contentOf, conversationHash, type SentTurn } from '../sent.ts';
+import { contentOf, hashConversation, type SentTurn } from '../sent.ts';
 
 /*
  * A call of an agent outside of any thread, whose calls of tools the server runs, is the one turn of a thread that nobody sees: so whoever
@@ -65,9 +65,11 @@ export async function broughtResults(
   const results = texts.slice(at + 1).map((text) => resultOf(sentIn(text)));
   const callId = results[0]?.toolCallId;
   if (callId == null || sentIn(texts[at] ?? '{}').role !== 'assistant') return undefined;
+  const asked = hashConversation(texts.slice(0, at));
+  const goneOnWith = hashConversation(texts.slice(at), asked);
   const turn = await registry.threads.passingTurn({
     ...{ ownerId: actor.userId, agent, callId },
-    ...{ asked: conversationHash(texts.slice(0, at)), goneOnWith: conversationHash(texts) },
+    ...{ asked: asked.digest('hex'), goneOnWith: goneOnWith.digest('hex') },
   });
   return turn && { ...turn, results };
 }
