@@ -260,17 +260,17 @@ describe('an agent with the tools of its project', function () {
   }
 
   const asked = [{ role: 'user', content: 'sum?' }];
-  /** Of no thread that its caller knows. */
-  const passes = ({ headers }: Answer): boolean => headers.get('x-mcpctl-thread-id') === null;
-
-  for (const [door, ask] of [
+  /** `passes`: a turn of no thread that its caller knows. */
+  for (const [door, { passes }, ask] of [
     [
       'our own door',
+      { passes: false },
       (stream: boolean) =>
         t.call('POST /api/v1/agents/worker/chat', { headers: waits, body: { message: 'sum?', stream } }),
     ],
     [
       "OpenAI's door without a thread",
+      { passes: true },
       (stream: boolean) =>
         t.call('POST /v1/chat/completions', {
           headers: waits,
@@ -279,11 +279,13 @@ describe('an agent with the tools of its project', function () {
     ],
     [
       'the door for inference',
+      { passes: true },
       (stream: boolean) =>
         t.call('POST /api/v1/llms/worker/infer', { headers: waits, body: { messages: asked, stream } }),
     ],
     [
       "OpenAI's door",
+      { passes: false },
       (stream: boolean) =>
         t.call('POST /v1/chat/completions', {
           headers: { ...waits, 'x-mcpctl-thread': 'new' },
@@ -302,7 +304,8 @@ describe('an agent with the tools of its project', function () {
         const [{ message } = { message: {} }] = (answer.json as { choices: { message: object }[] }).choices;
         expect(message).to.deep.equal({ content: 'Let me look.\n\nIt is three.' });
       }
-      if (passes(answer)) return;
+      expect(answer.headers.has('x-mcpctl-thread-id')).to.equal(!passes);
+      if (passes) return;
       const [, , result] = await messagesOf(turn);
       expect(result?.serverCall).to.include({ name: 'one__add', server: 'one', status: 'ended', code: null });
       const [first] = (await turnOf(turn)).answers;
