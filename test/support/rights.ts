@@ -60,7 +60,7 @@ export function resourceRules(): Record<string, ResourceRule> {
   const members: ResourceRule = { of: (role) => (isAdmin(role) && !isBound(role) ? 'ok' : 404) };
   // As who may make a project may, and a token that is bound to pools none.
   const apply: ResourceRule = {
-    of: (role) => (isBound(role) ? 403 : 'ok'),
+    of: ofNoPool,
     body: () => ({ documents: [{ resource: 'project', name: `n-${randomUUID()}` }] }),
   };
   // What is not there is nobody's to delete.
@@ -86,11 +86,11 @@ export function resourceRules(): Record<string, ResourceRule> {
     },
     // Likewise; test/edge/join-codes.test.ts has who lets in whom.
     'POST /join': { of: () => 404, body: () => ({ code: '0000-0000-0000', machine: 'm' }), isPublic: true },
-    'POST /join-codes': { of: (role) => (isBound(role) ? 403 : 'ok'), body: () => ({ pools: ['new'] }) },
+    'POST /join-codes': { of: ofNoPool, body: () => ({ pools: ['new'] }) },
     'GET /join-codes': { of: () => 'ok' },
     'DELETE /join-codes/{id}': { of: () => 404 },
     'POST /join-requests': {
-      of: (role) => (isBound(role) ? 403 : 'ok'),
+      of: ofNoPool,
       body: () => ({ code: 'BCDF-GHJK' }),
     },
     // None of these is a worker's own credential.
