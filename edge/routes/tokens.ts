@@ -61,14 +61,12 @@ async function rowOf(deps: EdgeDeps, req: Request): Promise<TokenRow> {
 async function warningsOf(
   { registry }: EdgeDeps,
   actor: Actor,
-  { filter, pools }: TokenRow,
+  { filter, pools }: Pick<TokenRow, 'filter' | 'pools'>,
 ): Promise<string[]> {
   const calls = filter.preset === 'call' ? (pools ?? []) : [];
   const bound = calls.map((name): Grant => ({ role: 'view', resource: 'pool', name }));
-  const [named, unmade] = await Promise.all(
-    [filter.bindings, bound].map(async (grants) => tellable(await registry.groups.danglingOf(grants), actor)),
-  );
-  return [...(named ?? []), ...(unmade ?? [])].map(nowhere);
+  const gone = [filter.bindings, bound].map((grants) => registry.groups.danglingOf(grants));
+  return tellable((await Promise.all(gone)).flat(), actor).map(nowhere);
 }
 
 /** `/api/v1/tokens`. */
@@ -81,13 +79,16 @@ export function tokenRoutes(deps: EdgeDeps): Router {
     const body = bodyOf(req, tokenCreateSchema);
     checkMint(actor);
     const filter = filterFrom(body);
+    const pools = body.pools ?? null;
+    // Before: once it is made, what fails here would lose its text.
+    const warnings = await warningsOf(deps, actor, { filter, pools });
     const { row, text } = await written(
       { ...deps, req },
       { verb: 'create', resource: 'token', name: body.name },
       () =>
         tokens.mint({
           name: body.name,
-          pools: body.pools ?? null,
+          pools,
           filter,
           expiresInDays: body.expiresInDays ?? null,
           holder: { user: body.user, binding: body.binding },
@@ -95,7 +96,6 @@ export function tokenRoutes(deps: EdgeDeps): Router {
           author: actor,
         }),
     );
-    const warnings = await warningsOf(deps, actor, row);
     res.status(201).json({ ...tokenView(row), token: text, ...(warnings.length > 0 && { warnings }) });
   });
 

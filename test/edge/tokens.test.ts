@@ -292,6 +292,16 @@ describe('tokens', () => {
     expect((await make({ name: 'x' })).status).to.equal(201);
   });
 
+  it('is not made where it cannot be asked what it leads to: its text is shown once', async () => {
+    const { groups } = t.deps.registry;
+    const asked = groups.danglingOf.bind(groups);
+    groups.danglingOf = () => Promise.reject(new McpctlError('unavailable'));
+    const refused = await make({ name: 'x' });
+    groups.danglingOf = asked;
+    expect([refused.status, codeOf(refused)]).to.deep.equal([503, 'unavailable']);
+    expect((await make({ name: 'x' })).status).to.equal(201);
+  });
+
   it("is another user's: not there, for anybody but an admin", async () => {
     const made = (await make({ name: 'x' })).json as Token;
     const foreign = await t.call(`DELETE /api/v1/tokens/${made.id}`, { token: t.tokens.bob });
