@@ -376,11 +376,8 @@ describe('the gate of a project', function () {
     const before = await briefings();
     const given = { name: 'begin_session', arguments: { task: 'x' } };
     const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: given };
-    const begins = async (signal?: AbortSignal): Promise<number> => {
-      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-      const options = { method: 'POST', headers, body: JSON.stringify(body), ...(signal && { signal }) };
-      return (await fetch(`${t.url}/mcp/projects/demo`, options)).status;
-    };
+    const begins = async (signal?: AbortSignal): Promise<number> =>
+      (await t.call('POST /mcp/projects/demo', { token, body, signal })).status;
     const all = await Promise.all(Array.from({ length: rounds }, () => begins()));
     expect([...new Set(all)].filter((status) => status !== 200 && status !== 429)).to.deep.equal([]);
     expect(await briefings(), 'one for all of them').to.equal(before + 1);
