@@ -24,6 +24,9 @@ interface Sent {
   tool_call_id?: unknown;
 }
 
+/** A message as its client wrote it, of a body that was read before. */
+export const sentIn = (text: string): Sent => JSON.parse(text) as Sent;
+
 /** A content as it is kept: its texts, and all of it where it is a list. */
 export function contentOf(content: unknown): Pick<NewMessage, 'content' | 'parts'> {
   if (typeof content === 'string') return { content, parts: null };
@@ -43,6 +46,13 @@ function messageTexts(body: string): string[] {
   return elements.map(({ start, end }) => body.slice(start, end));
 }
 
+/** A message of the user, or the result of a tool, as it is kept. */
+export const keptAs = (role: 'user' | 'tool', { content, tool_call_id: id }: Sent) => ({
+  role,
+  toolCallId: role === 'tool' && typeof id === 'string' ? id.slice(0, 256) : null,
+  ...contentOf(content),
+});
+
 /**
  * Reads the messages of a body.
  * @throws McpctlError `invalid_request` for an answer among them: the thread has those already, and would have them twice.
@@ -51,13 +61,14 @@ export function sentTurn(body: string): SentTurn {
   const sent: SentTurn = { system: [], added: [], messages: [] };
   const faults: Fault[] = [];
   for (const [at, text] of messageTexts(body).entries()) {
-    const { role, content, tool_call_id: id } = JSON.parse(text) as Sent;
-    const refuse = (message: string): void => void faults.push({ path: `messages.${at}.role`, message });
+    const message = sentIn(text);
+    const { role } = message;
+    const refuse = (why: string): void => void faults.push({ path: `messages.${at}.role`, message: why });
     if (role === 'system' || role === 'developer') sent.system.push(text);
     else if (role === 'user' || role === 'tool') {
-      const toolCallId = role === 'tool' && typeof id === 'string' ? id.slice(0, 256) : null;
-      sent.added.push({ role, toolCallId, text });
-      sent.messages.push({ role, toolCallId, ...contentOf(content) });
+      const kept = keptAs(role, message);
+      sent.added.push({ role, toolCallId: kept.toolCallId, text });
+      sent.messages.push(kept);
     } else refuse('the thread has its answers itself: send only what is new, of the user or of tools');
   }
   if (faults.length === 0 && sent.added.length === 0)
@@ -72,7 +83,7 @@ export function sentConversation(body: string): SentTurn {
   const system: string[] = [];
   const before: string[] = [];
   for (const text of messageTexts(body)) {
-    const { role } = JSON.parse(text) as Sent;
+    const { role } = sentIn(text);
     (role === 'system' || role === 'developer' ? system : before).push(text);
   }
   return { system, added: [], messages: [], before };

@@ -8,7 +8,7 @@ import { actorOf } from '../../../http/context.ts';
 import type { Call, TurnDoor } from '../../ask/call.ts';
 import { calledAs, type AskedTurn } from '../asked-turn.ts';
 import type { KnownPlace } from '../form.ts';
-import { contentOf, hashConversation, type SentTurn } from '../sent.ts';
+import { hashConversation, keptAs, sentIn, type SentTurn } from '../sent.ts';
 
 /*
  * A call of an agent outside of any thread, whose calls of tools the server runs, is the one turn of a thread that nobody sees: so whoever
@@ -38,12 +38,6 @@ export const policyOf = ({ passing }: AskedTurn, { policy, idempotencyKey }: Wis
   policy ??
   (passing && idempotencyKey === undefined ? { onDisconnect: 'cancel', graceSeconds: null } : goesOn);
 
-interface Sent {
-  role?: unknown;
-  content?: unknown;
-  tool_call_id?: unknown;
-}
-
 /** Results that a client brings for a turn of its own that waits for them. */
 export interface BroughtResults {
   threadId: string;
@@ -62,7 +56,7 @@ export async function broughtResults(
 ): Promise<BroughtResults | undefined> {
   // From behind: of most conversations one message is looked at, and they are long.
   const at = texts.findLastIndex((text) => sentIn(text).role !== 'tool');
-  const results = texts.slice(at + 1).map((text) => resultOf(sentIn(text)));
+  const results = texts.slice(at + 1).map((text) => keptAs('tool', sentIn(text)));
   const callId = results[0]?.toolCallId;
   if (callId == null || sentIn(texts[at] ?? '{}').role !== 'assistant') return undefined;
   const asked = hashConversation(texts.slice(0, at));
@@ -73,14 +67,6 @@ export async function broughtResults(
   });
   return turn && { ...turn, results };
 }
-
-const sentIn = (text: string): Sent => JSON.parse(text) as Sent;
-
-const resultOf = ({ content, tool_call_id: id }: Sent): SentTurn['messages'][number] => ({
-  role: 'tool',
-  toolCallId: typeof id === 'string' ? id.slice(0, 256) : null,
-  ...contentOf(content),
-});
 
 /**
  * Of a call whose caller wants nothing of it kept nothing is, once they have its answer. What they did not come for, and what fails here, the
