@@ -7,8 +7,10 @@ import { untilEnded } from '../../follow/until-ended.ts';
 import { planCalls, type Planned } from './begin.ts';
 import { collectCalls } from './collect.ts';
 
+/** There is no room now. */
+const full = ['too_many_requests', 'queue_full'];
 /** For now: the same step is taken by a later look. */
-const passing = ['unavailable', 'too_many_requests', 'queue_full'];
+const passing = ['unavailable', ...full];
 
 /**
  * Takes the step that is next with the calls of a thread's turn, if there is one: what was called is begun, what has ended is collected. Many may do
@@ -85,9 +87,6 @@ function insert(
   };
   return from(0);
 }
-
-/** There is no room now. */
-const full = ['too_many_requests', 'queue_full'];
 
 /**
  * Settles a task of such a turn as soon as it ends, though nobody waits for it; where this edge dies, the scheduler does, and another edge
