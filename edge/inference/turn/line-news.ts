@@ -35,14 +35,10 @@ export class LineNews {
   #told = -1;
   #toldCalls = '';
 
-  constructor(
-    deps: EdgeDeps,
-    waiting: Waiting,
-    { isV1, lines = false, form }: { isV1: boolean; lines?: boolean | undefined; form: () => Form },
-  ) {
+  constructor(deps: EdgeDeps, waiting: Waiting, { isV1, form }: { isV1: boolean; form: () => Form }) {
     this.#deps = deps;
     this.#waiting = waiting;
-    this.#writer = new EventWriter(waiting.res, deliveryOf(deps), lines);
+    this.#writer = new EventWriter(waiting.res, deliveryOf(deps), form().lines);
     this.#isV1 = isV1;
     this.#newForm = form;
     this.#quietFrom = deps.clock.elapsed();

@@ -6,7 +6,7 @@ import { whileThere, whyGone } from '../../http/gone.ts';
 import { LEFT } from '../../http/context.ts';
 import { answerFrom } from '../attach.ts';
 import type { Call } from '../ask/call.ts';
-import { formOf, type Form } from '../form/index.ts';
+import { formOf } from '../form/index.ts';
 import type { KnownPlace } from './form.ts';
 import { LineNews } from './line-news.ts';
 import { startNext } from './line.ts';
@@ -37,8 +37,7 @@ export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace
   const row = { operation: 'chat', llmName: call.llmName, source: door } as const;
   // Nothing of the turn was asked yet: it goes by its own id.
   const about = { id: place.current?.id ?? '', createdAt: new Date(deps.clock.now()) };
-  const form = (): Form => formOf({ ...about, ...row }, call.request);
-  const news = new LineNews(deps, call, { isV1, lines: form().lines, form });
+  const news = new LineNews(deps, call, { isV1, form: () => formOf({ ...about, ...row }, call.request) });
   try {
     for (;;) {
       const task = await taskOf(deps, call, { place, news });
