@@ -9,11 +9,8 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 local ttl = tonumber(ARGV[2])
-if ttl == 0 then
-  redis.call('ZREM', KEYS[1], ARGV[1])
-else
-  if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
-end
+local isNew = not redis.call('ZSCORE', KEYS[1], ARGV[1])
+if ttl > 0 and isNew and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
 local theirs, others = 0, 0
 for _, who in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local user, project = string.match(who, '^(%S+) (%S+) ')
@@ -21,10 +18,11 @@ for _, who in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   if who ~= ARGV[1] and project == ARGV[6] then others = others + 1 end
 end
 if ttl == 0 then
+  redis.call('ZREM', KEYS[1], ARGV[1])
   if others == 0 then redis.call('DEL', KEYS[2], KEYS[3]) end
   return 1
 end
-if theirs >= tonumber(ARGV[4]) and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return -1 end
+if isNew and theirs >= tonumber(ARGV[4]) then return -1 end
 redis.call('ZADD', KEYS[1], now + ttl, ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ttl)
 redis.call('SET', KEYS[2], '1', 'PX', ttl)
