@@ -8,7 +8,7 @@ import type { Clock } from '../../../core/runtime/clock.ts';
 import { actorOf } from '../../http/context.ts';
 import type { Report } from '../../inference/answer/report.ts';
 import type { Leg } from '../legs/leg.ts';
-import { failedResult, rpcErrors, type RpcMessage } from '../rpc.ts';
+import { rpcErrors, type RpcMessage } from '../rpc.ts';
 import type { Capture } from './capture.ts';
 
 /** More of a briefing is counted. */
@@ -141,7 +141,7 @@ export class ExchangeNotes {
       },
       failure(id, failure) {
         failed(failure.code);
-        return leg.result(id, failedResult(failure), 'call');
+        return leg.failure(id, failure);
       },
       error(id, fault) {
         // What a server says of its error is no code of ours: it is part of what was said.
