@@ -1,5 +1,6 @@
 import { messageOf } from '../../core/errors.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
+import { Recent } from '../believed/recent.ts';
 
 /** One thing that must work before this edge takes requests. Rejects when it does not; bounded by itself. */
 interface Check {
@@ -34,17 +35,9 @@ async function failureOf(check: Check): Promise<string | null> {
 /** Probes, and whoever else asks, are answered from one look this long: each look is a write. */
 const LOOK_KEPT_MS = 500;
 
-export function createChecks(each: readonly Check[], clock: Pick<Clock, 'elapsed'>): Checks {
-  let last: { at: number; results: ReturnType<Checks['look']> } | null = null;
-  return {
-    each,
-    look() {
-      const now = clock.elapsed();
-      if (last === null || now - last.at > LOOK_KEPT_MS) {
-        const results = each.map(async (check) => ({ name: check.name, failure: await failureOf(check) }));
-        last = { at: now, results: Promise.all(results) };
-      }
-      return last.results;
-    },
-  };
+export function createChecks(each: readonly Check[], clock: Clock): Checks {
+  const looks = new Recent<Awaited<ReturnType<Checks['look']>>>({ clock, keptMs: LOOK_KEPT_MS, most: 1 });
+  const lookNow = () =>
+    Promise.all(each.map(async (check) => ({ name: check.name, failure: await failureOf(check) })));
+  return { each, look: () => looks.recall('') ?? looks.remember('', lookNow()) };
 }
