@@ -10,7 +10,7 @@ import { sending } from './line/wide.ts';
 import { redisTroubleOf } from './trouble.ts';
 
 /** The Lua of the dispatch protocol. Each file's head says its KEYS, ARGV, answers and callers. */
-const names = [
+export const scriptNames = [
   'enqueue',
   'turn',
   'claim',
@@ -49,7 +49,7 @@ const names = [
   'strike',
   'link',
 ] as const;
-export type ScriptName = (typeof names)[number];
+export type ScriptName = (typeof scriptNames)[number];
 
 const written = (name: string): string =>
   readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
@@ -59,7 +59,7 @@ const load = (name: ScriptName): { lua: string; sha: string } => {
   const lua = written(name).replace(/^--@(\w+)$/m, (_, other: string) => written(other));
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
 };
-const scripts = Object.fromEntries(names.map((name) => [name, load(name)])) as Record<
+const scripts = Object.fromEntries(scriptNames.map((name) => [name, load(name)])) as Record<
   ScriptName,
   ReturnType<typeof load>
 >;

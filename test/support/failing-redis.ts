@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readdirSync } from 'node:fs';
 import type { Redis } from 'ioredis';
-import { textOf, type ScriptName } from '../../core/queue/scripts.ts';
+import { scriptNames, textOf, type ScriptName } from '../../core/queue/scripts.ts';
 import { standBefore } from './stand-before.ts';
 
 /** What Redis says when it cannot, for now or for good; and a bug. */
@@ -32,17 +31,11 @@ const DEEPEST = 8;
 /** What a new connection begins with: more of it, and nothing else is ever come to. */
 const first: ReadonlySet<string> = new Set(['hello', 'auth', 'client', 'info', 'ping']);
 
-const folder = new URL('../../core/queue/scripts/', import.meta.url);
-/** `tell.lua` is a part of others. */
-const isWhole = (file: string): boolean => file !== 'tell.lua';
 const scriptOf = new Map(
-  readdirSync(folder)
-    .filter(isWhole)
-    .map((file) => {
-      const name = file.replace('.lua', '');
-      const text = textOf(name as ScriptName);
-      return [createHash('sha1').update(text).digest('hex'), { name, text }];
-    }),
+  scriptNames.map((name) => {
+    const text = textOf(name);
+    return [createHash('sha1').update(text).digest('hex'), { name, text }];
+  }),
 );
 
 /** As over a Redis that was taught by an edge which knows no script of this name. */
