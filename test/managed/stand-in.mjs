@@ -13,7 +13,7 @@
  *   deaf          passes SIGTERM over
  *   child         starts another process, which would outlive it
  *   hold=F        answers when the file F is there
- *   eats=<MiB>    holds so much memory once it has answered
+ *   eats=<MiB>    holds so much memory once its first answer is out
  */
 import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
@@ -58,7 +58,9 @@ const chat = (res) => {
     return;
   }
   const eats = Number(valueOf('eats') ?? 0);
-  if (eats > 0 && eaten.length === 0) eaten.push(Buffer.alloc(eats * 1024 * 1024, 1));
+  // Who is ended for what it holds has answered before, however slowly this machine fills its memory.
+  if (eats > 0 && eaten.length === 0)
+    res.on('close', () => eaten.push(Buffer.alloc(eats * 1024 * 1024, 1)));
   answer(res, 200, whole);
 };
 
