@@ -2,6 +2,7 @@ import { createBus, type Bus } from '../core/runtime/bus.ts';
 import { systemClock, type Clock } from '../core/runtime/clock.ts';
 import { readAndInspect } from '../core/runtime/settings/config.ts';
 import { homeAt, type Home } from '../core/runtime/files/home.ts';
+import { takeLock } from '../core/runtime/files/lock.mjs';
 import { letHeapGrow } from '../core/runtime/process/small-heap.ts';
 import { outliveRejections } from '../core/runtime/process/last-resort.ts';
 import { createLog, prettyOn, type Log } from '../core/runtime/log.ts';
@@ -18,7 +19,7 @@ import { type ConfiguredProvider, readWorkerConfig } from './sources/config.ts';
 import type { McpServerEntry } from './sources/config-schema.ts';
 import { readCredentials, readOwnCredentials } from './sources/credentials.ts';
 import { sourceOf } from './sources/source.ts';
-import { McpctlError } from '../core/errors.ts';
+import { McpctlError, messageOf } from '../core/errors.ts';
 import { createHealthPort, type HealthPort } from '../core/runtime/process/health-port.ts';
 const settingNames = [
   'optionalRedisUrl',
@@ -126,12 +127,13 @@ export async function run(environment: NodeJS.ProcessEnv, leave: (code: number) 
   await published?.loopback?.stop();
   await worker?.stop();
   await health?.stop();
+  published?.release();
   leave(0);
 }
 
 /**
  * What config.json of this machine publishes, served, and the loopback URL that it asks for. Null is each that it does not name,
- * and both without credentials.
+ * and both without credentials. @throws McpctlError `already_running`.
  */
 async function servePublished({
   config,
@@ -143,7 +145,7 @@ async function servePublished({
   log: Log;
   bus: Bus;
   environment: NodeJS.ProcessEnv;
-}): Promise<{ worker: PublishedWorker | null; loopback: Service | null }> {
+}): Promise<{ worker: PublishedWorker | null; loopback: Service | null; release: () => void }> {
   const home = homeAt(config.home);
   refuseForeign(home.root); // config.json may name commands to run
   const { published, mcpServers, listen, agents, warnings } = await readWorkerConfig(home.config, home.root);
@@ -151,9 +153,10 @@ async function servePublished({
   for (const warning of [...warnings, ...more]) log.warn(warning);
   const clock = systemClock;
   const network = openNetwork(config);
+  const isIdle = !credentials || published.length + mcpServers.length + agents.length === 0;
+  const release = isIdle && listen === null ? () => undefined : takeHome(home, log);
   const loopback = listen === null ? null : await openLoopback(listen, { home, network, log });
-  if (!credentials || published.length + mcpServers.length + agents.length === 0)
-    return { worker: null, loopback };
+  if (isIdle) return { worker: null, loopback, release };
   const guard = new GroupGuard();
   const shared = { home, log, bus, environment, guard };
   const mcp = mcpServers.length === 0 ? null : await openMcp(mcpServers, shared);
@@ -166,7 +169,26 @@ async function servePublished({
     config.optionalRedisUrl === undefined ? null : (await import('./transports/redis.ts')).RedisTransport;
   const here = { network, environment, guard, watchOwner, RedisTransport };
   const parts = { config, credentials, opened, agents, mcp, ...here };
-  return { worker: startPublished({ ...parts, ...paths, bus, clock, log }), loopback };
+  return { worker: startPublished({ ...parts, ...paths, bus, clock, log }), loopback, release };
+}
+
+/**
+ * A home is one worker's: two would take its session from each other by turns, and start the same backends. Where nothing can
+ * be written, one serves all the same. @throws McpctlError `already_running`.
+ */
+function takeHome({ root, workerLock }: Home, log: Log): () => void {
+  let lock: ReturnType<typeof takeLock>;
+  try {
+    lock = takeLock(workerLock);
+  } catch (thrown) {
+    log.warn({ why: messageOf(thrown) }, 'whether another worker runs with this home cannot be seen');
+    return () => undefined;
+  }
+  if (lock.release) return lock.release;
+  throw new McpctlError(
+    'already_running',
+    `A worker runs with this home already (process ${String(lock.holder.pid)}, home ${root}), perhaps that of "npm start": it serves what is published here. Stop that one first, or set MCPCTL_HOME to a home of its own.`,
+  );
 }
 
 /** With the token of whoever is logged in here: one that may only publish may call nothing. Null where nobody is. */

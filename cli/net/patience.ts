@@ -8,8 +8,8 @@ import { headerOf } from './http-answers.ts';
 /** For how long a server that is away, or has too much to do, is asked again. */
 export interface Patience {
   ms: number;
-  /** Is told each wait, once. */
-  say(line: string): void;
+  /** Is told each wait, once: a sentence with its reason, and of those that follow for the same one a short line. @param nth from 0. */
+  say(line: string, nth: number): void;
 }
 
 /** Whether an answer says that it may be asked again, and after how long; null: that is ours to say. */
@@ -87,6 +87,25 @@ export function waitMs({ afterMs }: Pick<Again, 'afterMs'>, tried: number, rando
   return Math.min(LONGEST_MS, FIRST_MS * 2 ** tried) * random();
 }
 
+type Tell = (wait: { why: string; ms: number } | null) => void;
+
+/** Of each patience, as calls of one command share it: they wait for the same. */
+const tellers = new WeakMap<Patience, Tell>();
+
+function tellerOf(patience: Patience): Tell {
+  let [last, nth] = ['', 0];
+  const tell: Tell = (wait) => {
+    nth = wait?.why === last ? nth + 1 : 0;
+    last = wait?.why ?? '';
+    if (!wait) return;
+    const again = `Asking again in ${(wait.ms / 1_000).toFixed(1)} s.`;
+    patience.say(nth === 0 ? `${wait.why} ${again}` : again, nth);
+  };
+  const shared = tellers.get(patience) ?? tell;
+  tellers.set(patience, shared);
+  return shared;
+}
+
 /**
  * Makes a call, and again while the server is away or full, up to the patience there is: the usual limit of a call ends with
  * it, one that a call says is whole each time. @throws what the last one did; Cancelled at Ctrl-C, at once.
@@ -98,18 +117,21 @@ export async function patiently<C extends Repeatable, T>(
 ): Promise<T> {
   if (!patience || !isRepeatable(call)) return attempt(call);
   const until = clock.elapsed() + patience.ms;
+  const tell = tellerOf(patience);
   const stop = call.signal ? AbortSignal.any([signal, call.signal]) : signal;
   for (let tried = 0; ; tried++) {
     const limitMs = call.limitMs ?? Math.max(1_000, Math.min(CALL_MS, until - clock.elapsed()));
     try {
-      return await attempt({ ...call, limitMs });
+      const result = await attempt({ ...call, limitMs });
+      tell(null);
+      return result;
     } catch (thrown) {
       const wish = againOf(thrown);
       if (!wish || !(thrown instanceof McpctlError)) throw thrown;
       const ms = waitMs(wish, tried, () => clock.random());
       if (clock.elapsed() + ms >= until) throw thrown;
       const why = wish.status === 0 ? thrown.message : `The server answered ${wish.status} (${thrown.code}).`;
-      patience.say(`${why} Asking again in ${(ms / 1_000).toFixed(1)} s.`);
+      tell({ why, ms });
       await pause(ms, stop);
       if (stop.aborted) throw new Cancelled();
     }

@@ -32,6 +32,7 @@ function wordsFor(
   if (value === null) return none;
   if (as === 'ago' && typeof value === 'string') return instant(value);
   if (as === 'span' && typeof value === 'number') return span(value);
+  if (as === 'count' && Array.isArray(value)) return String(value.length);
   if (Array.isArray(value)) {
     const parts = fields.find(({ name }) => name === path)?.item?.parts ?? [];
     return value.map((item) => itemWords(item, parts)).join(as === 'block' ? '\n' : ',');

@@ -88,6 +88,18 @@ function environmentOf(env: ContextDeps['env']) {
   return { settings, home };
 }
 
+/** Says waits; short lines that follow each other take each other's place on a terminal. */
+function waitsSaid({
+  terminal,
+  out,
+}: Pick<Context, 'terminal' | 'out'>): (line: string, nth: number) => void {
+  const { tty, cursor, stderr } = terminal;
+  return (line, nth) => {
+    if (nth > 1 && tty.stderr && cursor) stderr.write('\x1b[1A\r\x1b[K');
+    out.note(line);
+  };
+}
+
 export function createContext({ env, cwd, systemFile, globals, ...deps }: ContextDeps): Context {
   const out = createOutput(deps.terminal);
   const { settings, home } = environmentOf(env);
@@ -124,7 +136,7 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
     const { clock, version, interrupts } = deps;
     const signal = until ? AbortSignal.any([interrupts.signal, until]) : interrupts.signal;
     const patience =
-      patienceMs === undefined ? {} : { patience: { ms: patienceMs, say: (line: string) => out.note(line) } };
+      patienceMs === undefined ? {} : { patience: { ms: patienceMs, say: waitsSaid({ ...deps, out }) } };
     return createHttp({ ...at, as, network, clock, version, trace, signal, ...patience });
   };
   const editor = async (): Promise<string> => {

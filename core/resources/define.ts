@@ -30,8 +30,8 @@ export interface Guarded {
   reachedBy: readonly ('pool' | 'token')[];
 }
 
-/** How a value is written for people: an instant, a time in milliseconds, a list, lines below their label. */
-export type ShownAs = 'ago' | 'span' | 'list' | 'block';
+/** How a value is written for people: an instant, a time in milliseconds, a list, how many that has, lines below their label. */
+export type ShownAs = 'ago' | 'span' | 'list' | 'count' | 'block';
 
 /** A column of a table, or a line of `describe`. Paths and no functions, so that another release can be told of it. */
 export interface Shown {

@@ -106,6 +106,15 @@ describe('cli: backup, verify and restore, with real edges', function () {
     expect(full.code).to.equal(2);
     const plain = join(home, 'plain.gz');
     expect((await run(here, 'backup', '-o', plain, '--secrets', 'none')).code).to.equal(0);
+    const before = await readFile(plain);
+    const again = await run(here, 'backup', plain, '--secrets', 'none');
+    expect([again.code, again.err()]).to.deep.equal([
+      2,
+      `Error: ${plain} is there already. Write over it? Nobody can be asked here: say --yes. (usage)\n`,
+    ]);
+    expect((await readFile(plain)).equals(before), 'it stays').to.equal(true);
+    expect((await run(here, 'backup', plain, '--secrets', 'none', '--yes')).code).to.equal(0);
+    expect((await readFile(plain)).equals(before)).to.equal(false);
     expect((await run(there, 'restore', plain, '--only', 'project', '--dry-run')).code).to.equal(1);
     const nobody = await run(there, 'restore', plain, '--name', 'nobody', '--name', 'no-one');
     expect([nobody.code, nobody.out()]).to.deep.equal([1, '']);

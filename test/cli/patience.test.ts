@@ -81,6 +81,26 @@ describe('cli: a server that is away or full is asked again', () => {
     ).to.have.length(1);
   });
 
+  it('for as long as it stays away: why is said once, and anew after an answer', async () => {
+    const waits = Array.from({ length: 4 }, () => answers(503, away, { 'retry-after': '0' }));
+    const more = answers(200, { items: [project], next: 'more' });
+    const whole = /^The server answered 503 \(unavailable\)\. Asking again in 0\.0 s\.$/;
+    const briefly = 'Asking again in 0.0 s.';
+    inTurn('GET /api/v1/projects', ...waits, more, ...waits.slice(0, 2), page([]));
+    expect(await s.run('get', 'project', '-o', 'name'), s.err()).to.equal(0);
+    const lines = s.err().trim().split('\n');
+    expect(
+      [lines[0], lines[4]].every((line = '') => whole.test(line)),
+      s.err(),
+    ).to.equal(true);
+    expect(lines.toSpliced(4, 1).slice(1)).to.deep.equal([briefly, briefly, briefly, briefly]);
+    const tty = await startSession(peer.url, { tty: { stderr: true }, rows: 24 });
+    inTurn('GET /api/v1/projects', ...waits, page([project]));
+    expect(await tty.run('get', 'project', '-o', 'name'), tty.err()).to.equal(0);
+    expect(tty.err().split('\x1b[1A\r\x1b[K'), 'one line, written over').to.have.length(3);
+    await tty.close();
+  });
+
   it('for an apply, whose key goes with each try; what is said then is what became of it', async () => {
     const done = {
       dryRun: false,

@@ -52,6 +52,22 @@ describe('cli: get, describe, create, delete', () => {
     expect(peer.requests[0]?.headers['user-agent']).to.equal('mcpctl/0.1.0');
   });
 
+  it('counts what a server has many of, and names it with -o wide; a prompt has more to say there, too', async () => {
+    const tools = ['read_file', 'write_file', 'list_directory'];
+    peer.on('GET /api/v1/servers', page([{ name: 'files', kind: 'virtual', status: 'active', tools }]));
+    peer.on('GET /api/v1/prompts', page([{ id: 'p', name: 'tone', tags: ['a', 'b'], summary: 'Be brief.' }]));
+    const s = await session();
+    const last = (): string => s.out().trim().split('\n').at(-1) ?? '';
+    expect(await s.run('get', 'servers', '--no-headers')).to.equal(0);
+    expect(last().split(/ +/)).to.deep.equal(['files', 'virtual', 'active', '3', '-']);
+    expect(await s.run('get', 'servers', '--no-headers', '-o', 'wide')).to.equal(0);
+    expect(last()).to.match(/ read_file,write_file,list_directory$/);
+    expect(await s.run('get', 'prompts', '--no-headers')).to.equal(0);
+    expect(last()).to.match(/ p$/);
+    expect(await s.run('get', 'prompts', '--no-headers', '-o', 'wide')).to.equal(0);
+    expect(last()).to.match(/ p +a,b +Be brief\.$/);
+  });
+
   it('shows an older or newer server’s llm as far as it goes', async () => {
     peer.on('GET /api/v1/llms', page([{ name: 'old', status: 'napping', tier: 7 }]));
     const s = await session();

@@ -94,8 +94,8 @@ describe('mcpctl as it is built, against a running system', function () {
       (so) => /^settle +\d+ +0 +\d+ +2\d{3}-/m.test(so), // the scheduler tells of its duties now and then
     );
     expect(text)
-      .to.match(/^postgres: +ok$/m)
-      .and.to.match(/^redis: +ok$/m)
+      .to.match(/^Postgres: +ok$/m)
+      .and.to.match(/^Redis: +ok$/m)
       .and.to.match(/^Scheduler: +one leads$/m)
       .and.to.match(/^[0-9a-f]{8} +\d+\.\d+\.\d+ +2\d{3}-/m);
   });

@@ -183,7 +183,7 @@ describe('mcplocal without a worker', function () {
   });
   after(() => t.close());
 
-  it('says that none runs, and a killed one’s socket is in nobody’s way', async () => {
+  it('says that none runs, a killed one’s socket and lock are in nobody’s way, and nobody serves beside one', async () => {
     const first = await t.startWorker([{ name: 'killed', backend: t.backend }]);
     await first.kill('SIGKILL');
     const { code, err } = await mcplocal(first.home, 'status');
@@ -191,6 +191,12 @@ describe('mcplocal without a worker', function () {
     expect(err).to.match(/No worker runs with this home .*mcplocal run/);
     const second = await t.startWorker([{ name: 'killed', backend: t.backend }], { home: first.home });
     expect((await statusOf(first.home)).pid).to.equal(second.child.pid);
+    const beside = await mcplocal(first.home, 'run');
+    expect(beside.code).to.equal(1);
+    expect(beside.err).to.equal(
+      `mcplocal: A worker runs with this home already (process ${String(second.child.pid)}, home ${first.home}), perhaps that of "npm start": it serves what is published here. Stop that one first, or set MCPCTL_HOME to a home of its own.\n`,
+    );
+    expect((await statusOf(first.home)).state).to.equal('serving');
     await second.kill('SIGTERM');
     expect((await mcplocal(first.home, 'status')).err).to.include('No worker runs');
   });

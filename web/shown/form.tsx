@@ -24,6 +24,7 @@ export function valueIn(row: Row, { path, as, none = '–' }: CatalogueShown): C
   if (value === null || value === undefined || value === '') return none;
   if (as === 'ago' && typeof value === 'string') return <Age at={value} />;
   if (as === 'span' && typeof value === 'number') return span(value);
+  if (as === 'count' && Array.isArray(value)) return value.length;
   if (Array.isArray(value)) return value.map(textOf).join(', ') || none;
   return textOf(value);
 }

@@ -25,6 +25,7 @@ export function makeBackup(ctx: Context, run?: (options: BackupOptions) => Promi
         .choices(secretsKept)
         .default('wrapped' as const),
     )
+    .option('-y, --yes', 'do not ask before a file that is there is written over', false)
     .option('--with-tokens', 'hashes of tokens too, to be restored into an empty installation', false)
     .addOption(timeoutOption())
     .addHelpText(

@@ -15,6 +15,8 @@ export interface BackupOptions {
   passphraseFile?: string | undefined;
   secrets: SecretsKept;
   withTokens: boolean;
+  /** Over a file that is there. */
+  yes: boolean;
   timeout: number;
 }
 

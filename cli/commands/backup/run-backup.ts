@@ -4,6 +4,7 @@ import { newIdentity, type SealFor } from '../../../core/runtime/backup/age.ts';
 import { readSecretLines } from '../../../core/runtime/backup/read-file.ts';
 import { writeBackupFile } from '../../../core/runtime/backup/write-file.ts';
 import { Cancelled } from '../../exit.ts';
+import { confirm } from '../../input/question.ts';
 import type { Http } from '../../net/http.ts';
 import type { Context } from '../../who/context.ts';
 import type { BackupOptions } from './options.ts';
@@ -44,7 +45,7 @@ export async function runBackup(ctx: Context, options: BackupOptions): Promise<v
   if (file !== undefined && output !== file)
     throw new McpctlError('usage', 'Name one file: as the argument, or with -o.');
   const path = output ?? nameOf(ctx.clock.now(), seal !== null);
-  await needFileAt(path);
+  await mayTakePlaceOf(ctx, path, options);
   const http = await ctx.http({ patienceMs: options.timeout });
   const { body } = await http.open({
     method: 'POST',
@@ -73,14 +74,23 @@ export async function runBackup(ctx: Context, options: BackupOptions): Promise<v
 const nameOf = (now: number, isSealed: boolean): string =>
   `mcpctl-${new Date(now).toISOString().slice(0, 19).replaceAll(':', '')}Z.ndjson.gz${isSealed ? '.age' : ''}`;
 
-/** What is there is replaced, and a pipe or a device is nothing that a file takes the place of. @throws McpctlError `usage` */
-async function needFileAt(path: string): Promise<void> {
+/**
+ * A file that is there may be the one backup there is: it is asked about. A pipe or a device is nothing that a file takes the
+ * place of. @throws McpctlError `usage`; Cancelled.
+ */
+async function mayTakePlaceOf(
+  ctx: Context,
+  path: string,
+  { yes }: Pick<BackupOptions, 'yes'>,
+): Promise<void> {
   const there = await stat(path).catch(() => undefined);
-  if (there === undefined || there.isFile()) return;
-  throw new McpctlError(
-    'usage',
-    `${path} is not a file, and no backup takes its place; name another with -o.`,
-  );
+  if (there === undefined) return;
+  if (!there.isFile())
+    throw new McpctlError(
+      'usage',
+      `${path} is not a file, and no backup takes its place; name another with -o.`,
+    );
+  if (!yes) await confirm(ctx, `${path} is there already. Write over it?`);
 }
 
 /** Nothing of the file is left; it says why. */

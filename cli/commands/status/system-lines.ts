@@ -10,13 +10,16 @@ const scheduler = (leads: boolean | null): string =>
       ? 'one leads'
       : 'none leads: no task is expired, swept or taken back';
 
+/** As all labels are written. */
+const titled = (name: string): string => `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+
 /** Facts first, then a table each of what there are several of. */
 export function systemLines(ctx: Context, { edges, stores, schedulerLeads, duties }: SystemView): string[] {
   const look = { headers: true, paint: ctx.out.paint };
   const instant = instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout });
   return [
     ...factLines([
-      ...stores.map(({ name, status }): [string, string] => [name, status]),
+      ...stores.map(({ name, status }): [string, string] => [titled(name), status]),
       ['Scheduler', scheduler(schedulerLeads)],
     ]),
     '',

@@ -5,7 +5,9 @@ import { wordsOf } from './words.ts';
 export interface ListedPrompt {
   id: string;
   name: string;
-  /** 1 to 10. */
+  /** As people wrote it, 0 to 1000. */
+  priority: number;
+  /** The same, 1 to 10. */
   weight: number;
   tags: readonly string[];
   /** One line; of one that has none its first sentence. */

@@ -3,7 +3,7 @@ import type { ListedPrompt } from './choose.ts';
 
 /** What is told of one: its text, or why there is none. */
 export interface ToldPrompt {
-  prompt: Pick<ListedPrompt, 'name' | 'weight'>;
+  prompt: Pick<ListedPrompt, 'name' | 'priority'>;
   text: string;
 }
 
@@ -27,7 +27,7 @@ const ROOM_FOR_MORE = 80;
 /** Prompts, each under its name. */
 export const textOfPrompts = (prompts: readonly ToldPrompt[]): string =>
   prompts
-    .map(({ prompt, text }) => `## ${prompt.name} (priority ${String(prompt.weight)})\n\n${trimmed(text)}`)
+    .map(({ prompt, text }) => `## ${prompt.name} (priority ${String(prompt.priority)})\n\n${trimmed(text)}`)
     .join('\n\n');
 
 /** A line for each of the others, as far as there is room. */

@@ -49,7 +49,7 @@ async function listProjectPrompts(db: Knex, projectId: string): Promise<ListedPr
     .array(rowSchema)
     .parse(rows)
     .map(({ id, name, priority, tags, summary, head, bytes, link }) => ({
-      ...{ id, name, tags, link },
+      ...{ id, name, priority, tags, link },
       weight: weightOf(priority),
       summary: cleaned(summary === '' ? firstSentence(head) : summary),
       bytes: link ? null : bytes,

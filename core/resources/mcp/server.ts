@@ -43,10 +43,11 @@ export const server = defineResource({
     shown('NAME', 'name'),
     shown('KIND', 'kind'),
     shown('STATUS', 'status'),
-    shown('TOOLS', 'tools', { as: 'list', spare: true }),
+    shown('TOOLS', 'tools', { as: 'count', spare: true }),
     shown('OWNER', 'owner', { spare: true }),
     shown('UPDATED', 'updatedAt', { as: 'ago', wide: true }),
     shown('DESCRIPTION', 'description', { wide: true }),
+    shown('TOOL NAMES', 'tools', { as: 'list', wide: true }),
   ],
   describe: [
     shown('Name', 'name'),

@@ -21,6 +21,8 @@ export const token: Listed = {
     shown('EXPIRES', 'expiresAt'),
     shown('REVOKED', 'revokedAt', { as: 'ago' }),
     shown('ID', 'id'),
+    shown('OPERATIONS', 'operations', { as: 'list', wide: true }),
+    shown('MADE WITH', 'parentId', { wide: true }),
   ],
   describe: [
     shown('Name', 'name'),

@@ -49,6 +49,8 @@ export const prompt = defineResource({
     shown('OWNER', 'owner', { spare: true }),
     shown('UPDATED', 'updatedAt', { as: 'ago' }),
     shown('ID', 'id'),
+    shown('TAGS', 'tags', { as: 'list', wide: true }),
+    shown('SUMMARY', 'summary', { wide: true }),
   ],
   describe: [
     shown('Name', 'name'),

@@ -14,6 +14,8 @@ export interface Home {
   session: string;
   /** Where a running worker hears `mcplocal status` and its like. */
   socket: string;
+  /** Says which process that is, so that there is no second one. */
+  workerLock: string;
   /** The CLI's contexts. */
   cli: string;
   /** What the CLI may lose: names for completion, for seconds. */
@@ -39,6 +41,7 @@ export function homeAt(configured: string): Home {
     workerCredentials: at('worker-credentials'),
     session: at('provider-session'),
     socket: at('worker.sock'),
+    workerLock: at('worker.lock'),
     cli: at('cli.json'),
     cache: at('cache'),
     secretsKeys: at('secrets.key'),

@@ -12,7 +12,7 @@ import { firstSentence, wordsOf } from '../../../core/mcp/briefing/words.ts';
 import { namesIn } from '../../../edge/mcp/briefing/pick.ts';
 
 const prompt = (name: string, more: Partial<ListedPrompt> = {}): ListedPrompt => ({
-  ...{ id: name, name, weight: 5, tags: [], summary: '', bytes: 100, link: null },
+  ...{ id: name, name, priority: 500, weight: 5, tags: [], summary: '', bytes: 100, link: null },
   ...more,
 });
 
@@ -141,15 +141,15 @@ describe('which prompts are told for a task', () => {
 
   it('are told in the same bytes', () => {
     const texts = [
-      { prompt: prompt('house', { weight: 10 }), text: 'Be kind.\r\n\n' },
+      { prompt: prompt('house', { priority: 1_000 }), text: 'Be kind.\r\n\n' },
       { prompt: prompt('release'), text: '# How\n\nTag, then push.' },
     ];
     expect(textOfPrompts(texts)).to.equal(
-      '## house (priority 10)\n\nBe kind.\n\n## release (priority 5)\n\n# How\n\nTag, then push.',
+      '## house (priority 1000)\n\nBe kind.\n\n## release (priority 500)\n\n# How\n\nTag, then push.',
     );
     const from = process.cpuUsage();
     const many = `${'\n'.repeat(50_000)}x`;
-    expect(textOfPrompts([{ prompt: prompt('x'), text: many }])).to.equal(`## x (priority 5)\n\n${many}`);
+    expect(textOfPrompts([{ prompt: prompt('x'), text: many }])).to.equal(`## x (priority 500)\n\n${many}`);
     expect(process.cpuUsage(from).user / 1_000, 'what its length takes').to.be.below(400);
     const listed = [
       { prompt: prompt('tone', { summary: 'How we write.' }), note: null },

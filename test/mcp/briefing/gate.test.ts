@@ -81,7 +81,7 @@ describe('the gate of a project', function () {
     expect(refused.content[0]?.text).to.match(/^Call begin_session first, then repeat this call\./);
     const briefing = await begin({ token });
     expect(briefing.content.map(({ text }) => text)).to.deep.equal([
-      '## house (priority 10)\n\nBe kind.\n\n## releases (priority 5)\n\nTag, then push.',
+      '## house (priority 1000)\n\nBe kind.\n\n## releases (priority 500)\n\nTag, then push.',
       'Other prompts of this project; read_prompts reads them by name:\n- history: What was before (long: read_prompts)',
       'Servers of this project:\n- desk: 2 tools',
     ]);
@@ -197,7 +197,7 @@ describe('the gate of a project', function () {
     const first = (await blocks()).sort((a, b) => b.length - a.length);
     expect(first.map((texts) => texts.at(-1))).to.deep.equal(['done', 'done', 'done']);
     expect(first.map((texts) => texts.length)).to.deep.equal([2, 1, 1]);
-    expect(first[0]?.[0]).to.match(/^## house \(priority 10\)\n\nBe kind\./);
+    expect(first[0]?.[0]).to.match(/^## house \(priority 1000\)\n\nBe kind\./);
     expect((await blocks()).flat()).to.deep.equal(['done', 'done', 'done']);
     await api('PATCH /api/v1/projects/demo', { gate: 'require' });
   });
@@ -322,7 +322,7 @@ describe('the gate of a project', function () {
     worker.asked.length = 0;
     for (const _ of [1, 2]) {
       const { content, _meta } = await begin({ token });
-      expect(content[0]?.text).to.include('## linked (priority 9)\n\nOf the server.');
+      expect(content[0]?.text).to.include('## linked (priority 900)\n\nOf the server.');
       expect(content[1]?.text).to.include('- dead (its link is dead: its server says: No such file)');
       expect(content[1]?.text).to.include(
         "- stray (its link is dead: this project has no server 'other' that you may use)",
@@ -351,7 +351,7 @@ describe('the gate of a project', function () {
       { token },
     );
     expect(read.content.map(({ text }) => text)).to.deep.equal([
-      '## house (priority 10)\n\nBe kind.',
+      '## house (priority 1000)\n\nBe kind.',
       "The prompt 'dead' cannot be read, its link is dead: its server says: No such file.",
       "There is no prompt 'no'.",
     ]);
