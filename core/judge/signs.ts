@@ -2,12 +2,14 @@ import type { ErrorCode } from '../errors.ts';
 import type { Reason } from './parts/reason.ts';
 import {
   badKey,
+  beyondCount,
   beyondModel,
   beyondParam,
   beyondTemplate,
   callersOwn,
   cannotDo,
   crashed,
+  holdersAffair,
   loading,
   noMoney,
   noSuchModel,
@@ -182,12 +184,10 @@ export const signs: readonly Sign[] = [
   },
   {
     sign: '413 of what stands before the backend: it says nothing of the text',
-    seen: 'nginx `client_max_body_size`, Express `request entity too large`, axum and actix (TGI, TEI)',
+    seen: 'nginx `client_max_body_size`, Express `request entity too large`, axum and actix (TGI, TEI), Anthropic, API Gateway',
     blame: 'unable',
     code: 'no_capable_member',
-    is: (e) =>
-      e.status === 413 &&
-      /^$|too large|(size|length) limit|larger than allowed/i.test(e.reason.message ?? ''),
+    is: among(413),
   },
   {
     sign: 'the model is not there, or `param` is `model`',
@@ -198,11 +198,21 @@ export const signs: readonly Sign[] = [
       e.reason.param === 'model' || (noSuchModel.test(e.text) && !cannotDo.test(e.text) && !isParam(e)),
   },
   {
-    sign: 'a parameter, or a value of one, that this model or this backend does not take',
-    seen: 'OpenAI `unsupported_parameter` (400), Mistral `extra_forbidden` (422), Groq and Anthropic `max_tokens` (400), Scaleway (416)',
+    sign: 'a parameter, a value of one, or more of a thing, than this model or this backend takes',
+    seen: 'OpenAI `unsupported_parameter` (400), Mistral `extra_forbidden` (422), Groq and Anthropic `max_tokens` (400), Scaleway (416), OpenAI of 5 `stop` (400)',
     blame: 'unable',
     code: 'no_capable_member',
-    is: (e) => [400, 404, 413, 416, 422].includes(e.status) && beyondParam.test(e.text) && !isChosen(e),
+    is: (e) =>
+      [400, 404, 416, 422].includes(e.status) &&
+      (beyondParam.test(e.text) || beyondCount.test(e.text)) &&
+      !isChosen(e),
+  },
+  {
+    sign: 'a 4xx about an account, a plan or terms, which only whoever holds the key has',
+    seen: 'Volcengine `ModelNotOpen` (404), Groq `model_terms_required`, Anthropic usage limits, Hugging Face `Pro subscription` (400)',
+    blame: 'owner',
+    code: 'backend_misconfigured',
+    is: (e) => e.status >= 400 && e.status < 500 && e.status !== 429 && holdersAffair.test(e.text),
   },
   {
     sign: '404, 405 or 501 of the path, not of something that the caller named',
@@ -211,7 +221,7 @@ export const signs: readonly Sign[] = [
     code: 'backend_misconfigured',
     is: (e) =>
       [405, 501].includes(e.status) ||
-      /^unexpected endpoint or/i.test(e.text) ||
+      /^unexpected endpoint or|^no route for (that|this) ur[il]\b/i.test(e.text) ||
       (e.status === 404 && !callersOwn.test(e.text)),
   },
   {

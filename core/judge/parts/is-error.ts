@@ -16,6 +16,7 @@ export function isError(event: Json, name?: string): boolean {
   if (event['object'] === 'response') return false; // it has its own `error`, and its own end
   if (saysError(event['error'])) return true;
   if (saysStatus(event['base_resp'])) return true;
+  if (isJson(event['Response']) && saysError(event['Response']['Error'])) return true; // Tencent
   if (parts.some((part) => event[part] != null)) return false;
   if (event['success'] === false || event['status'] === 'error' || event['detail'] != null) return true;
   if (saysError(event['errors']) || saysError(event['error_code'])) return true;

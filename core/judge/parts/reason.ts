@@ -1,4 +1,5 @@
 import { jsonValue } from '../../text/json-text.ts';
+import { statusOfNumber } from './status-of-type.ts';
 
 /** What a backend says of an error, read from whatever shape it has put it into. Every part may be missing. */
 export interface Reason {
@@ -39,8 +40,8 @@ const sentences = [
   'err',
   'faultstring',
 ] as const;
-/** Where it lies if it is at neither: Apigee's, and what services of Microsoft put below their own. */
-const lastPlaces = ['fault', 'inner_error', 'innererror'] as const;
+/** Where it lies if it is at neither: Apigee's, what services of Microsoft put below their own, Tencent's. */
+const lastPlaces = ['fault', 'inner_error', 'innererror', 'Response'] as const;
 
 export function isJson(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -63,10 +64,10 @@ export function reasonOfBody(body: string | undefined): Reason {
   return text === '' ? {} : reasonOf(text);
 }
 
-/** Its title, and what stands over its text where that says more: proxies say there what they did not like. */
+/** Its title, and what stands over its text where that says more: proxies say there what they did not like. Of XML its message. */
 function headingOf(page: string): Reason {
   const start = page.slice(0, LONGEST * 2);
-  const headings = ['title', 'h1', 'h2'].map((tag) => {
+  const headings = ['title', 'h1', 'h2', 'message'].map((tag) => {
     const text = new RegExp(`<${tag}[^>]{0,200}>([^<]{1,200})</${tag}`, 'i').exec(start)?.[1] ?? '';
     const line = text.replace(/\s+/g, ' ');
     return line.replace(/^\s*(error )?\d{3}:?\s+/i, '').trim();
@@ -139,11 +140,24 @@ function fromList(list: readonly unknown[], depth: number): Reason {
   return messages.length === 0 ? merged : { ...merged, message: messages.join('; ') };
 }
 
-function fromObject(object: Json, depth: number): Reason {
+/** AWS and Tencent begin the names of members with capitals: `{"Response":{"Error":{"Code":…,"Message":…}}}`. */
+function inSmall(object: Json): Json {
+  const keys = Object.keys(object);
+  if (!keys.some((key) => capitals.has(key))) return object;
+  const small = Object.fromEntries(
+    keys.flatMap((key) => (capitals.has(key) ? [[key.toLowerCase(), object[key]]] : [])),
+  );
+  return { ...small, ...object };
+}
+
+const capitals: ReadonlySet<string> = new Set(['Message', 'Code', 'Error', 'Errors', 'Type']);
+
+function fromObject(given: Json, depth: number): Reason {
+  const object = inSmall(given);
   let own = ownReason(object);
   const places = [...envelopes, ...sentences, ...lastPlaces].filter((key) => object[key] != null);
   for (const key of places) {
-    const inner = read(object[key], depth + 1);
+    const inner = within(object, key, depth);
     if (inner.message === undefined) {
       own = { ...own, ...inner }; // a number alone says something too
       continue;
@@ -152,6 +166,13 @@ function fromObject(object: Json, depth: number): Reason {
     return { ...own, ...inner, message: at + inner.message + relayed(object, depth) };
   }
   return own;
+}
+
+/** ASP.NET names the members that it did not like, each with its sentences: `{"errors":{"Messages":["…"]}}`. */
+function within(object: Json, key: string, depth: number): Reason {
+  const inner = read(object[key], depth + 1);
+  if (key !== 'errors' || inner.message !== undefined || !isJson(object[key])) return inner;
+  return { ...inner, ...fromList(Object.values(object[key]), depth + 1) };
 }
 
 /** OpenRouter says "Provider returned error", and what that was in `metadata.raw`; others in `cause` (nashsu/llm_wiki#670). */
@@ -172,13 +193,14 @@ function ownReason(object: Json): Reason {
     ['status', 'status_code', 'statusCode', 'http_code', 'error_code'].reduce<number | undefined>(
       (status, key) => status ?? statusIn(object[key]),
       undefined,
-    );
+    ) ??
+    statusOfNumber(object);
   if (status !== undefined) reason.status = status;
   if (isWord(code) && statusIn(code) === undefined) reason.code = code;
   else if (typeof object['status'] === 'string' && statusIn(object['status']) === undefined)
     reason.code = object['status'];
-  const type = object['type'] ?? object['error_type'];
-  if (isWord(type) && type !== 'error') reason.type = type;
+  const type = object['type'] ?? object['error_type'] ?? object['__type'];
+  if (isWord(type) && type !== 'error') reason.type = type.replace(/^com\.[\w.]{1,80}#/, '');
   const param = typeof object['param'] === 'string' ? object['param'] : pathOf(object['loc']);
   if (isWord(param) && !isSentence(param)) reason.param = param;
   const asked = waitOf(object);

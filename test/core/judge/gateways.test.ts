@@ -89,8 +89,8 @@ const cases: Case[] = [
     'Anthropic: the same of its own',
     413,
     { error: { type: 'request_too_large', message: 'Request exceeds the maximum size' } },
-    'caller',
-    'backend_rejected',
+    'unable',
+    'no_capable_member',
   ],
   [
     'LiteLLM: all deployments rest, in a 400 (BerriAI/litellm, code "429")',

@@ -308,7 +308,7 @@ describe('what an answer is, by what it says', () => {
       'an error beside its choices (MiniMax)',
       'chat',
       { base_resp: { status_code: 1002, status_msg: 'rate limit' }, choices: null },
-      'backend_error',
+      'too_many_requests',
       'rate limit',
     ],
     ['errors that are no list', 'chat', { errors: { message: 'gone' } }, 'backend_error', 'gone'],
