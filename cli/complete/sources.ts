@@ -168,6 +168,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--name': nothing,
   '--outcome': nothing,
   '--request-id': nothing,
+  '--hours': words('1', '24', '168'),
   '--since': nothing,
   '--until': nothing,
   '--user': names(user),

@@ -31,6 +31,7 @@ import { makeSecret } from '../commands/secret/secret.ts';
 import { makeStatus } from '../commands/status/status.ts';
 import { makeTask } from '../commands/task/task.ts';
 import { makeToken } from '../commands/token/token.ts';
+import { makeUsage } from '../commands/usage/usage.ts';
 import { makeWorker } from '../commands/worker/worker.ts';
 import { makeVersion } from '../commands/version/version.ts';
 import { createContext, type Context, type ContextDeps } from '../who/context.ts';
@@ -100,7 +101,7 @@ function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandU
     ...[makeGroup(ctx), makeAuth(ctx), makeSecret(ctx), makeAudit(ctx)],
     ...[makeLogin(ctx), makeLogout(ctx), makeWhoami(ctx)],
     makeConfig(ctx),
-    makeStatus(ctx),
+    ...[makeStatus(ctx), makeUsage(ctx)],
     makeApi(ctx),
     makeVersion(ctx),
     makeCompletion(ctx),

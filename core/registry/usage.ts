@@ -1,63 +1,122 @@
+import { z } from 'zod';
 import type { Scope } from '../access.ts';
-import { sessionUsageSchema, type SessionUsage, type Used, type UsageQuery } from '../operator/usage.ts';
+import { sessionUsageSchema, type SessionUsage, type UsageQuery } from '../operator/usage.ts';
 import type { Connection } from './database/connect.ts';
 
+/** Of which tasks. */
+export type UsageAsked = Pick<UsageQuery, 'by' | 'hours' | 'from' | 'to'> & { scope: Scope };
+
+const number = z.coerce.number();
+const usedSchema = z.object({
+  /** Where the hour or day begins. */
+  at: z.date().optional(),
+  /** Of a user or token that is gone: `unknown`. */
+  name: z.string(),
+  user: z.string().optional(),
+  /** Whose tasks; by user and by token. */
+  ownerId: z.string().optional(),
+  /** By token; null where it is not known with which. */
+  keyId: z.string().nullish(),
+  /** Whose it is: who acts as another calls with a token of their own. */
+  tokenOwnerId: z.string().nullish(),
+  tasks: number,
+  completed: number,
+  failed: number,
+  tokensIn: number,
+  tokensOut: number,
+  minutes: number,
+});
+/** With whose names they are: who may not know those is not told them (edge/routes/usage.ts). */
+export type UsedRow = z.infer<typeof usedSchema>;
+
 export interface Usages {
-  /** Of tasks that ended in the last hours. */
-  of(query: UsageQuery & { scope: Scope }): Promise<Used[]>;
+  /** Of tasks that ended then, the most tokens first. */
+  of(asked: UsageAsked): Promise<UsedRow[]>;
+  /**
+   * The same of each hour or day, oldest first. @param since buckets before it are passed over.
+   * @returns whole buckets, some thousand rows of them, and where the next of them begins; null: there are no others.
+   */
+  inBuckets(
+    asked: UsageAsked & { bucket: 'hour' | 'day'; since: string | undefined },
+  ): Promise<{ rows: UsedRow[]; next: string | null }>;
   /** By user, of what one worker ran last of each task. */
   ofSession(query: { sessionId: string; hours: number }): Promise<SessionUsage['items']>;
 }
 
+/** Names of an answer, or of each of its buckets. */
 const MOST = 500;
+/** Of a page of buckets. */
+const MOST_ROWS = 5_000;
+const HOURS = 24;
+
+const owner = 'left join users on users.id = tasks.owner_id';
+const ownerName = `coalesce(users.name, 'unknown')`;
 
 /** What is told apart, and the words for it: fixed texts, nothing of a caller's. */
 const groups: Record<UsageQuery['by'], { name: string; more: string; join: string; by: string }> = {
-  user: { name: 'users.name', more: '', join: 'join users on users.id = tasks.owner_id', by: 'users.name' },
+  user: { name: ownerName, more: ', tasks.owner_id', join: owner, by: 'users.name, tasks.owner_id' },
   token: {
     name: `coalesce(tokens.name, 'unknown')`,
-    more: ', users.name as user, tasks.token_id as key_id',
-    join: 'join users on users.id = tasks.owner_id left join tokens on tokens.id = tasks.token_id',
-    by: 'tokens.name, users.name, tasks.token_id',
+    more: `, ${ownerName} as user, tasks.owner_id, tasks.token_id as key_id, tokens.user_id as token_owner_id`,
+    join: `${owner} left join tokens on tokens.id = tasks.token_id`,
+    by: 'tokens.name, tokens.user_id, users.name, tasks.owner_id, tasks.token_id',
   },
   llm: { name: 'tasks.llm_name', more: '', join: '', by: 'tasks.llm_name' },
   pool: { name: 'tasks.pool_name', more: '', join: '', by: 'tasks.pool_name' },
 };
+const beginnings: Record<NonNullable<UsageQuery['bucket']>, string> = {
+  hour: `date_trunc('hour', tasks.completed_at, 'UTC')`,
+  day: `date_trunc('day', tasks.completed_at, 'UTC')`,
+};
 
-type Row = Pick<Used, 'name'> & { user?: string; keyId?: string | null } & Record<
-    'tasks' | 'completed' | 'tokensIn' | 'tokensOut',
-    string
-  >;
+const counts = `count(*) as tasks,
+  count(*) filter (where tasks.status = 'completed') as completed,
+  count(*) filter (where tasks.status = 'error') as failed,
+  coalesce(sum((tasks.usage->>'promptTokens')::bigint), 0) as tokens_in,
+  coalesce(sum((tasks.usage->>'completionTokens')::bigint), 0) as tokens_out,
+  round(coalesce(sum(extract(epoch from greatest(tasks.completed_at - tasks.claimed_at, interval '0'))), 0)::numeric / 60, 3)::float8 as minutes`;
+const tokens = `sum((tasks.usage->>'totalTokens')::bigint) desc nulls last`;
+
+const conditions = `tasks.completed_at >= coalesce(
+    :from::timestamptz, coalesce(:to::timestamptz, now()) - :hours * interval '1 hour')
+  and (:to::timestamptz is null or tasks.completed_at < :to)
+  and tasks.completed_at is not null
+  and (:ownerId::uuid is null or tasks.owner_id = :ownerId)
+  and (:withinOwner::uuid is null or tasks.owner_id = :withinOwner)
+  and (:tokenId::uuid is null or tasks.token_id = :tokenId)
+  and (:pools::text[] is null or tasks.pool_name = any(:pools))`;
+
+const bound = ({ hours = HOURS, from, to, scope }: UsageAsked) => {
+  const { ownerId, pools, tokenId, within } = scope;
+  const range = { hours, from: from ?? null, to: to ?? null };
+  return { ...range, ownerId, tokenId, withinOwner: within?.ownerId ?? null, pools: pools && [...pools] };
+};
 
 export function createUsages({ db }: Connection): Usages {
   return {
-    async of({ by, hours, scope: { ownerId, pools, tokenId, within } }) {
-      const group = groups[by];
-      const { rows } = await db.raw<{ rows: Row[] }>(
-        `select ${group.name} as name${group.more}, count(*) as tasks,
-           count(*) filter (where tasks.status = 'completed') as completed,
-           coalesce(sum((tasks.usage->>'promptTokens')::bigint), 0) as tokens_in,
-           coalesce(sum((tasks.usage->>'completionTokens')::bigint), 0) as tokens_out
-         from tasks ${group.join}
-         where tasks.completed_at > now() - :hours * interval '1 hour'
-           and (:ownerId::uuid is null or tasks.owner_id = :ownerId)
-           and (:withinOwner::uuid is null or tasks.owner_id = :withinOwner)
-           and (:tokenId::uuid is null or tasks.token_id = :tokenId)
-           and (:pools::text[] is null or tasks.pool_name = any(:pools))
-         group by ${group.by}
-         order by sum((tasks.usage->>'totalTokens')::bigint) desc nulls last, 1
-         limit ${MOST}`,
-        { hours, ownerId, tokenId, withinOwner: within?.ownerId ?? null, pools: pools && [...pools] },
+    async of(asked) {
+      const { name, more, join, by } = groups[asked.by];
+      const { rows } = await db.raw<{ rows: unknown[] }>(
+        `select ${name} as name${more}, ${counts} from tasks ${join} where ${conditions}
+         group by ${by} order by ${tokens}, ${name} limit ${MOST}`,
+        bound(asked),
       );
-      return rows.map(({ name, user, keyId, ...counts }) => ({
-        name,
-        ...(user === undefined ? {} : { user }),
-        ...(keyId == null ? {} : { keyId }),
-        tasks: Number(counts.tasks),
-        completed: Number(counts.completed),
-        tokensIn: Number(counts.tokensIn),
-        tokensOut: Number(counts.tokensOut),
-      }));
+      return usedSchema.array().parse(rows);
+    },
+    async inBuckets({ bucket, since, ...asked }) {
+      const { name, more, join, by } = groups[asked.by];
+      const at = beginnings[bucket];
+      const { rows } = await db.raw<{ rows: unknown[] }>(
+        `select * from (
+           select ${at} as at, ${name} as name${more}, ${counts},
+             row_number() over (partition by ${at} order by ${tokens}, ${name}) as place
+           from tasks ${join}
+           where ${conditions} and (:since::timestamptz is null or tasks.completed_at >= :since)
+           group by ${at}, ${by}
+         ) as used where place <= ${MOST} order by at, place limit ${MOST_ROWS + 1}`,
+        { ...bound(asked), since: since ?? null },
+      );
+      return wholeBuckets(usedSchema.array().parse(rows));
     },
     async ofSession({ sessionId, hours }) {
       const { rows } = await db.raw<{ rows: unknown[] }>(
@@ -72,4 +131,11 @@ export function createUsages({ db }: Connection): Usages {
       return sessionUsageSchema.shape.items.parse(rows);
     },
   };
+}
+
+/** A page that was cut ends before the bucket that it was cut in: each fits in a page. */
+function wholeBuckets(rows: UsedRow[]): { rows: UsedRow[]; next: string | null } {
+  const last = rows.length > MOST_ROWS ? rows.at(-1)?.at : undefined;
+  if (last === undefined) return { rows, next: null };
+  return { rows: rows.filter(({ at }) => at?.getTime() !== last.getTime()), next: last.toISOString() };
 }

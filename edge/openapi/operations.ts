@@ -237,11 +237,13 @@ const tokens: Operation[] = [
     call: 'GET /usage',
     tag: 'tokens',
     summary: 'Tasks and tokens by user, token, llm or pool',
-    about: 'Of tasks that ended in the last hours, as far back as rows are kept; an admin sees everybody’s.',
+    about:
+      'Of tasks that ended in the last `hours`, or between `from` and `to`, as far back as rows are kept; who may view all tasks sees everybody’s. With `bucket` for each hour or day of UTC in which any ended, oldest first, a page of whole buckets at a time: `next` is for `after`. `format=csv` is all of it as a file.',
     query: usageQuerySchema,
     status: 200,
     answer: usageViewSchema,
-    errors: ['invalid_request'],
+    also: [{ status: 200, answerType: 'text/csv' }],
+    errors: ['invalid_request', 'invalid_cursor'],
   },
   {
     call: 'GET /whoami',

@@ -6,14 +6,17 @@ import { McpctlError } from '../../core/errors.ts';
 import { linesIn } from '../../core/runtime/backup/lines.ts';
 import { actorOf } from '../http/context.ts';
 import { whileThere } from '../http/gone.ts';
-import { deliveryOf, untilTaken } from '../http/delivered.ts';
+import { sendLines } from '../http/lines.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { bodyOf } from '../http/parse.ts';
 import { putOutOfPools, tellEach, tellWritten, written } from '../http/written.ts';
 import { inItsTurn } from '../limits/turns.ts';
 
-/** Of lines that wait to be sent: each is written as it is read. */
-const PIECE_CHARS = 64 * 1024;
+/** One that was read already, and those that follow. */
+async function* afterFirst(first: string, rest: AsyncIterable<string>): AsyncGenerator<string> {
+  yield first;
+  yield* rest;
+}
 
 /**
  * Everything, a line each, as fast as its reader takes it: one that takes nothing is dropped (`stalledReaderMs`), and what
@@ -36,16 +39,7 @@ async function backup(
     const first = await lines.next();
     tellWritten({ ...deps, req }, { ...what, outcome: 'ok' });
     res.set('cache-control', 'no-store').type('application/x-ndjson');
-    let text = `${String(first.value)}\n`;
-    for await (const line of lines) {
-      if (res.destroyed) return;
-      text += `${line}\n`;
-      if (text.length < PIECE_CHARS) continue;
-      const isTaken = res.write(text);
-      text = '';
-      if (!isTaken) await untilTaken(res, 'drain', deliveryOf(deps));
-    }
-    res.end(text);
+    await sendLines(deps, res, afterFirst(String(first.value), lines));
   } catch (thrown) {
     const outcome = thrown instanceof McpctlError ? thrown.code : 'internal';
     if (res.headersSent) deps.log.warn({ outcome }, 'a backup was broken off');

@@ -1,25 +1,88 @@
-import { Router } from 'express';
-import { scopeOf } from '../../core/access.ts';
-import { usageQuerySchema } from '../../core/operator/usage.ts';
+import { Router, type Request } from 'express';
+import { z } from 'zod';
+import { can, scopeOf, type Actor } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { usageQuerySchema, type Used, type UsageQuery, type UsageView } from '../../core/operator/usage.ts';
+import type { UsageAsked, UsedRow } from '../../core/registry/usage.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { queryOf } from '../http/parse.ts';
+import { csvLine, sendFile } from '../http/lines.ts';
+import { afterOf, cursorOf, queryOf } from '../http/parse.ts';
 import { listsInTurn } from '../limits/turns.ts';
 
-/**
- * `GET /api/v1/usage`: who used how much; one's own, or for an admin everybody's; within the token's pools. By token, one
- * that is bound to pools hears of itself: it may know of no other.
- */
+/** A name is told as it is where it can be looked up: of tasks one sees whose they are by id alone, and no token. */
+function usedOf(actor: Actor, { at, name, user, ownerId, keyId, tokenOwnerId, ...counts }: UsedRow): Used {
+  const nameOf = (known: string): string =>
+    ownerId === undefined || ownerId === actor.userId ? known : userName(actor, { ownerId, name: known });
+  const begins = at === undefined ? {} : { at: at.toISOString() };
+  if (user === undefined) return { ...begins, name: nameOf(name), ...counts };
+  const tokenId = keyId ?? undefined;
+  const target = { ...(tokenId && { tokenId }), ...(tokenOwnerId != null && { ownerId: tokenOwnerId }) };
+  const isKnown = can(actor, 'view', { resource: 'token', target });
+  return {
+    ...{ ...begins, name: isKnown ? name : 'unknown', user: nameOf(user) },
+    ...(isKnown && tokenId !== undefined && { keyId: tokenId }),
+    ...counts,
+  };
+}
+
+const userName = (actor: Actor, { ownerId, name }: { ownerId: string; name: string }): string =>
+  can(actor, 'view', { resource: 'user', target: { name } }) ? name : ownerId;
+
+/** Of which tasks; null: of none. By token, one that is bound to pools hears of itself: it may know of no other. */
+function askedBy(actor: Actor, query: UsageQuery): UsageAsked | null {
+  const scope = scopeOf(actor, 'view', 'task');
+  const tokenId = query.by === 'token' ? (scopeOf(actor, 'view', 'token')?.tokenId ?? null) : null;
+  return scope && { ...query, scope: { ...scope, tokenId } };
+}
+
+const beginningSchema = z.iso.datetime();
+
+async function pageOf(deps: EdgeDeps, req: Request, query: UsageQuery): Promise<UsageView> {
+  const { bucket, after } = query;
+  const actor = actorOf(req);
+  const asked = askedBy(actor, query);
+  const { usages } = deps.registry;
+  if (bucket === undefined)
+    return { items: asked ? (await usages.of(asked)).map((row) => usedOf(actor, row)) : [] };
+  const since = afterOf(after, beginningSchema);
+  if (!asked) return { items: [], next: null };
+  const { rows, next } = await usages.inBuckets({ ...asked, bucket, since });
+  return { items: rows.map((row) => usedOf(actor, row)), next: next === null ? null : cursorOf(next) };
+}
+
+/** Of a table the columns that its question has. */
+const columnsOf = ({ by, bucket }: UsageQuery): (keyof Used)[] => [
+  ...(bucket === undefined ? [] : (['at'] as const)),
+  'name',
+  ...(by === 'token' ? (['user', 'keyId'] as const) : []),
+  ...(['tasks', 'completed', 'failed', 'tokensIn', 'tokensOut', 'minutes'] as const),
+];
+
+async function* csvOf(deps: EdgeDeps, req: Request, query: UsageQuery): AsyncGenerator<string> {
+  const columns = columnsOf(query);
+  let page = await pageOf(deps, req, query);
+  yield csvLine(columns);
+  for (;;) {
+    for (const used of page.items) yield csvLine(columns.map((column) => used[column]));
+    const { next } = page;
+    if (typeof next !== 'string') return;
+    page = await pageOf(deps, req, { ...query, after: next });
+  }
+}
+
+const whyNotUsage = (now: Actor): McpctlError | undefined =>
+  scopeOf(now, 'view', 'task') ? undefined : new McpctlError('forbidden');
+
+/** `GET /api/v1/usage`: who used how much; one's own, or for who may view all tasks everybody's; within the token's pools. */
 export function usageRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.get('/usage', listsInTurn(deps), async (req, res) => {
-    const actor = actorOf(req);
     const query = queryOf(req, usageQuerySchema);
-    const scope = scopeOf(actor, 'view', 'task');
-    const tokenId = query.by === 'token' ? (scopeOf(actor, 'view', 'token')?.tokenId ?? null) : null;
-    res.json({
-      items: scope ? await deps.registry.usages.of({ ...query, scope: { ...scope, tokenId } }) : [],
-    });
+    if (query.format === 'json') return void res.json(await pageOf(deps, req, query));
+    const file = `usage-by-${query.by}.csv`;
+    const lines = csvOf(deps, req, query);
+    await sendFile(deps, { req, res, file, type: 'text/csv', lines, whyNot: whyNotUsage });
   });
   return router;
 }

@@ -36,20 +36,21 @@ describe('GET /api/v1/usage', function () {
 
   it('adds up what ended, the most tokens first, by user, llm, pool and token', async () => {
     const { root } = t.tokens;
-    const ada = { tasks: 2, completed: 2, tokensIn: 105, tokensOut: 2 };
-    const bob = { tasks: 2, completed: 1, tokensIn: 7, tokensOut: 1 };
+    const none = { failed: 0, minutes: 0 };
+    const ada = { tasks: 2, completed: 2, tokensIn: 105, tokensOut: 2, ...none };
+    const bob = { tasks: 2, completed: 1, tokensIn: 7, tokensOut: 1, ...none };
     expect(await used('', root)).to.deep.equal([
       { name: 'ada', ...ada },
       { name: 'bob', ...bob },
     ]);
     expect(await used('?by=user&hours=48', root)).to.deep.equal([
-      { name: 'bob', tasks: 3, completed: 2, tokensIn: 1_007, tokensOut: 2 },
+      { name: 'bob', tasks: 3, completed: 2, tokensIn: 1_007, tokensOut: 2, ...none },
       { name: 'ada', ...ada },
     ]);
     for (const by of ['llm', 'pool'])
       expect(await used(`?by=${by}`, root)).to.deep.equal([
-        { name: 'big', tasks: 1, completed: 1, tokensIn: 100, tokensOut: 1 },
-        { name: 'small', tasks: 3, completed: 2, tokensIn: 12, tokensOut: 2 },
+        { name: 'big', tasks: 1, completed: 1, tokensIn: 100, tokensOut: 1, ...none },
+        { name: 'small', tasks: 3, completed: 2, tokensIn: 12, tokensOut: 2, ...none },
       ]);
     const tokens = await used('?by=token', root);
     expect(tokens.map(({ keyId: _, ...rest }) => rest)).to.deep.equal([
@@ -65,5 +66,119 @@ describe('GET /api/v1/usage', function () {
     expect((await t.call('GET /api/v1/usage', { token: null })).status).to.equal(401);
     for (const query of ['?by=prompt', '?hours=0', '?hours=99999', '?of=x'])
       expect((await t.call(`GET /api/v1/usage${query}`)).status, query).to.equal(400);
+  });
+
+  const day = '2026-01-05';
+  /** Rows as they would be there: this file is about what is summed. */
+  const endAt = async (token: string, rows: { at: string; status: string; minutes: number }[]) => {
+    for (const { at, status, minutes } of rows) {
+      const id = await make('big', token);
+      const error = status === 'error' ? { errorCode: 'internal', errorMessage: 'x' } : {};
+      const claimedAt = new Date(Date.parse(at) - minutes * 60_000);
+      const usage = JSON.stringify({ promptTokens: 10, completionTokens: 1, totalTokens: 11 });
+      await t.connection
+        .db('tasks')
+        .where({ id })
+        .update({ ...{ status, completedAt: at, claimedAt, usage }, ...error });
+    }
+  };
+  const range = `from=${day}T00:00:00Z&to=2026-01-07T00:00:00Z`;
+
+  it('of each hour and day, what failed, and for how many minutes', async () => {
+    const { ada, bob, root } = t.tokens;
+    await endAt(ada, [
+      { at: `${day}T08:10:00Z`, status: 'completed', minutes: 1.5 },
+      { at: `${day}T08:59:59Z`, status: 'error', minutes: 0.25 },
+      { at: `${day}T23:30:00-05:00`, status: 'completed', minutes: 2 },
+    ]);
+    await endAt(bob, [{ at: `${day}T08:30:00Z`, status: 'completed', minutes: 1 }]);
+    const each = (tokens: number, tasks: number) => ({
+      ...{ tasks, completed: 1, failed: tasks - 1, tokensIn: tokens, tokensOut: tasks },
+    });
+    const hours = await t.call(`GET /api/v1/usage?bucket=hour&${range}`, { token: root });
+    expect(hours.json).to.deep.equal({
+      items: [
+        { at: `${day}T08:00:00.000Z`, name: 'ada', ...each(20, 2), minutes: 1.75 },
+        { at: `${day}T08:00:00.000Z`, name: 'bob', ...each(10, 1), minutes: 1 },
+        { at: '2026-01-06T04:00:00.000Z', name: 'ada', ...each(10, 1), minutes: 2 },
+      ],
+      next: null,
+    });
+    const days = await used(`?bucket=day&by=llm&${range}`, bob);
+    expect(days).to.deep.equal([{ at: `${day}T00:00:00.000Z`, name: 'big', ...each(10, 1), minutes: 1 }]);
+    for (const query of ['hours=1&from=2026-01-05T00:00:00Z', 'from=yesterday', 'bucket=week', 'after=eA'])
+      expect((await t.call(`GET /api/v1/usage?${query}`)).status, query).to.equal(400);
+    const { json } = await t.call('GET /api/v1/usage?bucket=day&after=eA');
+    expect((json as { code: string }).code).to.equal('invalid_cursor');
+  });
+
+  it('a page has whole buckets, and a file has all pages', async () => {
+    const { db } = t.connection;
+    const cloned = await make('big', t.tokens.ada);
+    await complete(cloned, 1);
+    // 11 days of 500 names each, told apart by llm: one more than fits in a page.
+    const columns = (
+      await db.raw<{ rows: { name: string }[] }>(
+        `select attname as name from pg_attribute
+         where attrelid = 'tasks'::regclass and attnum > 0 and not attisdropped and attgenerated = ''`,
+      )
+    ).rows.map(({ name }) => name);
+    const other = new Map([
+      ['id', 'gen_random_uuid()'],
+      ['llm_name', `'n' || lpad(n::text, 3, '0')`],
+      ['completed_at', `timestamptz '2026-02-01 12:00Z' + d * interval '1 day'`],
+    ]);
+    await db.raw(
+      `insert into tasks (${columns.join(', ')})
+       select ${columns.map((name) => other.get(name) ?? name).join(', ')}
+       from tasks, generate_series(0, 10) d, generate_series(1, 501) n where tasks.id = ?`,
+      [cloned],
+    );
+    const asked = '?by=llm&bucket=day&from=2026-02-01T00:00:00Z&to=2026-03-01T00:00:00Z';
+    const first = (await t.call(`GET /api/v1/usage${asked}`)).json as { items: Used[]; next: string };
+    expect(first.items).to.have.length(5_000);
+    expect(first.items.at(-1)?.at).to.equal('2026-02-10T00:00:00.000Z');
+    const rest = (await t.call(`GET /api/v1/usage${asked}&after=${first.next}`)).json as typeof first;
+    expect([rest.items.length, rest.items[0]?.at, rest.next]).to.deep.equal([
+      500,
+      '2026-02-11T00:00:00.000Z',
+      null,
+    ]);
+    const file = await t.call(`GET /api/v1/usage${asked}&format=csv`);
+    expect(file.headers.get('content-type')).to.match(/^text\/csv/);
+    expect(file.headers.get('content-disposition')).to.equal('attachment; filename="usage-by-llm.csv"');
+    const lines = file.text.split('\n');
+    expect(lines.slice(0, 2)).to.deep.equal([
+      'at,name,tasks,completed,failed,tokensIn,tokensOut,minutes',
+      '2026-02-01T00:00:00.000Z,n001,1,1,0,1,1,0',
+    ]);
+    expect([lines.length, lines.at(-1)]).to.deep.equal([5_502, '']);
+  });
+
+  it('names no user and no token that one may not look up', async () => {
+    const call = async (what: string, body: object) => {
+      const answer = await t.call(`POST /api/v1/${what}`, { token: t.tokens.root, body });
+      expect(answer.status, answer.text).to.equal(201);
+      return answer.json as { id: string; token: string };
+    };
+    const { token } = await call('tokens', { name: 'eve', user: 'eve', preset: 'full' });
+    const bindings = [{ role: 'view', resource: 'task' }];
+    await call('rbac', { name: 'watchers', subjects: [{ kind: 'user', name: 'eve' }], bindings });
+    const ids = (await t.connection.db('users').whereIn('name', ['ada', 'bob']).select('id', 'name')) as {
+      id: string;
+      name: string;
+    }[];
+    const idOf = (name: string) => ids.find((one) => one.name === name)?.id;
+    const text = (await t.call(`GET /api/v1/usage?${range}`, { token })).text;
+    expect(JSON.parse(text)).to.have.nested.property('items[0].name', idOf('ada'));
+    expect(text).not.to.include('ada').and.not.to.include('bob');
+    const tokens = await used(`?by=token&${range}`, token);
+    expect(tokens.map(({ name, user, keyId }) => [name, user, keyId])).to.deep.equal([
+      ['unknown', idOf('ada'), undefined],
+      ['unknown', idOf('bob'), undefined],
+    ]);
+    const file = (await t.call(`GET /api/v1/usage?by=token&format=csv&${range}`, { token })).text;
+    expect(file.split('\n')[1]).to.match(new RegExp(`^unknown,${idOf('ada') ?? ''},,3,`));
+    expect(await used(`?${range}`, token)).to.have.length(2);
   });
 });
