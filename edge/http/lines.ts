@@ -44,7 +44,10 @@ interface Download {
  * A list as a file, all of it, however many pages it has. What cannot be read to its end is broken off, so that nobody takes a part for the whole.
  * @throws what reading the first of it does.
  */
-export async function sendFile(deps: EdgeDeps, { req, res, file, type, lines, whyNot }: Download): Promise<void> {
+export async function sendFile(
+  deps: EdgeDeps,
+  { req, res, file, type, lines, whyNot }: Download,
+): Promise<void> {
   const headers = { 'cache-control': 'no-store', 'content-disposition': `attachment; filename="${file}"` };
   if (req.method === 'HEAD') return void res.set(headers).type(type).end();
   await whileThere(deps, { res, poolKey: '', whyNot }, async (gone) => {

@@ -38,6 +38,38 @@ describe('cli: task, token, pool', () => {
     expect(JSON.parse(s.out())).to.have.length(2);
   });
 
+  it('adds up usage page by page, and writes the file as it comes', async () => {
+    const used = { tasks: 3, completed: 2, failed: 1, tokensIn: 10, tokensOut: 5, minutes: 1.25 };
+    const at = '2026-11-29T00:00:00.000Z';
+    peer.on('GET /api/v1/usage', (response, request) => {
+      const query = new URLSearchParams(request.url.split('?')[1]);
+      if (query.get('format') === 'csv')
+        return void response.writeHead(200, { 'content-type': 'text/csv' }).end('at,name\nx,ada\n');
+      const isLast = query.get('after') === 'next';
+      answers(200, {
+        items: [{ at, name: isLast ? 'bob' : 'a\u001b[31mda', ...used }],
+        next: isLast ? null : 'next',
+      })(response, request);
+    });
+    expect(await s.run('usage', '--bucket', 'day', '--since', at)).to.equal(0);
+    expect(peer.requests.map(({ url }) => decodeURIComponent(url))).to.deep.equal(
+      ['', '&after=next'].map((after) => `/api/v1/usage?by=user&from=${at}&bucket=day${after}`),
+    );
+    const rows = s.out().trimEnd().split('\n');
+    expect(rows.map((row) => row.split(/ {2,}/))).to.deep.equal([
+      'DAY USER TASKS COMPLETED FAILED TOKENS-IN TOKENS-OUT MINUTES'.split(' '),
+      ...['a[31mda', 'bob'].map((name) => ['2026-11-29', name, '3', '2', '1', '10', '5', '1.3']),
+    ]);
+    await fresh();
+    expect(await s.run('usage', '--by', 'llm', '--hours', '48', '-o', 'csv')).to.equal(0);
+    expect(s.out()).to.equal('at,name\nx,ada\n');
+    expect(peer.requests.at(-1)?.url).to.equal('/api/v1/usage?by=llm&hours=48&format=csv');
+    peer.on('GET /api/v1/usage', answers(200, { items: [], next: null }));
+    await fresh();
+    expect(await s.run('usage')).to.equal(0);
+    expect([s.out(), s.err()]).to.deep.equal(['', 'No task that you may see ended in that time.\n']);
+  });
+
   it('tells times as ages on a terminal', async () => {
     peer.on(
       'GET /api/v1/tasks',
