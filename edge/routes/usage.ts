@@ -12,8 +12,8 @@ import { listsInTurn } from '../limits/turns.ts';
 
 /** A name is told as it is where it can be looked up: of tasks one sees whose they are by id alone, and no token. */
 function usedOf(actor: Actor, { at, name, user, ownerId, keyId, tokenOwnerId, ...counts }: UsedRow): Used {
-  const nameOf = (known: string): string =>
-    ownerId === undefined || ownerId === actor.userId ? known : userName(actor, { ownerId, name: known });
+  const nameOf = (owner: string): string =>
+    ownerId === undefined || ownerId === actor.userId ? owner : userName(actor, { ownerId, name: owner });
   const begins = at === undefined ? {} : { at: at.toISOString() };
   if (user === undefined) return { ...begins, name: nameOf(name), ...counts };
   const tokenId = keyId ?? undefined;

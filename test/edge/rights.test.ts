@@ -379,7 +379,8 @@ describe('who may do what', function () {
 
   it('a bound token is told of no other token in what was used, and nothing of the stores', async () => {
     const end = { status: 'error', code: 'internal', message: 'x' } as const;
-    const [row] = await t.registry.tokens.list({ scope: everything, after: undefined, limit: 1 });
+    const scope = { ...everything, ownerId: t.ada.id };
+    const [row] = await t.registry.tokens.list({ scope, after: undefined, limit: 1 });
     const other = row?.id ?? expect.fail('no token');
     const { id } = await submitTask(t, { poolKey: 'in', tokenId: other });
     await t.registry.tasks.close(id, end);

@@ -292,12 +292,12 @@ describe('the page in a browser', function () {
     await go('/usage?by=llm&hours=24', /Tokens in each hour/);
     await page.until(says(/house/));
     await sound('usage-1280');
-    const told = (await (await t.call('GET', '/api/v1/usage?by=llm&hours=24')).json()) as {
+    const asked = (await (await t.call('GET', '/api/v1/usage?by=llm&hours=24')).json()) as {
       items: { name: string; tasks: number }[];
     };
     const cells = `[...document.querySelectorAll('main table')[0].querySelectorAll('tbody tr')].map((row) => [...row.children].slice(0, 2).map((cell) => cell.innerText))`;
     expect(await page.evaluate(cells)).to.deep.equal(
-      told.items.map(({ name, tasks }) => [name, String(tasks)]),
+      asked.items.map(({ name, tasks }) => [name, String(tasks)]),
     );
     const file = String(
       await page.evaluate(
@@ -308,7 +308,7 @@ describe('the page in a browser', function () {
     expect(head).to.equal('at,name,tasks,completed,failed,tokensIn,tokensOut,minutes');
     const sum = lines.reduce((all, line) => all + Number(line.split(',')[2]), 0);
     expect(sum)
-      .to.equal(told.items.reduce((all, { tasks }) => all + tasks, 0))
+      .to.equal(asked.items.reduce((all, { tasks }) => all + tasks, 0))
       .and.to.be.greaterThan(0);
   });
 
