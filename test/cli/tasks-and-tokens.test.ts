@@ -46,7 +46,7 @@ describe('cli: task, token, pool', () => {
       if (query.get('format') === 'csv')
         return void response.writeHead(200, { 'content-type': 'text/csv' }).end('at,name\nx,ada\n');
       const isLast = query.get('after') === 'next';
-      answers(200, {
+      return answers(200, {
         items: [{ at, name: isLast ? 'bob' : 'a\u001b[31mda', ...used }],
         next: isLast ? null : 'next',
       })(response, request);

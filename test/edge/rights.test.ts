@@ -379,9 +379,8 @@ describe('who may do what', function () {
 
   it('a bound token is told of no other token in what was used, and nothing of the stores', async () => {
     const end = { status: 'error', code: 'internal', message: 'x' } as const;
-    const scope = { ...everything, ownerId: t.ada.id };
-    const [row] = await t.registry.tokens.list({ scope, after: undefined, limit: 1 });
-    const other = row?.id ?? expect.fail('no token');
+    const own = { scope: { ...everything, ownerId: t.ada.id }, after: undefined, limit: 1 };
+    const other = (await t.registry.tokens.list(own))[0]?.id ?? expect.fail('no token');
     const { id } = await submitTask(t, { poolKey: 'in', tokenId: other });
     await t.registry.tasks.close(id, end);
     const used = async (role: Role, by: string): Promise<string> =>

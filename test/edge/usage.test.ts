@@ -164,10 +164,8 @@ describe('GET /api/v1/usage', function () {
     const { token } = await call('tokens', { name: 'eve', user: 'eve', preset: 'full' });
     const bindings = [{ role: 'view', resource: 'task' }];
     await call('rbac', { name: 'watchers', subjects: [{ kind: 'user', name: 'eve' }], bindings });
-    const ids = (await t.connection.db('users').whereIn('name', ['ada', 'bob']).select('id', 'name')) as {
-      id: string;
-      name: string;
-    }[];
+    const { db } = t.connection;
+    const ids = await db('users').whereIn('name', ['ada', 'bob']).select<{ id: string; name: string }[]>();
     const idOf = (name: string) => ids.find((one) => one.name === name)?.id;
     const text = (await t.call(`GET /api/v1/usage?${range}`, { token })).text;
     expect(JSON.parse(text)).to.have.nested.property('items[0].name', idOf('ada'));

@@ -91,6 +91,29 @@ function OverTime({ of, bucket }: { of: Load<UsageView>; bucket: string }) {
   );
 }
 
+function Totals({ items }: UsageView) {
+  if (items.length === 0)
+    return (
+      <Empty why="No task that you may see has ended in that time.">
+        <p>
+          Ended tasks are kept for seven days, unless <code>MCPCTL_RETENTION_MS</code> says otherwise.{' '}
+          <a href="/ui/playground">Ask a model something</a>, and it is counted here.
+        </p>
+      </Empty>
+    );
+  return (
+    <Table
+      caption="Usage"
+      rows={items}
+      keyOf={({ name, user, keyId }) => `${name} ${user ?? ''} ${keyId ?? ''}`}
+      columns={[
+        { head: 'Name', cell: ({ name, user }) => (user === undefined ? name : `${name} (${user})`) },
+        ...numbers,
+      ]}
+    />
+  );
+}
+
 export function Usage() {
   const by = query.value.get('by') ?? 'user';
   const hours = query.value.get('hours') ?? '24';
@@ -130,31 +153,7 @@ export function Usage() {
         <Chosen name="hours" label="Of the last" options={spans} value={hours} />
         <Chosen name="bucket" label="Each" options={buckets} value={bucket} />
       </div>
-      <Loaded of={used}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty why="No task that you may see has ended in that time.">
-              <p>
-                Ended tasks are kept for seven days, unless <code>MCPCTL_RETENTION_MS</code> says otherwise.{' '}
-                <a href="/ui/playground">Ask a model something</a>, and it is counted here.
-              </p>
-            </Empty>
-          ) : (
-            <Table
-              caption="Usage"
-              rows={items}
-              keyOf={({ name, user, keyId }) => `${name} ${user ?? ''} ${keyId ?? ''}`}
-              columns={[
-                {
-                  head: 'Name',
-                  cell: ({ name, user }) => (user === undefined ? name : `${name} (${user})`),
-                },
-                ...numbers,
-              ]}
-            />
-          )
-        }
-      </Loaded>
+      <Loaded of={used}>{(view) => <Totals {...view} />}</Loaded>
       <OverTime of={then} bucket={bucket} />
     </Screen>
   );

@@ -21,18 +21,12 @@ export function makeUsage(ctx: Context, run?: (options: UsageOptions) => Promise
     .description(
       'Add up the tasks that ended: how many, tokens in and out, minutes. One sees their own, and who may view all tasks everybody’s, as far back as the server keeps ended tasks.',
     )
-    .addOption(
-      new Option('--by <what>', 'what is told apart').choices(ways).default('user' as (typeof ways)[number]),
-    )
+    .addOption(new Option('--by <what>', 'what is told apart').choices(ways).default('user'))
     .option('--hours <number>', 'of the last hours, or of those before --until; 24 unless told')
     .option('--since <instant>', 'from this instant on, instead of --hours')
     .option('--until <instant>', 'before this instant')
     .addOption(new Option('--bucket <size>', 'of each hour or day (of UTC) by itself').choices(buckets))
-    .addOption(
-      new Option('-o, --output <format>', 'how to write it')
-        .choices(formats)
-        .default('table' as (typeof formats)[number]),
-    )
+    .addOption(new Option('-o, --output <format>', 'how to write it').choices(formats).default('table'))
     .option('--no-headers', 'leave out the head of the table')
     .addHelpText(
       'before',
