@@ -4,7 +4,16 @@ import type { Context } from '../../who/context.ts';
 import type { Call } from '../../net/http.ts';
 import { yamlOf } from '../../say/print.ts';
 import { tableLines, type Column } from '../../say/table.ts';
-import type { UsageOptions } from './usage.ts';
+
+export interface UsageOptions {
+  by: 'user' | 'token' | 'llm' | 'pool';
+  hours?: string | undefined;
+  since?: string | undefined;
+  until?: string | undefined;
+  bucket?: 'hour' | 'day' | undefined;
+  output: 'table' | 'json' | 'yaml' | 'csv';
+  headers: boolean;
+}
 
 const count = z.number().nullable().catch(null);
 /** Of a newer server there may be more, of one of the last release less. */

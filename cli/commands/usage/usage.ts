@@ -1,19 +1,10 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import type { Context } from '../../who/context.ts';
+import type { UsageOptions } from './run-usage.ts';
 
 const ways = ['user', 'token', 'llm', 'pool'] as const;
 const buckets = ['hour', 'day'] as const;
 const formats = ['table', 'json', 'yaml', 'csv'] as const;
-
-export interface UsageOptions {
-  by: (typeof ways)[number];
-  hours?: string | undefined;
-  since?: string | undefined;
-  until?: string | undefined;
-  bucket?: (typeof buckets)[number] | undefined;
-  output: (typeof formats)[number];
-  headers: boolean;
-}
 
 export function makeUsage(ctx: Context, run?: (options: UsageOptions) => Promise<void>) {
   return new Command('usage')
