@@ -11,6 +11,7 @@ import { callsIn, textAt } from './parts/choice.ts';
 import { choiceError, holdsError, isError, saysError } from './parts/is-error.ts';
 import { CallPieces } from './mend/call-pieces.ts';
 import { withoutNaN } from './mend/numbers.ts';
+import { plainChoices } from './mend/plain.ts';
 import { mendReasons, mendStop } from './mend/reasons.ts';
 import { isJson, jsonObject } from './parts/reason.ts';
 import { incomplete, unreadable } from './no-answer.ts';
@@ -145,9 +146,12 @@ export class StreamJudge {
   /** An event of an answer that comes in pieces, which says neither that it failed nor that all of it is there. */
   #lookAtPiece(text: string, parsed: Json): Looked {
     const { operation, chosen = {} } = this.#judging;
-    const withCalls = operation === 'chat' && hasCalls(parsed);
-    const data = withCalls ? this.#calls.mended(text) : text;
-    const event = data === text ? parsed : (jsonObject(data) ?? parsed);
+    const { choices: given } = parsed;
+    const plain = operation === 'chat' && Array.isArray(given) ? plainChoices(text, given, 'delta') : text;
+    const plainEvent = plain === text ? parsed : (jsonObject(plain) ?? parsed);
+    const withCalls = operation === 'chat' && hasCalls(plainEvent);
+    const data = withCalls ? this.#calls.mended(plain) : plain;
+    const event = data === plain ? plainEvent : (jsonObject(data) ?? plainEvent);
     const hasReason = this.#ending.see(event);
     if (hasReason && this.#ending.failed)
       return { fault: faultOfError(choiceError(event), { body: data, chosen }) };

@@ -6,6 +6,7 @@ import { giveReasons, mendReasons, mendStop } from './mend/reasons.ts';
 import { mendCalls } from './mend/calls.ts';
 import { withMessages } from './mend/messages.ts';
 import { withoutNaN } from './mend/numbers.ts';
+import { plainChoices } from './mend/plain.ts';
 import { jsonValue } from '../text/json-text.ts';
 import { eventsIn } from '../text/sse.ts';
 import { isJson, jsonObject, sentenceIn } from './parts/reason.ts';
@@ -50,7 +51,8 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
   if (operation === 'chat') {
     const right = withMessages(body, part);
     if (right === undefined) return incomplete('The backend answered with a choice that holds no message.');
-    const called = right === body ? mendCalls(body, part) : right;
+    const plain = right === body ? plainChoices(body, part, 'message') : right;
+    const called = plain === body ? mendCalls(body, part) : plain;
     if (called !== body) return judgeWhole(called, judging);
   }
   const ending = new Ending(operation, judging);

@@ -131,7 +131,7 @@ describe('chunks of a chat', () => {
       [0, 'a', 'function'],
       [0, undefined, undefined],
       [1, 'b', 'function'],
-      [0, 'a', undefined],
+      [0, null, undefined], // said before: clients put ids together as they do texts
       [2, `call_${taskId}_0_2`, 'function'],
     ]);
   });

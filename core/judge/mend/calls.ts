@@ -8,7 +8,10 @@ import { isJson, jsonObject } from '../parts/reason.ts';
  */
 export function mendCalls(body: string, choices: readonly unknown[]): string {
   if (!choices.some(hasOddCalls)) return body;
-  const calls = (list = '[]'): string => mapElements(list, mendedCall) ?? list;
+  const calls = (list = '[]'): string => {
+    const ids = new Set<unknown>();
+    return mapElements(list, (call) => mendedCall(call, ids)) ?? list;
+  };
   const message = (messageText = '{}'): string =>
     spliceMembers(messageText, { tool_calls: calls }) ?? messageText;
   const choice = (text: string): string =>
@@ -19,7 +22,13 @@ export function mendCalls(body: string, choices: readonly unknown[]): string {
 function hasOddCalls(choice: unknown): boolean {
   const message = isJson(choice) ? choice['message'] : undefined;
   const calls = isJson(message) ? message['tool_calls'] : undefined;
-  return Array.isArray(calls) && calls.some(isOdd);
+  return Array.isArray(calls) && (calls.some(isOdd) || sharesId(calls));
+}
+
+/** A client could not tell whose a result is. */
+function sharesId(calls: readonly unknown[]): boolean {
+  const ids = calls.flatMap((call) => (isJson(call) && !lacksText(call['id']) ? [call['id']] : []));
+  return new Set(ids).size < ids.length;
 }
 
 function isOdd(call: unknown): boolean {
@@ -31,9 +40,12 @@ function isOdd(call: unknown): boolean {
 
 const lacksText = (value: unknown): boolean => typeof value !== 'string' || value === '';
 
-function mendedCall(text: string): string {
+/** @param ids of the calls before, to which its own is added. */
+function mendedCall(text: string, ids: Set<unknown>): string {
   const call = jsonObject(text);
-  if (!isOdd(call) || !isJson(call?.['function'])) return text;
+  const isTaken = ids.has(call?.['id']);
+  ids.add(call?.['id']);
+  if (!isJson(call?.['function']) || !(isOdd(call) || isTaken)) return text;
   const { id, type, function: called } = call;
   const json = (functionText: string): string => {
     const value = memberText(functionText, 'arguments') ?? '{}';
@@ -43,7 +55,7 @@ function mendedCall(text: string): string {
     );
   };
   const splices = {
-    ...(lacksText(id) ? { id: JSON.stringify(`call_${randomUUID()}`) } : {}),
+    ...(lacksText(id) || isTaken ? { id: JSON.stringify(`call_${randomUUID()}`) } : {}),
     ...(lacksText(type) ? { type: '"function"' } : {}),
     ...(typeof called['arguments'] === 'string'
       ? {}

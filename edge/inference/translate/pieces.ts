@@ -1,3 +1,4 @@
+import { countAt, countsOf } from '../../../core/judge/parts/usage.ts';
 import { isJson, jsonObject } from '../../../core/judge/parts/reason.ts';
 import { listOf, stringOf, type Json } from '../../../core/translate/json.ts';
 
@@ -60,7 +61,7 @@ function stopIn(choice: Json): { stop?: string } {
 }
 
 function saidIn(message: Json, pieces: Piece[]): void {
-  const reasoning = stringOf(message['reasoning_content']) ?? stringOf(message['reasoning']);
+  const reasoning = thoughtIn(message);
   const content = textIn(message['content']);
   const refusal = stringOf(message['refusal']);
   if (reasoning) pieces.push({ kind: 'reasoning', text: reasoning });
@@ -71,6 +72,16 @@ function saidIn(message: Json, pieces: Piece[]): void {
     if (isJson(call)) pieces.push(callIn(call, at));
     at += 1;
   }
+  // The form before tools; beside them it says the same again.
+  const legacy = jsonAt(message, 'function_call');
+  if (legacy && at === 0) pieces.push(callIn({ function: legacy }, 0));
+}
+
+/** By the names that it has: vLLM's, OpenRouter's and its details', Ollama's. */
+function thoughtIn(message: Json): string {
+  const { reasoning, reasoning_details: details } = message;
+  const thought = [message['reasoning_content'], reasoning, message['thinking']].map(stringOf).find(Boolean);
+  return thought ?? (textIn(isJson(reasoning) ? [{ text: reasoning['content'] }] : details) || '');
 }
 
 /** A string, or a list of parts, of which those with a text count. */
@@ -103,16 +114,17 @@ function argumentsIn(value: unknown): string {
 
 /** OpenAI and its kin count what was cached, and what was thought, in details; DeepSeek and Moonshot beside them. */
 function usageOf(usage: Json): ChatUsage {
-  const prompt = jsonAt(usage, 'prompt_tokens_details');
-  const completion = jsonAt(usage, 'completion_tokens_details');
+  const prompt = jsonAt(usage, 'prompt_tokens_details') ?? {};
+  const completion = jsonAt(usage, 'completion_tokens_details') ?? {};
+  const counts = countsOf(usage);
   return {
-    prompt: countIn(usage['prompt_tokens']),
-    completion: countIn(usage['completion_tokens']),
-    cached: countIn(prompt?.['cached_tokens'] ?? usage['prompt_cache_hit_tokens'] ?? usage['cached_tokens']),
-    reasoning: countIn(completion?.['reasoning_tokens'] ?? usage['reasoning_tokens']),
+    prompt: counts.prompt ?? 0,
+    completion: counts.completion ?? 0,
+    cached:
+      countAt(prompt, 'cached_tokens') ??
+      countAt(usage, 'prompt_cache_hit_tokens') ??
+      countAt(usage, 'cached_tokens') ??
+      0,
+    reasoning: countAt(completion, 'reasoning_tokens') ?? countAt(usage, 'reasoning_tokens') ?? 0,
   };
-}
-
-function countIn(value: unknown): number {
-  return typeof value === 'number' && value >= 0 ? value : 0;
 }
