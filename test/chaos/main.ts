@@ -66,7 +66,8 @@ async function runAll({ ids, redis, seed, tasks, patience }: Wanted, stop: Abort
       if (!fault || stop.aborted) continue;
       progress(`${id}: ${fault.name}`);
       const journal = openJournal(join(folder, id, 'start'));
-      const { wired = false, transport = 'redis' } = fault;
+      // In a Cluster no worker has a Redis user.
+      const { wired = false, transport = redis === 'cluster' ? 'sse' : 'redis' } = fault;
       const world = await startWorld({ servers, journal, patience, wired, transport });
       try {
         const result = await tryFault({ world, id, fault, seed, tasks, folder, say: progress });

@@ -17,6 +17,11 @@ export function createRows({ db }: Connection) {
       const [row] = await all<{ now: string }>('select clock_timestamp()::text as now', []);
       return row?.now ?? 'epoch';
     },
+    /** By what each worker takes its tasks. */
+    async transports(): Promise<string[]> {
+      const rows = await all<{ transport: string }>('select transport from sessions', []);
+      return rows.map(({ transport }) => transport);
+    },
     async open(since: string): Promise<number> {
       const sql = `select (select count(*) from tasks where created_at >= ?::timestamptz and not status = any(?))::int
           + (select count(*) from chat_turns where created_at >= ?::timestamptz and ended_at is null)::int as n`;

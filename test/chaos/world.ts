@@ -99,7 +99,10 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
   const id = randomBytes(4).toString('hex');
   const log = createLog({ process: 'chaos', level: 'silent', pretty: false });
   const space = { MCPCTL_REDIS_NAMESPACE: `c_${id}` };
-  const shared = { ...space, MCPCTL_PG_SCHEMA: `c_${id}`, MCPCTL_HOST: '127.0.0.1', ...anyRate };
+  const shared = {
+    ...{ ...space, MCPCTL_PG_SCHEMA: `c_${id}`, MCPCTL_HOST: '127.0.0.1', ...anyRate },
+    MCPCTL_REDIS_WORKERS: transport === 'redis' ? '1' : '0',
+  };
   const connection = connect({
     ...{ databaseUrl: servers.postgres.url, schema: `c_${id}`, poolSize: 2, log },
     queryTimeoutMs: MIGRATION_MS,
@@ -230,12 +233,20 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
       await worker(3, balancer ?? edges[0]),
     ] as const;
     await Promise.all(workers.map(untilServes));
+    const rows = createRows(connection);
+    const taken = await rows.transports();
+    // An edge that offers no Redis lets them in all the same, through itself: then this would be a trial of something else.
+    if (taken.length !== workers.length || taken.some((kind) => kind !== transport))
+      throw new McpctlError(
+        'setup_failed',
+        `The workers take tasks over ${taken.join(', ')}, not ${transport}`,
+      );
     const threads = await startThreads(edges[0].url, adminToken);
     await startTools(at, { edge: edges[0].name, within: patience });
     return {
       ...{ threads, counter, at },
       ...{ servers, edges, schedulers, workers, callers, redis, keySpace, patience, edge, leader, close },
-      rows: createRows(connection),
+      rows,
       folder: journal.folder,
       secrets: [adminToken, ...backends.map(({ url }) => url), ...passwordsIn(servers)],
       get journal() {
