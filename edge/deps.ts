@@ -63,6 +63,7 @@ export const edgeSettings = [
   'maxUserThreads',
   'maxThreadMessages',
   'maxThreadBytes',
+  'maxQueuedTurns',
   'quotas',
   'nameKeepMs',
   'maxUserStreams',

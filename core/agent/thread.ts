@@ -12,9 +12,6 @@ const turnStatusSchema = z.enum(turnStatuses);
 const onBusySchema = z.enum(['queue', 'reject', 'interrupt']);
 export type OnBusy = z.infer<typeof onBusySchema>;
 
-/** Turns that may wait in the line of one thread (docs/spec.md §12). */
-export const MOST_QUEUED = 8;
-
 /** Rounds of one turn: each answer that calls tools leads to one more. */
 export const MOST_ROUNDS = 16;
 

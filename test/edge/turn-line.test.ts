@@ -8,6 +8,8 @@ import { speakFor, texts } from '../support/speaker.ts';
 import { until } from '../support/system.ts';
 
 const later = { prefer: 'respond-async' };
+/** Turns that are sent at once; `MCPCTL_ROUNDS=50` for the numbers of a long run. */
+const AT_ONCE = Number(process.env['MCPCTL_ROUNDS'] ?? 16);
 
 describe('the line of a thread', function () {
   this.timeout(30_000);
@@ -133,45 +135,49 @@ describe('the line of a thread', function () {
     expect(ended.error?.code).to.equal('unauthenticated');
   });
 
-  it('has neither gap nor double in its numbers, whatever comes at once, at two edges', async () => {
-    const other = await secondEdge(t);
+  it('has neither gap nor double in its numbers, whatever comes at once, at two edges, and is asked in their order', async () => {
+    const raised = { ...t.deps.config, maxQueuedTurns: 64 };
+    const edges = [await secondEdge(t, raised), await secondEdge(t, raised)] as const;
     try {
       const first = await begin({ message: 'start' });
       const { threadId } = first;
       const send = (n: number): Promise<number> =>
-        fetch(`${n % 2 === 0 ? t.url : other.url}/api/v1/threads/${threadId}/turns`, {
+        fetch(`${edges[n % 2 === 0 ? 0 : 1].url}/api/v1/threads/${threadId}/turns`, {
           method: 'POST',
           headers: { authorization: `Bearer ${t.tokens.ada}`, 'content-type': 'application/json', ...later },
           body: JSON.stringify({ message: `m${n}` }),
         }).then(({ status }) => status);
-      let isSent = false;
-      const sends = Promise.all(Array.from({ length: 50 }, (_, n) => send(n))).finally(() => (isSent = true));
+      const statuses = await Promise.all(Array.from({ length: AT_ONCE }, (_, n) => send(n)));
+      expect(statuses.filter((status) => status !== 202)).to.deep.equal([]);
       await until(
         async () => {
           const { openTurn } = (await t.call(`GET /api/v1/threads/${threadId}`)).json as ThreadView;
           if (openTurn?.taskId) await t.call(`DELETE /api/v1/threads/${threadId}/turns/${openTurn.n}`);
-          return isSent && openTurn === null;
+          return openTurn === null;
         },
         (isOver) => isOver,
-        20_000,
+        25_000,
       );
-      const statuses = await sends;
-      const taken = statuses.filter((status) => status === 202).length;
-      expect(taken).to.be.greaterThan(7);
-      expect(statuses.filter((status) => ![202, 429].includes(status))).to.deep.equal([]);
       const { rows } = await t.connection.db.raw<{
-        rows: { indices: number[]; turns: number[]; open: string }[];
+        rows: { indices: number[]; turns: number[]; asked: number[]; open: string; together: string }[];
       }>(
-        `select array_agg(m.turn_index order by m.turn_index) as indices, count(*) filter (where m.status = 'pending') as open,
-           (select array_agg(n order by n) from chat_turns where thread_id = :threadId) as turns
+        `with turns as (
+           select q.n, k.id as task_id, k.created_at, lag(k.completed_at) over (order by q.n) as before
+             from chat_turns q join tasks k on k.id = q.task_id where q.thread_id = :threadId
+         )
+         select array_agg(m.turn_index order by m.turn_index) as indices, count(*) filter (where m.status = 'pending') as open,
+           (select array_agg(n order by n) from turns) as turns, (select array_agg(n order by created_at, task_id) from turns) as asked,
+           (select count(*) from turns where created_at < before) as together
          from chat_messages m where m.thread_id = :threadId`,
         { threadId },
       );
-      expect(rows[0]?.turns).to.deep.equal(Array.from({ length: taken + 1 }, (_, n) => n + 1));
-      expect(rows[0]?.indices).to.deep.equal(Array.from({ length: 2 * taken + 2 }, (_, n) => n));
-      expect(rows[0]?.open).to.equal('0');
+      const turns = Array.from({ length: AT_ONCE + 1 }, (_, n) => n + 1);
+      expect(rows[0]?.turns, 'each has one task').to.deep.equal(turns);
+      expect(rows[0]?.asked).to.deep.equal(turns);
+      expect(rows[0]?.indices).to.deep.equal(Array.from({ length: 2 * turns.length }, (_, n) => n));
+      expect(rows[0]).to.include({ open: '0', together: '0' });
     } finally {
-      await other.close();
+      await Promise.all(edges.map((edge) => edge.close()));
     }
   });
 });

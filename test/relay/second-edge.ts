@@ -14,8 +14,11 @@ export interface SecondEdge {
 }
 
 /** Another edge over the same Redis and Postgres, with a relay of its own. */
-export async function secondEdge(t: EdgeFixture): Promise<SecondEdge> {
-  const { config, log, version, bullmqVersion } = t.deps;
+export async function secondEdge(
+  t: EdgeFixture,
+  config: EdgeFixture['deps']['config'] = t.deps.config,
+): Promise<SecondEdge> {
+  const { log, version, bullmqVersion } = t.deps;
   const stopping = new AbortController();
   const leaving = new AbortController();
   const { deps, services } = wireEdge(

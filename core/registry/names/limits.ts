@@ -9,6 +9,7 @@ export interface RegistryLimits {
   maxUserThreads: number;
   maxThreadMessages: number;
   maxThreadBytes: number;
+  maxQueuedTurns: number;
   /** Like `prompt=500/20000`: of a resource how many one user may have, and all; else as its definition says. */
   quotas: readonly string[];
   nameKeepMs: number;
@@ -25,6 +26,7 @@ export const usualLimits: RegistryLimits = {
   maxUserThreads: settings.maxUserThreads.schema.parse(undefined),
   maxThreadMessages: settings.maxThreadMessages.schema.parse(undefined),
   maxThreadBytes: settings.maxThreadBytes.schema.parse(undefined),
+  maxQueuedTurns: settings.maxQueuedTurns.schema.parse(undefined),
   quotas: settings.quotas.schema.parse(undefined),
   nameKeepMs: settings.nameKeepMs.schema.parse(undefined),
   leaseMs: settings.leaseMs.schema.parse(undefined),

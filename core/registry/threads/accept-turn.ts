@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import type { Made } from '../../agent/made.ts';
-import { MOST_QUEUED, type OnBusy } from '../../agent/thread.ts';
+import type { OnBusy } from '../../agent/thread.ts';
 import { McpctlError } from '../../errors.ts';
 import { storableJsonText, storableText } from '../../text/storable.ts';
 import type { TaskRow } from '../../task/task.ts';
@@ -141,7 +141,7 @@ export async function acceptTurn(
   if (!first && thread.revision !== turn.seen) return { kind: 'moved' };
   if (first && turn.onBusy === 'reject') return { kind: 'busy', n: first.n, taskId: first.taskId };
   if (turn.supersedes) await supersede(trx, turn.supersedes, thread);
-  if (open.filter(({ status }) => status === 'queued').length >= MOST_QUEUED)
+  if (open.filter(({ status }) => status === 'queued').length >= limits.maxQueuedTurns)
     throw new McpctlError('turn_queue_full', undefined, { retryAfterS: 5 });
   const { threadId, messages } = turn;
   const bytes = bytesOf(turn);

@@ -39,6 +39,11 @@ export const quotaSettings = {
     about: 'how many bytes the messages of one thread may have, answers included',
     schema: count(4_194_304),
   },
+  maxQueuedTurns: {
+    env: 'MCPCTL_MAX_QUEUED_TURNS',
+    about: 'how many turns of one thread may wait in line',
+    schema: count(8),
+  },
   quotas: {
     env: 'MCPCTL_QUOTAS',
     about:
