@@ -7,10 +7,12 @@ const knownSchema = z.looseObject({
   tools: z.strictObject({ allow: z.array(z.string().min(1).max(128)).max(256) }).optional(),
   /** System texts of a call: behind the agent's own, or none. */
   callerSystem: z.enum(['append', 'refuse']).optional(),
+  /** Whether what was thought before an answer goes back to the model: while its turn calls tools, never, or in later turns too. */
+  reasoning: z.enum(['loop', 'never', 'always']).optional(),
 });
 
-/** They mean something of their own one day. */
-const reserved = ['lora', 'reasoning'];
+/** It means something of its own one day. */
+const reserved = ['lora'];
 
 /** As people write them. */
 export const extrasSchema = jsonObjectSchema.superRefine((extras, context) => {

@@ -8,7 +8,7 @@ export interface KeptMessage {
   parts: string | null;
   toolCalls: readonly ToolCall[] | null;
   toolCallId: string | null;
-  /** What was thought before it, and the field that it came in: sent back while the turn goes on, and never later. */
+  /** What was thought before it and is sent back, and the field that it came in. */
   thought?: { field: string; text: string } | undefined;
 }
 
@@ -28,8 +28,8 @@ export function historyTexts(kept: readonly KeptMessage[], added: readonly Added
   let open: readonly ToolCall[] = [];
   let results = new Map<string, string>();
   let isUnanswered = false;
-  /** What the last text says, where that is an answer. */
-  let unfinished: string | null = null;
+  /** The last message, where that is an answer. */
+  let unfinished: Pick<KeptMessage, 'content' | 'thought'> | null = null;
   const close = (): void => {
     for (const { id } of open)
       texts.push(results.get(id) ?? toolText({ toolCallId: id, content: JSON.stringify(NO_RESULT) }));
@@ -58,13 +58,14 @@ export function historyTexts(kept: readonly KeptMessage[], added: readonly Added
     const saysNothing = message.content === '' && message.parts === null && !message.toolCalls?.length;
     if (message.role === 'assistant' && saysNothing) continue;
     // An answer that was gone on with is one to its reader: templates take no two in a row.
-    const begun: string | null = message.role === 'assistant' ? unfinished : null;
-    const whole: string = (begun ?? '') + message.content;
+    const begun: typeof unfinished = message.role === 'assistant' ? unfinished : null;
+    const whole: KeptMessage = {
+      ...message,
+      content: (begun?.content ?? '') + message.content,
+      thought: begun?.thought ?? message.thought,
+    };
     if (begun !== null) texts.pop();
-    push(
-      message.role,
-      messageText({ ...message, content: whole }, begun === null ? content : JSON.stringify(whole)),
-    );
+    push(message.role, messageText(whole, begun === null ? content : JSON.stringify(whole.content)));
     open = message.toolCalls ?? [];
     unfinished = message.role === 'assistant' && open.length === 0 ? whole : null;
   }
@@ -95,7 +96,8 @@ const thoughtText = ({ thought }: KeptMessage): string =>
 
 function messageText(message: KeptMessage, content: string): string {
   const { role, toolCalls, content: kept } = message;
-  if (!toolCalls || toolCalls.length === 0) return `{"role":"${role}","content":${content}}`;
+  if (!toolCalls || toolCalls.length === 0)
+    return `{"role":"${role}",${thoughtText(message)}"content":${content}}`;
   const calls = toolCalls.map(({ id, name, arguments: given }) => ({
     id,
     type: 'function',

@@ -38,13 +38,13 @@ describe('a turn that waits for results of tools', function () {
     const { requestBody } = await t.registry.tasks.bodies(taskId ?? '');
     return (JSON.parse(requestBody ?? '{}') as { messages: Record<string, unknown>[] }).messages;
   };
-  const begin = async (more: object = {}): Promise<TurnView> => {
+  const begin = async (more: object = {}, agent = 'reviewer'): Promise<TurnView> => {
     const body = { message: 'sum?', tools, ...more };
-    return (await t.call('POST /api/v1/agents/reviewer/chat', { headers: later, body })).json as TurnView;
+    return (await t.call(`POST /api/v1/agents/${agent}/chat`, { headers: later, body })).json as TurnView;
   };
   /** A turn that has called two tools. */
-  async function waiting(): Promise<TurnView> {
-    const turn = await begin();
+  async function waiting(agent?: string): Promise<TurnView> {
+    const turn = await begin({}, agent);
     await answered(turn, { content: '', reasoning_content: 'Both.', tool_calls: calls });
     const now = await turnOf(turn);
     expect(now).to.include({ status: 'waiting', endedAt: null });
@@ -108,6 +108,25 @@ describe('a turn that waits for results of tools', function () {
       .to.include('"second"')
       .and.not.include('Both.');
   });
+
+  for (const [reasoning, inLoop, later] of [
+    ['never', [], []],
+    ['always', ['Both.'], ['Both.', 'So.']],
+  ] as const)
+    it(`sends back what was thought as its agent says: ${reasoning}`, async () => {
+      const body = { name: `thinks-${reasoning}`, llm: 'gpt', extras: { reasoning } };
+      const made = await t.call('POST /api/v1/agents', { token: t.tokens.root, body });
+      expect(made.status, made.text).to.equal(201);
+      const thoughts = async (turn: TurnView): Promise<unknown[]> =>
+        (await requestOf(turn)).flatMap((message) => message['reasoning_content'] ?? []);
+      const turn = await waiting(body.name);
+      await bring(turn, { c0: 'first', c1: 'second' }, { headers: { prefer: 'respond-async' } });
+      const round = await nextRound(turn);
+      expect(await thoughts(round)).to.deep.equal(inLoop);
+      await answered(round, { content: 'Done.', reasoning_content: 'So.' });
+      const next = await begin({ threadId: turn.threadId, message: 'thanks' }, body.name);
+      expect(await thoughts(next)).to.deep.equal(later);
+    });
 
   it('says so where the round that they have led to is kept no more, and results are sent again', async () => {
     const turn = await waiting();

@@ -43,7 +43,7 @@ interface Reading {
   to: number;
   /** One that is to be told of no more. */
   without?: string | undefined;
-  /** One that goes on: it has its reasoning. */
+  /** One that goes on: what was thought before it called tools is told with it. */
   open?: number | undefined;
   /** Bytes that there is room for; null: all of it. */
   room: number | null;
@@ -99,6 +99,10 @@ async function contextOf(db: Knex, id: string, ownerId: string): Promise<ThreadC
 /** Turns of a page: the first is small, as most rooms are; none is larger than what is read without keeping others waiting. */
 const [FIRST_PAGE, LARGEST_PAGE] = [64, 1_000];
 
+/** SQL: what was thought before a message goes back to the model, by the `extras` of the agent. */
+const isTold = `case (select thoughts from told) when 'always' then true when 'never' then false
+  else page.n = cast(:open as int) and m.tool_calls is not null end`;
+
 /**
  * A page as one JSON text: a row for each of thousands of messages would cost more to take apart than all that follows. What most
  * messages do not have is left out of theirs; they are put together as texts, from what is in order already: as values of JSON, sorted
@@ -111,14 +115,17 @@ const pageSql = `
       and (in_context or n = cast(:open as int))
       and id is distinct from cast(:without as uuid)
     order by n desc limit :turns
+  ), told as (
+    select coalesce(a.extras ->> 'reasoning', 'loop') as thoughts
+      from chat_threads t join agents a on a.id = t.agent_id where t.id = :threadId
   )
   select (select count(*)::int from page) as turns, (select min(n) from page) as first,
     (select '[' || coalesce(string_agg(case
-        when parts is null and tool_calls is null and tool_call_id is null and n is distinct from cast(:open as int)
+        when parts is null and tool_calls is null and tool_call_id is null and thought is null
           then '[' || n || ',"' || role || '",' || to_json(content) || ']'
         else json_build_array(n, role, content, parts::text, tool_calls, tool_call_id,
-          case when n = :open then reasoning end, case when n = :open then reasoning_field end)::text end, ','), '') || ']'
-      from (select page.n, m.* from page cross join lateral (select * from chat_messages where turn_id = page.id order by turn_index) m
+          thought, case when thought is not null then reasoning_field end)::text end, ','), '') || ']'
+      from (select page.n, m.*, case when ${isTold} then m.reasoning end as thought from page cross join lateral (select * from chat_messages where turn_id = page.id order by turn_index) m
         order by page.n, m.turn_index) ordered) as texts`;
 
 const pageSchema = z.object({ turns: z.number(), first: z.number().nullable(), texts: z.string() });
@@ -150,7 +157,11 @@ const AROUND = '{"role":"user","content":""}'.length;
 
 /** As it is sent it is no less. */
 const bytesOf = (messages: readonly ContextMessage[]): number =>
-  messages.reduce((sum, { parts, content }) => sum + Buffer.byteLength(parts ?? content) + AROUND, 0);
+  messages.reduce(
+    (sum, { parts, content, thought }) =>
+      sum + Buffer.byteLength(parts ?? content) + Buffer.byteLength(thought?.text ?? '') + AROUND,
+    0,
+  );
 
 /** How many turns are read next: as many as the room that is left takes, if they are like those before. */
 function nextPage({ left, bytes, turns }: { left: number; bytes: number; turns: number }): number {
