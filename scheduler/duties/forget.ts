@@ -11,20 +11,41 @@ const OWNER_MS = 5_000;
 interface Over {
   ownerId: string;
   mostBytes: number;
+  /** What they have kept, tasks and calls that have passed together, and the latter alone. */
+  bytes: number;
+  passing: number;
 }
 
 /**
  * Bounds what ended tasks keep, of each user and in all: over it their oldest bodies are forgotten, the rows stay. Nobody
- * loses one for what others keep, as long as they have less than those.
+ * loses one for what others keep, as long as they have less than those. Calls that have passed count with them, and go first: each holds
+ * its conversation once more, for who comes again within a day.
  */
 export function createForgetDuty(deps: DutyDeps): Duty {
-  const { config, registry, flow, clock, log } = deps;
-  const { tasks } = registry;
-  const forgetSome = async ({ ownerId, mostBytes }: Over, signal: AbortSignal): Promise<number> => {
+  const { config, registry, queue, flow, clock, log } = deps;
+  const { tasks, threads } = registry;
+  const forgetPassing = async ({ ownerId, bytes, mostBytes, passing }: Over, isOver: () => boolean) => {
+    let [left, did] = [passing, 0];
+    while (!isOver()) {
+      const over = Math.min(left, bytes - passing + left - mostBytes);
+      const oldest = over > 0 ? await threads.oldestPassing(ownerId, over) : [];
+      if (oldest.length === 0) break;
+      for (const { id, bytes: freed } of oldest) {
+        const forgotten = await threads.forgetPassing(id, ownerId);
+        await Promise.all(forgotten.map((task) => queue.dispatch.forgetEvents(task)));
+        left -= freed;
+      }
+      did += oldest.length;
+    }
+    return { left: Math.max(0, left), did };
+  };
+  const forgetSome = async (over: Over, signal: AbortSignal): Promise<number> => {
     const began = clock.elapsed();
-    let did = 0;
-    for (let n = 1; n > 0 && !signal.aborted && clock.elapsed() - began < OWNER_MS; did += n)
-      n = await tasks.forgetKept(ownerId, mostBytes);
+    const isOver = (): boolean => signal.aborted || clock.elapsed() - began > OWNER_MS;
+    const { left, did: passed } = await forgetPassing(over, isOver);
+    let did = passed;
+    for (let n = 1; n > 0 && !isOver(); did += n)
+      n = await tasks.forgetKept(over.ownerId, Math.max(0, over.mostBytes - left));
     if (did > 0) flow.bus.emit('scheduler.removed', { kind: 'kept_body', count: did });
     return did;
   };
@@ -56,7 +77,8 @@ export function createForgetDuty(deps: DutyDeps): Duty {
         const unweighed = await tasks.unweighed(WEIGHED_AT_ONCE + weighing.resting);
         n = (await weighing.run(unweighed, signal)).did;
       }
-      const kept = await tasks.keptBytes();
+      const [kept, passing] = [await tasks.keptBytes(), await threads.passingBytes()];
+      for (const [ownerId, bytes] of passing) kept.set(ownerId, (kept.get(ownerId) ?? 0) + bytes);
       const mostBytes = Math.min(
         config.maxUserKeptBytes,
         fairShare(
@@ -65,7 +87,9 @@ export function createForgetDuty(deps: DutyDeps): Duty {
         ),
       );
       const over = [...kept].filter(([, bytes]) => bytes > mostBytes).sort(([, a], [, b]) => b - a);
-      const owners = over.map(([ownerId]) => ({ ownerId, mostBytes: Math.floor(mostBytes) }));
+      const owners = over.map(([ownerId, bytes]) => ({
+        ...{ ownerId, bytes, passing: passing.get(ownerId) ?? 0, mostBytes: Math.floor(mostBytes) },
+      }));
       return announced(deps, 'forget', await each.run(owners, signal));
     },
   };

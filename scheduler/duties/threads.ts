@@ -11,7 +11,8 @@ const FILLED_WITHIN_MS = 3_600_000;
 const BODY_KEPT_MS = 24 * 3_600_000;
 
 /**
- * Deletes threads whose time is over, by the operator's ceiling or by what their owners said, drops old requests of turns, and puts the
+ * Deletes threads whose time is over, by the operator's ceiling or by what their owners said, forgets answers of calls that nobody has come
+ * for and nothing is to be kept of, drops old requests of turns, and puts the
  * text into answers whose tasks a scheduler has ended that knows no threads: as long as it is kept.
  */
 export function createThreadsDuty(deps: DutyDeps): Duty {
@@ -28,6 +29,14 @@ export function createThreadsDuty(deps: DutyDeps): Duty {
   const dropping = new EachItem<string>({
     ...{ name: 'threads', idOf: (id) => id, together: TOGETHER, lanes: 1, clock, log },
     act: (ids) => registry.threads.dropOldBodies(ids),
+  });
+  const forgetting = new EachItem<{ id: string; ownerId: string }>({
+    ...{ name: 'threads', idOf: ({ id }) => id, together: 1, lanes: 1, clock, log },
+    act: async ([call]) => {
+      const tasks = call ? await registry.threads.forgetPassing(call.id, call.ownerId) : [];
+      await Promise.all(tasks.map((task) => queue.dispatch.forgetEvents(task)));
+      return 1;
+    },
   });
   const filling = new EachItem<UnfilledAnswer>({
     ...{ name: 'threads', idOf: ({ id }) => id, together: 1, lanes: 1, clock, log },
@@ -48,11 +57,13 @@ export function createThreadsDuty(deps: DutyDeps): Duty {
     async run(signal) {
       const over = await registry.threads.outlived(keptMs, AT_ONCE + deleting.resting);
       const deleted = await deleting.run(over, signal);
+      const uncollected = await registry.threads.uncollectedPassing(AT_ONCE + forgetting.resting);
+      const forgotten = await forgetting.run(uncollected, signal);
       const old = await registry.threads.withOldBodies(BODY_KEPT_MS, AT_ONCE + dropping.resting);
       const dropped = await dropping.run(old, signal);
       const empty = await registry.threads.unfilled(FILLED_WITHIN_MS, AT_ONCE + filling.resting);
       const filled = await filling.run(empty, signal);
-      return announced(deps, 'threads', deleted, dropped, filled);
+      return announced(deps, 'threads', deleted, forgotten, dropped, filled);
     },
   };
 }

@@ -1,6 +1,9 @@
 import { expect } from 'chai';
 import type { TurnView } from '../../core/agent/thread.ts';
 import type { TakenView } from '../../core/resources/define.ts';
+import { createForgetDuty } from '../../scheduler/duties/forget.ts';
+import { createThreadsDuty } from '../../scheduler/duties/threads.ts';
+import { secondEdge } from '../relay/second-edge.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 import {
   calling,
@@ -13,6 +16,7 @@ import {
   whole,
 } from '../support/server-tools.ts';
 import { until } from '../support/system.ts';
+import { dutyDeps } from '../support/tasks.ts';
 
 const own = [{ type: 'function', function: { name: 'ask_me', parameters: { type: 'object' } } }];
 
@@ -200,6 +204,93 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
     expect([again.status, (again.json as { error: { code: string } }).error.code]).to.deep.equal([
       ...[410, 'gone'],
     ]);
+  });
+
+  it('forgets what it kept under its key where nobody has come for that in ten minutes', async () => {
+    const how = { 'idempotency-key': 'uncollected', 'x-mcpctl-retention': 'none' };
+    const leaving = new AbortController();
+    const { asking, turn } = await waitedFor(() => ask({ messages: chat }, how, leaving.signal));
+    leaving.abort();
+    await asking.catch(() => undefined);
+    await (await speak(turn.taskId)).end(choice({ content: 'Three.' }));
+    await t.call(`GET /api/v1/tasks/${turn.taskId}?wait=10`);
+    expect(await statusOf(turn)).to.include({ status: 'completed' });
+    const { db } = t.connection;
+    const requestIn = async (): Promise<string | undefined> =>
+      (await db('chatTurns').where({ threadId: turn.threadId }).first<{ request: string }>('request'))
+        ?.request;
+    const lookAfter = async (minutes: number): Promise<void> => {
+      const endedAt = db.raw(`now() - ? * interval '1 minute'`, [minutes]);
+      await db('chatTurns').where({ threadId: turn.threadId }).update({ endedAt });
+      await createThreadsDuty(dutyDeps(t)).run(new AbortController().signal);
+    };
+    await lookAfter(9);
+    expect(await requestIn()).to.include('sum?');
+    await lookAfter(11);
+    expect(await requestIn()).to.equal('{}');
+    const again = await ask({ messages: chat }, how);
+    expect([again.status, (again.json as { error: { code: string } }).error.code]).to.deep.equal([
+      ...[410, 'gone'],
+    ]);
+  });
+
+  it('counts with what its user keeps, and the oldest go first; what is open stays', async () => {
+    const { db } = t.connection;
+    await db('chatThreads').where({ isPassing: true }).delete();
+    const [first, second, open] = ['first', 'second', 'open'].map((word) => ({
+      headers: { 'idempotency-key': `kept-${word}` },
+      body: { messages: [{ role: 'user', content: word.padEnd(20_000, '.') }], tools: own },
+    }));
+    const threads: string[] = [];
+    for (const each of [first, second, open]) {
+      const { asking, turn } = await waitedFor(() => ask(each?.body ?? {}, each?.headers));
+      const message = each === open ? calling(['b', 'ask_me']) : { content: 'z'.repeat(10_000) };
+      await (await speak(turn.taskId)).end(choice(message, each === open ? 'tool_calls' : 'stop'));
+      expect((await asking).status).to.equal(200);
+      threads.push(turn.threadId);
+    }
+    const held = (): Promise<number[]> =>
+      Promise.all(
+        threads.map(async (threadId) => {
+          const row = await db('chatTurns').where({ threadId }).first<{ request: string }>('request');
+          return row?.request.length ?? 0;
+        }),
+      );
+    const passing = (await t.registry.threads.passingBytes()).get(t.ada.id) ?? 0;
+    expect(passing, 'of two that have ended').to.be.within(60_000, 62_000);
+    const forget = async (mostBytes: number): Promise<unknown> => {
+      const deps = dutyDeps(t);
+      const config = { ...deps.config, maxUserKeptBytes: mostBytes };
+      return await createForgetDuty({ ...deps, config }).run(new AbortController().signal);
+    };
+    const kept = ((await t.registry.tasks.keptBytes()).get(t.ada.id) ?? 0) + passing;
+    await forget(kept - 1_000);
+    expect((await held()).map((length) => length > 20_000)).to.deep.equal([false, true, true]);
+    expect((await ask(first?.body ?? {}, first?.headers)).status, 'not run once more').to.equal(410);
+    expect((await ask(second?.body ?? {}, second?.headers)).status).to.equal(200);
+    await forget(1);
+    expect((await held()).map((length) => length > 20_000)).to.deep.equal([false, false, true]);
+    expect((await t.registry.threads.passingBytes()).get(t.ada.id)).to.equal(undefined);
+  });
+
+  it('waits for results of a client’s tools as far as there is room for the calls of its user', async () => {
+    const body = { messages: [{ role: 'user', content: 'ask'.padEnd(20_000, '.') }], tools: own };
+    const { asking, turn } = await waitedFor(() => ask(body));
+    await (await speak(turn.taskId)).end(choice(calling(['b', 'ask_me']), 'tool_calls'));
+    expect((await asking).status).to.equal(200);
+    const narrow = await secondEdge(t, { ...t.deps.config, maxUserQueuedBytes: 30_000 });
+    try {
+      const refused = await fetch(`${narrow.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${t.tokens.ada}`, 'content-type': 'application/json', ...waits },
+        body: JSON.stringify({ model: 'worker', ...body }),
+      });
+      const { error } = (await refused.json()) as { error: { code: string; message: string } };
+      expect([refused.status, error.code]).to.deep.equal([429, 'quota_exceeded']);
+      expect(error.message).to.match(/hold \d{5} bytes; with this one they would be over 30000/);
+    } finally {
+      await narrow.close();
+    }
   });
 
   it("is answered in Ollama's words at its door", async () => {

@@ -226,9 +226,12 @@ describe('of what a turn is made', function () {
       expect(promptTokens + defaultParams.max_tokens, `turn ${n}`).to.be.at.most(WINDOW);
       const [system, ...others] = messages.map(({ content }) => content);
       const first = n + 1 - Math.ceil(others.length / 2);
-      const told = Array.from({ length: n - first }, (_, at) => [`q${first + at}`, `a${first + at}`]).flat();
+      const before = Array.from({ length: n - first }, (_, at) => [
+        `q${first + at}`,
+        `a${first + at}`,
+      ]).flat();
       expect([system, ...others.map((content) => content.split(' ')[0])]).to.deep.equal([
-        ...['You review.', ...told, `q${n}`],
+        ...['You review.', ...before, `q${n}`],
       ]);
       firsts.push(first);
       const usage = { promptTokens, completionTokens: 1, totalTokens: promptTokens + 1 };

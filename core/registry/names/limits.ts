@@ -10,6 +10,7 @@ export interface RegistryLimits {
   maxThreadMessages: number;
   maxThreadBytes: number;
   maxQueuedTurns: number;
+  maxUserQueuedBytes: number;
   /** Like `prompt=500/20000`: of a resource how many one user may have, and all; else as its definition says. */
   quotas: readonly string[];
   nameKeepMs: number;
@@ -27,6 +28,7 @@ export const usualLimits: RegistryLimits = {
   maxThreadMessages: settings.maxThreadMessages.schema.parse(undefined),
   maxThreadBytes: settings.maxThreadBytes.schema.parse(undefined),
   maxQueuedTurns: settings.maxQueuedTurns.schema.parse(undefined),
+  maxUserQueuedBytes: settings.maxUserQueuedBytes.schema.parse(undefined),
   quotas: settings.quotas.schema.parse(undefined),
   nameKeepMs: settings.nameKeepMs.schema.parse(undefined),
   leaseMs: settings.leaseMs.schema.parse(undefined),

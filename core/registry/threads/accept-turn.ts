@@ -9,6 +9,7 @@ import type { RegistryLimits } from '../names/limits.ts';
 import { preparedIn } from '../database/prepared.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
 import { endUnasked } from './end-unasked.ts';
+import { needPassingRoom } from './passing.ts';
 import {
   lockThread,
   moveOn,
@@ -128,6 +129,7 @@ export async function acceptTurn(
   const earlier = turn.key === null ? undefined : await turnUnder(trx, turn.ownerId, turn.key);
   if (turn.key !== null && !earlier) await freeKey(trx, turn.ownerId, turn.key);
   if (earlier) return { kind: 'known', turn: earlier };
+  if (turn.starts?.passing) await needPassingRoom(trx, turn, limits);
   const thread = turn.starts
     ? await startThread(trx, turn, { ...turn.starts, most: limits.maxUserThreads })
     : await lockThread(trx, turn);
@@ -169,7 +171,7 @@ export async function acceptTurn(
 
 /** What it adds to its thread. */
 const bytesOf = ({ request, made, starts }: NewTurn): number =>
-  // A call is as long as a call may be: nothing is told of it later.
+  // A call is as long as a call may be: nothing is told of it later, and it counts with its user's other calls.
   starts?.passing !== undefined
     ? 0
     : Buffer.byteLength(request) + Buffer.byteLength(made.composition.system ?? '');

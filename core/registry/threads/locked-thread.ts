@@ -24,13 +24,15 @@ export interface StartedThread {
 interface Passing {
   /** The hash of the conversation that came with it. */
   conversation: string;
-  /** Nobody comes back for it: then it goes as what is not to be kept and nobody has come for does, wherever its edge is by then. */
+  /** Nothing of it is to be kept: what nobody has come for goes soon, wherever its edge is by then. */
   isBrief: boolean;
+  /** Its caller may come again under a key: then the thread stays, so that nothing is run once more, without what was said. */
+  isKeyed: boolean;
 }
 
 /** So long a call may be repeated under its key, and tasks of turns keep their requests. */
 const PASSING_FOR = `interval '24 hours'`;
-const BRIEFLY = `interval '10 minutes'`;
+export const BRIEFLY = `interval '10 minutes'`;
 
 export async function startThread(
   trx: Knex.Transaction,
@@ -39,9 +41,10 @@ export async function startThread(
 ): Promise<LockedThread> {
   const begun = { nextTurn: 1, nextMessage: 0, revision: 1, weighedTo: 0, weighedBytes: 0 };
   if (passing !== undefined) {
-    const expiresAt = trx.raw(`now() + ${passing.isBrief ? BRIEFLY : PASSING_FOR}`);
+    const { isBrief, isKeyed } = passing;
+    const expiresAt = trx.raw(`now() + ${isBrief && !isKeyed ? BRIEFLY : PASSING_FOR}`);
     await trx('chatThreads').insert({
-      ...{ id, agentId, ownerId, title, isPassing: true, expiresAt },
+      ...{ id, agentId, ownerId, title, isPassing: true, isBrief: isBrief && isKeyed, expiresAt },
       conversations: [passing.conversation],
     });
     return begun;

@@ -1,7 +1,11 @@
 import { z } from 'zod';
+import type { Knex } from 'knex';
 import { MOST_ROUNDS } from '../../agent/thread.ts';
+import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
+import type { RegistryLimits } from '../names/limits.ts';
 import { tasksOf } from './keep-threads.ts';
+import { BRIEFLY } from './locked-thread.ts';
 import { unended } from './rows.ts';
 
 const passingSchema = z.object({ threadId: z.string(), n: z.number() });
@@ -27,6 +31,52 @@ export interface PassingThreads {
    * would have it all run once more. @returns its tasks.
    */
   forgetPassing(id: string, ownerId: string): Promise<{ taskId: string; poolKey: string }[]>;
+  /** What was said in those of each owner that have ended, in bytes; owners of none are not in it. */
+  passingBytes(): Promise<Map<string, number>>;
+  /** Of an owner the oldest that have ended and hold something, until they come to so many bytes. */
+  oldestPassing(ownerId: string, bytes: number): Promise<PassingThread[]>;
+  /** Those of which nothing is to be kept, and that ended so long ago that nobody comes for them. */
+  uncollectedPassing(limit: number): Promise<PassingThread[]>;
+}
+
+interface PassingThread {
+  id: string;
+  ownerId: string;
+  /** Of what was said in it. */
+  bytes: number;
+}
+
+/** What a thread of a call holds that was forgotten. */
+const NOTHING = '{}';
+/** So many are forgotten in one go. */
+const TOGETHER = 250;
+
+/** The thread `t` of a call that has ended, and its turn `q`: lengths are told without reading the texts. */
+const endedSql = `chat_threads t join chat_turns q on q.thread_id = t.id and q.ended_at is not null
+    and q.request <> '${NOTHING}' cross join lateral (
+      select octet_length(q.request) + coalesce(sum(bytes), 0)::float8 as bytes from chat_messages where thread_id = t.id) held
+  where t.is_passing`;
+
+/**
+ * What waits for results of tools that its client has is held for a day, and is no task: of one user it comes to no more than their tasks.
+ * @throws McpctlError `quota_exceeded`.
+ */
+export async function needPassingRoom(
+  trx: Knex.Transaction,
+  { ownerId, request }: { ownerId: string; request: string },
+  { maxUserQueuedBytes: most }: Pick<RegistryLimits, 'maxUserQueuedBytes'>,
+): Promise<void> {
+  const { rows } = await trx.raw<{ rows: { bytes: number }[] }>(
+    `select coalesce(sum(octet_length(q.request)), 0)::float8 as bytes from chat_turns q
+       join chat_threads t on t.id = q.thread_id and t.is_passing where q.owner_id = :ownerId and q.status = 'waiting'`,
+    { ownerId },
+  );
+  const bytes = rows[0]?.bytes ?? 0;
+  if (bytes > 0 && bytes + Buffer.byteLength(request) > most)
+    throw new McpctlError(
+      'quota_exceeded',
+      `Your calls that wait for results of your client's tools hold ${bytes} bytes; with this one they would be over ${most}, the most for one user (MCPCTL_MAX_USER_QUEUED_BYTES). Bring their results; what nobody brings ends after a day.`,
+    );
 }
 
 export const createPassingThreads = ({ db, transaction }: Connection): PassingThreads => ({
@@ -64,12 +114,36 @@ export const createPassingThreads = ({ db, transaction }: Connection): PassingTh
       const kept = await trx('chatTurns')
         .where({ threadId: id })
         .whereNotNull('clientKey')
-        .update({ request: '{}' });
+        .update({ request: NOTHING });
       if (kept === 0) await trx('chatThreads').where({ id }).delete();
       else
         await trx('chatMessages')
           .where({ threadId: id })
-          .update({ content: '', parts: null, toolCalls: null, reasoning: null });
+          .update({ content: '', parts: null, toolCalls: null, reasoning: null, bytes: 0 });
+      if (kept > 0) await trx('chatThreads').where({ id }).update({ isBrief: false });
       return tasks;
     }),
+  async passingBytes() {
+    const { rows } = await db.raw<{ rows: { ownerId: string; bytes: number }[] }>(
+      `select t.owner_id, sum(held.bytes) as bytes from ${endedSql} group by t.owner_id`,
+    );
+    return new Map(rows.map(({ ownerId, bytes }) => [ownerId, bytes]));
+  },
+  async oldestPassing(ownerId, bytes) {
+    const { rows } = await db.raw<{ rows: PassingThread[] }>(
+      `select id, owner_id, bytes from (
+         select t.id, t.owner_id, held.bytes, sum(held.bytes) over (order by t.last_turn_at, t.id) - held.bytes as before
+         from ${endedSql} and t.owner_id = :ownerId) oldest
+       where before < :bytes order by before limit ${TOGETHER}`,
+      { ownerId, bytes },
+    );
+    return rows;
+  },
+  async uncollectedPassing(limit) {
+    const { rows } = await db.raw<{ rows: PassingThread[] }>(
+      `select t.id, t.owner_id, held.bytes from ${endedSql} and t.is_brief and q.ended_at < now() - ${BRIEFLY} limit :limit`,
+      { limit },
+    );
+    return rows;
+  },
 });

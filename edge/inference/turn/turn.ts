@@ -298,7 +298,8 @@ async function accept(
   const title = titleOf(sent);
   const passing = asked.passing && {
     conversation: hashConversation(sent.before ?? []).digest('hex'),
-    isBrief: wishes.retention === 'none' && key === null,
+    isBrief: wishes.retention === 'none',
+    isKeyed: key !== null,
   };
   const starts = thread ? null : { agentId: order.agent?.id ?? '', title, passing };
   const to = { poolKey: order.target.poolKey, bytes: Buffer.byteLength(order.request.body) };
