@@ -16,33 +16,39 @@ interface Over {
   passing: number;
 }
 
+/** The oldest of an owner's that have ended. @returns what the others come to, and how many were forgotten. */
+async function forgetPassing(
+  { registry: { threads }, queue }: DutyDeps,
+  { ownerId, bytes, mostBytes, passing }: Over,
+  isOver: () => boolean,
+): Promise<{ left: number; did: number }> {
+  let [left, did] = [passing, 0];
+  while (!isOver()) {
+    const over = Math.min(left, bytes - passing + left - mostBytes);
+    const oldest = over > 0 ? await threads.oldestPassing(ownerId, over) : [];
+    if (oldest.length === 0) break;
+    for (const { id, bytes: freed } of oldest) {
+      const forgotten = await threads.forgetPassing(id, ownerId);
+      await Promise.all(forgotten.map((task) => queue.dispatch.forgetEvents(task)));
+      left -= freed;
+    }
+    did += oldest.length;
+  }
+  return { left: Math.max(0, left), did };
+}
+
 /**
  * Bounds what ended tasks keep, of each user and in all: over it their oldest bodies are forgotten, the rows stay. Nobody
  * loses one for what others keep, as long as they have less than those. Calls that have passed count with them, and go first: each holds
  * its conversation once more, for who comes again within a day.
  */
 export function createForgetDuty(deps: DutyDeps): Duty {
-  const { config, registry, queue, flow, clock, log } = deps;
+  const { config, registry, flow, clock, log } = deps;
   const { tasks, threads } = registry;
-  const forgetPassing = async ({ ownerId, bytes, mostBytes, passing }: Over, isOver: () => boolean) => {
-    let [left, did] = [passing, 0];
-    while (!isOver()) {
-      const over = Math.min(left, bytes - passing + left - mostBytes);
-      const oldest = over > 0 ? await threads.oldestPassing(ownerId, over) : [];
-      if (oldest.length === 0) break;
-      for (const { id, bytes: freed } of oldest) {
-        const forgotten = await threads.forgetPassing(id, ownerId);
-        await Promise.all(forgotten.map((task) => queue.dispatch.forgetEvents(task)));
-        left -= freed;
-      }
-      did += oldest.length;
-    }
-    return { left: Math.max(0, left), did };
-  };
   const forgetSome = async (over: Over, signal: AbortSignal): Promise<number> => {
     const began = clock.elapsed();
     const isOver = (): boolean => signal.aborted || clock.elapsed() - began > OWNER_MS;
-    const { left, did: passed } = await forgetPassing(over, isOver);
+    const { left, did: passed } = await forgetPassing(deps, over, isOver);
     let did = passed;
     for (let n = 1; n > 0 && !isOver(); did += n)
       n = await tasks.forgetKept(over.ownerId, Math.max(0, over.mostBytes - left));

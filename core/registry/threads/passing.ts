@@ -79,7 +79,35 @@ export async function needPassingRoom(
     );
 }
 
-export const createPassingThreads = ({ db, transaction }: Connection): PassingThreads => ({
+type Weighed = 'passingBytes' | 'oldestPassing' | 'uncollectedPassing';
+
+const weighing = ({ db }: Connection): Pick<PassingThreads, Weighed> => ({
+  async passingBytes() {
+    const { rows } = await db.raw<{ rows: { ownerId: string; bytes: number }[] }>(
+      `select t.owner_id, sum(held.bytes) as bytes from ${endedSql} group by t.owner_id`,
+    );
+    return new Map(rows.map(({ ownerId, bytes }) => [ownerId, bytes]));
+  },
+  async oldestPassing(ownerId, bytes) {
+    const { rows } = await db.raw<{ rows: PassingThread[] }>(
+      `select id, owner_id, bytes from (
+         select t.id, t.owner_id, held.bytes, sum(held.bytes) over (order by t.last_turn_at, t.id) - held.bytes as before
+         from ${endedSql} and t.owner_id = :ownerId) oldest
+       where before < :bytes order by before limit ${TOGETHER}`,
+      { ownerId, bytes },
+    );
+    return rows;
+  },
+  async uncollectedPassing(limit) {
+    const { rows } = await db.raw<{ rows: PassingThread[] }>(
+      `select t.id, t.owner_id, held.bytes from ${endedSql} and t.is_brief and q.ended_at < now() - ${BRIEFLY} limit :limit`,
+      { limit },
+    );
+    return rows;
+  },
+});
+
+const passing = ({ db, transaction }: Connection): Omit<PassingThreads, Weighed> => ({
   async passingTurn({ callId, ...shown }) {
     const { rows } = await db.raw<{ rows: unknown[] }>(
       `with shown as (
@@ -123,27 +151,9 @@ export const createPassingThreads = ({ db, transaction }: Connection): PassingTh
       if (kept > 0) await trx('chatThreads').where({ id }).update({ isBrief: false });
       return tasks;
     }),
-  async passingBytes() {
-    const { rows } = await db.raw<{ rows: { ownerId: string; bytes: number }[] }>(
-      `select t.owner_id, sum(held.bytes) as bytes from ${endedSql} group by t.owner_id`,
-    );
-    return new Map(rows.map(({ ownerId, bytes }) => [ownerId, bytes]));
-  },
-  async oldestPassing(ownerId, bytes) {
-    const { rows } = await db.raw<{ rows: PassingThread[] }>(
-      `select id, owner_id, bytes from (
-         select t.id, t.owner_id, held.bytes, sum(held.bytes) over (order by t.last_turn_at, t.id) - held.bytes as before
-         from ${endedSql} and t.owner_id = :ownerId) oldest
-       where before < :bytes order by before limit ${TOGETHER}`,
-      { ownerId, bytes },
-    );
-    return rows;
-  },
-  async uncollectedPassing(limit) {
-    const { rows } = await db.raw<{ rows: PassingThread[] }>(
-      `select t.id, t.owner_id, held.bytes from ${endedSql} and t.is_brief and q.ended_at < now() - ${BRIEFLY} limit :limit`,
-      { limit },
-    );
-    return rows;
-  },
+});
+
+export const createPassingThreads = (connection: Connection): PassingThreads => ({
+  ...weighing(connection),
+  ...passing(connection),
 });
