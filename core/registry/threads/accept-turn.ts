@@ -9,11 +9,11 @@ import type { RegistryLimits } from '../names/limits.ts';
 import { preparedIn } from '../database/prepared.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
 import { endUnasked } from './end-unasked.ts';
-import { needPassingRoom } from './passing.ts';
 import {
   lockThread,
   moveOn,
   needLast,
+  needPassingRoom,
   needRoom,
   openTurns,
   startThread,

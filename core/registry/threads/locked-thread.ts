@@ -127,6 +127,28 @@ export async function needRoom(
   return there;
 }
 
+/**
+ * What waits for results of tools that its client has is held for a day, and is no task: of one user it comes to no more than their tasks.
+ * @throws McpctlError `quota_exceeded`.
+ */
+export async function needPassingRoom(
+  trx: Knex.Transaction,
+  { ownerId, request }: { ownerId: string; request: string },
+  { maxUserQueuedBytes: most }: Pick<RegistryLimits, 'maxUserQueuedBytes'>,
+): Promise<void> {
+  const { rows } = await trx.raw<{ rows: { bytes: number }[] }>(
+    `select coalesce(sum(octet_length(q.request)), 0)::float8 as bytes from chat_turns q
+       join chat_threads t on t.id = q.thread_id and t.is_passing where q.owner_id = :ownerId and q.status = 'waiting'`,
+    { ownerId },
+  );
+  const bytes = rows[0]?.bytes ?? 0;
+  if (bytes > 0 && bytes + Buffer.byteLength(request) > most)
+    throw new McpctlError(
+      'quota_exceeded',
+      `Your calls that wait for results of your client's tools hold ${bytes} bytes; with this one they would be over ${most}, the most for one user (MCPCTL_MAX_USER_QUEUED_BYTES). Bring their results; what nobody brings ends after a day.`,
+    );
+}
+
 /** @throws McpctlError `invalid_request` where others were said behind it. */
 export function needLast(n: number, { nextTurn }: Pick<LockedThread, 'nextTurn'>): void {
   if (n === nextTurn - 1) return;

@@ -1,9 +1,6 @@
 import { z } from 'zod';
-import type { Knex } from 'knex';
 import { MOST_ROUNDS } from '../../agent/thread.ts';
-import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
-import type { RegistryLimits } from '../names/limits.ts';
 import { tasksOf } from './keep-threads.ts';
 import { BRIEFLY } from './locked-thread.ts';
 import { unended } from './rows.ts';
@@ -56,28 +53,6 @@ const endedSql = `chat_threads t join chat_turns q on q.thread_id = t.id and q.e
     and q.request <> '${NOTHING}' cross join lateral (
       select octet_length(q.request) + coalesce(sum(bytes), 0)::float8 as bytes from chat_messages where thread_id = t.id) held
   where t.is_passing`;
-
-/**
- * What waits for results of tools that its client has is held for a day, and is no task: of one user it comes to no more than their tasks.
- * @throws McpctlError `quota_exceeded`.
- */
-export async function needPassingRoom(
-  trx: Knex.Transaction,
-  { ownerId, request }: { ownerId: string; request: string },
-  { maxUserQueuedBytes: most }: Pick<RegistryLimits, 'maxUserQueuedBytes'>,
-): Promise<void> {
-  const { rows } = await trx.raw<{ rows: { bytes: number }[] }>(
-    `select coalesce(sum(octet_length(q.request)), 0)::float8 as bytes from chat_turns q
-       join chat_threads t on t.id = q.thread_id and t.is_passing where q.owner_id = :ownerId and q.status = 'waiting'`,
-    { ownerId },
-  );
-  const bytes = rows[0]?.bytes ?? 0;
-  if (bytes > 0 && bytes + Buffer.byteLength(request) > most)
-    throw new McpctlError(
-      'quota_exceeded',
-      `Your calls that wait for results of your client's tools hold ${bytes} bytes; with this one they would be over ${most}, the most for one user (MCPCTL_MAX_USER_QUEUED_BYTES). Bring their results; what nobody brings ends after a day.`,
-    );
-}
 
 type Weighed = 'passingBytes' | 'oldestPassing' | 'uncollectedPassing';
 
