@@ -249,7 +249,7 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
       expect((await asking).status).to.equal(200);
       threads.push(turn.threadId);
     }
-    const held = (): Promise<number[]> =>
+    const lengths = (): Promise<number[]> =>
       Promise.all(
         threads.map(async (threadId) => {
           const row = await db('chatTurns').where({ threadId }).first<{ request: string }>('request');
@@ -265,11 +265,11 @@ describe('a call of an agent whose calls the server runs, in no thread', functio
     };
     const kept = ((await t.registry.tasks.keptBytes()).get(t.ada.id) ?? 0) + passing;
     await forget(kept - 1_000);
-    expect((await held()).map((length) => length > 20_000)).to.deep.equal([false, true, true]);
+    expect((await lengths()).map((length) => length > 20_000)).to.deep.equal([false, true, true]);
     expect((await ask(first?.body ?? {}, first?.headers)).status, 'not run once more').to.equal(410);
     expect((await ask(second?.body ?? {}, second?.headers)).status).to.equal(200);
     await forget(1);
-    expect((await held()).map((length) => length > 20_000)).to.deep.equal([false, false, true]);
+    expect((await lengths()).map((length) => length > 20_000)).to.deep.equal([false, false, true]);
     expect((await t.registry.threads.passingBytes()).get(t.ada.id)).to.equal(undefined);
   });
 
