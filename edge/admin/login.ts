@@ -52,7 +52,7 @@ export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
   });
   const leave: RequestHandler = async (req, res) => {
     const cookie = cookieOf(req);
-    const actor = await whoIs(deps, sessions, cookie);
+    const actor = await whoIs(deps, sessions, req);
     if (cookie !== undefined) await sessions.end(cookie, actor && withOrigin(req, actor, undefined));
     res.clearCookie(COOKIE, { path: '/admin' });
     res.redirect(303, '/admin/login');
@@ -65,22 +65,31 @@ export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
   return router;
 }
 
+/** @throws McpctlError `too_many_requests` where their address has guessed too many cookies. */
 async function whoIs(
-  { registry }: Pick<EdgeDeps, 'registry'>,
+  { registry, authenticator }: Pick<EdgeDeps, 'registry' | 'authenticator'>,
   sessions: AdminSessions,
-  cookie: string | undefined,
+  req: Request,
 ): Promise<Actor | undefined> {
-  const tokenId = cookie === undefined ? undefined : await sessions.tokenIdOf(cookie);
-  return tokenId === undefined ? undefined : await registry.tokens.actorOfId(tokenId);
+  const cookie = cookieOf(req);
+  if (cookie === undefined) return undefined;
+  return await authenticator.askAnew({
+    text: cookie,
+    address: addressKey(req.ip),
+    async look() {
+      const tokenId = await sessions.tokenIdOf(cookie);
+      return tokenId === undefined ? undefined : await registry.tokens.actorOfId(tokenId);
+    },
+  });
 }
 
 /** A revoked token ends its sessions too: it is asked for anew with each request. */
-export function signedIn({ registry, rates }: EdgeDeps, sessions: AdminSessions): RequestHandler {
+export function signedIn(deps: EdgeDeps, sessions: AdminSessions): RequestHandler {
   return async (req, res, next) => {
-    const actor = await whoIs({ registry }, sessions, cookieOf(req));
+    const actor = await whoIs(deps, sessions, req);
     if (actor) {
       req.context.actor = withOrigin(req, actor, undefined);
-      await rates.ofUser(actor.userId, req, res);
+      await deps.rates.ofUser(actor.userId, req, res);
       return res.destroyed ? undefined : next();
     }
     if (!isPage(req)) throw new McpctlError('unauthenticated', 'Sign in at /admin/login.');

@@ -5,6 +5,15 @@ import type { Clock } from '../../core/runtime/clock.ts';
 import { FailedTokens } from './failed-tokens.ts';
 import { Recent } from './recent.ts';
 
+/** What stands for a token, and who says it. */
+interface Credential {
+  text: string;
+  /** As `addressKey` tells them apart. */
+  address: string;
+  /** Asks who it is. */
+  look: () => Promise<Actor | undefined>;
+}
+
 /** Who a token speaks for, remembered for moments so that a busy token costs few queries, and a wrong one too. */
 export interface Authenticator {
   /**
@@ -15,9 +24,12 @@ export interface Authenticator {
   actorOf(text: string, address?: () => string): Promise<Actor | undefined>;
   /**
    * The same for what stands for a token otherwise, as a browser's cookie does: believed as long as a token is, forgotten when
-   * tokens are. @param look asks who it is; @throws McpctlError what that throws.
+   * tokens are. An address has as many tries of these as of tokens, counted apart: browsers that come back with yesterday's cookie bar no program.
+   * @throws McpctlError as `actorOf`, and what the look throws.
    */
-  believe(credential: string, look: () => Promise<Actor | undefined>): Promise<Actor | undefined>;
+  believe(credential: Credential): Promise<Actor | undefined>;
+  /** The same, and it is asked each time: nothing is believed for longer. @throws as `believe`. */
+  askAnew(credential: Credential): Promise<Actor | undefined>;
   /** Forgets everything at once: a token was revoked here. Other edges follow within `cacheMs`. */
   forget(): void;
 }
@@ -43,40 +55,74 @@ interface AuthenticatorDeps {
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   const { tokens, clock, cacheMs, maxFailedTokens = 120 } = deps;
   const keptMs = Math.min(cacheMs, LONGEST_MS);
+  const caches = { clock, keptMs, maxFailedTokens };
+  const ofTokens = createLooks({ ...caches, what: 'tokens' });
+  const others = createLooks({ ...caches, what: 'sign-ins' });
+
+  return {
+    async actorOf(text, address = () => '') {
+      return await ofTokens.believe(hashToken(text), { address, look: () => tokens.actorOf(text) });
+    },
+    believe: ({ text, address, look }) => others.believe(text, { address: () => address, look }),
+    askAnew: ({ text, address, look }) => others.lookUp(text, { address: () => address, look }),
+    forget() {
+      ofTokens.forget();
+      others.forget();
+    },
+  };
+}
+
+interface Look {
+  address: () => string;
+  look: () => Promise<Actor | undefined>;
+}
+
+/** Looks for who somebody is: what was seen is believed for a moment, and who guesses is counted by address. */
+function createLooks({
+  clock,
+  keptMs,
+  maxFailedTokens,
+  what,
+}: {
+  clock: Clock;
+  keptMs: number;
+  maxFailedTokens: number;
+  what: string;
+}) {
   const recent = new Recent<Actor | undefined>({ clock, keptMs, most: MOST });
-  const others = new Recent<Actor | undefined>({ clock, keptMs, most: MOST });
   const unknown = new Recent<true>({ clock, keptMs, most: MOST });
   const good = new Recent<true>({ clock, keptMs: GOOD_MS, most: MOST });
   const failed = new FailedTokens({ clock, most: maxFailedTokens });
 
-  const lookUp = async (text: string, hash: string, address: string): Promise<Actor | undefined> => {
-    const wasGood = good.recall(hash) !== undefined;
-    const waitS = wasGood ? 0 : failed.take(address);
+  /** A try is taken, and given back where it was none. */
+  const tryOnce = async (address: string, look: Look['look']): Promise<Actor | undefined> => {
+    const waitS = failed.take(address);
     if (waitS > 0) {
-      const message = `Your address has tried ${String(maxFailedTokens)} tokens that are none within a minute, the most that one may (MCPCTL_MAX_FAILED_TOKENS). Try again after the time in Retry-After.`;
+      const message = `Your address has tried ${String(maxFailedTokens)} ${what} that are none within a minute, the most that one may (MCPCTL_MAX_FAILED_TOKENS). Try again after the time in Retry-After.`;
       throw new McpctlError('too_many_requests', message, { retryAfterS: waitS });
     }
     let isNone = false;
     try {
-      const actor = await tokens.actorOf(text);
+      const actor = await look();
       isNone = actor === undefined;
-      void (isNone ? unknown : good).remember(hash, Promise.resolve(true as const));
       return actor;
     } finally {
-      if (!wasGood && !isNone) failed.giveBack(address);
+      if (!isNone) failed.giveBack(address);
     }
   };
-
+  const lookUp = async (key: string, { address, look }: Look): Promise<Actor | undefined> => {
+    const actor = await (good.recall(key) === undefined ? tryOnce(address(), look) : look());
+    void (actor === undefined ? unknown : good).remember(key, Promise.resolve(true as const));
+    return actor;
+  };
   return {
-    async actorOf(text, address = () => '') {
-      const hash = hashToken(text);
-      if (unknown.recall(hash) !== undefined) return undefined;
-      return await (recent.recall(hash) ?? recent.remember(hash, lookUp(text, hash, address())));
+    lookUp,
+    async believe(key: string, how: Look): Promise<Actor | undefined> {
+      if (unknown.recall(key) !== undefined) return undefined;
+      return await (recent.recall(key) ?? recent.remember(key, lookUp(key, how)));
     },
-    believe: (credential, look) => others.recall(credential) ?? others.remember(credential, look()),
     forget() {
       recent.forget();
-      others.forget();
       unknown.forget();
     },
   };

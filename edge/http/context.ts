@@ -13,6 +13,8 @@ interface RequestContext {
   startedAt: number;
   /** Set by the one authentication point; undefined on public paths. */
   actor: Actor | undefined;
+  /** Asks anew who it is, where that was a while ago; see `needStillThem`. */
+  askAgain: (() => Promise<void>) | undefined;
   /** The body exactly as received, decoded; undefined when there was none. */
   text: string | undefined;
   /** What was seen of that text before any of it was parsed. */
@@ -39,6 +41,23 @@ export function actorOf(req: Request): Actor {
   const { actor } = req.context;
   if (!actor) throw new McpctlError('unauthenticated');
   return actor;
+}
+
+/**
+ * For who has waited, for a body or for a turn: what they may by now is what counts, and not what they might when they came.
+ * @throws McpctlError `unauthenticated` where their token has ended meanwhile, `forbidden` where they may not act as another any more, `unavailable`.
+ */
+export async function needStillThem({ context }: Request): Promise<void> {
+  await context.askAgain?.();
+}
+
+/**
+ * Whose crowd a request is part of, where those of one wait for each other: its user's. Who ends a token is only in that of their own
+ * token, or whoever has stolen another of theirs could keep them from it.
+ */
+export function crowdOf({ method, originalUrl }: Request, { userId, tokenId }: Actor): string {
+  const revokes = method === 'DELETE' && /^(?:\/ui)?\/api\/v1\/tokens\//i.test(originalUrl);
+  return revokes ? `revokes ${tokenId}` : userId;
 }
 
 /** Whether Anthropic's clients ask: theirs is another shape of errors. */

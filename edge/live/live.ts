@@ -25,10 +25,27 @@ const EVERY_MS = 1_000;
 /** A look that takes long is followed by a pause this many times as long, so that watching never costs more than a part of an edge. */
 const PAUSE_FACTOR = 9;
 const MOST_VIEWERS = 1_000;
+/** Nobody takes all the room there is. */
+const MOST_OF_USER = 250;
 
 interface LiveDeps extends LookDeps {
   clock: Clock;
   log: Log;
+}
+
+/** @throws McpctlError `too_many_requests` */
+function needRoom(viewers: ReadonlySet<Viewer>, { userId }: Actor): void {
+  if (viewers.size >= MOST_VIEWERS)
+    throw new McpctlError(
+      'too_many_requests',
+      `${String(MOST_VIEWERS)} watch at this edge already, the most that may.`,
+    );
+  const own = [...viewers].filter(({ actor }) => actor.userId === userId).length;
+  if (own >= MOST_OF_USER)
+    throw new McpctlError(
+      'too_many_requests',
+      `${String(MOST_OF_USER)} pages and programs of yours watch at this edge already, the most that may; close some.`,
+    );
 }
 
 const mayView = (actor: Actor, resource: 'pool' | 'task', target: object): boolean =>
@@ -76,11 +93,7 @@ export function createLive(deps: LiveDeps): Live {
   return {
     name: 'live',
     watch(viewer) {
-      if (viewers.size >= MOST_VIEWERS)
-        throw new McpctlError(
-          'too_many_requests',
-          `${String(MOST_VIEWERS)} watch at this edge already, the most that may.`,
-        );
+      needRoom(viewers, viewer.actor);
       viewers.add(viewer);
       begin();
       return () => void viewers.delete(viewer);

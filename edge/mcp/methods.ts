@@ -4,9 +4,8 @@ import { completeSchema, getPromptSchema, readResourceSchema } from '../../core/
 import { titlesBy } from '../../core/mcp/pipeline/settings.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { actorOf } from '../http/context.ts';
-import { whenLeft } from '../http/gone.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { takeTurn } from '../limits/turns.ts';
+import { enterInTurn, takeTurn } from '../limits/turns.ts';
 import type { Asked, McpEdge } from './asked.ts';
 import { instructionsOf, isHidden, passGate } from './briefing/gate.ts';
 import { listOwnPrompts, ownPromptNamed } from './briefing/project-prompts.ts';
@@ -179,7 +178,7 @@ async function callOwn(
   { own, given }: { own: OwnTool; given: unknown },
 ): Promise<void> {
   const { req, res, leg, id } = asked;
-  const leave = await deps.gates.mcpCalls.enter(actorOf(req).tokenId, whenLeft(res));
+  const leave = await enterInTurn(deps.gates.mcpCalls, req, actorOf(req).tokenId);
   try {
     const result = await own.call(deps, asked, given);
     const code = codeSchema.safeParse(result).data?._meta['mcpctl.dev/code'];

@@ -5,6 +5,8 @@ import type { Audits } from '../../core/registry/audit/audits.ts';
 import type { Groups } from '../../core/registry/identity/groups.ts';
 import type { Authenticator } from '../believed/authenticator.ts';
 import { withOrigin } from '../audit/origin.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import { actorOf, crowdOf, needStillThem } from '../http/context.ts';
 import { loopTurn } from '../../core/text/loop-turns.ts';
 import { untilClosed, type Caps } from '../limits/caps.ts';
 import { addressKey } from '../connections/address.ts';
@@ -31,6 +33,7 @@ interface DoorDeps {
   rates: Pick<Rates, 'ofUser'>;
   metrics: Pick<Metrics, 'authFailed'>;
   registry: { groups: Pick<Groups, 'actAs'>; audits: Pick<Audits, 'record'> };
+  clock: Clock;
 }
 
 /** What a request says who it is by, and whom that speaks for. */
@@ -54,13 +57,15 @@ async function tellOfActing({ audits }: DoorDeps['registry'], actor: Actor): Pro
   await audits.record(actor, { verb: 'impersonate', resource: 'user', id, name });
 }
 
+/** Whoever waits longer than this, for a body or a turn, is asked for again before anything is done. */
+const BELIEVED_MS = 1_000;
+
 /** The one place where a request gets its actor, or is refused. */
 export function authenticateBy(
   credential: Credential,
-  { caps, rates, metrics, registry }: DoorDeps,
+  { caps, rates, metrics, registry, clock }: DoorDeps,
 ): RequestHandler {
-  return async (req, res, next) => {
-    const token = credential.of(req);
+  const actorIn = async (req: Request, token: string | undefined): Promise<Actor> => {
     let actor: Actor | undefined;
     try {
       actor = token ? await credential.actorOf(token, req) : undefined;
@@ -68,30 +73,46 @@ export function authenticateBy(
       metrics.authFailed(isLimit(thrown) ? 'limited' : 'unavailable');
       throw thrown;
     }
-    if (!actor) {
-      metrics.authFailed(token ? 'invalid' : 'missing');
-      res.set('www-authenticate', 'Bearer realm="mcpctl"');
-      throw new McpctlError('unauthenticated');
-    }
+    if (actor) return actor;
+    metrics.authFailed(token ? 'invalid' : 'missing');
+    req.res?.set('www-authenticate', 'Bearer realm="mcpctl"');
+    throw new McpctlError('unauthenticated');
+  };
+  return async (req, res, next) => {
+    const token = credential.of(req);
     const as = req.get(AS);
-    // Whoever asks for another is never taken for themselves: what cannot be read is refused, and who asked is in the audit.
-    let actsAs = withOrigin(req, actor, token);
-    req.context.actor = actsAs;
-    if (as !== undefined) {
-      actsAs = withOrigin(req, await registry.groups.actAs(actor, as), token);
-      req.context.actor = actsAs;
-      res.set({ 'x-mcpctl-actor': actor.userName, [AS]: as });
-    }
-    const { inFlight, leave } = caps.enter(actor);
+    let askedAt = 0;
+    let them: Actor | undefined;
+    const ask = async (): Promise<Actor> => {
+      askedAt = clock.elapsed();
+      const actor = await actorIn(req, token);
+      // Whoever asks for another is never taken for themselves: what cannot be read is refused, and who asked is in the audit.
+      req.context.actor ??= withOrigin(req, actor, token);
+      const now = withOrigin(req, as === undefined ? actor : await registry.groups.actAs(actor, as), token);
+      // In its place: what was begun for them sees what they may by now.
+      them = them ? Object.assign(them, now) : now;
+      req.context.actor = them;
+      return actor;
+    };
+    const actor = await ask();
+    req.context.askAgain = async () => {
+      if (clock.elapsed() - askedAt > BELIEVED_MS) await ask();
+    };
+    if (as !== undefined) res.set({ 'x-mcpctl-actor': actor.userName, [AS]: as });
+    const crowd = crowdOf(req, actor);
+    const { inFlight, leave } = caps.enter({ userId: crowd, tokenId: actor.tokenId });
     untilClosed(res, leave);
-    const early = rates.ofUser(actor.userId, req, res);
+    const early = rates.ofUser(crowd, req, res);
     if (early) {
       await early;
       if (res.destroyed) return; // nobody waits for it any more
     }
     // A crowd of one user's requests begins a few a turn, so that what others ask for is not behind all of it.
-    if (inFlight > MANY_IN_FLIGHT) await loopTurn(actor.userId);
-    if (as !== undefined) await tellOfActing(registry, actsAs);
+    if (inFlight > MANY_IN_FLIGHT) await loopTurn(crowd);
+    if (as !== undefined) {
+      await needStillThem(req);
+      await tellOfActing(registry, actorOf(req));
+    }
     next();
   };
 }

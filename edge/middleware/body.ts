@@ -6,7 +6,7 @@ import type { Caps } from '../limits/caps.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { GrowingBytes } from '../../core/text/growing-bytes.ts';
 import { shapeOf, turnFor } from '../../core/text/json-shape.ts';
-import { actorOf } from '../http/context.ts';
+import { actorOf, needStillThem } from '../http/context.ts';
 import type { Gates } from '../limits/gates.ts';
 import { inItsTurn } from '../limits/turns.ts';
 
@@ -83,6 +83,7 @@ export function readBody({ config, caps, gates }: ReadBodyDeps): RequestHandler 
       req.context.text = text;
       await turnFor(text, userId); // the next ones parse it
     }
+    await needStillThem(req); // a body may take an hour
     next();
   };
 }

@@ -39,7 +39,7 @@ async function whoBegins(deps: EdgeDeps, sessions: WebSessions, req: Request): P
       'That is no token of this server, or it has expired or was revoked.',
     );
   }
-  const actor = isHere(req) ? await sessions.redeem(data.once) : undefined;
+  const actor = isHere(req) ? await sessions.redeem(data.once, req) : undefined;
   if (actor) return actor;
   deps.metrics.authFailed('invalid');
   const why =

@@ -2,6 +2,7 @@ import type { CookieOptions, Request, Response } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { SESSION_MS, createAdminSessions, sessionCookie, type AdminSessions } from '../admin/sessions.ts';
 import { withOrigin } from '../audit/origin.ts';
+import { addressKey } from '../connections/address.ts';
 import type { EdgeDeps } from '../deps.ts';
 
 /** `__Secure-` is believed by browsers behind TLS alone; `__Host-` would want the path `/`, and with it every call of programs. */
@@ -13,12 +14,13 @@ const BOARD = 'mcpctl_admin';
 /** Who a browser is: a cookie of `/ui` alone, so that no call of programs ever carries one. */
 export interface WebSessions {
   of(req: Request): string | undefined;
-  actorOf(cookie: string): Promise<Actor | undefined>;
+  /** @throws McpctlError `too_many_requests` where their address has guessed too many. */
+  actorOf(cookie: string, req: Request): Promise<Actor | undefined>;
   begin(req: Request, res: Response, author: Actor): Promise<void>;
   end(req: Request, res: Response): Promise<void>;
   link: AdminSessions['link'];
-  /** Who made the link. */
-  redeem(code: string): Promise<Actor | undefined>;
+  /** Who made the link. @throws as `actorOf`. */
+  redeem(code: string, req: Request): Promise<Actor | undefined>;
 }
 
 export function createWebSessions({
@@ -37,7 +39,8 @@ export function createWebSessions({
   const cookieOf = (req: Request): string | undefined => sessionCookie(req, nameOf(req));
   return {
     of: cookieOf,
-    actorOf: (cookie) => authenticator.believe(cookie, () => look(cookie)),
+    actorOf: (cookie, req) =>
+      authenticator.believe({ text: cookie, address: addressKey(req.ip), look: () => look(cookie) }),
     async begin(req, res, author) {
       const value = await sessions.begin(author);
       set(res, nameOf(req), { value, path: '/ui', secure: req.secure });
@@ -53,6 +56,11 @@ export function createWebSessions({
       res.clearCookie(BOARD, { ...how, path: '/admin' });
     },
     link: (tokenId) => sessions.link(tokenId),
-    redeem: async (code) => await actorOfToken(await sessions.redeem(code)),
+    redeem: (code, req) =>
+      authenticator.askAnew({
+        text: `once ${code}`,
+        address: addressKey(req.ip),
+        look: async () => await actorOfToken(await sessions.redeem(code)),
+      }),
   };
 }

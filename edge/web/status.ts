@@ -42,7 +42,7 @@ async function table(deps: EdgeDeps, actor: Actor): Promise<string> {
 export function statusRoutes(deps: EdgeDeps, sessions: WebSessions): Router {
   const byCookie: RequestHandler = async (req: Request, _res, next) => {
     const cookie = sessions.of(req);
-    if (!req.context.actor && cookie !== undefined) req.context.actor = await sessions.actorOf(cookie);
+    if (!req.context.actor && cookie !== undefined) req.context.actor = await sessions.actorOf(cookie, req);
     next();
   };
   const router = Router();

@@ -226,4 +226,32 @@ describe('the door of the page', function () {
     const cookie = form.headers.getSetCookie()[0]?.split(';')[0] ?? '';
     expect((await withCookie('GET /ui/status', cookie)).text).to.include('for bob');
   });
+
+  // Last: nobody new is let in from here for a while.
+  describe('of which somebody guesses', () => {
+    it('counts cookies and links by address, and bars neither a cookie that was good nor a token', async () => {
+      const [cookie, board] = [await cookieFor(t.tokens.ada), cookiesOf(await signIn(t.tokens.ada))[1] ?? ''];
+      const withBoard = (value: string) =>
+        t.call('GET /admin/api', { token: null, headers: { cookie: value.split(';')[0] ?? '' } });
+      expect((await withCookie('GET /ui/api/v1/whoami', cookie)).status).to.equal(200);
+      expect((await withBoard(board)).status).to.equal(200);
+      let asked = 0;
+      const count = ({ sql }: { sql: string }): void =>
+        void (asked += sql.includes('admin_sessions') ? 1 : 0);
+      t.connection.db.on('query', count);
+      const guess = (n: number): string => String(n).padStart(43, 'x');
+      const tries = Array.from({ length: 150 }, (_, n) => {
+        if (n % 3 === 0) return withBoard(`mcpctl_admin=${guess(n)}`);
+        if (n % 3 === 1) return withCookie('GET /ui/api/v1/whoami', `mcpctl_ui=${guess(n)}`);
+        return t.call('POST /ui/session', { token: null, body: { once: guess(n) }, headers: ours });
+      });
+      const statuses = new Set((await Promise.all(tries)).map(({ status }) => status));
+      t.connection.db.off('query', count);
+      expect([...statuses].sort()).to.deep.equal([401, 429]);
+      expect(asked).to.be.within(110, 125); // what comes back with the time that passes
+      expect((await withCookie('GET /ui/api/v1/whoami', cookie)).status).to.equal(200);
+      expect((await withBoard(board)).status).to.equal(200);
+      expect((await t.call('GET /api/v1/whoami')).status).to.equal(200);
+    });
+  });
 });

@@ -90,6 +90,20 @@ describe('what is live', function () {
     expect(await viewer.ended()).to.equal(true);
   });
 
+  it('has room for others, whoever opens as many as they can', async () => {
+    const left = new AbortController();
+    const open = async (token: string): Promise<Response> => {
+      const headers = { authorization: `Bearer ${token}` };
+      return await fetch(`${t.url}/api/v1/events`, { headers, signal: left.signal });
+    };
+    const crowd = await Promise.all(Array.from({ length: 251 }, () => open(t.tokens.ada)));
+    const [refused, ...more] = crowd.filter(({ status }) => status !== 200);
+    expect([refused?.status, more.length]).to.deep.equal([429, 0]);
+    expect(await refused?.json()).to.have.property('code', 'too_many_requests');
+    expect((await open(t.tokens.bob)).status).to.equal(200);
+    left.abort();
+  });
+
   it('explains who would take a call, and why a task waits', async () => {
     const llm = (await t.call('GET /api/v1/llms/gpt/explain')).json as ExplainView;
     expect(llm.summary).to.include('Nobody serves it now');

@@ -6,7 +6,7 @@ import { poolOfServer } from '../../../core/mcp/names.ts';
 import type { TaskKey } from '../../../core/registry/idempotency.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 import { actorOf } from '../../http/context.ts';
-import { whenLeft } from '../../http/gone.ts';
+import { enterInTurn } from '../../limits/turns.ts';
 import { frameText } from '../../http/sse.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { Report } from '../../inference/answer/report.ts';
@@ -61,13 +61,13 @@ export function keyOfCall(session: string, id: RpcId): string {
  * @throws McpctlError for what no model can act on.
  */
 export async function runCall(deps: McpEdge, asked: Asked, at: ServerCall): Promise<void> {
-  const { req, res } = asked;
+  const { req } = asked;
   const report = new Report(deps, req, { source: 'mcp', llm: poolOfServer(at.server.server) });
   const { method, params } = at.call;
   asked.notes.asks(at.server.server, method === 'tools/call' ? params.name : null, report);
   let leave: (() => void) | undefined;
   try {
-    leave = await deps.gates.mcpCalls.enter(actorOf(req).tokenId, whenLeft(res));
+    leave = await enterInTurn(deps.gates.mcpCalls, req, actorOf(req).tokenId);
     await answer(deps, { asked, at, report });
   } catch (thrown) {
     report.failed(thrown);
