@@ -167,7 +167,7 @@ class Published implements PublishedWorker {
       await this.#backends.start?.();
       bus.emit('service.ready', { service: 'worker' });
     };
-    this.#deps.mcp?.servers.begin((server) => this.#tools?.changed(server));
+    if (this.#tools) this.#deps.mcp?.servers.begin(this.#tools);
     const publish = async (): Promise<void> => {
       await this.#local.start?.();
       await persist(attempt, { stopping: this.#stopping.signal, clock, log, backoff: this.#backoff });

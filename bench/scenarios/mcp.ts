@@ -79,7 +79,12 @@ async function openDirect(): Promise<Beside> {
       env: {},
       secrets: new Map<string, string>(),
     },
-    ...{ guard: unwatched, onExit: () => undefined, onListChanged: () => undefined },
+    ...{
+      guard: unwatched,
+      onExit: () => undefined,
+      onListChanged: () => undefined,
+      onUpdated: () => undefined,
+    },
   });
   const ask = async (method: string, params: object): Promise<void> => {
     const answer = await child.request(method, params, {

@@ -35,6 +35,8 @@ export const mcpCallSchema = z.discriminatedUnion('method', [
   }),
   z.object({ method: z.literal('prompts/get'), params: getPromptSchema, ...journaled }),
   z.object({ method: z.literal('resources/read'), params: readResourceSchema, ...journaled }),
+  /** Its worker remembers it, and tells of it for as long as somebody wants to hear. */
+  z.object({ method: z.literal('resources/subscribe'), params: readResourceSchema, ...journaled }),
   z.object({ method: z.literal('completion/complete'), params: completeSchema, ...journaled }),
 ]);
 export type McpCall = z.infer<typeof mcpCallSchema>;

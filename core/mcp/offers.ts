@@ -100,3 +100,16 @@ export const shownResource = (resource: Resource | Template, state: PinState): o
 /** Whether a URI is one that a template makes: what stands in braces is any text. */
 export const isOfTemplate = (uriTemplate: string, uri: string): boolean =>
   hasParts(uri, uriTemplate.split(/\{[^{}]*\}/));
+
+/** Resources that are heard of: by one stream of a client, by one user, in all, and of one server. */
+export const MOST_SUBSCRIBED = { stream: 64, user: 256, all: 4_096, server: 256 } as const;
+
+/** Body of `POST /api/v1/llms/_provider-resources`: which resources of a server are others now, of those that it was asked to tell of. */
+export const resourceNewsSchema = z.object({
+  providerSessionId: z.uuid(),
+  server: z.string().max(64),
+  updated: z.array(uriSchema).max(MOST_SUBSCRIBED.server).default([]),
+});
+
+/** Its answer: of which somebody wants to hear. */
+export const wantedResourcesSchema = z.object({ wanted: z.array(z.string()) });

@@ -37,6 +37,10 @@ import type { Priority } from '../task/task.ts';
  * | `identity` | sharded channel: somebody wrote to identity, so look | edge → edges | – |
  * | `brief:<project>:<token>` | which revision of a project's prompts a token was told | edge → edges | an hour after its last call |
  * | `listen:<user>` | which streams of MCP clients a user has open at all edges, by when each was heard of last | edge → edges | 90 s |
+ * | `sub:<user>`, `subs` | of which resources which stream of a client hears, of a user and all, until when | edge → edges | 5 min after it was said last |
+ * | `sub:<stream>:ch` | sharded channel: a stream hears of others now | edge → edge | – |
+ * | `heard:{P}` | which resources of the MCP server of the pool somebody hears of, until when | edge → edge, hosted worker | 5 min after it was said last |
+ * | `r:{P}:news` | sharded channel: which of them are others now | edge, hosted worker → edges | – |
  * | `link:<project>:<hash>` | what a prompt's link led to: the hash of its text, or why it is dead | edge → edges | 5 min, dead 20 s |
  * | `text:<hash>` | the text of such a link | edge → edges | 5 min |
  * | `watchers` | who watches a project, until when | edge → edges | the longest lease |
@@ -75,6 +79,9 @@ export function createKeys(namespace: string) {
     briefing: ({ projectId, tokenId }: { projectId: string; tokenId: string }): string =>
       of(`brief:${projectId}:${tokenId}`),
     listeners: (userId: string): string => of(`listen:${userId}`),
+    subscribed: (userId: string): string => of(`sub:${userId}`),
+    allSubscribed: of('subs'),
+    subscriber: (streamId: string): string => of(`sub:${streamId}:ch`),
     link: (projectId: string, linkHash: string): string => of(`link:${projectId}:${linkHash}`),
     linkedText: (textHash: string): string => of(`text:${textHash}`),
     watchers: of('watchers'),
@@ -111,6 +118,9 @@ function poolKeys(of: (rest: string) => string, poolKey: string) {
     host: of(`host:{${p}}`),
     tells: of(`tells:{${p}}`),
     lacks: of(`lacks:{${p}}`),
+    heard: of(`heard:{${p}}`),
+    /** As no edge and no task is called. */
+    news: of(`r:{${p}}:news`),
     task: (id: string) => ({
       input: of(`t:{${p}}:${id}:in`),
       fence: of(`t:{${p}}:${id}:m`),

@@ -19,6 +19,7 @@ import { createHostedServers } from './live/hosted-servers.ts';
 import { createIdentityHint } from './live/identity-hint.ts';
 import { createOpenListeners } from './live/mcp/listeners.ts';
 import { createLinkedTexts } from './live/mcp/linked-texts.ts';
+import { createResourceNews, createSubscriptions } from './live/mcp/subscriptions.ts';
 import { createRunningTasks } from './live/running.ts';
 import { createTraffic } from './live/traffic.ts';
 import { createWakes } from './live/wake.ts';
@@ -151,6 +152,8 @@ function partsOfServer({ redis, keys, subscriber }: PartsDeps) {
     edges: createEdges(store),
     listeners: createOpenListeners(store),
     linkedTexts: createLinkedTexts(store),
+    subscriptions: createSubscriptions({ ...store, subscriber }),
+    resourceNews: createResourceNews({ ...store, subscriber }),
     traffic: createTraffic({ ...store, subscriber }),
     users: createRedisUsers(store),
     server: {

@@ -123,6 +123,8 @@ function patternsOf(
       host,
       tells,
       lacks,
+      heard,
+      news: _news,
       ...ofPool
     } = keys.pool(poolKey);
     const { channel, ...ofTask } = task('*');
@@ -132,6 +134,7 @@ function patternsOf(
     for (const pattern of all) patterns.add(pattern);
     channels.add(channel);
     readable.add(denied);
+    if (sessionId === HOSTED_SESSIONS) readable.add(heard);
   }
   const all = [...[...patterns].map((key) => `~${key}`), ...[...readable].map((key) => `%R~${key}`)];
   return { keys: all, channels: [...channels] };

@@ -46,6 +46,7 @@ export const scriptNames = [
   'host',
   'watch',
   'capture',
+  'subscribe',
   'strike',
   'link',
 ] as const;

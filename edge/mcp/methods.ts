@@ -22,6 +22,7 @@ import { isPageUri, pageOfUri, pageTemplatesOf } from './own/read-page.ts';
 import { idSchema, rpcErrors } from './rpc.ts';
 import { listPrompts, listResources, promptNamed, serverOfUri } from './offers.ts';
 import { before, listed, pageOf, type Listing } from './paged.ts';
+import { subscribe, unsubscribe } from './subscribe/subscribe.ts';
 import { listTools, serversFor, toolNamed, viewerOf, type Viewer } from './tools.ts';
 
 type Method = (deps: McpEdge, asked: Asked) => Promise<void>;
@@ -43,7 +44,7 @@ const aboutOf = (asked: Asked): object => ({
   capabilities: {
     tools: { listChanged: true },
     prompts: { listChanged: true },
-    resources: { listChanged: true, subscribe: false },
+    resources: { listChanged: true, subscribe: true },
     completions: {},
   },
   ...instructionsIn(asked),
@@ -109,6 +110,8 @@ const ofOne: Readonly<Record<Asked['leg']['era'], Readonly<Record<string, Method
       warm(deps, asked);
       return initialize(deps, asked, { ...aboutOf(asked), serverInfo: serverInfo(deps, asked.project) });
     },
+    'resources/subscribe': subscribe,
+    'resources/unsubscribe': unsubscribe,
     ping: (_deps, { res, leg, id }) => Promise.resolve(void res.json(leg.result(id, {}, 'other'))),
   },
   modern: {

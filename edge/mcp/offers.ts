@@ -83,23 +83,47 @@ export async function listResources(
   };
 }
 
+interface Asking {
+  viewer: Viewer;
+  servers: readonly BoundServer[];
+}
+
 /**
- * Of some servers of a project the one whose a URI is: the first that lists it, else the first with a template that makes it; undefined: it
- * is nobody's, or nobody has approved it. What a template makes is approved with it, whether it is listed besides or not.
+ * Of some servers of a project the one whose each URI is: the first that lists it, else the first with a template that makes it. One that is
+ * nobody's, or that nobody has approved, is not among them. What a template makes is approved with it, whether it is listed besides or not.
  */
-export async function serverOfUri(
+export async function serversOfUris(
   { registry }: McpDeps,
-  { viewer, servers }: { viewer: Viewer; servers: readonly BoundServer[] },
-  uri: string,
-): Promise<BoundServer | undefined> {
+  { viewer, servers }: Asking,
+  uris: readonly string[],
+): Promise<ReadonlyMap<string, BoundServer>> {
   const isLet = letThrough(viewer.project);
   const asked = askedOf(viewer, { servers, kind: 'resource' });
-  const resources = await registry.mcp.offerNames({ ...asked, names: [storableText(uri)] });
-  const resource = byUri(servers, resources).get(uri);
-  if (resource && isLet(resource)) return resource.server;
+  const listedOnes = await registry.mcp.offerNames({ ...asked, names: uris.map(storableText) });
+  const resources = byUri(servers, listedOnes);
+  const owners = new Map<string, BoundServer>();
+  for (const uri of uris) {
+    const resource = resources.get(uri);
+    if (resource && isLet(resource)) owners.set(uri, resource.server);
+  }
+  if (uris.every((uri) => owners.has(uri))) return owners;
   const templates = await registry.mcp.offerNames(askedOf(viewer, { servers, kind: 'template' }));
-  const made = [...byUri(servers, templates)].filter(
-    ([name, one]) => isLet(one) && (name === uri || isOfTemplate(name, uri)),
-  );
-  return made.find(([, { server }]) => !resource || server.id === resource.server.id)?.[1].server;
+  const approved = [...byUri(servers, templates)].filter(([, one]) => isLet(one));
+  for (const uri of uris) {
+    if (owners.has(uri)) continue;
+    const resource = resources.get(uri);
+    const made = approved.find(
+      ([name, { server }]) =>
+        (name === uri || isOfTemplate(name, uri)) && (!resource || server.id === resource.server.id),
+    );
+    if (made) owners.set(uri, made[1].server);
+  }
+  return owners;
 }
+
+/** As `serversOfUris`, of one; undefined: it is not there. */
+export const serverOfUri = async (
+  deps: McpDeps,
+  asking: Asking,
+  uri: string,
+): Promise<BoundServer | undefined> => (await serversOfUris(deps, asking, [uri])).get(uri);

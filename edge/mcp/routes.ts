@@ -91,8 +91,9 @@ async function get(deps: McpEdge, req: Request, res: Response): Promise<void> {
   const last = req.get('last-event-id');
   if (last === undefined && !session) return notAllowed(res);
   if (req.method === 'HEAD') return void res.type('text/event-stream').end();
-  if (last === undefined) return await streamChanges(deps, deps.changes, { req, res, project });
-  await resumeCall(deps, { req, res, project, leg: legacyLeg, session }, last);
+  if (last === undefined && session)
+    return await streamChanges(deps, deps.changes, { req, res, project, session });
+  await resumeCall(deps, { req, res, project, leg: legacyLeg, session }, last ?? '');
 }
 
 /** A session is its id, and there is nothing to end of it, but for what its client was told: the next one is told anew. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { sessionListQuerySchema, sessionViewSchema } from '../../core/member/session.ts';
 import { sessionUsageQuerySchema, sessionUsageSchema } from '../../core/operator/usage.ts';
+import { resourceNewsSchema, wantedResourcesSchema } from '../../core/mcp/offers.ts';
 import { toolsReportSchema } from '../../core/mcp/tools.ts';
 import {
   heartbeatSchema,
@@ -78,6 +79,15 @@ export const workerOperations: readonly Operation[] = [
     status: 200,
     answer: okSchema,
     errors: ['invalid_request', 'session_not_found', 'name_taken'],
+  },
+  {
+    call: 'POST /llms/_provider-resources',
+    tag: 'worker',
+    summary: 'Tell which resources of an MCP server are others now, and hear of which somebody wants to know',
+    body: resourceNewsSchema,
+    status: 200,
+    answer: wantedResourcesSchema,
+    errors: ['invalid_request', 'session_not_found'],
   },
   {
     call: 'POST /llms/_provider-goodbye',

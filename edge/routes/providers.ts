@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Router, type Request } from 'express';
+import type { z } from 'zod';
 import { can, reachOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { leaveSession, registerSession } from '../../core/flow/session.ts';
@@ -14,6 +15,7 @@ import {
   type Registered,
   type Transport,
 } from '../../core/member/protocol.ts';
+import { resourceNewsSchema, type wantedResourcesSchema } from '../../core/mcp/offers.ts';
 import { toolsReportSchema } from '../../core/mcp/tools.ts';
 import type { AgentsOffered, PublishedAgent } from '../../core/registry/agents/publish.ts';
 import { joinerOf, type Joiner } from '../../core/registry/names/joiner.ts';
@@ -206,6 +208,20 @@ async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
 /** All tools of one server, each with a schema as large as it may be, come to more: such a one is refused. */
 const MOST_TOOLS_MIB = 4;
 
+/** Of a server of that session: what has changed is told to who hears of it, at all edges. @throws McpctlError `session_not_found`. */
+async function tellResources(
+  { registry, queue }: EdgeDeps,
+  ownerId: string,
+  { providerSessionId, server, updated }: z.infer<typeof resourceNewsSchema>,
+): Promise<z.infer<typeof wantedResourcesSchema>> {
+  if (!(await registry.mcp.isPublished({ ownerId, providerSessionId, server })))
+    throw new McpctlError('session_not_found');
+  const wanted = await queue.resourceNews.wanted(server);
+  const changed = updated.filter((uri) => wanted.includes(uri));
+  if (changed.length > 0) await queue.resourceNews.tell(server, changed);
+  return { wanted };
+}
+
 /** The worker's wire protocol over HTTP, but for what carries tasks: docs/spec.md §3. */
 export function providerRoutes(deps: EdgeDeps): Router {
   const router = Router();
@@ -223,6 +239,11 @@ export function providerRoutes(deps: EdgeDeps): Router {
     await needSession(deps, actorOf(req), report.providerSessionId);
     await deps.registry.mcp.report(actorOf(req).userId, report);
     res.json({ ok: true });
+  });
+  router.post('/llms/_provider-resources', async (req, res) => {
+    const news = bodyOf(req, resourceNewsSchema);
+    await needSession(deps, actorOf(req), news.providerSessionId);
+    res.json(await tellResources(deps, actorOf(req).userId, news));
   });
   router.post('/llms/_provider-goodbye', async (req, res) => {
     await goodbye(deps, req);

@@ -57,6 +57,7 @@ const none: Readonly<Record<string, string>> = {
   'POST /leave': 'ends a token and sessions, which are told of (test/edge/join-codes)',
   'POST /llms/_provider-heartbeat': 'a sign of life',
   'POST /llms/_provider-tools': 'what a published server says that it can do: a sign of life',
+  'POST /llms/_provider-resources': 'what a published server says of its resources: a sign of life',
   'POST /llms/_provider-task/{id}/deliver': 'others’ call: the task tells of it',
   'POST /llms/_provider-task/{id}/stream': 'others’ inference: the task tells of it',
   'POST /llms/_provider-task/{id}/result': 'others’ inference: the task tells of it',

@@ -13,7 +13,7 @@ const isPath = (text: string): boolean =>
 function keys(): string[] {
   // What is left is plain, here and of a pool: a key that nobody has thought of below is one of them, or no string.
   const { namespace, pool, lease, control, wake, relay, briefing, listeners, ...ofAll } = createKeys('ns');
-  const { link, linkedText, linksOf, traffic, ...plain } = ofAll;
+  const { link, linkedText, linksOf, traffic, subscribed, subscriber, ...plain } = ofAll;
   const { task, queue, turns, edgeChannel, hash, ...ofPool } = pool('some pool');
   const all: string[] = [
     ...Object.values(ofPool),
@@ -30,6 +30,8 @@ function keys(): string[] {
     link('<project>', '<hash>'),
     linkedText('<hash>'),
     linksOf('<user>'),
+    subscribed('<user>'),
+    subscriber('<stream>'),
     ...Object.values(traffic('<project>')),
     ...Object.values(plain),
   ];

@@ -198,6 +198,8 @@ describe('what the OpenAPI document says of answers', function () {
     const tools = [{ name: 'open', inputSchema: { type: 'object' } }];
     const report = { body: { providerSessionId, ...box, tools } };
     await fits('POST /llms/_provider-tools', '/llms/_provider-tools', report);
+    const news = { body: { providerSessionId, server: 'box', updated: ['file:///x'] } };
+    await fits('POST /llms/_provider-resources', '/llms/_provider-resources', news);
     const boxed = { body: { name: 'boxed', servers: [{ server: 'box', pin: 'enforce' }] } };
     await fits('POST /projects', '/projects', boxed);
     await fits('GET /projects/{name}/watchers', '/projects/boxed/watchers');

@@ -26,6 +26,7 @@ describe('an MCP server that a hosted worker dials', function () {
       secrets: new Map([['hush-hush', 'search']]),
       exchange: createExchange(dialling, { mostIdle: 0 }),
       onListChanged: () => changed.push('changed'),
+      onUpdated: () => undefined,
       onExit: (why) => ended.push(why),
     });
   const failureOf = async (work: Promise<Answered | object>): Promise<ChildFailure> =>

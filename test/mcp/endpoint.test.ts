@@ -12,6 +12,7 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { expect } from 'chai';
 import { onEachTransport, onceIn } from '../support/each-transport.ts';
 import { alone, eventsIn, hello, isProgress, isProgressOf, type StreamEvent } from './streamed.ts';
+import { hearOfResources } from './hear-of-resources.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
 const fixture = fileURLToPath(new URL('server.mjs', import.meta.url));
@@ -43,6 +44,12 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     const servers = [{ server: 'desk', tools: { deny: ['env', 'big*'] } }];
     const made = await t.call('POST', '/api/v1/projects', { body: { name: 'demo', servers } });
     expect(made.status, await made.clone().text()).to.equal(201);
+    await until(
+      async () => (await t.call('GET', '/api/v1/servers/notes')).status,
+      (status) => status === 200,
+    );
+    const noted = { body: { name: 'noted', servers: [{ server: 'notes', alias: 'n' }] } };
+    expect((await t.call('POST', '/api/v1/projects', noted)).status).to.equal(201);
   });
   after(async () => {
     await Promise.all(clients.map((client) => client.close()));
@@ -53,13 +60,18 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
   const start = (home?: string) =>
     t.startWorker([], {
       ...(home === undefined ? {} : { home }),
-      mcpServers: [{ name: 'desk', command: process.execPath, args: [fixture, '--counter', counter] }],
+      mcpServers: [
+        { name: 'desk', command: process.execPath, args: [fixture, '--counter', counter] },
+        { name: 'notes', command: process.execPath, args: [fixture, '--notes'] },
+      ],
     });
-  const connect = async (at: string = t.url): Promise<Client> => {
+  const connect = async (at: string = t.url, project = 'demo'): Promise<Client> => {
     const client = new Client({ name: 'test', version: '1' });
     const headers = { authorization: `Bearer ${t.token}` };
     await client.connect(
-      new StreamableHTTPClientTransport(new URL(`${at}/mcp/projects/demo`), { requestInit: { headers } }),
+      new StreamableHTTPClientTransport(new URL(`${at}/mcp/projects/${project}`), {
+        requestInit: { headers },
+      }),
     );
     clients.push(client);
     return client;
@@ -110,8 +122,11 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     await client.ping();
   });
 
+  let elsewhere: string | undefined;
+
   once('at every edge, and no answer reaches another client', async () => {
     const other = await t.startEdge();
+    elsewhere = other.url;
     const modes = ['auto', 'legacy', { pin: '2026-07-28' }] as const;
     const at = [t.url, other.url];
     const callers = await Promise.all([
@@ -138,6 +153,8 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     );
     expect(answers.map((answer) => answer?.content[0]?.text)).to.deep.equal(texts);
   });
+
+  hearOfResources({ system: () => t, elsewhere: () => elsewhere, connect: (at) => connect(at, 'noted') });
 
   it('where what is filtered, or is not there, is an unknown tool', async () => {
     const names = ['desk__env', 'desk__big', 'env', 'DESK__echo', 'other__echo', 'desk__a.b/c'];

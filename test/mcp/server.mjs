@@ -1,7 +1,7 @@
 /**
  * A small MCP server over stdio, as hostile as its arguments ask: `--counter FILE`, `--started FILE` (a line for each start), `--die-in METHOD`
  * (until there is `--healed FILE`), `--hang METHOD`, `--banner`, `--orphan`, `--deaf` (to SIGTERM), `--stays` (though its input
- * closes), `--holds MIB` (in a process that it starts).
+ * closes), `--notes` (resources that it tells of, and a tool that changes them), `--holds MIB` (in a process that it starts).
  */
 import { spawn } from 'node:child_process';
 import { appendFileSync, existsSync } from 'node:fs';
@@ -54,6 +54,23 @@ const tools = [
   { name: 'a.b/c', description: 'Has an odd name', inputSchema: object() },
 ];
 
+const notes = ['note:///a', 'note:///b', 'note:///dir'];
+const subscribed = new Set();
+if (has('--notes')) tools.push({ name: 'touch', inputSchema: object({ uri: { type: 'string' } }) });
+
+function ofNotes(id, method, { uri } = {}) {
+  if (method === 'resources/list') {
+    say({ id, result: { resources: notes.map((one) => ({ uri: one, name: 'a note' })) } });
+  } else if (method === 'resources/templates/list') {
+    say({ id, result: { resourceTemplates: [] } });
+  } else {
+    if (counter) appendFileSync(counter, `${method} ${uri}\n`);
+    if (method === 'resources/subscribe') subscribed.add(uri);
+    else subscribed.delete(uri);
+    say({ id, result: {} });
+  }
+}
+
 const waiting = new Map();
 /** How often its tools were asked for. */
 let listed = 0;
@@ -72,6 +89,11 @@ const calls = {
   region: ({ region }) => text(region),
   flood: () => (saysChanged(200), text('said')),
   listed: () => text(String(listed)),
+  touch({ uri }) {
+    const isHeard = [...subscribed].some((one) => uri === one || uri.startsWith(`${one}/`));
+    if (isHeard) say({ method: 'notifications/resources/updated', params: { uri } });
+    return text('touched');
+  },
 };
 
 /** A step each `ms`, and a line of the counter when it begins. */
@@ -119,14 +141,15 @@ createInterface({ input: process.stdin }).on('line', (line) => {
       id,
       result: {
         protocolVersion: '2025-11-25',
-        capabilities: { tools: {} },
+        capabilities: { tools: {}, ...(has('--notes') && { resources: { subscribe: true } }) },
         serverInfo: { name: 'fixture', version: '1.0.0' },
       },
     });
   else if (method === 'tools/list') {
     listed += 1;
     say({ id, result: { tools } });
-  } else if (method === 'tools/call') call(id, params);
+  } else if (method.startsWith('resources/')) ofNotes(id, method, params);
+  else if (method === 'tools/call') call(id, params);
   else if (method === 'ping') say({ id, result: {} });
   else if (method === 'notifications/cancelled') {
     process.stderr.write(`cancelled ${params.requestId}\n`);

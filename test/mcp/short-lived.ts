@@ -21,6 +21,7 @@ const start = (): Child =>
     ...{ command, args, cwd: undefined, env: {}, secrets: new Map(), guard },
     onExit: (why) => say(`exit ${why}`),
     onListChanged: () => undefined,
+    onUpdated: () => undefined,
   });
 
 const full: number[] = [];

@@ -7,6 +7,7 @@ import { systemClock, type Clock } from '../../core/runtime/clock.ts';
 import { GroupGuard } from '../../worker/children/guard.ts';
 import { launchEntry } from '../../worker/mcp/launch.ts';
 import { Supervised } from '../../worker/mcp/supervised.ts';
+import type { ResourcesTold } from '../../worker/mcp/told/watched-resources.ts';
 import type { McpServerEntry } from '../../worker/sources/config-schema.ts';
 
 export const fixture = fileURLToPath(new URL('server.mjs', import.meta.url));
@@ -16,6 +17,8 @@ export interface Supervision {
   home: string;
   /** @param options of `server.mjs`, unless `more` names another program. */
   open(options?: readonly string[], more?: Partial<McpServerEntry>, clock?: Clock): Supervised;
+  /** What it says of resources that are others now is told so; nobody wants to hear, where nothing is set. */
+  tellResources: ResourcesTold;
   /** A file of that home. */
   at(name: string): string;
   /** The lines of a file of that home; none where there is no file. */
@@ -29,8 +32,9 @@ export function supervise(): Supervision {
   writeFileSync(join(home, 'secrets', 'github'), JSON.stringify({ token: 'very-secret-token\n' }));
   const guard = new GroupGuard();
   const begun: Supervised[] = [];
-  return {
+  const all: Supervision = {
     home,
+    tellResources: () => Promise.resolve([]),
     open(options = [], more = {}, clock = systemClock) {
       const entry: McpServerEntry = {
         ...{
@@ -56,6 +60,7 @@ export function supervise(): Supervision {
           log: pino({ level: 'silent' }),
         },
         launch: launchEntry(entry, { guard, home, environment }),
+        tellResources: (updated) => all.tellResources(updated),
         onTools: () => undefined,
         onState: () => undefined,
       });
@@ -76,6 +81,7 @@ export function supervise(): Supervision {
       rmSync(home, { recursive: true });
     },
   };
+  return all;
 }
 
 /** What a work that fails says; `nothing` where it does not fail. */

@@ -77,6 +77,10 @@ export function resourceRules(): Record<string, ResourceRule> {
         info: { name: 'files', version: '1' },
       }),
     },
+    'POST /llms/_provider-resources': {
+      of: () => 404,
+      body: () => ({ providerSessionId: randomUUID(), server: 'files' }),
+    },
     // Nobody that is known asks: test/edge/device-login.test.ts has who decides.
     'POST /login/device': { of: () => 'ok', body: () => ({ machine: 'm' }), isPublic: true },
     'POST /login/device/token': {

@@ -7,6 +7,7 @@ import type { OwnUser } from '../../core/queue/link/connector.ts';
 import { createKeys } from '../../core/queue/keys.ts';
 import { hostedSession, hostedUser, redisUserName } from '../../core/queue/redis-users.ts';
 import { createHostedServers } from '../../core/queue/live/hosted-servers.ts';
+import { tellsOfResources } from '../../core/queue/live/mcp/subscriptions.ts';
 import { createPresence } from '../../core/queue/live/presence.ts';
 import { keySpaceOf, redisPlaceOf } from '../../core/queue/link/where.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
@@ -146,6 +147,7 @@ function openServersHere(
   { env, bus, clock, log }: HostedDeps,
 ): { here: ServersHere; pools: readonly string[]; stop(): Promise<void> } {
   const redis = openRedis('producer', of.redis);
+  const store = { redis, keys: createKeys(keySpaceOf(of.config)) };
   redis.connect().catch(() => undefined); // it is tried again with each command
   const root = join(homeAt(of.config.home).root, 'mcp');
   let own: ReturnType<typeof ownJournal> | undefined;
@@ -153,7 +155,8 @@ function openServersHere(
   const here = new ServersHere({
     ...{ source: of.source, keyring: of.keyring, session: of.session, env, root, guard, bus, clock, log },
     dialling: guardedDialling(of.config.hostedAllow),
-    hosted: createHostedServers({ redis, keys: createKeys(keySpaceOf(of.config)) }),
+    hosted: createHostedServers(store),
+    news: tellsOfResources(store),
     journal: () => (own ??= ownJournal(root, clock.now())).journal,
     now: () => clock.now(),
   });

@@ -3,6 +3,7 @@ import { MCP_TYPE, poolOfServer } from '../../core/mcp/names.ts';
 import { messageOf } from '../../core/errors.ts';
 import { Slots } from '../../core/member/slots.ts';
 import { MOST_REPORT_BYTES, type HostedServers, type Lack } from '../../core/queue/live/hosted-servers.ts';
+import type { ResourceNews } from '../../core/queue/live/mcp/subscriptions.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
@@ -22,6 +23,8 @@ export interface ServersHereDeps extends LaunchServerDeps {
   session: string;
   /** What hosted workers tell each other of them. */
   hosted: HostedServers;
+  /** Of which resources clients hear, and which are others now. */
+  news: Pick<ResourceNews, 'wanted' | 'tell'>;
   /** Made with the first server: most hosted workers have none. */
   journal: () => Journal;
   bus: Bus;
@@ -209,6 +212,7 @@ export class ServersHere {
         return await launch(listeners, over);
       },
       onTools: () => undefined, // the next round tells
+      tellResources: (updated) => this.#tellResources(row.name, updated),
       onState: () => {
         if (supervised.reason === null) gate.relisted();
         else gate.unlisted(supervised.reason);
@@ -226,6 +230,19 @@ export class ServersHere {
     };
     supervised.begin();
     return { row, supervised, served: { member, slots: new Slots(row.limits.slots), gate }, reported: null };
+  }
+
+  async #tellResources(server: string, updated: readonly string[]): Promise<readonly string[] | null> {
+    const { news, log } = this.#deps;
+    try {
+      const wanted = await news.wanted(server);
+      const changed = updated.filter((uri) => wanted.includes(uri));
+      if (changed.length > 0) await news.tell(server, changed);
+      return wanted;
+    } catch (thrown) {
+      log.debug({ server, why: messageOf(thrown) }, 'of which resources somebody hears could not be asked');
+      return null;
+    }
   }
 
   /** What runs goes on to its end. */

@@ -25,7 +25,7 @@ export class ChildFailure extends Error {
 /** What speaks for a server: a process, or who dials one. */
 export type Peer = Pick<
   Child,
-  'request' | 'notify' | 'stop' | 'blank' | 'isGone' | 'open' | 'pid' | 'stderr'
+  'request' | 'notify' | 'stop' | 'blank' | 'isGone' | 'open' | 'pid' | 'stderr' | 'tells'
 >;
 
 /** As JSON-RPC has it: a result, or an error of the server's own. */
@@ -42,6 +42,8 @@ export interface ChildOptions {
   onExit: (why: string) => void;
   /** It has other tools, prompts or resources now, it says. */
   onListChanged: () => void;
+  /** That resource is another now, it says; it may be one that nobody has asked for. */
+  onUpdated: (uri: string) => void;
 }
 
 const MOST_LINE_BYTES = 10 * 1024 * 1024;
@@ -52,13 +54,18 @@ const LONGEST_FORM = 9;
 const MOST_OPEN = 1_024;
 const STOP = { closeMs: 2_000, termMs: 3_000 } as const;
 
+const MOST_URI = 1_024;
+
 /** A message, either way. */
 export const messageSchema = z.looseObject({
   jsonrpc: z.literal('2.0'),
   id: z.union([z.number(), z.string(), z.null()]).optional(),
   method: z.string().optional(),
   params: z
-    .looseObject({ progressToken: z.number().optional().catch(undefined) })
+    .looseObject({
+      progressToken: z.number().optional().catch(undefined),
+      uri: z.string().max(MOST_URI).optional().catch(undefined),
+    })
     .optional()
     .catch(undefined),
   result: z.unknown().optional(),
@@ -126,6 +133,11 @@ export class Child {
 
   get isGone(): boolean {
     return this.#gone !== undefined || this.#stopping !== undefined;
+  }
+
+  /** It is heard while nothing is asked of it, too. */
+  get tells(): boolean {
+    return true;
   }
 
   /** How many requests wait for it. */
@@ -226,6 +238,10 @@ export class Child {
     const { id, method, params, result, error } = parsed.data;
     if (method === 'notifications/progress') {
       if (params?.progressToken !== undefined) this.#waiting.get(params.progressToken)?.onProgress?.(params);
+      return;
+    }
+    if (method === 'notifications/resources/updated') {
+      if (params?.uri !== undefined) this.#options.onUpdated(params.uri);
       return;
     }
     if (method !== undefined) return this.#asked(method, id);

@@ -52,6 +52,11 @@ export class HttpPeer implements Peer {
     return this.#gone;
   }
 
+  /** Nothing of it is heard but its answers. */
+  get tells(): boolean {
+    return false;
+  }
+
   get open(): number {
     return this.#open;
   }

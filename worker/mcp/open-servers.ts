@@ -13,13 +13,22 @@ import { Journal } from './journal.ts';
 import { McpProvider } from './provider.ts';
 import { launchEntry } from './launch.ts';
 import { Supervised } from './supervised.ts';
+import type { ResourcesTold } from './told/watched-resources.ts';
+
+/** What is told of servers. */
+export interface ServersTold {
+  /** Its tools are known, or are others now. */
+  changed(server: string): void;
+  /** As `ResourcesTold` has it. */
+  resources(server: string, ...asked: Parameters<ResourcesTold>): ReturnType<ResourcesTold>;
+}
 
 /** The MCP servers of this machine, while it runs them. */
 export interface McpServers {
   /** Each as a member of its own pool. */
   opened: readonly Opened[];
-  /** Begins to run them. @param onTools is told of each whose tools are known, or are others now. */
-  begin(onTools: (server: string) => void): void;
+  /** Begins to run them. */
+  begin(telling: ServersTold): void;
   /** What is known of the tools of one; null before it has ever told. */
   report(server: string): Omit<ToolsReport, 'providerSessionId'> | null;
   /** What one printed last beside its messages; null: there is none of that name. */
@@ -50,15 +59,18 @@ interface Server {
 /** @throws the file system's error where the journal cannot be kept: then nothing is run. */
 export function openServers(entries: readonly McpServerEntry[], deps: McpServersDeps): McpServers {
   const journal = Journal.open(join(deps.home, 'mcp', 'journal'), deps.clock.now());
-  let tell: (server: string) => void = () => undefined;
-  const onTools = (server: string): void => tell(server);
-  const servers = entries.map((entry) => openServer(entry, { ...deps, journal }, onTools));
+  let listener: ServersTold = { changed: () => undefined, resources: () => Promise.resolve(null) };
+  const passing: ServersTold = {
+    changed: (server) => listener.changed(server),
+    resources: (server, updated) => listener.resources(server, updated),
+  };
+  const servers = entries.map((entry) => openServer(entry, { ...deps, journal }, passing));
   const named = (server: string): Supervised | undefined =>
     servers.find(({ supervised }) => supervised.name === server)?.supervised;
   return {
     opened: servers.map(({ opened }) => opened),
-    begin(listener) {
-      tell = listener;
+    begin(telling) {
+      listener = telling;
       for (const { supervised } of servers) supervised.begin();
     },
     report(server) {
@@ -81,11 +93,7 @@ export function openServers(entries: readonly McpServerEntry[], deps: McpServers
   };
 }
 
-function openServer(
-  entry: McpServerEntry,
-  { journal, bus, ...deps }: Shared,
-  onTools: (server: string) => void,
-): Server {
+function openServer(entry: McpServerEntry, { journal, bus, ...deps }: Shared, telling: ServersTold): Server {
   const name = poolOfServer(entry.name);
   const { clock } = deps;
   const supervised: Supervised = new Supervised({
@@ -94,7 +102,8 @@ function openServer(
     limits: entry,
     healthCheck: entry.healthCheck,
     launch: launchEntry(entry, deps),
-    onTools: () => onTools(entry.name),
+    onTools: () => telling.changed(entry.name),
+    tellResources: (updated) => telling.resources(entry.name, updated),
     onState: () => {
       if (supervised.reason === null) gate.relisted();
       else gate.unlisted(supervised.reason);

@@ -8,9 +8,10 @@ import { Unresolved } from '../children/environment.ts';
 import { memoryOf } from '../children/memory.ts';
 import { ChildFailure, type Answered, type ChildOptions, type Peer, type RequestOptions } from './child.ts';
 import { introduce, listedBy, type Introduced } from './told/introduced.ts';
+import { WatchedResources, type ResourcesTold } from './told/watched-resources.ts';
 
 /** What a process, or whatever else speaks for a server, tells of itself. */
-export type Heard = Pick<ChildOptions, 'onExit' | 'onListChanged'>;
+export type Heard = Pick<ChildOptions, 'onExit' | 'onListChanged' | 'onUpdated'>;
 
 export interface SupervisedDeps {
   name: string;
@@ -24,6 +25,8 @@ export interface SupervisedDeps {
   launch: (listeners: Heard, over: AbortSignal) => Promise<Peer>;
   clock: Clock;
   log: Log;
+  /** Which of its resources are others now is told so. */
+  tellResources: ResourcesTold;
   /** Its tools are known, or are others now. */
   onTools: () => void;
   /** It cannot be started, or can again. */
@@ -68,6 +71,7 @@ export class Supervised {
   #isStale = false;
   #relisting: Promise<void> | undefined;
   readonly #crashes: Crashes;
+  readonly #resources: WatchedResources;
   #nextTry = 0;
   #look: NodeJS.Timeout | undefined;
   #stops = new Set<Promise<void>>();
@@ -77,6 +81,8 @@ export class Supervised {
     this.#deps = deps;
     this.#health = deps.healthCheck ?? usualHealthCheck;
     this.#crashes = new Crashes(deps.clock);
+    const { name: server, tellResources: say, clock, log } = deps;
+    this.#resources = new WatchedResources({ server, say, over: this.#over.signal, clock, log });
   }
 
   get state(): ServerState {
@@ -126,8 +132,11 @@ export class Supervised {
     child: Peer,
     { method, params, ...how }: { method: string; params: object } & Omit<RequestOptions, 'withinMs'>,
   ): Promise<Answered> {
+    const asked = { withinMs: this.#deps.limits.callSeconds * 1_000, ...how };
     try {
-      return await child.request(method, params, { withinMs: this.#deps.limits.callSeconds * 1_000, ...how });
+      return method === 'resources/subscribe' && 'uri' in params
+        ? await this.#resources.subscribe(child, { uri: String(params.uri), ...asked })
+        : await child.request(method, params, asked);
     } finally {
       this.#usedAt = this.#now;
     }
@@ -195,6 +204,7 @@ export class Supervised {
     log.info({ server: this.name, tools: this.#introduced.tools.length }, 'an MCP server runs');
     this.#deps.onTools();
     this.#deps.onState();
+    this.#resources.begun(child, this.#introduced.capabilities);
     return child;
   }
 
@@ -203,6 +213,7 @@ export class Supervised {
     const heard: Heard = {
       onExit: (why) => begun.peer && this.#exited(begun.peer, why),
       onListChanged: () => begun.peer && this.#listChanged(begun.peer),
+      onUpdated: (uri) => begun.peer && this.#resources.heard(begun.peer, uri),
     };
     begun.peer = await this.#deps.launch(heard, this.#over.signal);
     return begun.peer;
@@ -245,6 +256,7 @@ export class Supervised {
     }
     const child = this.#child;
     if (this.#state !== 'ready' || !child) return;
+    this.#resources.lookAfter();
     const { idleMinutes, memoryMb } = this.#deps.limits;
     if (child.open === 0 && this.#isOutdated) {
       this.#sleep('asleep');
@@ -252,7 +264,9 @@ export class Supervised {
       return;
     }
     const idleMs = idleMinutes * 60_000;
-    if (child.open === 0 && now - this.#usedAt > idleMs) return this.#sleep('asleep');
+    const isIdle = child.open === 0 && now - this.#usedAt > idleMs;
+    // Who sleeps tells of nothing.
+    if (isIdle && this.#resources.size === 0) return this.#sleep('asleep');
     const bytes = memoryOf(child.pid);
     if (bytes !== null && bytes > memoryMb * 1024 * 1024) {
       this.#end(child);

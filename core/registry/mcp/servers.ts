@@ -80,6 +80,8 @@ export interface McpServerRows extends ProjectPrompts, PageTitles {
    * twice it changes nothing. @throws McpctlError `session_not_found` where no such server is published by it, `name_taken`.
    */
   report(ownerId: string, toolsReport: ToolsReport): Promise<void>;
+  /** Whether that session publishes that server, as that user's. */
+  isPublished(published: Published): Promise<boolean>;
   /** Those that hosted workers run or dial. */
   hosted(): Promise<HostedServerRow[]>;
   /** What its hosted worker has told of one; nothing, where there is none of that id. */
@@ -134,6 +136,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
       .orderBy(['t.firstSeenAt', 't.position', 't.name']);
   return {
     report: (ownerId, toolsReport) => transaction((trx) => report(trx, ownerId, toolsReport)),
+    isPublished: (published) => isPublished(db, published),
     ...hostedRows({ db, transaction }),
     project: (name) => projectNamed(db, name),
     toolNames: async (projectId, serverIds) =>
@@ -237,12 +240,23 @@ const toolIn = (definition: string): ServerTool | undefined =>
 /** Tells one definition from another; of what the server said, and not of what is shown of it. */
 const hashOfTool = (tool: ServerTool): string => createHash('sha256').update(canonical(tool)).digest('hex');
 
+interface Published {
+  server: string;
+  ownerId: string;
+  providerSessionId: string;
+}
+
+async function isPublished(db: Knex, { server, ownerId, providerSessionId }: Published): Promise<boolean> {
+  const row: unknown = await db('llms')
+    .where({ name: poolOfServer(server), type: MCP_TYPE, ownerId, providerSessionId })
+    .first('id');
+  return row !== undefined;
+}
+
 async function report(trx: Knex.Transaction, ownerId: string, toolsReport: ToolsReport): Promise<void> {
   const { providerSessionId, server: name } = toolsReport;
-  const published: unknown = await trx('llms')
-    .where({ name: poolOfServer(name), type: MCP_TYPE, ownerId, providerSessionId })
-    .first('id');
-  if (published === undefined) throw new McpctlError('session_not_found');
+  if (!(await isPublished(trx, { server: name, ownerId, providerSessionId })))
+    throw new McpctlError('session_not_found');
   const { kept, tools } = keptOf(toolsReport);
   // Who has it bound, and of whom it is not written down what it had then, trusts what it has still, and not what comes now.
   await trust(trx, { servers: [name] });

@@ -7,9 +7,8 @@ import type { LinkRead } from '../../../core/queue/live/mcp/linked-texts.ts';
 import type { BoundServer } from '../../../core/registry/mcp/servers.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 import { z } from 'zod';
-import { askQuietly } from '../../inference/ask-quietly.ts';
 import type { EdgeDeps } from '../../deps.ts';
-import { orderOfCall, requestOfCall } from '../call/order.ts';
+import { askServer } from '../call/ask-server.ts';
 import { serverOfUri } from '../offers.ts';
 import { serversFor, type Viewer } from '../tools.ts';
 
@@ -68,14 +67,8 @@ async function ask(
   { server, uri, left }: { server: BoundServer; uri: string; left: AbortSignal },
 ): Promise<{ answer: LinkRead; isKept: boolean }> {
   try {
-    const at = { server, call: { method: 'resources/read', params: { uri } } } as const;
-    const order = await orderOfCall(deps, at, {
-      request: requestOfCall(at),
-      policy: { onDisconnect: 'cancel', graceSeconds: null },
-      retention: 'keep',
-      key: null,
-    });
-    const body = await askQuietly(deps, viewer.actor, { order, withinMs: WITHIN_MS, left });
+    const call = { method: 'resources/read', params: { uri } } as const;
+    const body = await askServer(deps, viewer.actor, { server, call, withinMs: WITHIN_MS, left });
     if (body !== null) return { answer: linkRead(body), isKept: true };
     const late = `the server '${server.server}' did not answer within ${String(WITHIN_MS / 1_000)} s`;
     return { answer: dead(late), isKept: !left.aborted };

@@ -139,7 +139,7 @@ const methods = {
     capabilities: {
       tools: { listChanged: true },
       prompts: { listChanged: true },
-      resources: { listChanged: true },
+      resources: { listChanged: true, subscribe: true },
       completions: {},
     },
     serverInfo: { name: 'conformance', version: '1.0.0' },
@@ -165,6 +165,8 @@ const methods = {
   'prompts/get': ({ name, arguments: given = {} }) => prompts[name].get(given),
   'resources/list': () => ({ resources }),
   'resources/templates/list': () => ({ resourceTemplates: templates }),
+  'resources/subscribe': () => ({}),
+  'resources/unsubscribe': () => ({}),
   'resources/read': ({ uri }) => ({ contents: [read(uri)] }),
   'completion/complete': () => ({ completion: { values: ['test1', 'test2'], total: 2, hasMore: false } }),
 };

@@ -1,8 +1,10 @@
+import { z } from 'zod';
 import { messageOf } from '../../../core/errors.ts';
 import { pause, type Clock } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
 import type { EdgeClient } from '../../edge-client.ts';
-import type { McpServers } from '../open-servers.ts';
+import { wantedResourcesSchema } from '../../../core/mcp/offers.ts';
+import type { McpServers, ServersTold } from '../open-servers.ts';
 
 export interface ToldToolsDeps {
   servers: Pick<McpServers, 'opened' | 'report'>;
@@ -12,9 +14,11 @@ export interface ToldToolsDeps {
 }
 
 const AGAIN_MS = 5_000;
+/** It registers again. */
+const goneSchema = z.object({ code: z.literal('session_not_found') });
 
 /** Tells the edge what tools this machine's servers have, until it has heard of each: lists are made of that, there. */
-export class ToldTools {
+export class ToldTools implements ServersTold {
   readonly #deps: ToldToolsDeps;
   readonly #unsaid = new Set<string>();
   readonly #servers = new Set<string>();
@@ -38,6 +42,22 @@ export class ToldTools {
     this.#session = session;
     for (const server of this.#servers) this.#unsaid.add(server);
     this.#kick();
+  }
+
+  async resources(server: string, updated: readonly string[]): Promise<readonly string[] | null> {
+    const { edge, log } = this.#deps;
+    if (this.#session === null) return null;
+    try {
+      const body = { providerSessionId: this.#session, server, updated };
+      const { status, json } = await edge.post('_provider-resources', body);
+      if (status < 300) return wantedResourcesSchema.parse(json).wanted;
+      // An edge of before knows of nobody who wants to hear.
+      const mayPass = status >= 500 || status === 429 || goneSchema.safeParse(json).success;
+      return mayPass ? null : [];
+    } catch (thrown) {
+      log.debug({ server, why: messageOf(thrown) }, 'of which resources somebody hears could not be asked');
+      return null;
+    }
   }
 
   stop(): void {
