@@ -232,6 +232,10 @@ function whoseOf({ granted, userId }: Actor, verb: Verb, rights: Guarded): Scope
   return { ...everything, ownerId, orNames: names, orShared: who === 'shared' };
 }
 
+/** Whether what shows every pool by its name, and every llm, tells an actor of nothing that they may not see. */
+export const seesEveryPool = (actor: Actor): boolean =>
+  canToAll(actor, 'view', 'pool') && canToAll(actor, 'view', 'llm');
+
 /** By verb, the resources of which there is anything at all that an actor may do it to. */
 export function mayOf(actor: Actor): Whoami['may'] {
   const words = Object.keys(resources) as Resource[];

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 
 /** What became, or would become, of a member in the choice of who answers. */
-const verdicts = ['chosen', 'ready', 'busy', 'waking', 'failed', 'excluded', 'away'] as const;
+const verdicts = ['chosen', 'ready', 'busy', 'waking', 'failed', 'excluded', 'away', 'drains'] as const;
 
 export const candidateSchema = z.object({
   name: z.string(),
-  /** `chosen`: has, or had, the task · `ready` would take one · `busy`: all its slots run · `waking`: sleeps and can be woken · `failed`: tried and gave it back · `excluded`: cannot do it · `away`: does not serve. */
+  /** `chosen`: has, or had, the task · `ready` would take one · `busy`: all its slots run · `waking`: sleeps and can be woken · `failed`: tried and gave it back · `excluded`: cannot do it · `away`: does not serve · `drains`: has left the pool, and takes what waits. */
   verdict: z.enum(verdicts),
   /** A sentence. */
   reason: z.string(),

@@ -1,5 +1,5 @@
 import { Router, type Request, type RequestHandler, type Response } from 'express';
-import { can, canToAll, type Actor } from '../../core/access.ts';
+import { can, seesEveryPool } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -40,8 +40,6 @@ export function adminRoutes(deps: EdgeDeps): Router {
   return router;
 }
 
-const seesAll = (actor: Actor): boolean => canToAll(actor, 'view', 'pool') && canToAll(actor, 'view', 'llm');
-
 function boardRoute(deps: EdgeDeps): RequestHandler {
   const boardsFor = createBoards({ ...deps, basePath: BOARD });
   return async (req, res, next) => {
@@ -50,7 +48,7 @@ function boardRoute(deps: EdgeDeps): RequestHandler {
       throw new McpctlError('forbidden', 'Your token is bound to pools; the board shows every pool.');
     }
     // Its queues are called as pools and llms are, and it shows all that have something to show.
-    if (!seesAll(actor))
+    if (!seesEveryPool(actor))
       throw new McpctlError(
         'forbidden',
         'The board shows every pool: it is for who may view all llms and pools.',

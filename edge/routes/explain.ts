@@ -30,7 +30,8 @@ export function explainRoutes(deps: EdgeDeps): Router {
         : can(actor, 'run', { resource: 'agent', target: { ...agent, poolKey } });
     const place = name.success ? await deps.knownPools.ask(name.data, isThere) : undefined;
     if (!place) throw new McpctlError('llm_not_found');
-    res.json(explainPool(place.pool, actor));
+    // What is remembered of a pool has nobody who left it.
+    res.json(explainPool(await deps.liveness.loadPool(place.pool.key), actor));
   });
   router.get('/tasks/:id/explain', async (req, res) => {
     const row = await taskOf(deps, req);

@@ -16,7 +16,7 @@ import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
 import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
-import { llmView, membersView } from '../shown/llm-view.ts';
+import { llmView, membersView, seenIn } from '../shown/llm-view.ts';
 import { written } from '../http/written.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { didYouMean } from '../../core/runtime/nearest.ts';
@@ -93,10 +93,12 @@ async function show(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
   const pool = await deps.liveness.loadPool(row.poolKey);
   const llm = pool.members.find((member) => member.row.id === row.id);
   if (!llm) throw new McpctlError('llm_not_found');
+  const actor = actorOf(req);
+  const { size, activeCount } = seenIn(pool, { actor, isPoolSeen: false });
   res.set('etag', `"${row.revision}"`);
   res.json({
-    ...llmView(llm, mayEdit(actorOf(req), row)),
-    pool: { key: pool.key, size: pool.members.length, activeCount: pool.activeCount },
+    ...llmView(llm, mayEdit(actor, row)),
+    pool: { key: pool.key, size, activeCount },
   });
 }
 
@@ -147,7 +149,8 @@ export function llmRoutes(deps: EdgeDeps): Router {
   router.get('/llms/:name', (req, res) => show(deps, req, res));
   router.get('/llms/:name/members', async (req, res) => {
     const row = await rowOf(deps, req);
-    res.json(membersView(await deps.liveness.loadPool(row.poolKey), deps.clock, actorOf(req)));
+    const pool = await deps.liveness.loadPool(row.poolKey);
+    res.json(membersView(pool, { clock: deps.clock, actor: actorOf(req), isPoolSeen: false }));
   });
 
   router.post('/llms', async (req, res) => {

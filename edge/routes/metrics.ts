@@ -1,9 +1,10 @@
-import { Router, type RequestHandler } from 'express';
+import { Router, type Request, type RequestHandler } from 'express';
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { authenticate } from '../middleware/authenticate.ts';
+import { nameFilter, shownSeries, shownWorkers } from '../metrics/shown-to.ts';
 import { pageOf, targetsOf } from '../metrics/worker-targets.ts';
 
 const mayScrape: RequestHandler = (req, _res, next) => {
@@ -12,23 +13,24 @@ const mayScrape: RequestHandler = (req, _res, next) => {
 };
 
 /**
- * For scrapers, with a token that may see it: `GET /metrics` of this edge and the whole installation,
+ * For scrapers, with a token that may see it, and of llms and pools what that one may see: `GET /metrics` of this edge and the whole installation,
  * `GET /metrics/targets` the workers for Prometheus's `http_sd_configs`, `GET /metrics/workers/<id>` one of them.
  */
 export function metricsRoutes(deps: EdgeDeps): Router {
   const { metrics } = deps;
   const router = Router();
   const authenticated = authenticate(deps);
-  router.get('/metrics', authenticated, mayScrape, async (_req, res) => {
+  const workersFor = async (req: Request) => shownWorkers(await metrics.workers(), actorOf(req));
+  router.get('/metrics', authenticated, mayScrape, async (req, res) => {
     const { type, text } = await metrics.render();
-    res.set('content-type', type).send(text);
+    res.set('content-type', type).send(await shownSeries(text, nameFilter(deps, actorOf(req))));
   });
   router.get('/metrics/targets', authenticated, mayScrape, async (req, res) => {
     const at = { host: req.get('host') ?? '', scheme: req.protocol };
-    res.json(targetsOf(await metrics.workers(), at));
+    res.json(targetsOf(await workersFor(req), at));
   });
   router.get('/metrics/workers/:id', authenticated, mayScrape, async (req, res) => {
-    const worker = (await metrics.workers()).find(({ id }) => id === req.params.id);
+    const worker = (await workersFor(req)).find(({ id }) => id === req.params.id);
     if (!worker) throw new McpctlError('session_not_found', 'There is no worker with that id.');
     // The scrape fails, so `up` is 0: that is what it asks.
     if (worker.state === 'gone')

@@ -32,7 +32,7 @@ async function poolViews(deps: EdgeDeps, actor: Actor, keys: readonly string[]):
     return can(actor, 'edit', { resource: 'pool', target });
   };
   return pools.map((pool) => ({
-    ...membersView(pool, deps.clock, actor),
+    ...membersView(pool, { clock: deps.clock, actor, isPoolSeen: true }),
     owner: owners.get(pool.key)?.name ?? null,
     ...(mayEdit(pool.key) && { allowed: allowed.get(pool.key) ?? [] }),
     ...(counts.get(pool.key) ?? { pending: 0, running: 0, oldestPendingMs: null }),

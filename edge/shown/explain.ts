@@ -1,4 +1,4 @@
-import { can, type Actor } from '../../core/access.ts';
+import { can, seesCallee, type Actor } from '../../core/access.ts';
 import type { Candidate, ExplainView } from '../../core/task/explain.ts';
 import type { LiveLlm, LivePool } from '../../core/flow/alive/liveness.ts';
 import type { Hold, TaskOperation } from '../../core/llm.ts';
@@ -69,19 +69,31 @@ const fitted = (member: LiveLlm, operation: TaskOperation): Verdict => {
   return unfit ? { verdict: 'excluded', reason: cannot[unfit] ?? 'It cannot do this.' } : standing(member);
 };
 
-const seenBy = (actor: Actor, { members }: LivePool): readonly LiveLlm[] =>
-  members.filter(({ row: { name, ownerId, poolKey } }) =>
+const seenOf = (actor: Actor, llms: readonly LiveLlm[]): readonly LiveLlm[] =>
+  llms.filter(({ row: { name, ownerId, poolKey } }) =>
     can(actor, 'view', { resource: 'llm', target: { name, ownerId, poolKey } }),
   );
 
-const hiddenOf = (pool: LivePool, seen: readonly LiveLlm[]): string =>
-  pool.members.length > seen.length
-    ? ` ${String(pool.members.length - seen.length)} more may not be seen by you.`
+/** Who sees no more of a pool than one llm is not told whether there are others. */
+const hiddenOf = ({ key, members }: LivePool, actor: Actor, seen: readonly LiveLlm[]): string =>
+  members.length > seen.length && seesCallee(actor, { poolKey: key, llm: null })
+    ? ` ${String(members.length - seen.length)} more may not be seen by you.`
     : '';
 
-/** Who of a pool would take a call now. @param only the llm that was asked for, where that is one of the pool and not the pool. */
+/** Who has left the pool and takes what waits in it; nothing that is asked anew. @param pin of a task that is for one of them. */
+const drainersOf = ({ former }: LivePool, actor: Actor, pin: string | null): Candidate[] =>
+  seenOf(actor, former)
+    .filter(({ row, announced }) => announced.length > 0 && (pin === null || row.id === pin))
+    .map((member) => ({
+      name: member.row.name,
+      verdict: 'drains',
+      reason: `It has left this pool, and takes what was asked here before. ${standing(member).reason}`,
+    }));
+
+/** Who of a pool would take a call now. */
 export function explainPool(pool: LivePool, actor: Actor): ExplainView {
-  const seen = seenBy(actor, pool);
+  const seen = seenOf(actor, pool.members);
+  const drainers = drainersOf(pool, actor, null);
   const candidates = seen.map((member) => ({ name: member.row.name, ...standing(member) }));
   const count = (verdict: Candidate['verdict']): number =>
     candidates.filter((one) => one.verdict === verdict).length;
@@ -94,7 +106,9 @@ export function explainPool(pool: LivePool, actor: Actor): ExplainView {
         : count('waking') > 0
           ? 'Nobody serves now: a call wakes one that sleeps, and waits for it.'
           : 'Nobody serves it now: a call waits until somebody does, or its time is over.';
-  return { summary: summary + hiddenOf(pool, seen), candidates };
+  const left =
+    drainers.length === 0 ? '' : ` ${String(drainers.length)} that left it still take what waited before.`;
+  return { summary: summary + left + hiddenOf(pool, actor, seen), candidates: [...candidates, ...drainers] };
 }
 
 /** Who of its pool has, had, or would take a task. */
@@ -103,10 +117,13 @@ export function explainTask(
   task: TaskView,
   { actor, pinned }: { actor: Actor; pinned: string | null },
 ): ExplainView {
-  const seen = seenBy(actor, pool);
+  const seen = seenOf(actor, pool.members);
   const chosen = task.claimedLlm;
   const lost = new Map((task.attemptLog ?? []).map((attempt) => [attempt.llm, attempt]));
-  const candidates = seen.map((member): Candidate => {
+  // Who has left may have taken it, too.
+  const takers = [...seen, ...seenOf(actor, pool.former).filter(({ row }) => row.name === chosen)];
+  const drainers = task.status === 'pending' ? drainersOf(pool, actor, pinned) : [];
+  const candidates = takers.map((member): Candidate => {
     const { name } = member.row;
     const attempt = lost.get(name);
     if (name === chosen) {
@@ -129,5 +146,8 @@ export function explainTask(
     chosen === null
       ? `No member has it: it is ${status}.`
       : `${chosen} was chosen; the others are as they stand now.`;
-  return { summary: waits === '' ? ended + hiddenOf(pool, seen) : waits, candidates };
+  return {
+    summary: waits === '' ? ended + hiddenOf(pool, actor, seen) : waits,
+    candidates: [...candidates, ...drainers],
+  };
 }

@@ -1,4 +1,4 @@
-import { can, type Actor, type TokenView } from '../../core/access.ts';
+import { can, seesCallee, type Actor, type TokenView } from '../../core/access.ts';
 import type { LlmView } from '../../core/llm.ts';
 import type { MembersView, MemberView } from '../../core/pool.ts';
 import type { TokenRow } from '../../core/registry/people/tokens.ts';
@@ -60,16 +60,27 @@ function memberView(
 }
 
 /** @param actor members that they may not see are counted, and not named. */
-export function membersView(pool: LivePool, clock: Clock, actor: Actor): MembersView {
-  const seen = pool.members.filter(({ row: { name, ownerId, poolKey } }) =>
+/** Who may not see the pool itself is told of the members that they see, and not how many others there are. */
+export function seenIn(
+  { key, members }: Pick<LivePool, 'key' | 'members'>,
+  { actor, isPoolSeen }: { actor: Actor; isPoolSeen: boolean },
+): { seen: LiveLlm[]; size: number; activeCount: number } {
+  const seen = members.filter(({ row: { name, ownerId, poolKey } }) =>
     can(actor, 'view', { resource: 'llm', target: { name, ownerId, poolKey } }),
   );
-  return {
-    poolKey: pool.key,
-    size: pool.members.length,
-    activeCount: pool.activeCount,
-    members: seen.map((member) => memberView(member, clock)),
-  };
+  const counted = isPoolSeen || seesCallee(actor, { poolKey: key, llm: null }) ? members : seen;
+  const activeCount = counted.filter((m) => m.status === 'active' && m.servedBy > 0).length;
+  return { seen, size: counted.length, activeCount };
+}
+
+/** @param isPoolSeen they may see the pool, as it is known already. */
+export function membersView(
+  pool: LivePool,
+  { clock, ...whose }: { clock: Clock; actor: Actor; isPoolSeen: boolean },
+): MembersView {
+  const { seen, size, activeCount } = seenIn(pool, whose);
+  const members = seen.map((member) => memberView(member, clock));
+  return { poolKey: pool.key, size, activeCount, members };
 }
 
 export function tokenView(row: TokenRow): TokenView {

@@ -3,7 +3,7 @@ import { scopeOf, type Actor } from '../../core/access.ts';
 import { escaped, page } from '../admin/pages.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { recognise } from '../middleware/authenticate.ts';
-import { membersView } from '../shown/llm-view.ts';
+import { seenIn } from '../shown/llm-view.ts';
 import type { WebSessions } from './sessions.ts';
 
 const MOST_POOLS = 100;
@@ -24,7 +24,7 @@ async function table(deps: EdgeDeps, actor: Actor): Promise<string> {
   const keys = scope ? await deps.registry.pools.list({ scope, after: undefined, limit: MOST_POOLS }) : [];
   const [pools, counts] = await Promise.all([deps.liveness.loadPools(keys), deps.poolCounts(keys)]);
   const rows = pools.map((pool) => {
-    const { size, activeCount } = membersView(pool, deps.clock, actor);
+    const { size, activeCount } = seenIn(pool, { actor, isPoolSeen: true });
     const { running = 0, pending = 0 } = counts.get(pool.key) ?? {};
     const cells = [`${String(activeCount)} of ${String(size)}`, running, pending];
     const numbers = cells.map((cell) => `<td>${String(cell)}</td>`).join('');

@@ -179,6 +179,30 @@ describe('what may not be seen is not there', function () {
     }
     for (const path of ['/v1/models', '/v1/models/bravo-unsee', '/api/tags', '/metrics'])
       expect((await t.call(`GET ${path}`)).text, path).to.not.contain('bravo-unseen');
+    const ofOne = { tokensIn: null, tokensOut: null, left: null, status: 200, code: null, durMs: 1 };
+    const by = { actor: 'ada', keyId: null, tokenName: 'test', source: 'infer' };
+    for (const llm of ['alpha-seen', 'bravo-unseen'])
+      t.bus.emit('inference.finished', {
+        ...{ ...ofOne, llm, pool: 'alpha-pool', kind: 'public', taskId: null, reqId: 'r', clientRetry: 0 },
+        ...{ ...by, queueMs: null, ttftMs: null, member: null, worker: null },
+      });
+    expect(await rbac('scrapers', { ...ada, ...may('view:metrics') })).to.equal('201');
+    const series = (await t.call('GET /metrics')).text;
+    expect(series).to.contain('llm="alpha-seen"').and.contain('mcpctl_stores_up 1');
+    expect(series).to.not.contain('bravo-unseen').and.not.contain('alpha-pool');
+    const whole = (await t.call('GET /metrics', { token: t.tokens.root })).text;
+    expect(whole).to.contain('llm="bravo-unseen"').and.contain('pool="alpha-pool"');
+    await answerOf('DELETE /rbac/scrapers');
+    const answered = async (path: string, token?: string): Promise<unknown> =>
+      (await api(`GET ${path}`, undefined, token)).json;
+    expect(await answered('/llms/alpha-seen/explain', t.tokens.ada), 'nor how many there are').to.deep.equal({
+      ...{ summary: 'Nobody serves it now: a call waits until somebody does, or its time is over.' },
+      candidates: [{ name: 'alpha-seen', verdict: 'away', reason: 'No hosted worker serves it.' }],
+    });
+    for (const [token, size] of [[t.tokens.ada, 1] as const, [t.tokens.root, 2] as const]) {
+      expect(await answered('/llms/alpha-seen/members', token)).to.include({ size });
+      expect(await answered('/llms/alpha-seen', token)).to.have.nested.property('pool.size', size);
+    }
     const page = (await api('GET /llms?limit=1', undefined, t.tokens.ada)).json as {
       items: unknown[];
       next: unknown;

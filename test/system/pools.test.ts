@@ -3,6 +3,7 @@ import { pause } from '../../core/runtime/clock.ts';
 import { chats, startBackend, type Backend } from '../support/backend.ts';
 import { onceIn, onEachTransport } from '../support/each-transport.ts';
 import { nextText, sseData } from '../support/sse.ts';
+import type { ExplainView } from '../../core/task/explain.ts';
 import { startSystem, until, type CallOptions, type System } from '../support/system.ts';
 
 const ask = (content = 'hi') => ({ messages: [{ role: 'user', content }] });
@@ -111,13 +112,21 @@ onEachTransport('a pool', function (transport) {
     backend.reply(chats(['x'], { paced: true }));
     const offer = { name: 'mover', maxConcurrency: 1, backend };
     const worker = await t.startWorker([{ ...offer, poolName: 'before' }]);
-    const ids = [await submit('before'), await submit('before')];
+    const ids = [await submit('before'), await submit('before'), await submit('before')];
     await backend.next('request');
     await worker.kill('SIGKILL');
     await t.startWorker([{ ...offer, poolName: 'after' }], { home: worker.home });
     const answers = ids.map(async (id) => await completed(id));
-    for (const _ of ids) {
+    const explained = async (id: string): Promise<unknown[]> => {
+      const { candidates } = (await (
+        await t.call('GET', `/api/v1/tasks/${id}/explain`)
+      ).json()) as ExplainView;
+      return candidates.map(({ name, verdict }) => `${name} ${verdict}`);
+    };
+    for (const at of ids.keys()) {
       await backend.next('request');
+      // One runs, and what waits waits for the same one, which is none of the pool's any more.
+      if (at === 0) expect(await Promise.all(ids.map(explained))).to.deep.include(['mover drains']);
       backend.release();
     }
     await Promise.all(answers);
