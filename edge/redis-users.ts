@@ -56,8 +56,9 @@ export function createRedisWorkers({ config, registry, queue, log }: RedisWorker
       // Where it is to have none any more its rows have changed since: it hears so, and is refused until then.
       await flow.give(sessionId);
       const username = flow.users.nameOf(sessionId);
-      const url = addressOf(config.redisUrl);
-      return { kind: 'redis', namespace: queue.keys.namespace, url, username, password };
+      const url = new URL(addressOf(config.redisUrl));
+      url.searchParams.delete('path'); // a socket of this machine is nothing to others
+      return { kind: 'redis', namespace: queue.keys.namespace, url: url.href, username, password };
     },
     async end(sessionId) {
       if (!isOffered) return;

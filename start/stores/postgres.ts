@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
@@ -16,6 +16,7 @@ import {
 import { createCluster, majorOf, POSTGRES_NAME } from './postgres-cluster.ts';
 import { postgresPlace, type PostgresPlace } from './postgres-place.ts';
 import { secretAt } from './secret.ts';
+import { fitsSocket } from './socket-path.ts';
 import type { Found, LocalServer, Say } from '../server.ts';
 
 export interface PostgresDeps {
@@ -99,10 +100,13 @@ interface LocalDeps {
 }
 
 function localPostgres({ binaries, place, password, record, port, clock }: LocalDeps): LocalServer {
+  const isSocket = fitsSocket(join(place.data, `.s.PGSQL.${port}.lock`));
+  const byPort = `postgres://${POSTGRES_NAME}:${password}@127.0.0.1:${port}/${POSTGRES_NAME}`;
   const settings = {
     listen_addresses: '127.0.0.1',
     port: String(port),
-    unix_socket_directories: '', // loopback with a password only: no socket path that could be too long
+    unix_socket_directories: isSocket ? `"${place.data.replaceAll('"', '""')}"` : '', // a list; its password is asked there, too
+    unix_socket_permissions: '0700',
     max_connections: '200',
     log_min_messages: 'fatal', // lesser ones quote the statement, and with it a prompt
     password_encryption: 'scram-sha-256',
@@ -110,7 +114,7 @@ function localPostgres({ binaries, place, password, record, port, clock }: Local
   let current: number | undefined;
   return {
     name: 'postgres',
-    url: `postgres://${POSTGRES_NAME}:${password}@127.0.0.1:${port}/${POSTGRES_NAME}`,
+    url: isSocket ? `${byPort}?host=${encodeURIComponent(place.data)}` : byPort,
     version: binaries.version,
     async prepare() {
       current = undefined;
@@ -149,18 +153,20 @@ function pidFile(data: string): string[] {
 
 /**
  * What a killed Postgres leaves keeps the next one from starting when its process id lives on as something
- * else, which is usual in containers.
+ * else, which is usual in containers: one file names it, and one beside each socket.
  */
 function clearStalePid(data: string): void {
   const pid = Number(pidFile(data)[0]);
-  if (!Number.isInteger(pid) || pid <= 0) return;
-  if (beginningOf(pid) !== undefined && isPostgres(pid)) {
+  const isNamed = Number.isInteger(pid) && pid > 0;
+  if (isNamed && beginningOf(pid) !== undefined && isPostgres(pid)) {
     throw new McpctlError(
       'setup_failed',
       `Another Postgres (process ${pid}) uses ${data}: stop it, then start again.`,
     );
   }
-  rmSync(join(data, 'postmaster.pid'), { force: true });
+  if (isNamed) rmSync(join(data, 'postmaster.pid'), { force: true });
+  for (const name of readdirSync(data))
+    if (name.startsWith('.s.PGSQL.')) rmSync(join(data, name), { force: true });
 }
 
 function isPostgres(pid: number): boolean {

@@ -8,6 +8,7 @@ import { freePort } from '../port.ts';
 import { redisBinary, type RedisBinary } from './redis-binary.ts';
 import { probeRedis } from './redis-probe.ts';
 import { secretAt } from './secret.ts';
+import { fitsSocket } from './socket-path.ts';
 import type { Found, LocalServer, Say } from '../server.ts';
 
 export interface RedisDeps {
@@ -29,7 +30,7 @@ export interface RedisDeps {
 const STOP_MS = 2_500;
 
 /**
- * The Redis to use: the one of `REDIS_URL`, else a private one on a free loopback port.
+ * The Redis to use: the one of `REDIS_URL`, else a private one on a free loopback port and a socket in its folder.
  * @throws McpctlError `setup_failed` when there is none and none can be installed, or that of `REDIS_URL`
  *   does not answer or is too old.
  */
@@ -70,12 +71,14 @@ interface LocalDeps {
 }
 
 function localRedis({ binary, port, password, home, clock }: LocalDeps): LocalServer {
-  const url = `redis://:${password}@127.0.0.1:${port}`;
+  const byPort = `redis://:${password}@127.0.0.1:${port}`;
   const folder = join(home.data, 'redis');
+  const path = join(folder, 'redis.sock');
+  const socket = fitsSocket(path) ? path : undefined;
   const record = join(home.data, 'redis.pid');
   return {
     name: 'redis',
-    url,
+    url: socket === undefined ? byPort : `${byPort}?path=${encodeURIComponent(socket)}`,
     version: binary.version,
     async prepare() {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -84,14 +87,14 @@ function localRedis({ binary, port, password, home, clock }: LocalDeps): LocalSe
         command: binary.path,
         argv0: binary.argv0,
         args: ['-'], // the configuration, password and all, comes on standard input
-        input: configuration({ port, password, folder }),
+        input: configuration({ port, password, folder, socket }),
         env: { LC_ALL: 'C' },
         stopSignal: 'SIGTERM',
         stopMs: STOP_MS,
       };
     },
     started: (pid) => rememberServer(record, pid),
-    isReady: async () => (await probeRedis(url)).kind === 'ready',
+    isReady: async () => (await probeRedis(byPort)).kind === 'ready',
   };
 }
 
@@ -99,14 +102,17 @@ function configuration({
   port,
   password,
   folder,
+  socket,
 }: {
   port: number;
   password: string;
   folder: string;
+  socket: string | undefined;
 }): string {
   return [
     'bind 127.0.0.1',
     `port ${port}`,
+    ...(socket === undefined ? [] : [`unixsocket ${JSON.stringify(socket)}`, 'unixsocketperm 700']),
     `requirepass ${password}`,
     `dir ${JSON.stringify(folder)}`,
     'appendonly yes',

@@ -61,6 +61,9 @@ describe('the Redis and the Postgres of npm start', function () {
     return running;
   }
 
+  /** As others get there. */
+  const byPort = (url: string): string => url.replace(/\?.*$/, '');
+
   /** As if its guard and its supervisor had both been killed. */
   async function runUnguarded(server: LocalServer): Promise<number> {
     const { command, args, input, argv0 = command, cwd = '/', ...spec } = await server.prepare();
@@ -139,17 +142,30 @@ describe('the Redis and the Postgres of npm start', function () {
     expect(isAlive(left)).to.equal(false);
   });
 
-  it('keeps Postgres to itself: loopback with a password, and no socket', async () => {
+  it('keeps Postgres to itself: loopback and a socket that nobody else reaches, both with a password', async () => {
     const place = await postgres();
     await run(place);
-    const facts = await query(
-      place.url,
-      "select current_setting('listen_addresses'), current_setting('unix_socket_directories'), current_database()",
-    );
-    expect(facts).to.deep.equal(['127.0.0.1', '', 'mcpctl']);
-    const wrong = place.url.replace(/:[^:@]+@/, ':wrong@');
-    expect(await query(wrong, 'select 1').catch(String)).to.include('password authentication failed');
+    const asked = "select inet_server_addr(), current_setting('listen_addresses'), current_database()";
+    expect(await query(place.url, asked)).to.deep.equal([null, '127.0.0.1', 'mcpctl']);
+    expect(await query(byPort(place.url), asked)).to.deep.equal(['127.0.0.1', '127.0.0.1', 'mcpctl']);
+    for (const url of [place.url, byPort(place.url)]) {
+      const wrong = url.replace(/:[^:@]+@/, ':wrong@');
+      expect(await query(wrong, 'select 1').catch(String)).to.include('password authentication failed');
+    }
     expect(statSync(join(home.data, 'postgres')).mode & 0o777).to.equal(0o700);
+  });
+
+  it('goes to Redis by a socket for its owner alone, where its path is short enough', async () => {
+    const place = await redis();
+    await run(place);
+    const socket = join(home.data, 'redis', 'redis.sock');
+    const facts = await inRedis(place.url, async (client) => String(await client.client('INFO')));
+    expect(facts).to.include(` laddr=${socket}:0 `);
+    expect(statSync(socket).mode & 0o777).to.equal(0o700);
+    expect(await inRedis(byPort(place.url), (client) => client.ping())).to.equal('PONG');
+    home = homeAt(join(home.root, 'x'.repeat(80)));
+    mkdirSync(home.data, { recursive: true });
+    expect((await redis()).url).to.match(/^redis:\/\/:[^@]+@127\.0\.0\.1:\d+$/);
   });
 
   it('has the data of Postgres again after a stop and after a kill', async () => {
@@ -174,10 +190,9 @@ describe('the Redis and the Postgres of npm start', function () {
 
   it('is not kept from starting by the process id of a dead Postgres that lives on as something else', async () => {
     const place = await postgres();
-    writeFileSync(
-      join(home.data, 'postgres', 'postmaster.pid'),
-      `${process.pid}\n${join(home.data, 'postgres')}\n`,
-    );
+    const socket = `.s.PGSQL.${new URL(place.url).port}`;
+    for (const name of ['postmaster.pid', `${socket}.lock`])
+      writeFileSync(join(home.data, 'postgres', name), `${process.pid}\n${join(home.data, 'postgres')}\n`);
     await run(place);
     expect(await query(place.url, 'select 1')).to.deep.equal([1]);
   });

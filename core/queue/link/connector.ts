@@ -14,7 +14,7 @@ export interface OwnUser {
 }
 
 export interface Connecting {
-  /** Where the primary is, asked at each try; undefined = where the URL says. */
+  /** Where the primary is, asked at each try; undefined = where the URL says, which may name a Unix socket. */
   primary?: (() => Promise<Address>) | undefined;
   user?: OwnUser | undefined;
 }
@@ -69,7 +69,8 @@ export function connectorFor({ primary, user }: Connecting): new (options: unkno
     async #dial(): Promise<Socket> {
       await Promise.resolve(); // closed in the same breath, it asks nobody
       if (this.#isClosed()) return new Socket().destroy();
-      const { host = '127.0.0.1', port = 6379, family, tls } = this.#options;
+      const { host = '127.0.0.1', port = 6379, path, family, tls } = this.#options;
+      if (!primary && typeof path === 'string') return createConnection({ path });
       let at: Address = { host, port };
       try {
         if (primary) at = await primary();
