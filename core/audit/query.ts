@@ -18,8 +18,12 @@ export const auditQuerySchema = listQuerySchema.extend({
   since: instant.optional(),
   until: instant.optional(),
   order: z.enum(['asc', 'desc']).default('desc'),
+  /** `jsonl`: all of it, a line each, whatever the limit is. */
+  format: z.enum(['json', 'jsonl']).default('json'),
 });
 export type AuditQuery = z.infer<typeof auditQuerySchema>;
+/** Which events, and in which order. */
+export type AuditFilter = Omit<AuditQuery, 'limit' | 'after' | 'format'>;
 
 export const changeSchema = z.object({
   field: z.string(),

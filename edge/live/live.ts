@@ -1,11 +1,13 @@
-import { can, type Actor } from '../../core/access.ts';
+import { can, scopeOf, type Actor } from '../../core/access.ts';
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import { isInScope } from '../../core/registry/audit/audits.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import { changedIn, look, type Look, type LookDeps } from './look.ts';
 
-export type Topic = 'pools' | 'tasks';
+const topics = ['pools', 'tasks', 'audit'] as const;
+export type Topic = (typeof topics)[number];
 
 /** Somebody who watches. */
 export interface Viewer {
@@ -54,11 +56,20 @@ const mayView = (actor: Actor, resource: 'pool' | 'task', target: object): boole
 function topicsFor({ actor }: Viewer, before: Look, after: Look): Topic[] {
   const pools = changedIn(before.pools, after.pools, ({ poolKey }) => poolKey);
   const tasks = changedIn(before.tasks, after.tasks, ({ id }) => id);
-  const topics: Topic[] = [];
-  if (pools.some(({ poolKey }) => mayView(actor, 'pool', { name: poolKey, poolKey }))) topics.push('pools');
+  const changed: Topic[] = [];
+  if (pools.some(({ poolKey }) => mayView(actor, 'pool', { name: poolKey, poolKey }))) changed.push('pools');
   if (tasks.some(({ ownerId, poolKey }) => mayView(actor, 'task', { ownerId, poolKey })))
-    topics.push('tasks');
-  return topics;
+    changed.push('tasks');
+  if (hasNewEvent(actor, before, after)) changed.push('audit');
+  return changed;
+}
+
+/** An event never changes, and what goes out of sight is none. */
+function hasNewEvent(actor: Actor, before: Look, after: Look): boolean {
+  const scope = scopeOf(actor, 'view', 'audit');
+  if (!scope) return false;
+  const seen = new Set(before.events.map(({ id }) => id));
+  return after.events.some((event) => !seen.has(event.id) && isInScope(scope, event));
 }
 
 /**
@@ -74,8 +85,8 @@ export function createLive(deps: LiveDeps): Live {
     try {
       const after = await look(deps);
       for (const viewer of viewers) {
-        const topics = before ? topicsFor(viewer, before, after) : (['pools', 'tasks'] as const);
-        if (topics.length > 0) viewer.tell(topics);
+        const changed = before ? topicsFor(viewer, before, after) : topics;
+        if (changed.length > 0) viewer.tell(changed);
       }
       before = after;
     } catch (thrown) {

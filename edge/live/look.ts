@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { everything } from '../../core/access.ts';
+import type { Concerns } from '../../core/registry/audit/audits.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import { isTerminal } from '../../core/task/task.ts';
 import type { Liveness } from '../../core/flow/alive/liveness.ts';
@@ -11,9 +12,10 @@ import { countPools } from '../shown/pool-counts.ts';
 /** What is looked at of the whole installation, however large it is. */
 const MOST_POOLS = 100;
 const MOST_TASKS = 200;
+const MOST_EVENTS = 200;
 
 export interface LookDeps {
-  registry: Pick<Registry, 'pools' | 'tasks'>;
+  registry: Pick<Registry, 'pools' | 'tasks' | 'audits'>;
   liveness: Pick<Liveness, 'loadPools'>;
   queue: Pick<QueueDoor, 'fences' | 'running'>;
 }
@@ -34,6 +36,8 @@ export interface SeenTask extends Seen {
 export interface Look {
   pools: readonly SeenPool[];
   tasks: readonly SeenTask[];
+  /** The newest of the audit. */
+  events: readonly Concerns[];
 }
 
 const markOf = (value: unknown): string => createHash('sha1').update(JSON.stringify(value)).digest('base64');
@@ -75,8 +79,12 @@ async function lookAtTasks({ registry, queue }: LookDeps): Promise<SeenTask[]> {
 
 /** How pools and the newest tasks are now: a few queries, whoever watches. @throws McpctlError `unavailable`. */
 export async function look(deps: LookDeps): Promise<Look> {
-  const [pools, tasks] = await Promise.all([lookAtPools(deps), lookAtTasks(deps)]);
-  return { pools, tasks };
+  const [pools, tasks, events] = await Promise.all([
+    lookAtPools(deps),
+    lookAtTasks(deps),
+    deps.registry.audits.latest(MOST_EVENTS),
+  ]);
+  return { pools, tasks, events };
 }
 
 /** Of what a later look shows that an earlier one did not, or otherwise. */

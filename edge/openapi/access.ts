@@ -76,10 +76,11 @@ export const auditOperations: readonly Operation[] = [
     tag: 'audit',
     summary: 'What was written and refused, by whom',
     about:
-      'Newest first, unless `order=asc`. Who may view the audit sees all of it; everybody sees what they did, what was done in their name, and what was done to what is theirs.',
+      'Newest first, unless `order=asc`. Who may view the audit sees all of it; everybody sees what they did, what was done in their name, and what was done to what is theirs. `format=jsonl` is all of it as a file, a line each.',
     query: auditQuerySchema,
     status: 200,
     answer: listOf(auditViewSchema.meta({ id: 'AuditEvent' })),
+    also: [{ status: 200, answerType: 'application/x-ndjson' }],
     errors: ['invalid_request', 'invalid_cursor', 'forbidden'],
   },
 ];

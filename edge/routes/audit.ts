@@ -1,13 +1,17 @@
-import { Router, type Request } from 'express';
+import { Router, type Request, type Response } from 'express';
 import { z } from 'zod';
-import { scopeOf, type Scope } from '../../core/access.ts';
-import { auditQuerySchema, type AuditView } from '../../core/audit/query.ts';
+import { scopeOf, type Actor, type Scope } from '../../core/access.ts';
+import { auditQuerySchema, type AuditFilter, type AuditView } from '../../core/audit/query.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { AuditRow } from '../../core/registry/audit/audits.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { sendFile } from '../http/lines.ts';
 import { afterOf, cursorOf, queryOf } from '../http/parse.ts';
 import { listsInTurn } from '../limits/turns.ts';
+
+/** Of a file, how many are read at once. */
+const PAGE = 500;
 
 const keySchema = z.string().regex(/^\d{1,18}$/);
 
@@ -27,21 +31,59 @@ function viewOf(row: AuditRow, { ownerId }: Scope): AuditView {
   };
 }
 
-async function list(deps: EdgeDeps, req: Request) {
-  const { limit, after, ...filter } = queryOf(req, auditQuerySchema);
-  const scope = scopeOf(actorOf(req), 'view', 'audit');
-  if (!scope) throw new McpctlError('forbidden', 'Your token may not view the audit.');
-  const from = { after: afterOf(after, keySchema), limit: limit + 1 };
-  const rows = await deps.registry.audits.list({ ...from, scope, filter });
+interface Page {
+  items: AuditView[];
+  next: string | null;
+}
+
+const mayNot = () => new McpctlError('forbidden', 'Your token may not view the audit.');
+const whyNotAudit = (now: Actor): McpctlError | undefined =>
+  scopeOf(now, 'view', 'audit') ? undefined : mayNot();
+
+/** @param after the id of the last event before it. @throws McpctlError `forbidden`. */
+async function pageOf(
+  { registry }: EdgeDeps,
+  actor: Actor,
+  { after, limit, filter }: { after: string | undefined; limit: number; filter: AuditFilter },
+): Promise<Page> {
+  const scope = scopeOf(actor, 'view', 'audit');
+  if (!scope) throw mayNot();
+  const rows = await registry.audits.list({ after, limit: limit + 1, scope, filter });
   const page = rows.slice(0, limit);
-  const last = page.at(-1);
   const items = page.map((row) => viewOf(row, scope));
-  return { items, next: rows.length > limit && last ? cursorOf(last.id) : null };
+  return { items, next: rows.length > limit ? (page.at(-1)?.id ?? null) : null };
+}
+
+/** Each page as they may see it by then. */
+async function* linesOf(
+  deps: EdgeDeps,
+  actorNow: () => Actor,
+  { from, filter }: { from: string | undefined; filter: AuditFilter },
+): AsyncGenerator<string> {
+  for (let after = from; ;) {
+    const { items, next } = await pageOf(deps, actorNow(), { after, limit: PAGE, filter });
+    for (const item of items) yield JSON.stringify(item);
+    if (next === null) return;
+    after = next;
+  }
+}
+
+async function answer(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const { limit, after: cursor, format, ...filter } = queryOf(req, auditQuerySchema);
+  const after = afterOf(cursor, keySchema);
+  let actor = actorOf(req);
+  if (format === 'json') {
+    const { items, next } = await pageOf(deps, actor, { after, limit, filter });
+    return void res.json({ items, next: next === null ? null : cursorOf(next) });
+  }
+  const lines = linesOf(deps, () => actor, { from: after, filter });
+  const whyNot = (now: Actor): McpctlError | undefined => whyNotAudit((actor = now));
+  await sendFile(deps, { req, res, file: 'audit.jsonl', type: 'application/x-ndjson', lines, whyNot });
 }
 
 /** `GET /api/v1/audit`. */
 export function auditRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.get('/audit', listsInTurn(deps), async (req, res) => void res.json(await list(deps, req)));
+  router.get('/audit', listsInTurn(deps), (req, res) => answer(deps, req, res));
   return router;
 }

@@ -22,7 +22,7 @@ function push(res: Response, frame: string): void {
 const frame = (event: string, data: object): string => frameText({ event, data: JSON.stringify(data) });
 
 /**
- * `GET /api/v1/events`: which topics changed (`pools`, `tasks`), as far as one may see them, at most once a second. It says that
+ * `GET /api/v1/events`: which topics changed (`pools`, `tasks`, `audit`), as far as one may see them, at most once a second. It says that
  * something changed and never what. What one may see is what they may by then, and not when they began to watch.
  */
 export function eventRoutes(deps: EdgeDeps): Router {

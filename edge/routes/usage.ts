@@ -1,4 +1,4 @@
-import { Router, type Request } from 'express';
+import { Router, type Request, type Response } from 'express';
 import { z } from 'zod';
 import { can, scopeOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
@@ -38,9 +38,8 @@ function askedBy(actor: Actor, query: UsageQuery): UsageAsked | null {
 
 const beginningSchema = z.iso.datetime();
 
-async function pageOf(deps: EdgeDeps, req: Request, query: UsageQuery): Promise<UsageView> {
+async function pageOf(deps: EdgeDeps, actor: Actor, query: UsageQuery): Promise<UsageView> {
   const { bucket, after } = query;
-  const actor = actorOf(req);
   const asked = askedBy(actor, query);
   const { usages } = deps.registry;
   if (bucket === undefined)
@@ -59,30 +58,32 @@ const columnsOf = ({ by, bucket }: UsageQuery): (keyof Used)[] => [
   ...(['tasks', 'completed', 'failed', 'tokensIn', 'tokensOut', 'minutes'] as const),
 ];
 
-async function* csvOf(deps: EdgeDeps, req: Request, query: UsageQuery): AsyncGenerator<string> {
+/** Each page as they may see it by then. */
+async function* csvOf(deps: EdgeDeps, actorNow: () => Actor, query: UsageQuery): AsyncGenerator<string> {
   const columns = columnsOf(query);
-  let page = await pageOf(deps, req, query);
+  let page = await pageOf(deps, actorNow(), query);
   yield csvLine(columns);
   for (;;) {
     for (const used of page.items) yield csvLine(columns.map((column) => used[column]));
     const { next } = page;
     if (typeof next !== 'string') return;
-    page = await pageOf(deps, req, { ...query, after: next });
+    page = await pageOf(deps, actorNow(), { ...query, after: next });
   }
 }
 
-const whyNotUsage = (now: Actor): McpctlError | undefined =>
-  scopeOf(now, 'view', 'task') ? undefined : new McpctlError('forbidden');
+async function answer(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const query = queryOf(req, usageQuerySchema);
+  let actor = actorOf(req);
+  if (query.format === 'json') return void res.json(await pageOf(deps, actor, query));
+  const lines = csvOf(deps, () => actor, query);
+  const whyNot = (now: Actor): McpctlError | undefined =>
+    scopeOf((actor = now), 'view', 'task') ? undefined : new McpctlError('forbidden');
+  await sendFile(deps, { req, res, file: `usage-by-${query.by}.csv`, type: 'text/csv', lines, whyNot });
+}
 
 /** `GET /api/v1/usage`: who used how much; one's own, or for who may view all tasks everybody's; within the token's pools. */
 export function usageRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.get('/usage', listsInTurn(deps), async (req, res) => {
-    const query = queryOf(req, usageQuerySchema);
-    if (query.format === 'json') return void res.json(await pageOf(deps, req, query));
-    const file = `usage-by-${query.by}.csv`;
-    const lines = csvOf(deps, req, query);
-    await sendFile(deps, { req, res, file, type: 'text/csv', lines, whyNot: whyNotUsage });
-  });
+  router.get('/usage', listsInTurn(deps), (req, res) => answer(deps, req, res));
   return router;
 }

@@ -350,6 +350,15 @@ describe('the audit', function () {
       'create',
       ...Array<string>(5).fill('edit'),
     ]);
+    const file = (query: string, token: string) =>
+      t.call(`GET /api/v1/audit?format=jsonl&order=asc&limit=2${query}`, { token });
+    const whole = await file('', t.tokens.root);
+    expect(whole.text.trim().split('\n')).to.deep.equal(lines);
+    expect(whole.headers.get('content-disposition')).to.equal('attachment; filename="audit.jsonl"');
+    expect((await file('', t.tokens.ada)).text).to.equal('');
+    const created = (await file('&verb=create', t.tokens.root)).text;
+    expect(created).to.equal(await printed('audit', 'export', '--verb', 'create'));
+    expect(created.trim().split('\n')).to.deep.equal(lines.slice(0, 1));
     const shown = await printed('describe', 'project', 'told');
     expect(shown).to.match(/Events:\n +AT +ACTOR +VERB/);
     expect(shown.match(/root +edit/g)).to.have.length(5);

@@ -286,6 +286,20 @@ describe('the page in a browser', function () {
     );
     await go('/audit?resource=session&verb=edit', /hold: /);
     await sound('audit-1280');
+    const rows = `document.querySelectorAll('main tbody tr').length`;
+    const before = Number(await page.evaluate(rows));
+    expect((await t.call('POST', `/api/v1/sessions/${id}/pause`)).status).to.equal(200);
+    await page.until(says(/1 new/)); // and nothing moved
+    expect(await page.evaluate(rows)).to.equal(before);
+    await page.evaluate(`dispatchEvent(new KeyboardEvent('keydown', { key: 'n' }))`);
+    await page.until(`${rows} === ${String(before + 1)}`);
+    expect((await t.call('POST', `/api/v1/sessions/${id}/resume`)).status).to.equal(200);
+    const fetched = `fetch(document.querySelector('a[download]').href).then((answer) => answer.text())`;
+    const events = String(await page.evaluate(fetched))
+      .trimEnd()
+      .split('\n');
+    expect(events.length).to.equal(before + 2);
+    expect(JSON.parse(events[0] ?? '')).to.include({ resource: 'session', verb: 'edit' });
   });
 
   it('adds up what was used by hour, and gives it as a file of the same numbers', async () => {

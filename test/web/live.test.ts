@@ -47,7 +47,7 @@ describe('what is live', function () {
       [t.tokens.ada, t.tokens.bob, t.tokens.root].map((token) => watch(t, token)),
     );
     const [ada, bob, root] = viewers;
-    for (const viewer of viewers) await viewer.until(/"topics":\["pools","tasks"\]/); // the first look: all is new
+    for (const viewer of viewers) await viewer.until(/"topics":\["pools","tasks","audit"\]/); // the first look: all is new
     for (const viewer of viewers) viewer.forget();
     const { id } = (await submit(t.tokens.ada)).json as { id: string };
     expect(await ada?.until(/event: changed\ndata: .*tasks/)).not.to.include(id);
@@ -76,6 +76,31 @@ describe('what is live', function () {
       text = await viewer.until(/event: changed\n.*\n/);
     }
     viewer.leave();
+  });
+
+  it('tells of events to who may see them in the audit, and to nobody else', async () => {
+    const [ada, bob] = await Promise.all([t.tokens.ada, t.tokens.bob].map((token) => watch(t, token)));
+    const write = async (name: string): Promise<void> =>
+      void expect((await t.call('POST /api/v1/projects', { body: { name } })).status).to.equal(201);
+    for (const viewer of [ada, bob]) await viewer?.until(/event: hello/);
+    await submit(t.tokens.ada);
+    for (const viewer of [ada, bob]) await viewer?.until(/event: changed\n.*pools/); // of the first look, perhaps
+    for (const viewer of [ada, bob]) viewer?.forget();
+    await write('one');
+    await ada?.until(/event: changed\n.*audit/);
+    await submit(t.tokens.ada);
+    expect(await bob?.until(/event: changed\n.*pools/)).not.to.include('audit');
+    const grant = {
+      subjects: [{ kind: 'user', name: 'bob' }],
+      bindings: [{ role: 'view', resource: 'audit' }],
+    };
+    const made = await t.call('POST /api/v1/rbac', {
+      token: t.tokens.root,
+      body: { name: 'auditors', ...grant },
+    });
+    expect(made.status, made.text).to.equal(201);
+    await bob?.until(/event: changed\n.*audit/);
+    for (const viewer of [ada, bob]) viewer?.leave();
   });
 
   it('ends with its token, and says so', async () => {

@@ -2,13 +2,14 @@ import { signal } from '@preact/signals';
 import { ask, isFault } from './api.ts';
 import { eventsOf } from './events.ts';
 
-export const topics = ['pools', 'tasks'] as const;
+export const topics = ['pools', 'tasks', 'audit'] as const;
 export type Topic = (typeof topics)[number];
 
 /** Counts how often a topic changed; who shows it asks again. */
 export const changes: Record<Topic, { value: number; subscribe(hear: (n: number) => void): () => void }> = {
   pools: signal(0),
   tasks: signal(0),
+  audit: signal(0),
 };
 /** `live`: changes are told · `away`: the stream broke, and is tried again · `asking`: this browser keeps no stream, so each page asks. */
 export const line = signal<'live' | 'away' | 'asking'>('asking');

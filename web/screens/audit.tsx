@@ -1,5 +1,6 @@
 import type { AuditView } from '../../core/audit/query.ts';
 import { Empty, Loaded, NotForToken } from '../parts/loaded.tsx';
+import { Newest } from '../parts/newest.tsx';
 import { Screen } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Table } from '../parts/table.tsx';
@@ -73,12 +74,13 @@ function Filters() {
 
 /** What was written and refused; whoever may not see all sees what they did, and what was done to theirs. */
 export function Audit() {
-  const { page, paging } = useList<AuditView>('/audit', { filters });
-  const isFiltered = filters.some((name) => query.value.get(name) !== null);
-  const words = filters.flatMap((name) => {
+  const { page, paging, asked } = useList<AuditView>('/audit', { filters, topic: 'audit' });
+  const chosen = filters.flatMap((name) => {
     const value = query.value.get(name);
-    return value === null ? [] : [`--${name} ${value}`];
+    return value === null ? [] : [[name, value]];
   });
+  const words = chosen.map(([name, value]) => `--${name} ${value}`);
+  const file = new URLSearchParams([...chosen, ['order', 'asc'], ['format', 'jsonl']]).toString();
   if (!may('view', 'audit'))
     return (
       <Screen title="Audit">
@@ -90,9 +92,9 @@ export function Audit() {
       title="Audit"
       command={['mcpctl get audit', ...words].join(' ')}
       actions={
-        <button type="button" onClick={page.again}>
-          Look again
-        </button>
+        <a class="button" href={`/ui/api/v1/audit?${file}`} download data-whole>
+          As a file
+        </a>
       }
     >
       <Filters />
@@ -100,8 +102,10 @@ export function Audit() {
         {({ items, next }) => (
           <>
             {items.length > 0 ? (
-              <Rows rows={items} />
-            ) : isFiltered ? (
+              <Newest key={asked} rows={items} isFirst={paging.isFirst()}>
+                {(rows) => <Rows rows={rows} />}
+              </Newest>
+            ) : chosen.length > 0 ? (
               <Empty why="No event is like that.">
                 <ClearFilters names={filters} />
               </Empty>

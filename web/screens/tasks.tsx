@@ -1,8 +1,7 @@
-import { useSignal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
 import type { TaskView } from '../../core/task/task.ts';
 import { Choice, Typed } from '../shown/filters.tsx';
 import { Empty, Loaded } from '../parts/loaded.tsx';
+import { Newest } from '../parts/newest.tsx';
 import { Screen } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Status } from '../shown/status.tsx';
@@ -83,36 +82,21 @@ function TaskTable({ tasks }: { tasks: readonly TaskView[] }) {
   );
 }
 
-/** Rows that are shown change in place; new ones wait behind a button, so that nothing moves below somebody’s pointer. */
-function Rows({ tasks, isFirst }: { tasks: readonly TaskView[]; isFirst: boolean }) {
-  const top = useSignal(tasks[0]?.id ?? '');
-  const fresh = isFirst ? tasks.filter(({ id }) => id > top.value).length : 0;
-  useEffect(() => {
-    if (top.value === '') top.value = tasks[0]?.id ?? '';
-  }, [tasks[0]?.id]);
-  return (
-    <>
-      <p role="status" class="new">
-        {fresh > 0 && top.value !== '' && (
-          <button type="button" onClick={() => (top.value = tasks[0]?.id ?? '')}>
-            {fresh} new
-          </button>
-        )}
-      </p>
-      <TaskTable tasks={isFirst && top.value !== '' ? tasks.filter(({ id }) => id <= top.value) : tasks} />
-    </>
-  );
-}
-
 export function Tasks() {
-  const { page: tasks, paging, asked } = useList<TaskView>('/tasks', { filters, topic: 'tasks' });
+  const { page, paging, asked } = useList<TaskView>('/tasks', { filters, topic: 'tasks' });
   return (
     <Screen title="Tasks" command="mcpctl get tasks">
       <Filters />
-      <Loaded of={tasks}>
+      <Loaded of={page}>
         {({ items, next }) => (
           <>
-            {items.length === 0 ? <NoTask /> : <Rows key={asked} tasks={items} isFirst={paging.isFirst()} />}
+            {items.length === 0 ? (
+              <NoTask />
+            ) : (
+              <Newest key={asked} rows={items} isFirst={paging.isFirst()}>
+                {(tasks) => <TaskTable tasks={tasks} />}
+              </Newest>
+            )}
             <PageButtons paging={paging} next={next} />
           </>
         )}

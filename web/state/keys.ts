@@ -23,7 +23,7 @@ function move(by: 1 | -1): void {
 }
 
 /**
- * `j` `k` between rows, `/` to the filter, `g t` to a screen. Never in a field, with a modifier, in a dialog or while a word is
+ * `j` `k` between rows, `/` to the filter, `n` shows new rows, `g t` leads to a screen. Never in a field, with a modifier, in a dialog or while a word is
  * being composed.
  */
 export function keys(): () => void {
@@ -37,6 +37,7 @@ export function keys(): () => void {
     if (place !== undefined) go(place);
     else if (key === 'j') move(1);
     else if (key === 'k') move(-1);
+    else if (key === 'n') document.querySelector<HTMLElement>('main .new button')?.click();
     else if (key === '/') document.querySelector<HTMLElement>('main [data-filter]')?.focus();
     else return;
     event.preventDefault();

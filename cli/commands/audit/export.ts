@@ -1,22 +1,20 @@
 import { Command, Option } from '@commander-js/extra-typings';
+import { auditFilters, given } from '../../input/audit-filters.ts';
 import type { Context } from '../../who/context.ts';
 
 export interface AuditExportOptions {
-  since?: string | undefined;
-  until?: string | undefined;
   format: 'jsonl';
+  filters: Record<string, string>;
 }
 
 export function makeAuditExport(
   ctx: Context,
   run: (options: AuditExportOptions) => Promise<void> = (o) => runAuditExport(ctx, o),
 ) {
-  return new Command('export')
+  const command = new Command('export')
     .description(
       'Write every event that you may see on standard output, oldest first, one JSON object a line. Whoever may view the audit sees all of them.',
     )
-    .option('--since <instant>', 'from this instant on')
-    .option('--until <instant>', 'before this instant')
     .addOption(new Option('--format <format>', 'how').choices(['jsonl'] as const).default('jsonl' as const))
     .addHelpText(
       'before',
@@ -24,16 +22,17 @@ export function makeAuditExport(
   mcpctl audit export > audit.jsonl
   mcpctl audit export --format jsonl --since 2026-11-01T00:00:00Z --until 2026-12-01T00:00:00Z
 `,
-    )
-    .action((options) => run(options));
+    );
+  for (const [flags, about] of auditFilters) command.option(flags, about);
+  return command.action(({ format, ...filters }) => run({ format, filters: given(filters) }));
 }
 
-async function runAuditExport(ctx: Context, { since, until }: AuditExportOptions): Promise<void> {
+async function runAuditExport(ctx: Context, { filters }: AuditExportOptions): Promise<void> {
   const [{ catalogueEntry }, { audit }, client] = await Promise.all([
     import('../../../core/resources/catalogue.ts'),
     import('../../../core/resources/people/audit.ts'),
     ctx.client(),
   ]);
-  const events = client.resources.each(catalogueEntry(audit), { since, until, order: 'asc' });
+  const events = client.resources.each(catalogueEntry(audit), { ...filters, order: 'asc' });
   for await (const { raw } of events) ctx.out.line(JSON.stringify(raw));
 }

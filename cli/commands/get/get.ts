@@ -2,20 +2,9 @@ import { Command, Option } from '@commander-js/extra-typings';
 import type { Context } from '../../who/context.ts';
 import { formatOption, intervalOption, selectorOption, sortOption, watchOption } from '../../say/formats.ts';
 import { countOf } from '../../input/arguments.ts';
+import { auditFilters, given } from '../../input/audit-filters.ts';
 import { timeoutOption } from '../../input/timeout.ts';
 import type { GetOptions } from './run-get.ts';
-
-const ofAudit: readonly (readonly [flags: string, about: string])[] = [
-  ['--actor <user>', 'what this user did'],
-  ['--as <user>', 'what was done in the name of this user'],
-  ['--verb <verb>', 'create, edit, delete …'],
-  ['--resource <type>', 'of this type'],
-  ['--name <name>', 'of this name or id'],
-  ['--outcome <code>', 'ok, or the code of a refusal'],
-  ['--request-id <id>', 'of this request'],
-  ['--since <instant>', 'from 2026-11-29T12:00:00Z on'],
-  ['--until <instant>', 'before this instant'],
-];
 
 export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<void>) {
   const command = new Command('get')
@@ -34,7 +23,7 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
     .option('--llm <name>', 'tasks that asked for this llm, agents pinned to it')
     .option('--project <name>', 'prompts and agents of this project')
     .option('--agent <name>', 'prompts of this agent');
-  for (const [flags, about] of ofAudit) command.option(flags, `audit: ${about}`);
+  for (const [flags, about] of auditFilters) command.option(flags, `audit: ${about}`);
   return command
     .addOption(
       new Option('--limit <n>', 'most tasks or events to show, newest first').argParser(countOf).default(50),
@@ -72,11 +61,4 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
         return runGet(ctx, options);
       },
     );
-}
-
-/** Those that were said. */
-function given(filters: Readonly<Record<string, unknown>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(filters).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])),
-  );
 }

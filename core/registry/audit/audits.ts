@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { Scope } from '../../access.ts';
-import { changeSchema, type AuditQuery } from '../../audit/query.ts';
+import { changeSchema, type AuditFilter } from '../../audit/query.ts';
 import type { Author, Happened } from '../../audit/event.ts';
 import type { Connection } from '../database/connect.ts';
 import { writeDenied, type Denied } from './denied.ts';
@@ -29,14 +29,27 @@ const rowSchema = z.object({
 export type AuditRow = z.infer<typeof rowSchema>;
 const columns = Object.keys(rowSchema.shape);
 
+const concernsSchema = z.object({
+  id: z.string(),
+  actorId: z.string().nullable(),
+  asId: z.string().nullable(),
+  ownerId: z.string().nullable(),
+  resource: z.string(),
+  objectId: z.string().nullable(),
+});
+/** Of an event whom it concerns, and nothing of what it was. */
+export type Concerns = z.infer<typeof concernsSchema>;
+
 export interface Audits {
   /** By id, which is by time. @param after the id of the last one seen. */
   list(query: {
     scope: Scope;
-    filter: Omit<AuditQuery, 'limit' | 'after'>;
+    filter: AuditFilter;
     after: string | undefined;
     limit: number;
   }): Promise<AuditRow[]>;
+  /** The newest of all, the newest first. */
+  latest(most: number): Promise<Concerns[]>;
   /** What writes nothing to Postgres, and is told of all the same: before it is done. */
   record(author: Author, what: Happened): Promise<void>;
   /** Many at once: all are there, or none is. */
@@ -50,7 +63,7 @@ export interface Audits {
 }
 
 /** Those of the rows that meet the filter; of each column at most one word, so that an index answers most of them. */
-function filtered(query: Knex.QueryBuilder, filter: Omit<AuditQuery, 'limit' | 'after'>): void {
+function filtered(query: Knex.QueryBuilder, filter: AuditFilter): void {
   const { actor, as, verb, resource, name, outcome, requestId, since, until } = filter;
   const words = { actorName: actor, asName: as, verb, resource, outcome, requestId };
   for (const [column, word] of Object.entries(words)) if (word !== undefined) query.where(column, word);
@@ -71,6 +84,13 @@ const ways = (userId: string): Record<string, string>[] => [
   { resource: 'user', objectId: userId },
 ];
 
+/** `list` of one event: whether somebody sees it with that scope. */
+export const isInScope = ({ ownerId }: Scope, event: Concerns): boolean =>
+  ownerId === null ||
+  ways(ownerId).some((way) =>
+    Object.entries(way).every(([column, id]) => event[column as keyof Concerns] === id),
+  );
+
 export function createAudits({ db, transaction }: Connection): Audits {
   return {
     async list({ scope, filter, after, limit }) {
@@ -89,6 +109,13 @@ export function createAudits({ db, transaction }: Connection): Audits {
         .limit(limit)
         .select(columns);
       return rowSchema.array().parse(rows);
+    },
+    async latest(most) {
+      const rows: unknown = await db('audit')
+        .orderBy('id', 'desc')
+        .limit(most)
+        .select(Object.keys(concernsSchema.shape));
+      return concernsSchema.array().parse(rows);
     },
     record: (author, what) => record(db, author, what),
     recordAll: (events) => recordAll(db, events),

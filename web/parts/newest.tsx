@@ -1,0 +1,37 @@
+import { useSignal } from '@preact/signals';
+import type { ComponentChildren } from 'preact';
+import { useEffect } from 'preact/hooks';
+
+interface Props<T> {
+  /** The newest first. */
+  rows: readonly T[];
+  /** Nothing new comes to other pages than the first. */
+  isFirst: boolean;
+  children: (rows: readonly T[]) => ComponentChildren;
+}
+
+/** Ids rise with time; those that are numbers get longer. */
+const isNewer = (id: string, than: string): boolean =>
+  id.length === than.length ? id > than : id.length > than.length;
+
+/** Rows that are shown change in place; new ones wait behind a button, so that nothing moves below somebody’s pointer. */
+export function Newest<T extends { id: string }>({ rows, isFirst, children }: Props<T>) {
+  const top = useSignal(rows[0]?.id ?? '');
+  const waits = ({ id }: T): boolean => isFirst && top.value !== '' && isNewer(id, top.value);
+  const fresh = rows.filter(waits).length;
+  useEffect(() => {
+    if (top.value === '') top.value = rows[0]?.id ?? '';
+  }, [rows[0]?.id]);
+  return (
+    <>
+      <p role="status" class="new">
+        {fresh > 0 && (
+          <button type="button" onClick={() => (top.value = rows[0]?.id ?? '')}>
+            {fresh} new
+          </button>
+        )}
+      </p>
+      {children(rows.filter((row) => !waits(row)))}
+    </>
+  );
+}
