@@ -1,30 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { answers, chats } from '../support/backend.ts';
+import { hostile, inPage, says, sizes } from '../support/browsed.ts';
 import { startChromium, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { startSystem, until, type System } from '../support/system.ts';
-
-/** What models and strangers write: each would be heard of, by a fault of the page or a request, if it became more than text. */
-const hostile = [
-  '<img src=x onerror="document.title=`owned`"><script>document.title=`owned`</script><svg onload=alert(1)>',
-  '[x](javascript:alert(1)) ![](https://evil.test/?q=1) <style>*{display:none}</style>',
-  '\u202Eback\u202C \u200B\u001b[31mred ' + 'W'.repeat(3_000),
-].join('\n');
-
-const axe = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
-const rules = `{ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }`;
-
-const sizes = { wide: { width: 1280, height: 800 }, narrow: { width: 360, height: 740 } };
 
 describe('the page in a browser', function () {
   this.timeout(120_000);
   let t: System;
   let browser: Browser;
   let page: Page;
-  let forgiven: { page: Page | null; faults: number } = { page: null, faults: 0 };
   before(async function () {
     const chromium = await startChromium();
     if (!chromium) {
@@ -46,43 +32,7 @@ describe('the page in a browser', function () {
 
   const once = async (): Promise<string> =>
     ((await (await t.call('POST', '/ui/once')).json()) as { once: string }).once;
-  const says = (pattern: RegExp): string => `${String(pattern)}.test(document.body.innerText)`;
-  const go = async (path: string, pattern: RegExp): Promise<void> => {
-    await page.evaluate(
-      `(history.pushState(null, '', '/ui${path}'), dispatchEvent(new PopStateEvent('popstate')))`,
-    );
-    await page.until(says(pattern));
-  };
-  const type = (selector: string, text: string): Promise<unknown> =>
-    page.evaluate(`(() => { const field = document.querySelector(${JSON.stringify(selector)});
-      field.value = ${JSON.stringify(text)}; field.dispatchEvent(new Event('input', { bubbles: true })); })()`);
-  const press = (text: string): Promise<unknown> =>
-    page.evaluate(
-      `[...document.querySelectorAll('button')].find((b) => b.innerText.trim() === '${text}').click()`,
-    );
-  /** What a test has brought about itself. */
-  const forgive = (pattern: RegExp): void => {
-    const { faults } = page;
-    const before = page === forgiven.page ? forgiven.faults : 0;
-    expect(faults.slice(before).filter((fault) => !pattern.test(fault))).to.deep.equal([]);
-    forgiven = { page, faults: faults.length };
-  };
-  /** Looked at, accessible, within its width, and nothing wrong or foreign in it. */
-  const sound = async (name: string): Promise<void> => {
-    await page.screenshot(name);
-    const width = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
-    expect(width, `${name} is as wide as its window`).to.equal(0);
-    if ((await page.evaluate('typeof window.axe')) !== 'object') await page.evaluate(axe);
-    const violations = await page.evaluate(
-      `axe.run(document, ${rules}).then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html, failureSummary }) => html.slice(0, 120) + failureSummary).join(' | ')))`,
-    );
-    expect(violations, name).to.deep.equal([]);
-    expect(page.faults.slice(page === forgiven.page ? forgiven.faults : 0), name).to.deep.equal([]);
-    expect(page.asked.filter((url) => !url.startsWith(t.url) && !/^(data|blob):/.test(url))).to.deep.equal(
-      [],
-    );
-    expect(await page.evaluate('document.title'), name).to.match(/ · mcpctl$|^mcpctl$/);
-  };
+  const { go, type, press, forgive, sound } = inPage(() => ({ page, url: t.url }));
 
   it('begins with a link: signed in, the code gone from the address, at most eight requests', async () => {
     const code = await once();
