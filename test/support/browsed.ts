@@ -39,13 +39,13 @@ export function inPage(now: () => { page: Page; url: string }) {
         `[...document.querySelectorAll('button')].find((b) => b.innerText.trim() === '${text}').click()`,
       ),
     /** What a test has brought about itself. */
-    forgive(pattern: RegExp): void {
+    forgive: (pattern: RegExp): void => {
       const { page } = now();
       expect(faultsOf(page).filter((fault) => !pattern.test(fault))).to.deep.equal([]);
       forgiven = { page, faults: page.faults.length };
     },
     /** Looked at, accessible, within its width, and nothing wrong or foreign in it. */
-    async sound(name: string): Promise<void> {
+    sound: async (name: string): Promise<void> => {
       const { page, url } = now();
       await page.screenshot(name);
       const width = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
