@@ -21,6 +21,7 @@ export interface LoadDeps {
   /** Starts the canaries of this trial. */
   mark: string;
   tasks: number;
+  turns?: number | undefined;
   /** The calls are spread over this time, or longer where too many are under way. */
   spanMs: number;
   random: Random;
@@ -30,14 +31,22 @@ export interface LoadDeps {
 /** Beyond this many at a time a machine of two cores refuses for lack of time, not for a fault. */
 const MOST_UNDER_WAY = 40;
 
-export function startLoad({ world, mark, tasks, spanMs, random, boundMs }: LoadDeps): Load {
+export function startLoad({
+  world,
+  mark,
+  tasks,
+  turns = USUAL_TURNS,
+  spanMs,
+  random,
+  boundMs,
+}: LoadDeps): Load {
   const underWay = new Set<Placed>();
   let sent = 0;
   let streaming = 0;
   const marks = new Map<number, () => void>();
 
   const one = (n: number): void => {
-    const call = draw(random, world);
+    const call = draw(random, world, turns);
     const behaviour = random();
     // Whoever leaves or cancels needs something to leave.
     const long = behaviour < 0.08 ? { pieces: 12, gapMs: 60 } : {};
@@ -87,12 +96,12 @@ export function startLoad({ world, mark, tasks, spanMs, random, boundMs }: LoadD
 type Drawn = Pick<Order, 'door' | 'mode' | 'pool' | 'edge' | 'thread'>;
 
 /** Of the calls: turns of threads that are everybody's, so that many of them wait in line. */
-const CHATTING = 0.15;
+export const USUAL_TURNS = 0.15;
 
-function draw(random: Random, world: World): Drawn {
+function draw(random: Random, world: World, turns: number): Drawn {
   const pool = random() < 0.55 ? 'wide' : pick(random, pools);
   const edge = world.edge(random() < 0.5 ? 'e1' : 'e2').name;
-  if (random() < CHATTING)
+  if (random() < turns)
     return { door: 'thread', mode: 'stream', pool: AGENT, edge, thread: pick(random, world.threads) };
   const kind = random();
   const mode: Mode = kind < 0.45 ? 'stream' : kind < 0.7 ? 'whole' : 'later';

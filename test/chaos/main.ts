@@ -2,7 +2,7 @@
  * `npm run chaos`: starts everything privately on loopback, strikes with one fault after another under load,
  * and lets one checker read what callers, backends and Postgres have to say.
  *
- *   npm run chaos -- --only F03,F07 --seed 1 --tasks 500
+ *   npm run chaos -- --only F03,F07 --seed 1 --tasks 500 --turns 0.9
  */
 import { writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
@@ -13,6 +13,7 @@ import { McpctlError, messageOf } from '../../core/errors.ts';
 import { faults, idsOver } from './faults/index.ts';
 import { keep, openJournal } from './journal.ts';
 import { redisKinds, startServers, type RedisKind } from './servers.ts';
+import { USUAL_TURNS } from './load.ts';
 import { tableOf } from './report.ts';
 import { tryFault, type Result } from './trial.ts';
 import { startWorld } from './world.ts';
@@ -25,6 +26,8 @@ interface Wanted {
   ids: string[];
   seed: number;
   tasks: number;
+  /** The share of them that are turns of threads. */
+  turns: number;
   patience: number;
 }
 
@@ -34,6 +37,7 @@ function readArguments(argv: readonly string[]): Wanted {
     redis: { type: 'string', default: 'single' },
     seed: { type: 'string', default: '1' },
     tasks: { type: 'string', default: '2000' },
+    turns: { type: 'string', default: String(USUAL_TURNS) },
     patience: { type: 'string', default: '1' },
   } as const;
   const { only, redis: kind, ...numbers } = parseArgs({ args: [...argv], options }).values;
@@ -42,20 +46,25 @@ function readArguments(argv: readonly string[]): Wanted {
   const ids = only === undefined ? possible : only.toUpperCase().split(',');
   const unknown = ids.filter((id) => !possible.includes(id));
   const [seed, tasks, patience] = [numbers.seed, numbers.tasks, numbers.patience].map(Number);
-  if (!redis || unknown.length > 0 || !seed || !tasks || !patience) {
+  const turns = Number(numbers.turns);
+  const isShare = turns >= 0 && turns <= 1;
+  if (!redis || unknown.length > 0 || !seed || !tasks || !isShare || !patience) {
     const names = possible.map((id) => `  ${id}  ${faults[id]?.name ?? ''}`);
     const usage =
-      'npm run chaos -- [--redis single|sentinel|cluster] [--only F01,F02] [--seed 1] [--tasks 2000] [--patience 1]';
+      'npm run chaos -- [--redis single|sentinel|cluster] [--only F01,F02] [--seed 1] [--tasks 2000] [--turns 0.15] [--patience 1]';
     throw new McpctlError(
       'usage',
-      `${usage}\n--patience multiplies every bound. The faults over this kind of Redis:\n${names.join('\n')}`,
+      `${usage}\n--turns is the share of turns of threads; --patience multiplies every bound. The faults over this kind of Redis:\n${names.join('\n')}`,
     );
   }
-  return { ids: [...ids], redis, seed, tasks, patience };
+  return { ids: [...ids], redis, seed, tasks, turns, patience };
 }
 
 /** A world of its own for each fault: what one leaves behind does not hurt the next. */
-async function runAll({ ids, redis, seed, tasks, patience }: Wanted, stop: AbortSignal): Promise<Result[]> {
+async function runAll(
+  { ids, redis, seed, tasks, turns, patience }: Wanted,
+  stop: AbortSignal,
+): Promise<Result[]> {
   const folder = await mkdtemp(join(tmpdir(), 'mcpctl-chaos-logs-'));
   print(`seed ${String(seed)}, ${String(tasks)} tasks a fault; logs in ${folder}`);
   const servers = await startServers(process.env, progress, redis);
@@ -70,7 +79,7 @@ async function runAll({ ids, redis, seed, tasks, patience }: Wanted, stop: Abort
       const { wired = false, transport = redis === 'cluster' ? 'sse' : 'redis' } = fault;
       const world = await startWorld({ servers, journal, patience, wired, transport });
       try {
-        const result = await tryFault({ world, id, fault, seed, tasks, folder, say: progress });
+        const result = await tryFault({ world, id, fault, seed, tasks, turns, folder, say: progress });
         results.push(result);
         print(result.line);
         for (const note of result.notes) print(`    ${note}`);

@@ -102,6 +102,8 @@ export interface TrialDeps {
   fault: Fault;
   seed: number;
   tasks: number;
+  /** The share of them that are turns of threads; the usual one where it is not said. */
+  turns?: number;
   /** Instead of the fault's own, for a short trial. */
   spanMs?: number;
   /** Where the logs of all trials go. */
@@ -123,6 +125,7 @@ export async function tryFault({
   fault,
   seed,
   tasks,
+  turns,
   spanMs = fault.spanMs,
   folder,
   say,
@@ -133,7 +136,7 @@ export async function tryFault({
   const since = await world.rows.now();
   const random = seeded(seed * 1_000 + Number(id.replace(/\D/g, '')));
   const boundMs = BOUND_MS * world.patience;
-  const load = startLoad({ world, mark, tasks, spanMs, random, boundMs });
+  const load = startLoad({ world, mark, tasks, turns, spanMs, random, boundMs });
   const tools = callTools(
     { ...world.at, edge: () => world.edge(random() < 0.5 ? 'e1' : 'e2').name, folder: journal.folder },
     { mark, random: seeded(seed), load: load.done, boundMs },
