@@ -137,6 +137,48 @@ describe('an agent with the tools of its project', function () {
     await answered(round, { content: 'Many.' });
   });
 
+  it('reads on in a result that its project shows in pages, and runs nothing for that', async () => {
+    await ok('PATCH /api/v1/projects/demo', { body: { pipeline: { paginate: { over: 1_000, page: 600 } } } });
+    const lines = Array.from({ length: 200 }, (_, n) => `line ${n}\n`).join('');
+    try {
+      const turn = await begin();
+      expect(await toolsIn(turn)).to.include('read_page');
+      const before = (await callsOf('two')).length;
+      await answered(turn, calling(['a', 'two__add']));
+      await (await speak(await called('two', before))).end(whole(text(lines)));
+      const round = await nextRound(turn);
+      const shown = String((await requestOf(round.taskId)).messages.at(-1)?.['content']);
+      const [, next = ''] = /The next: read_page (\{.*?\});/.exec(shown) ?? [];
+      expect(shown)
+        .to.match(/in 3 pages/)
+        .and.include('line 0\n')
+        .and.not.include('line 90');
+      const all = next.replace('"page":2', '"page":"all"');
+      const other = JSON.stringify({ result: `${turn.taskId ?? ''}.00000000`, page: 1 });
+      await answered(
+        round,
+        calling(['b', 'read_page', next], ['c', 'read_page', all], ['d', 'read_page', other]),
+      );
+      const last = await nextRound({ ...turn, taskId: round.taskId });
+      const [second, everything, gone] = (await requestOf(last.taskId)).messages
+        .slice(-3)
+        .map(({ content }) => String(content));
+      expect(second).to.include('line 90\n').and.not.include('line 0\n');
+      expect(everything).to.equal(lines);
+      expect(gone).to.match(/\(mcp_result_gone\)$/);
+      expect(await callsOf('two'), 'runs').to.have.length(before + 1);
+      const calls = (await turnOf(turn)).answers.flatMap(({ serverCalls = [] }) => serverCalls);
+      expect(calls.map(({ name, code }) => [name, code])).to.deep.equal([
+        ['two__add', null],
+        ...['b', 'c'].map(() => ['read_page', null]),
+        ['read_page', 'tool_failed'],
+      ]);
+      await answered(last, { content: 'Read.' });
+    } finally {
+      await ok('PATCH /api/v1/projects/demo', { body: { pipeline: {} } });
+    }
+  });
+
   it('is told of what is nested too deep for anybody, and goes on', async () => {
     const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
     const turn = await begin();

@@ -42,7 +42,7 @@ export interface BegunCall {
   call: ToolCall;
   position: number;
   server: string | null;
-  becomes: { task: NewTask } | { code: ErrorCode; content: string } | 'waits';
+  becomes: { task: NewTask } | { code: ErrorCode | null; content: string } | 'waits';
 }
 
 /** A call that runs no more, and is no result yet. */
@@ -54,6 +54,8 @@ const endedSchema = z.object({
   callId: z.string(),
   taskId: z.string(),
   server: z.string(),
+  /** Tools that its agent lets through; null: all. */
+  allowed: z.unknown().transform((extras) => extrasOf(extras).allowedTools),
   /** The project in which it was begun, by its name: what is not shown of results it says. Null: there is none any more. */
   project: z.string().nullable(),
   /** Null: its task is kept no more. */
@@ -215,7 +217,7 @@ async function keepResults(trx: Knex.Transaction, keeping: Keeping): Promise<voi
 
 async function endedCalls(db: Knex, threadId: string): Promise<EndedCall[]> {
   const { rows } = await db.raw<{ rows: unknown[] }>(
-    `select c.turn_id, q.thread_id, q.owner_id, c.round_id, c.call_id, c.task_id, c.server, p.name as project, k.status, k.error_code, k.error_message
+    `select c.turn_id, q.thread_id, q.owner_id, c.round_id, c.call_id, c.task_id, c.server, a.extras as allowed, p.name as project, k.status, k.error_code, k.error_message
      from chat_turns q join chat_calls c on c.turn_id = q.id left join tasks k on k.id = c.task_id
        join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id left join projects p on p.id = coalesce(c.project_id, a.project_id)
      where q.thread_id = ? and ${isOpen} and c.round_id = q.task_id and ${hasEnded} order by c.position`,

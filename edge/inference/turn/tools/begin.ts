@@ -3,6 +3,10 @@ import type { Actor } from '../../../../core/access.ts';
 import type { ToolCall } from '../../../../core/agent/assemble.ts';
 import { toolNamesOf } from '../../../../core/agent/offered.ts';
 import { McpctlError, type ErrorCode } from '../../../../core/errors.ts';
+import { READ_PAGE } from '../../../../core/mcp/pipeline/result.ts';
+import { hasPages } from '../../../../core/mcp/pipeline/settings.ts';
+import { resultText } from '../../../../core/mcp/result-text.ts';
+import type { McpProject } from '../../../../core/registry/mcp/servers.ts';
 import type { BegunCall, DueTurn } from '../../../../core/registry/threads/tools/calls.ts';
 import { MOST_ID_CHARS } from '../../../../core/registry/threads/tools/tool-results.ts';
 import { goesOn } from '../../../../core/task/disconnect.ts';
@@ -10,6 +14,7 @@ import { storableText } from '../../../../core/text/storable.ts';
 import { shallowJson } from '../../../../core/text/json-shape.ts';
 import type { EdgeDeps } from '../../../deps.ts';
 import { orderOfCall, requestOfCall } from '../../../mcp/call/order.ts';
+import { pageResult } from '../../../mcp/own/read-page.ts';
 import { toolsNamed, type FoundTool } from '../../../mcp/tools.ts';
 import { newTask, type Order } from '../../ask/submit.ts';
 import { projectSeen } from './offered.ts';
@@ -51,7 +56,7 @@ export async function planCalls(deps: EdgeDeps, turn: DueTurn): Promise<Planned>
       asksClient = true;
       continue;
     }
-    const plan = await planned(deps, { actor, turn, find, call, isOver: orders.size >= MOST_CALLS });
+    const plan = await planned(deps, { actor, turn, project, find, call, isOver: orders.size >= MOST_CALLS });
     if ('order' in plan) orders.set(plan.task.id, plan.order);
     const becomes = 'order' in plan ? { task: plan.task } : plan.told;
     begun.push({ call, position, server: plan.server, becomes });
@@ -81,7 +86,8 @@ function eachOnce(calls: readonly ToolCall[]): ToolCall[] {
 interface Planning {
   actor: Actor;
   turn: DueTurn;
-  /** Undefined: there is no project, or none for this actor. */
+  /** Undefined: there is none, or none for this actor. */
+  project: McpProject | undefined;
   find: ((name: string) => FoundTool | undefined) | undefined;
   call: ToolCall;
   isOver: boolean;
@@ -89,10 +95,15 @@ interface Planning {
 
 type Plan =
   | { server: string; order: Order; task: ReturnType<typeof newTask> }
-  | { server: string | null; told: { code: ErrorCode; content: string } };
+  | { server: string | null; told: { code: ErrorCode | null; content: string } };
 
-async function planned(deps: EdgeDeps, { actor, turn, find, call, isOver }: Planning): Promise<Plan> {
+async function planned(
+  deps: EdgeDeps,
+  { actor, turn, project, find, call, isOver }: Planning,
+): Promise<Plan> {
   const isLetThrough = turn.allowed === null || turn.allowed.includes(call.name);
+  if (isLetThrough && project && call.name === READ_PAGE && hasPages(project.pipeline))
+    return await pageRead(deps, { actor, project }, call);
   const tool = isLetThrough ? find?.(call.name) : undefined;
   // In the words of the endpoint: what is filtered is not there.
   if (!tool) return told(null, 'invalid_request', `Unknown tool: ${call.name.slice(0, 128)}`);
@@ -103,16 +114,40 @@ async function planned(deps: EdgeDeps, { actor, turn, find, call, isOver }: Plan
       'too_many_requests',
       `At most ${MOST_CALLS} calls of one answer are run; call it again.`,
     );
-  const given = call.arguments.trim() === '' ? {} : await shallowJson(call.arguments, turn.ownerId);
-  if (typeof given !== 'object' || given === null || Array.isArray(given))
+  const given = await givenIn(call, actor);
+  if (given === null)
     return told(server, 'invalid_json', 'The arguments of a call are one JSON object; these are none.');
   try {
-    const order = await orderOf(deps, tool, given as Record<string, unknown>);
+    const order = await orderOf(deps, tool, given);
     return { server, order, task: newTask(deps, actor, { order, id: v7() }) };
   } catch (thrown) {
     if (!(thrown instanceof McpctlError) || thrown.code !== 'mcp_server_down') throw thrown;
     return told(server, thrown.code, thrown.message);
   }
+}
+
+/** Null: the arguments are no JSON object. */
+async function givenIn(call: ToolCall, { userId }: Actor): Promise<Record<string, unknown> | null> {
+  const given = call.arguments.trim() === '' ? {} : await shallowJson(call.arguments, userId);
+  const isObject = typeof given === 'object' && given !== null && !Array.isArray(given);
+  return isObject ? (given as Record<string, unknown>) : null;
+}
+
+/** Nothing is run for it: what was shown in part is read on from the answer that its task keeps. */
+async function pageRead(
+  deps: EdgeDeps,
+  { actor, project }: { actor: Actor; project: McpProject },
+  call: ToolCall,
+): Promise<Plan> {
+  const bodyOf = async (taskId: string): Promise<string | null> =>
+    (await deps.registry.tasks.bodies(taskId)).responseBody;
+  const page = await pageResult(
+    { ...deps, pages: null },
+    { actor, project, bodyOf },
+    await givenIn(call, actor),
+  );
+  const code = 'isError' in page ? 'tool_failed' : null;
+  return { server: null, told: { code, content: resultText(page) } };
 }
 
 const told = (server: string | null, code: ErrorCode, message: string): Plan => ({

@@ -1,5 +1,6 @@
 import { isErrorCode, McpctlError, type ErrorCode } from '../../../../core/errors.ts';
 import { mcpAnswerSchema } from '../../../../core/mcp/call.ts';
+import { READ_PAGE } from '../../../../core/mcp/pipeline/result.ts';
 import { resultText, within } from '../../../../core/mcp/result-text.ts';
 import type { EndedCall } from '../../../../core/registry/threads/tools/calls.ts';
 import { shallowJson } from '../../../../core/text/json-shape.ts';
@@ -43,14 +44,15 @@ const goneBy = inWords(new McpctlError('gone', 'The call has run, and its result
 const withheld = inWords(new McpctlError('mcp_result_withheld'));
 
 /**
- * What its project lets be shown of it; null: there is none any more that could say. Not in pages: a thread keeps more of a result than a
- * page, and its agent has nothing to read on with.
+ * What its project lets be shown of it; null: there is none any more that could say. In pages where its agent has what reads on in them:
+ * nobody is asked what they are called.
  */
 async function piped(deps: EdgeDeps, call: EndedCall, body: string): Promise<string | null> {
   const project = call.project === null ? undefined : await deps.registry.mcp.project(call.project);
   if (!project) return null;
   const settled = pipeOf(deps, { project, of: 'call', title: null });
-  return settled ? await settled(body, { id: call.taskId, retention: 'none' }) : body;
+  const readsOn = call.allowed === null || call.allowed.includes(READ_PAGE);
+  return settled ? await settled(body, { id: call.taskId, retention: readsOn ? 'keep' : 'none' }) : body;
 }
 
 async function answered(body: string, ownerId: string): Promise<Told> {

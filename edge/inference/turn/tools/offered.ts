@@ -1,8 +1,11 @@
 import type { Actor } from '../../../../core/access.ts';
 import type { OfferedTool } from '../../../../core/agent/offered.ts';
 import { McpctlError } from '../../../../core/errors.ts';
+import { READ_PAGE } from '../../../../core/mcp/pipeline/result.ts';
+import { hasPages } from '../../../../core/mcp/pipeline/settings.ts';
 import { shownTool } from '../../../../core/mcp/tools.ts';
 import type { McpProject } from '../../../../core/registry/mcp/servers.ts';
+import { readPage } from '../../../mcp/own/read-page.ts';
 import { projectFor, toolsFor, type McpDeps } from '../../../mcp/tools.ts';
 
 /** Definitions that a model is sent with each round, in bytes together: what is more is not offered. */
@@ -22,11 +25,14 @@ export async function projectSeen(
   }
 }
 
-/** The tools of a project that its endpoint lists for that actor, as chat completions list them. */
+/** The tools of a project that its endpoint lists for that actor, as chat completions list them, and the one that reads on in what they say. */
 export async function offeredTools(deps: McpDeps, actor: Actor, projectName: string): Promise<OfferedTool[]> {
   const project = await projectSeen(deps, actor, projectName);
   if (!project) return [];
-  const offered: OfferedTool[] = [];
+  const pages = hasPages(project.pipeline)
+    ? [{ name: READ_PAGE, text: asFunction({ name: READ_PAGE, ...readPage.about }) }]
+    : [];
+  const offered: OfferedTool[] = [...pages];
   let bytes = 0;
   for (const [name, { tool, state }] of await toolsFor(deps, { actor, project })) {
     const text = asFunction(shownTool(tool, { name, state }));
@@ -37,7 +43,9 @@ export async function offeredTools(deps: McpDeps, actor: Actor, projectName: str
   return offered;
 }
 
-function asFunction({ name, description, inputSchema }: ReturnType<typeof shownTool>): string {
+type Shown = Pick<ReturnType<typeof shownTool>, 'name' | 'description' | 'inputSchema'>;
+
+function asFunction({ name, description, inputSchema }: Shown): string {
   const described = description === undefined ? {} : { description };
   return JSON.stringify({ type: 'function', function: { name, ...described, parameters: inputSchema } });
 }
