@@ -38,6 +38,28 @@ export interface Paged {
 
 /** The name of the gateway's tool that reads a page. */
 export const READ_PAGE = 'read_page';
+/** What clients and models are told of it. */
+export const readPageAbout = {
+  title: 'Read a page of a long result',
+  description:
+    'Reads one page of a result that was too long to be shown whole, or "all" of them. The result that was shown says its id and how many pages it has. Runs no tool again.',
+  inputSchema: {
+    type: 'object',
+    properties: {
+      result: { type: 'string', description: 'the id that the result said' },
+      page: {
+        description: 'the number of the page, from 1; or "all"',
+        anyOf: [
+          { type: 'integer', minimum: 1 },
+          { type: 'string', enum: ['all'] },
+        ],
+      },
+    },
+    required: ['result', 'page'],
+    additionalProperties: false,
+  },
+  annotations: { readOnlyHint: true, openWorldHint: false },
+} as const;
 /** More are not said one by one. */
 const MOST_TITLES = 200;
 

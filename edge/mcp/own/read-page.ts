@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { poolOfServer } from '../../../core/mcp/names.ts';
-import { limited, READ_PAGE } from '../../../core/mcp/pipeline/result.ts';
+import { limited, READ_PAGE, readPageAbout } from '../../../core/mcp/pipeline/result.ts';
 import { hasPages, wholeLength } from '../../../core/mcp/pipeline/settings.ts';
 import type { McpProject } from '../../../core/registry/mcp/servers.ts';
 import { keptBodies } from '../../limits/kept-bodies.ts';
@@ -17,32 +17,12 @@ const givenSchema = z.looseObject({
 });
 
 /** Reads on where a result was shown in pages, or was cut. */
-export const readPage = {
+export const readPage: OwnTool = {
   name: READ_PAGE,
   isIn: ({ pipeline }) => hasPages(pipeline),
-  about: {
-    title: 'Read a page of a long result',
-    description:
-      'Reads one page of a result that was too long to be shown whole, or "all" of them. The result that was shown says its id and how many pages it has. Runs no tool again.',
-    inputSchema: {
-      type: 'object',
-      properties: {
-        result: { type: 'string', description: 'the id that the result said' },
-        page: {
-          description: 'the number of the page, from 1; or "all"',
-          anyOf: [
-            { type: 'integer', minimum: 1 },
-            { type: 'string', enum: ['all'] },
-          ],
-        },
-      },
-      required: ['result', 'page'],
-      additionalProperties: false,
-    },
-    annotations: { readOnlyHint: true, openWorldHint: false },
-  },
+  about: readPageAbout,
   call: (deps, asked, given) => pageResult(deps, readerOf(deps, asked), given),
-} satisfies OwnTool;
+};
 
 /** Who reads a page, and how the answer that it is of is fetched for them. */
 interface PageReader extends Viewer {

@@ -1,11 +1,10 @@
 import type { Actor } from '../../../../core/access.ts';
 import type { OfferedTool } from '../../../../core/agent/offered.ts';
 import { McpctlError } from '../../../../core/errors.ts';
-import { READ_PAGE } from '../../../../core/mcp/pipeline/result.ts';
+import { READ_PAGE, readPageAbout } from '../../../../core/mcp/pipeline/result.ts';
 import { hasPages } from '../../../../core/mcp/pipeline/settings.ts';
 import { shownTool } from '../../../../core/mcp/tools.ts';
 import type { McpProject } from '../../../../core/registry/mcp/servers.ts';
-import { readPage } from '../../../mcp/own/read-page.ts';
 import { projectFor, toolsFor, type McpDeps } from '../../../mcp/tools.ts';
 
 /** Definitions that a model is sent with each round, in bytes together: what is more is not offered. */
@@ -30,7 +29,7 @@ export async function offeredTools(deps: McpDeps, actor: Actor, projectName: str
   const project = await projectSeen(deps, actor, projectName);
   if (!project) return [];
   const pages = hasPages(project.pipeline)
-    ? [{ name: READ_PAGE, text: asFunction({ name: READ_PAGE, ...readPage.about }) }]
+    ? [{ name: READ_PAGE, text: asFunction({ name: READ_PAGE, ...readPageAbout }) }]
     : [];
   const offered: OfferedTool[] = [...pages];
   let bytes = 0;
