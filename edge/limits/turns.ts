@@ -40,7 +40,7 @@ export async function takeTurn(gate: FairGate, req: Request): Promise<void> {
   if (res) untilClosed(res, await enterInTurn(gate, req));
 }
 
-/** For a route that lists or sums: a few at a time of one user, so that a crowd of them waits for itself. */
+/** For a route that lists or sums, or looks how a pool is: a few at a time of one user, so that a crowd of them waits for itself. */
 export const listsInTurn =
   ({ gates }: { gates: Pick<Gates, 'lists'> }): RequestHandler =>
   async (req, _res, next) => {

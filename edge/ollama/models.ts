@@ -64,18 +64,19 @@ function shown(model: Model) {
 /** What Ollama's clients ask before they chat: the version, the models, one of them, which are loaded. */
 export function ollamaModelRoutes(deps: EdgeDeps): Router {
   const router = Router();
+  const looking = listsInTurn(deps);
   router.get('/version', (_req, res) => void res.json({ version: VERSION }));
   router.get(
     '/tags',
-    listsInTurn(deps),
+    looking,
     async (req, res) => void res.json({ models: (await offered(deps, req)).map(listed) }),
   );
-  router.get('/ps', async (req, res) => {
+  router.get('/ps', looking, async (req, res) => {
     const awake = (await offered(deps, req)).filter(({ llm }) => llm.status === 'active');
     const expires_at = new Date(deps.clock.now() + 300_000).toISOString();
     res.json({ models: awake.map((model) => ({ ...listed(model), expires_at, size_vram: 0 })) });
   });
-  router.post('/show', async (req, res) => {
+  router.post('/show', looking, async (req, res) => {
     const { model, name } = bodyOf(req, showSchema);
     res.json(shown(await modelOf(deps, req, await nameOf(deps, actorOf(req), model ?? name ?? ''))));
   });

@@ -143,7 +143,8 @@ export async function modelOf(deps: EdgeDeps, req: Request, id: string): Promise
 /** `GET /v1/models` and `/v1/models/<id>`, whose id may hold slashes; in Anthropic's shape for its clients. */
 export function modelRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.get('/models', listsInTurn(deps), async (req, res) => {
+  const looking = listsInTurn(deps);
+  router.get('/models', looking, async (req, res) => {
     const models = await offered(deps, req);
     if (req.get('anthropic-version') === undefined)
       return void res.json({ object: 'list', data: models.map(openAiView) });
@@ -151,6 +152,7 @@ export function modelRoutes(deps: EdgeDeps): Router {
     const [first_id, last_id] = [data[0]?.id ?? null, data.at(-1)?.id ?? null];
     res.json({ data, has_more: false, first_id, last_id });
   });
+  router.get('/models/*id', looking);
   router.get('/models/*id', async (req, res) => {
     const model = await modelOf(deps, req, req.params.id.join('/'));
     res.json(req.get('anthropic-version') === undefined ? openAiView(model) : anthropicView(model));

@@ -6,6 +6,7 @@ import type { TaskRow, TaskView } from '../../core/task/task.ts';
 import type { Resolved } from '../believed/known-pools.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
+import { listsInTurn } from '../limits/turns.ts';
 import { attemptsOf } from '../shown/attempts-of.ts';
 import { explainPool, explainTask } from '../shown/explain.ts';
 import { taskOf } from '../shown/task-of.ts';
@@ -21,7 +22,8 @@ async function attempted(deps: EdgeDeps, row: TaskRow): Promise<TaskView> {
 /** `GET /api/v1/llms/:name/explain` and `/api/v1/tasks/:id/explain`: who takes it, or took it, and why. */
 export function explainRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.get('/llms/:name/explain', async (req, res) => {
+  const looking = listsInTurn(deps);
+  router.get('/llms/:name/explain', looking, async (req, res) => {
     const actor = actorOf(req);
     const name = aliasSchema.safeParse(req.params['name']);
     const isThere = ({ poolKey, llm, agent, holderId }: Resolved): boolean =>
@@ -33,7 +35,7 @@ export function explainRoutes(deps: EdgeDeps): Router {
     // What is remembered of a pool has nobody who left it.
     res.json(explainPool(await deps.liveness.loadPool(place.pool.key), actor));
   });
-  router.get('/tasks/:id/explain', async (req, res) => {
+  router.get('/tasks/:id/explain', looking, async (req, res) => {
     const row = await taskOf(deps, req);
     const [pool, task] = await Promise.all([deps.liveness.loadPool(row.poolName), attempted(deps, row)]);
     res.json(explainTask(pool, task, { actor: actorOf(req), pinned: row.pin }));

@@ -145,9 +145,10 @@ export function llmRoutes(deps: EdgeDeps): Router {
   const router = Router();
   const { llms } = deps.registry;
 
-  router.get('/llms', listsInTurn(deps), (req, res) => list(deps, req, res));
-  router.get('/llms/:name', (req, res) => show(deps, req, res));
-  router.get('/llms/:name/members', async (req, res) => {
+  const looking = listsInTurn(deps);
+  router.get('/llms', looking, (req, res) => list(deps, req, res));
+  router.get('/llms/:name', looking, (req, res) => show(deps, req, res));
+  router.get('/llms/:name/members', looking, async (req, res) => {
     const row = await rowOf(deps, req);
     const pool = await deps.liveness.loadPool(row.poolKey);
     res.json(membersView(pool, { clock: deps.clock, actor: actorOf(req), isPoolSeen: false }));

@@ -110,7 +110,7 @@ export function poolRoutes(deps: EdgeDeps): Router {
     });
   });
 
-  router.get('/pools/:key', async (req, res) => {
+  router.get('/pools/:key', listsInTurn(deps), async (req, res) => {
     const key = keyOf(req);
     const [pool, [view]] = await Promise.all([
       deps.registry.pools.byKey(key),

@@ -1,8 +1,12 @@
-import { Router, type Request, type RequestHandler } from 'express';
+import { Router, type RequestHandler } from 'express';
 import { scopeOf, type Actor } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
 import { escaped, page } from '../admin/pages.ts';
+import { addressKey } from '../connections/address.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { recognise } from '../middleware/authenticate.ts';
+import { actorOf } from '../http/context.ts';
+import { listsInTurn } from '../limits/turns.ts';
+import { authenticateBy, tokenOf, type Credential } from '../middleware/authenticate.ts';
 import { seenIn } from '../shown/llm-view.ts';
 import type { WebSessions } from './sessions.ts';
 
@@ -38,23 +42,35 @@ async function table(deps: EdgeDeps, actor: Actor): Promise<string> {
   return `<table><thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table>`;
 }
 
-/** `/ui/status`: the numbers alone, without a script, for a cookie or a token. */
+/** Who is nobody is asked to sign in. */
+const orSignIn =
+  (who: RequestHandler): RequestHandler =>
+  async (req, res, next) => {
+    try {
+      await who(req, res, next);
+    } catch (thrown) {
+      if (!(thrown instanceof McpctlError) || thrown.code !== 'unauthenticated') throw thrown;
+      res.status(401).type('html').send(signIn);
+    }
+  };
+
+/** `/ui/status`: the numbers alone, without a script, for a cookie or a token. It is a request of theirs like those of programs. */
 export function statusRoutes(deps: EdgeDeps, sessions: WebSessions): Router {
-  const byCookie: RequestHandler = async (req: Request, _res, next) => {
-    const cookie = sessions.of(req);
-    if (!req.context.actor && cookie !== undefined) req.context.actor = await sessions.actorOf(cookie, req);
-    next();
+  const either: Credential = {
+    of: (req) => tokenOf(req) ?? sessions.of(req),
+    actorOf: (text, req) =>
+      tokenOf(req) === undefined
+        ? sessions.actorOf(text, req)
+        : deps.authenticator.actorOf(text, () => addressKey(req.ip)),
   };
   const router = Router();
-  router.get('/status', recognise(deps), byCookie, async (req, res) => {
-    const { actor } = req.context;
-    res.type('html');
-    if (!actor) return void res.status(401).send(signIn);
+  router.get('/status', orSignIn(authenticateBy(either, deps)), listsInTurn(deps), async (req, res) => {
+    const actor = actorOf(req);
     const at = new Date(deps.clock.now()).toISOString().slice(11, 19);
     const body = `<h1>Status</h1>
 ${await table(deps, actor)}
 <p>At ${at} UTC, for ${escaped(actor.userName)}. <a href="/ui/status">Again</a> · <a href="/ui/">The whole page</a></p>`;
-    res.send(page('mcpctl: status', body));
+    res.type('html').send(page('mcpctl: status', body));
   });
   return router;
 }

@@ -18,6 +18,22 @@ describe('what was somebody’s, and whose it is then', function () {
       ...may('create:llm', 'edit:llm'),
     });
 
+  it('a user keeps so many names that they gave up, and no more, and none that is over', async () => {
+    await bothMake();
+    await asAda('POST /llms', { name: 'desk', ...backend });
+    await t.connection.db.raw(
+      `insert into retired_names (resource, name, until, former_owner_id)
+         select 'agent', 'gone-' || n, now() + n * interval '1 minute', cast(:ada as uuid) from generate_series(-3, 300) n`,
+      { ada: t.ada.id },
+    );
+    await asAda('POST /agents', { name: 'last', llm: 'desk' });
+    await asAda('DELETE /agents/last');
+    const { rows } = await t.connection.db.raw<{ rows: { name: string }[] }>(
+      'select name from retired_names order by until desc',
+    );
+    expect([rows.length, rows[0]?.name, rows.at(-1)?.name]).to.deep.equal([256, 'last', 'gone-46']);
+  });
+
   it('a deleted llm’s name is its owner’s to take again, as a name, an alias, a pool, an agent, an agent’s personality', async () => {
     await bothMake();
     await asAda('POST /llms', { name: 'gpt', ...backend, aliases: ['nick'], poolName: 'rack' });

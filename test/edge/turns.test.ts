@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, publicLlm, type Answer, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 
 const CROWD = 20;
@@ -9,6 +9,7 @@ describe('a user who asks for much at once', () => {
   before(async () => {
     t = await edgeFixture({ MCPCTL_PG_POOL: '10' });
     await t.call('POST /api/v1/projects', { body: { name: 'core' } });
+    await publicLlm(t, 'one');
     await t.call('POST /api/v1/prompts', { body: { name: 'tone', content: 'Be brief.' } });
   });
   after(() => t.close());
@@ -48,11 +49,27 @@ describe('a user who asks for much at once', () => {
       () => t.call('GET /api/v1/prompts'),
     ],
     ['what was used', 'lock table tasks in access exclusive mode', () => t.call('GET /api/v1/usage?by=llm')],
+    ...[
+      '/api/v1/llms/one',
+      '/api/v1/llms/one/members',
+      '/api/v1/llms/one/explain',
+      '/api/v1/pools/one',
+      '/v1/models/one',
+      '/api/ps',
+      '/ui/status',
+    ].map(
+      (path) =>
+        [
+          `to look at ${path}`,
+          'lock table llms in access exclusive mode',
+          () => t.call(`GET ${path}`, { signal: AbortSignal.timeout(20_000) }),
+        ] as const,
+    ),
   ];
   for (const [what, query, ask] of crowds)
     it(`${what} waits for itself, and leaves others their way to Postgres`, async () => {
       const { bob, ada } = await whileHeld(query, ask);
       expect(bob).to.deep.equal([200]);
-      expect(ada).to.deep.equal([200]);
+      expect(ada).to.deep.equal([what.endsWith('/v1/models/one') ? 404 : 200]); // nobody serves it
     });
 });

@@ -4,6 +4,10 @@ import { McpctlError } from '../../errors.ts';
 
 /** Nobody takes up, with a name, what is said of who had it: for so long only who rules over such things makes it anew. */
 const RETIRED_DAYS = 30;
+/** Of one kind that one user had: beyond it those that were given up first are free, as other names are. */
+const MOST_OF_ONE = 256;
+/** That are over, and go with the next one. */
+const MOST_SWEPT = 100;
 
 interface Retired {
   resource: 'user' | 'group' | 'secret' | 'agent';
@@ -45,6 +49,14 @@ export async function retireName(
      on conflict (resource, name) do update set until = excluded.until, former_owner_id = excluded.former_owner_id,
        renamed_id = excluded.renamed_id`,
     { resource, name, days: RETIRED_DAYS, formerOwnerId, renamedId },
+  );
+  await trx.raw(
+    `delete from retired_names where (resource, name) in (
+       select resource, name from retired_names where until <= now() limit :swept for update skip locked)
+     or (resource, name) in (
+       select resource, name from retired_names where resource = :resource and former_owner_id = :formerOwnerId
+       order by until desc, name offset :most for update skip locked)`,
+    { resource, formerOwnerId, swept: MOST_SWEPT, most: MOST_OF_ONE },
   );
 }
 
