@@ -5,6 +5,9 @@ import { hostile, inPage, says, sizes } from '../support/browsed.ts';
 import { startChromium, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { startSystem, until, type System } from '../support/system.ts';
+import { screens } from './screens.ts';
+
+const CLIENT = 'io.modelcontextprotocol/clientInfo';
 
 describe('the page in a browser', function () {
   this.timeout(120_000);
@@ -319,6 +322,43 @@ describe('the page in a browser', function () {
     await press('Approve as shown');
     await page.until(says(/1 of its tools are as they were approved/));
     expect(await page.evaluate(says(/Approve as shown/))).to.equal(false);
+    await go('/mcp', /what clients ask/);
+    await sound('mcp-1280');
+    await go('/pools/mcp.files', /mcp\.files/);
+    await go('/mcp/pinned', /Nothing is captured while nobody watches/);
+    await sound('traffic-none-1280');
+    const asks = async (name: string): Promise<void> => {
+      const clientInfo = { name: hostile.slice(0, 100), version: '1' };
+      const body = {
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'tools/list',
+        params: { _meta: { [CLIENT]: clientInfo } },
+      };
+      const call = { jsonrpc: '2.0', id: 2, method: 'tools/call', params: { name, arguments: {} } };
+      for (const one of [body, call])
+        expect((await t.call('POST', '/mcp/projects/pinned', { body: one })).status).to.equal(200);
+    };
+    await press('Watch');
+    await page.until(says(/Watching what clients ask/));
+    await asks(hostile.slice(0, 64));
+    await page.until(`document.querySelectorAll('main tbody tr').length === 2`);
+    expect(await page.text()).to.include('→ <img src=x');
+    await page.evaluate(`document.querySelector('main tbody button').click()`);
+    await page.until(says(/bytes|Bytes/));
+    await sound('traffic-1280');
+    const audited = (await (await t.call('GET', '/api/v1/audit?resource=project&verb=view')).json()) as {
+      items: object[];
+    };
+    expect(audited.items).to.have.length(1);
+    await page.evaluate(`document.querySelector('main input[type=checkbox]').click()`);
+    await asks('files__read_not');
+    await page.until(says(/2 new/)); // held: nothing moved
+    expect(await page.evaluate(`document.querySelectorAll('main tbody tr').length`)).to.equal(2);
+    await press('2 new');
+    await page.until(`document.querySelectorAll('main tbody tr').length === 4`);
+    await press('Stop watching');
+    await page.until(says(/Nothing is captured/));
     expect((await t.call('DELETE', `/api/v1/sessions/${id}`)).status).to.equal(204);
   });
 
@@ -347,27 +387,3 @@ describe('the page in a browser', function () {
     expect(await page.evaluate(`document.querySelector('form textarea').value`)).to.equal('half a thought');
   });
 });
-
-const screens: readonly [string, RegExp][] = [
-  ['pools', /house/],
-  ['pools/house', /desk/],
-  ['llms', /desk/],
-  ['llms/desk', /slots are free/],
-  ['tasks', /Tokens|Llm/],
-  ['tasks?llm=nobody', /No task fits/],
-  ['playground?llm=house', /Message/],
-  ['workers', /Heard/],
-  ['workers?state=gone', /None of the workers/],
-  ['join-codes', /No code that you may see/],
-  ['audit', /Outcome/],
-  ['audit?name=nobody', /No event is like that/],
-  ['usage', /Tokens out|No task/],
-  ['access', /Everybody who may/],
-  ['system', /one leads[^]*this one[^]*settle/],
-  ['r/tokens', /bootstrap/],
-  ['r/agents', /helper/],
-  ['r/agents/helper', /You are <b>kind/],
-  ['r/users/admin', /admin/],
-  ['r/rbac', /Rbac/],
-  ['no-such', /no such screen/],
-];

@@ -179,6 +179,11 @@ function One({ entry, name }: { entry: CatalogueEntry; name: string }) {
           Try it
         </a>
       )}
+      {entry.word === 'project' && (
+        <a class="button" href={`/ui/mcp/${encodeURIComponent(title)}`}>
+          What clients ask
+        </a>
+      )}
       {entry.word === 'user' && (
         <a class="button" href={`/ui/access?as=${encodeURIComponent(title)}`}>
           May they do that?
