@@ -27,7 +27,11 @@ export function createFormerDuty({ registry, queue, flow, clock, log }: DutyDeps
     name: 'former',
     everyMs: EVERY_MS,
     async run(signal) {
-      return announced({ flow }, 'former', await each.run(await registry.llms.formerDone(MOST), signal));
+      return announced(
+        { flow },
+        'former',
+        await each.run(await registry.llms.formerDone(MOST + each.resting), signal),
+      );
     },
   };
 }

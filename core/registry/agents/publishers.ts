@@ -95,12 +95,7 @@ export function createAgentPublishers({ db, transaction }: Connection): AgentPub
       );
       return rows;
     },
-    async markGone(ids) {
-      if (ids.length === 0) return 0;
-      return await db('agentPublishers')
-        .whereIn('agentId', [...ids])
-        .update({ goneSince: db.fn.now() });
-    },
+    markGone: (ids) => markGone(db, ids),
     async longGone(goneMs, limit) {
       const { rows } = await db.raw<{ rows: { id: string }[] }>(
         `select p.agent_id as id from ${of} where ${goneFor} and ${noThreads} order by p.gone_since limit :limit`,
@@ -120,6 +115,16 @@ export function createAgentPublishers({ db, transaction }: Connection): AgentPub
       return heldSchema.parse(rows);
     },
   };
+}
+
+/** Past what somebody holds. */
+async function markGone(db: Knex, ids: readonly string[]): Promise<number> {
+  const { rowCount } = await db.raw<{ rowCount: number }>(
+    `update agent_publishers set gone_since = now() where agent_id = any(array(
+       select agent_id from agent_publishers where agent_id = any(:ids) for update skip locked))`,
+    { ids: [...ids] },
+  );
+  return rowCount;
 }
 
 /** Whoever begins a thread waits for the agent's row; the look for threads is behind its lock. */

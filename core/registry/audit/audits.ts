@@ -5,7 +5,7 @@ import { changeSchema, type AuditFilter } from '../../audit/query.ts';
 import type { Author, Happened } from '../../audit/event.ts';
 import type { Connection } from '../database/connect.ts';
 import { writeDenied, type Denied } from './denied.ts';
-import { prune, type Kept } from './prune.ts';
+import { prunable, prune, type Kept, type Outlived } from './prune.ts';
 import { record, recordAll } from './record.ts';
 
 const rowSchema = z.object({
@@ -58,8 +58,10 @@ export interface Audits {
   denied(refusals: readonly Denied[]): Promise<void>;
   /** How many events there are of each actor. */
   counts(): Promise<number[]>;
-  /** Deletes what is kept no longer. @returns how many rows. */
-  prune(kept: Kept): Promise<number>;
+  /** Those that are kept no longer, the oldest first. */
+  prunable(kept: Kept): Promise<Outlived[]>;
+  /** Deletes these, past what somebody holds. @returns how many. */
+  prune(events: readonly Outlived[]): Promise<number>;
 }
 
 /** Those of the rows that meet the filter; of each column at most one word, so that an index answers most of them. */
@@ -126,6 +128,7 @@ export function createAudits({ db, transaction }: Connection): Audits {
         .select<{ count: number }[]>(db.raw('count(*)::int as count'));
       return rows.map(({ count }) => count);
     },
-    prune: (kept) => prune({ transaction }, kept),
+    prunable: (kept) => prunable({ db }, kept),
+    prune: (events) => prune({ transaction }, events),
   };
 }

@@ -17,6 +17,9 @@ import { lockUser } from '../names/quotas.ts';
 import { needMayMint, needMayPublish } from '../people/mint.ts';
 import { tokenNameOf, type TokenRow, type Tokens } from '../people/tokens.ts';
 
+/** At a time; it is asked for more until there are none. */
+const MOST_SWEPT = 1_000;
+
 interface Invite {
   actor: Actor;
   pools: readonly string[];
@@ -261,9 +264,16 @@ export function createJoinCodes({ db, transaction }: Connection, tokens: Tokens)
       });
       return { ...made, host: row.name };
     },
-    sweep: async () =>
-      await db('joinCodes')
-        .whereRaw(`expires_at < now() - :keptMs * interval '1 millisecond'`, { keptMs: JOIN.keptMs })
-        .delete(),
+    sweep: () => sweep(db),
   };
+}
+
+async function sweep(db: Knex): Promise<number> {
+  const { rowCount } = await db.raw<{ rowCount: number }>(
+    `delete from join_codes where hash = any(array(
+       select hash from join_codes where expires_at < now() - :keptMs * interval '1 millisecond'
+       limit :limit for update skip locked))`,
+    { keptMs: JOIN.keptMs, limit: MOST_SWEPT },
+  );
+  return rowCount;
 }

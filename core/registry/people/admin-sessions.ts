@@ -16,6 +16,8 @@ export interface AdminSessions {
 }
 
 const MOST_OF_TOKEN = 32;
+/** At a time; it is asked for more until there are none. */
+const MOST_SWEPT = 1_000;
 const over = `(s.expires_at <= now() or t.revoked_at is not null or t.expires_at <= now())`;
 
 /** It has no name but its cookie's; the token says which it is. */
@@ -69,7 +71,8 @@ export function createAdminSessions({ db, transaction }: Connection): AdminSessi
     async sweep() {
       const { rowCount } = await db.raw<{ rowCount: number }>(
         `delete from admin_sessions where hash in (
-           select s.hash from admin_sessions s left join tokens t on t.id = s.token_id where t.id is null or ${over})`,
+           select s.hash from admin_sessions s left join tokens t on t.id = s.token_id where t.id is null or ${over}
+           limit ${MOST_SWEPT} for update of s skip locked)`,
       );
       return rowCount;
     },

@@ -220,7 +220,17 @@ async function mintFor(
 
 export function createDeviceLogins({ db, transaction }: Connection, tokens: Tokens): DeviceLogins {
   const sweep = async (): Promise<number> =>
-    await db('deviceLogins').whereRaw('expires_at <= now()').delete();
+    await db('deviceLogins')
+      .whereIn(
+        'hash',
+        db('deviceLogins')
+          .whereRaw('expires_at <= now()')
+          .limit(2 * MOST)
+          .forUpdate()
+          .skipLocked()
+          .select('hash'),
+      )
+      .delete();
   return {
     async begin(asked) {
       await sweep();
