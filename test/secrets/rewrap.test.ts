@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { Client } from 'pg';
 import { grantedTo } from '../../core/access/presets.ts';
 import { usualLimits } from '../../core/registry/names/limits.ts';
 import { createRegistry } from '../../core/registry/registry.ts';
@@ -8,13 +9,15 @@ import { stored } from '../../core/resources/index.ts';
 import { createRewrapSecretsDuty } from '../../scheduler/duties/rewrap-secrets.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { keyringWith, newKey } from '../support/keyring.ts';
+import { startProcess } from '../support/process.ts';
+import { programOf } from '../support/program.ts';
 import { dutyDeps } from '../support/tasks.ts';
 
 /** With two versions each; MCPCTL_ROUNDS=500 for a thousand. */
 const SECRETS = Number(process.env['MCPCTL_ROUNDS'] ?? 20);
 
 describe('the keys of secrets, when they change', function () {
-  this.timeout(Math.max(20_000, SECRETS * 500));
+  this.timeout(Math.max(60_000, SECRETS * 500));
   let t: EdgeFixture;
   before(async () => {
     t = await edgeFixture();
@@ -103,6 +106,68 @@ describe('the keys of secrets, when they change', function () {
     done = true;
     await reading;
     expect(await counts()).to.deep.equal({ [kid]: 2 * SECRETS });
+  });
+
+  it('are wrapped anew by schedulers that are killed in the middle, twice: every value can be read throughout, and none is left', async () => {
+    await make(...Array.from({ length: SECRETS }, (_, n) => `k${n}`));
+    // A while for each, and a word at each that is done: so a kill meets the middle.
+    await t.connection.db.raw(`
+      create function slow_wrap() returns trigger language plpgsql as $slow$
+        begin perform pg_sleep(0.005); perform pg_notify('wrapped_anew', ''); return new; end $slow$;
+      create trigger slow_wrap before update of wrapped_dek on secret_versions for each row execute function slow_wrap()`);
+    const hearing = new Client({ connectionString: t.databaseUrl });
+    await hearing.connect();
+    await hearing.query('listen wrapped_anew');
+    let wrapped = 0;
+    const waiting = new Set<() => void>();
+    hearing.on('notification', () => {
+      wrapped += 1;
+      for (const look of waiting) look();
+    });
+    const untilWrapped = (many: number): Promise<void> =>
+      new Promise((resolve) => {
+        const look = (): void => void (wrapped >= many && waiting.delete(look) && resolve());
+        waiting.add(look);
+        look();
+      });
+    const both = registryWith(key, oldKey).secrets;
+    let isDone = false;
+    let reads = 0;
+    const reading = (async () => {
+      for (; !isDone; reads++) {
+        const name = `k${reads % SECRETS}`;
+        expect((await both.reveal(name, actor())).data).to.deep.equal({ KEY: `two of ${name}` });
+      }
+    })();
+    const env = {
+      ...{ DATABASE_URL: t.databaseUrl, REDIS_URL: process.env['REDIS_URL'] ?? '' },
+      ...{ MCPCTL_REDIS_NAMESPACE: t.namespace, MCPCTL_PG_SCHEMA: t.schema },
+      ...{ MCPCTL_SECRETS_KEY: `${key},${oldKey}`, MCPCTL_SWEEP_MS: '1000', MCPCTL_LEADER_MS: '1000' },
+    };
+    const all = 2 * SECRETS;
+    try {
+      for (const share of [0.25, 0.5, 1]) {
+        const scheduler = startProcess(programOf('scheduler'), { env });
+        await Promise.race([
+          untilWrapped(all * share),
+          scheduler.exited.then((code) => expect.fail(`it left with ${String(code)}`)),
+        ]);
+        await scheduler.kill('SIGKILL');
+        const { [oldKid]: left = 0, [kid]: moved = 0 } = await counts();
+        expect(left + moved, 'each is under one key').to.equal(all);
+        if (share < 1) expect(left, 'the kill met the middle').to.be.within(1, all - 1);
+      }
+      expect(await counts()).to.deep.equal({ [kid]: all });
+    } finally {
+      isDone = true;
+      await reading;
+      await hearing.end();
+      await t.connection.db.raw('drop function slow_wrap cascade');
+    }
+    expect(reads).to.be.above(3);
+    const withNew = registryWith(key).secrets;
+    for (let n = 0; n < SECRETS; n++)
+      expect((await withNew.reveal(`k${n}`, actor())).data).to.deep.equal({ KEY: `two of k${n}` });
   });
 
   it('are looked at before an edge starts: it names the key that is wanted, and runs without any', async () => {
