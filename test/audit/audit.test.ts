@@ -223,7 +223,7 @@ describe('the audit', function () {
       }
       return spans;
     };
-    const alone = await othersCalls(Promise.resolve(), isMinuteLong ? 200 : 1);
+    const alone = await othersCalls(Promise.resolve(), isMinuteLong ? 1_000 : 1);
     // An edge takes so many connections of one address, and no more.
     const together = isMinuteLong ? Math.ceil(STRANGERS / 60) : 200;
     const crowd = (async () => {
@@ -234,9 +234,12 @@ describe('the audit', function () {
       }
     })();
     const among = await othersCalls(crowd, 1);
-    note(this, [median(alone), median(among)]);
-    // Those of a minute's crowd do not slow others: by the median, on a machine that has others to do, too.
+    const late = (of: readonly number[]): number =>
+      [...of].sort((a, b) => a - b)[Math.ceil(of.length * 0.99) - 1] ?? 0;
+    note(this, [median(alone), median(among), late(alone), late(among)]);
+    // Those of a minute's crowd do not slow others, nor one in a hundred of their calls, on a machine that has others to do, too.
     if (isMinuteLong) expect(median(among)).to.be.below(median(alone) * 1.5 + 1);
+    if (isMinuteLong) expect(late(among)).to.be.below(late(alone) * 2 + 20);
     await api('GET /audit', undefined, asAda);
     await t.deps.denied.stop(); // as every five seconds
     const [refused, ...others] = await events('actor=ada');
