@@ -43,6 +43,12 @@ describe('by what somebody may, and who may as another', function () {
     for (const [call, body] of [
       ['POST /tokens', { name: 'x' }],
       ['POST /users', { name: 'x' }],
+      ['POST /join-codes', { pools: ['x'] }],
+      ['POST /join-requests', { code: 'BCDF-GHJK', answer: 'approve' }],
+      ['POST /secrets/x/reveal', {}],
+      ['POST /backup', { secrets: 'none' }],
+      ['PUT /groups/admins/members/ada', undefined],
+      ['DELETE /rbac/everyone', undefined],
       [
         'POST /llms/_provider-register',
         { transports: ['sse'], providers: [{ name: 'x', type: 'openai', model: 'm' }] },

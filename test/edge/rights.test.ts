@@ -294,7 +294,8 @@ describe('who may do what', function () {
     const own = stored.filter(({ plural }) => call.split('/')[1] === plural);
     return own.length > 0 ? await withEach(seen[where], own) : await world(where);
   };
-  const ask = async (call: string, role: Role, w: World): Promise<Answer> => {
+  const ask = (call: string, role: Role, w: World): Promise<Answer> => askAs(call, tokens[role], w);
+  const askAs = async (call: string, token: string | null, w: World): Promise<Answer> => {
     const [method = '', path = ''] = call.split(' ');
     const made = w.made[path.split('/')[1] ?? ''];
     const ids: Record<string, string> = { name: made ?? w.llm, key: w.pool, n: '1', user: 'bob' };
@@ -312,7 +313,7 @@ describe('who may do what', function () {
     const body = rule?.body?.(w);
     const isWhole = call in otherRules || filled.startsWith('/api/');
     return await t.call(`${method} ${isWhole ? '' : '/api/v1'}${filled}`, {
-      token: tokens[role],
+      token,
       ...(body === undefined ? {} : { body }),
       headers: rule?.headers?.(w) ?? {},
     });
@@ -417,6 +418,44 @@ describe('who may do what', function () {
       expect((listed.json as { items: unknown[] }).items).to.have.length(1);
       expect((await t.call('GET /metrics', { token: tokens[role] })).status).to.equal(403);
     }
+  });
+
+  it('a token for calling makes its calls, reads what is its user’s own of them, and manages nothing', async () => {
+    const made = await t.call('POST /api/v1/tokens', { token: tokens.root, body: { name: 'calls' } });
+    const { token } = made.json as { token: string };
+    const through: string[] = [];
+    for (const call of calls) {
+      if (isEndless(call) || rules[call]?.isPublic) continue;
+      const { status } = await askAs(call, token, seen.in);
+      if (![401, 403, 404].includes(status)) through.push(call);
+    }
+    const listed = [
+      'llms',
+      'pools',
+      'sessions',
+      'threads',
+      'templates',
+      'tasks',
+      'usage',
+      'whoami',
+      'resources',
+    ];
+    const ofAll = ['servers', 'projects', 'agents', 'prompts', 'personalities'];
+    expect(through).to.have.members([
+      ...[...listed, ...ofAll].map((path) => `GET /${path}`),
+      ...['', '/members', '/explain'].map((path) => `GET /llms/{name}${path}`),
+      ...['GET /pools/{key}', 'POST /llms/{name}/infer', 'POST /tasks', 'POST /access/review'],
+      ...['', '/personalities', '/threads'].map((path) => `GET /agents/{name}${path}`),
+      ...['compose', 'chat', 'threads'].map((path) => `POST /agents/{name}/${path}`),
+      ...['version', 'tags', 'ps'].map((path) => `GET /api/${path}`),
+      ...['chat', 'generate', 'embed', 'embeddings'].map((path) => `POST /api/${path}`),
+      // Of a session that is none of its user's nothing comes.
+      'POST /llms/_provider-goodbye',
+    ]);
+    for (const of of ['servers', 'projects', 'prompts', 'personalities', 'sessions'])
+      expect((await t.call(`GET /api/v1/${of}`, { token })).json, of)
+        .to.include({ next: null })
+        .and.have.property('items').that.is.empty;
   });
 
   it('callers see who answered by its name, admins alone by its session', async () => {
