@@ -8,7 +8,6 @@ import { createRegistry, type Registry } from '../../core/registry/registry.ts';
 import type { Definition } from '../../core/resources/define.ts';
 import { agent } from '../../core/resources/talk/agent.ts';
 import { stored } from '../../core/resources/index.ts';
-import type { TaskRow } from '../../core/task/task.ts';
 import { modelRoutes } from '../../edge/openai/models.ts';
 import { openAiRoutes } from '../../edge/openai/routes.ts';
 import { healthRoutes } from '../../edge/routes/health.ts';
@@ -17,6 +16,15 @@ import { openApiRoutes } from '../../edge/routes/openapi.ts';
 import { cookieFor, ownPage } from '../support/admin.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 import {
+  everybody,
+  hi,
+  later,
+  otherRules,
+  reaches,
+  whoReaches,
+  type Rule,
+  type Where,
+  type World,
   isAdmin,
   isBound,
   ofNoPool,
@@ -31,42 +39,12 @@ import {
 import { callsOf } from '../support/routes.ts';
 import { submitTask } from '../support/tasks.ts';
 
-type Where = 'in' | 'out';
-
-/** What is ada's, of each kind one in the pool `in` and one in the pool `out`; what a call may use up is made for it. */
-interface World {
-  llm: string;
-  pool: Where;
-  task: TaskRow;
-  session: string;
-  /** A token of ada's that is bound to nothing. */
-  token: string;
-  /** One of each resource that is no more than a definition, by its plural: what names it. */
-  made: Record<string, string>;
-}
-
-const reaches = (role: Role, where: Where): boolean => !isBound(role) || where === 'in';
-
-interface Rule {
-  /** By whom, and of which pool's. */
-  of: (role: Role, where: Where) => Verdict;
-  body?: (world: World) => unknown;
-  headers?: (world: World) => Record<string, string>;
-  /** Also for who has no token. */
-  isPublic?: boolean;
-}
-
 /** A stream that goes on for ever; its own tests open it. */
 const isEndless = (call: string): boolean => /^GET .*(stream|\/events|\/traffic)$/.test(call);
-const everybody = (): Verdict => 'ok';
 const owners =
   (otherwise: Verdict) =>
   (role: Role, where: Where): Verdict =>
     !reaches(role, where) ? 404 : isOwner(role) || isAdmin(role) ? 'ok' : otherwise;
-const whoReaches =
-  (otherwise: Verdict) =>
-  (role: Role, where: Where): Verdict =>
-    reaches(role, where) ? 'ok' : otherwise;
 const adminsThere = (role: Role, where: Where): Verdict =>
   isAdmin(role) && reaches(role, where) ? 'ok' : 403;
 const itsWorker = (role: Role, where: Where): Verdict => (isOwner(role) && reaches(role, where) ? 'ok' : 404);
@@ -77,7 +55,6 @@ const ofWorkers = [
   ...['pause', 'drain', 'resume'].map((call) => `POST /sessions/{id}/${call}`),
 ];
 
-const hi = { messages: [{ role: 'user', content: 'hi' }] };
 const llm = ({ pool }: World) => ({
   type: 'openai',
   model: 'm',
@@ -87,7 +64,6 @@ const llm = ({ pool }: World) => ({
 const session = ({ session: providerSessionId }: World) => ({ providerSessionId });
 const guest = () => ({ user: 'bob' });
 
-const later = () => ({ prefer: 'respond-async' });
 const ollama = (body: (world: World) => unknown): Rule => ({ of: whoReaches(403), body, headers: later });
 
 /** Each call of docs/openapi.json is here: one that is new fails until somebody has said who may. */
@@ -172,44 +148,6 @@ const rules: Record<string, Rule> = {
   'GET /resources': { of: everybody },
   ...resourceRules(),
   ...threadRules(),
-};
-
-const chat = (w: World) => ({ model: w.llm, ...hi });
-const admins = (role: Role): Verdict => (role === 'root' ? 'ok' : 403);
-/** The calls of the doors that the document does not tell of: the same holds for them. */
-const otherRules: Record<string, Rule> = {
-  'POST /v1/chat/completions': { of: whoReaches(403), body: chat, headers: later },
-  'POST /v1/completions': {
-    of: whoReaches(403),
-    body: (w) => ({ model: w.llm, prompt: 'hi' }),
-    headers: later,
-  },
-  'POST /v1/embeddings': {
-    of: whoReaches(403),
-    body: (w) => ({ model: w.llm, input: 'hi' }),
-    headers: later,
-  },
-  'POST /v1/responses': {
-    of: whoReaches(403),
-    body: (w) => ({ model: w.llm, input: 'hi' }),
-    headers: later,
-  },
-  'POST /v1/messages': {
-    of: whoReaches(403),
-    body: (w) => ({ ...chat(w), max_tokens: 1 }),
-    headers: later,
-  },
-  'POST /v1/messages/count_tokens': { of: whoReaches(403), body: chat, headers: later },
-  'GET /v1/models': { of: everybody },
-  'GET /v1/models/{id}': { of: whoReaches(404) },
-  'GET /metrics': { of: admins },
-  'GET /metrics/targets': { of: admins },
-  // No worker has the id of the task.
-  'GET /metrics/workers/{id}': { of: (role) => (role === 'root' ? 404 : 403) },
-  'GET /openapi.json': { of: everybody },
-  'GET /livez': { of: everybody, isPublic: true },
-  'GET /readyz': { of: everybody, isPublic: true },
-  'GET /': { of: everybody, isPublic: true },
 };
 
 const document = JSON.parse(readFileSync('docs/openapi.json', 'utf8')) as {

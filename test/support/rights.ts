@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { closed } from '../../core/access/grants.ts';
 import { grantedTo } from '../../core/access/presets.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import type { Definition, Verb } from '../../core/resources/define.ts';
 import { project } from '../../core/resources/talk/project.ts';
 import { stored } from '../../core/resources/index.ts';
@@ -174,14 +175,11 @@ function personalityRules(): Record<string, ResourceRule> {
   };
 }
 
-type Where = 'in' | 'out';
-
 /** Who may make the calls of a thread of ada's, with an agent over an llm in that pool. */
 export function threadRules(): Record<
   string,
   { of: (role: Role, where: Where) => Verdict; body?: () => unknown; headers?: () => Record<string, string> }
 > {
-  const reaches = (role: Role, where: Where): boolean => !isBound(role) || where === 'in';
   const seenBy = (role: Role, where: Where): Verdict =>
     reaches(role, where) && (isOwner(role) || isAdmin(role)) ? 'ok' : 404;
   // What was said is its owner's alone.
@@ -208,3 +206,75 @@ export function threadRules(): Record<
     'DELETE /threads/{id}/turns/{n}': { of: readBy },
   };
 }
+
+export type Where = 'in' | 'out';
+
+/** What is ada's, of each kind one in the pool `in` and one in the pool `out`; what a call may use up is made for it. */
+export interface World {
+  llm: string;
+  pool: Where;
+  task: TaskRow;
+  session: string;
+  /** A token of ada's that is bound to nothing. */
+  token: string;
+  /** One of each resource that is no more than a definition, by its plural: what names it. */
+  made: Record<string, string>;
+}
+
+export const reaches = (role: Role, where: Where): boolean => !isBound(role) || where === 'in';
+
+export interface Rule {
+  /** By whom, and of which pool's. */
+  of: (role: Role, where: Where) => Verdict;
+  body?: (world: World) => unknown;
+  headers?: (world: World) => Record<string, string>;
+  /** Also for who has no token. */
+  isPublic?: boolean;
+}
+
+export const everybody = (): Verdict => 'ok';
+export const whoReaches =
+  (otherwise: Verdict) =>
+  (role: Role, where: Where): Verdict =>
+    reaches(role, where) ? 'ok' : otherwise;
+
+export const hi = { messages: [{ role: 'user', content: 'hi' }] };
+export const later = () => ({ prefer: 'respond-async' });
+
+const chat = (w: World) => ({ model: w.llm, ...hi });
+const admins = (role: Role): Verdict => (role === 'root' ? 'ok' : 403);
+/** The calls of the doors that the document does not tell of: the same holds for them. */
+export const otherRules: Record<string, Rule> = {
+  'POST /v1/chat/completions': { of: whoReaches(403), body: chat, headers: later },
+  'POST /v1/completions': {
+    of: whoReaches(403),
+    body: (w) => ({ model: w.llm, prompt: 'hi' }),
+    headers: later,
+  },
+  'POST /v1/embeddings': {
+    of: whoReaches(403),
+    body: (w) => ({ model: w.llm, input: 'hi' }),
+    headers: later,
+  },
+  'POST /v1/responses': {
+    of: whoReaches(403),
+    body: (w) => ({ model: w.llm, input: 'hi' }),
+    headers: later,
+  },
+  'POST /v1/messages': {
+    of: whoReaches(403),
+    body: (w) => ({ ...chat(w), max_tokens: 1 }),
+    headers: later,
+  },
+  'POST /v1/messages/count_tokens': { of: whoReaches(403), body: chat, headers: later },
+  'GET /v1/models': { of: everybody },
+  'GET /v1/models/{id}': { of: whoReaches(404) },
+  'GET /metrics': { of: admins },
+  'GET /metrics/targets': { of: admins },
+  // No worker has the id of the task.
+  'GET /metrics/workers/{id}': { of: (role) => (role === 'root' ? 404 : 403) },
+  'GET /openapi.json': { of: everybody },
+  'GET /livez': { of: everybody, isPublic: true },
+  'GET /readyz': { of: everybody, isPublic: true },
+  'GET /': { of: everybody, isPublic: true },
+};
