@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Rule } from './checker/calls.ts';
-import { check } from './checker/check.ts';
+import { check, tally } from './checker/check.ts';
 import {
   pieceText,
   type BackendLine,
@@ -279,6 +279,30 @@ describe('the checker of chaos', () => {
     expect(
       rulesOf((books) => replace(books, ['c1', 'data', 0], [line(books, ['c1', 'data', 0]), leak])),
     ).to.deep.equal(['leaked']);
+  });
+
+  it('finds a task that was shown to nobody and is lost with its worker', () => {
+    const lostLater = (shown: ClientLine[]): Rule[] =>
+      rulesOf((books) => {
+        const accepted = { at: 12, call: 'later', what: 'body', text: JSON.stringify({ id: idOf('later') }) };
+        const seen = { at: 80, call: 'later', what: 'seen', by: 'get', status: 'error', code: 'worker_lost' };
+        books.clients.push(
+          sent('later', { door: 'tasks', mode: 'later' }),
+          answered('later', 202, 'application/json'),
+          ...[accepted, ...shown, seen].map((one) => one as ClientLine),
+          ended('later'),
+        );
+        books.rows.push(row('later', { status: 'error', errorCode: 'worker_lost' }));
+      });
+    expect(lostLater([])).to.deep.equal(['given up']);
+    expect(
+      lostLater([data('later', chunk(pieceText({ canary: 'later', nonce: 'n', seq: 0 })))]),
+    ).to.not.include('given up');
+  });
+
+  it('tells how long callers waited for the first event', () => {
+    const { clients, rows } = goodBooks();
+    expect(tally({ clients, rows }).firstMs).to.deep.equal({ p50: 20, p99: 20 });
   });
 
   it('finds a client that waited too long, and one that has nothing at all', () => {

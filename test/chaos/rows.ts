@@ -69,6 +69,16 @@ export function createRows({ db }: Connection) {
         order by m.thread_id, m.turn_index`;
       return await all<FinalMessage>(sql, [since]);
     },
+    /** Locks the rows of all tasks that are open, and of sessions, while that is done. @returns how many tasks. */
+    async holding(work: () => Promise<void>): Promise<number> {
+      return await db.transaction(async (trx) => {
+        const sql = 'select id from tasks where not status = any(?) for update skip locked';
+        const { rows } = await trx.raw<{ rows: unknown[] }>(sql, [[...terminalStatuses]]);
+        await trx.raw('select id from sessions for update');
+        await work();
+        return rows.length;
+      });
+    },
     /** Ends every session of Postgres but our own. @returns how many. */
     async terminate(): Promise<number> {
       const sql = `select pg_terminate_backend(pid) from pg_stat_activity

@@ -1,4 +1,4 @@
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, lstatSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -66,7 +66,9 @@ export async function startServers(
   const wipe = (): void => rmSync(files, { recursive: true, force: true });
   const keep = (): void => {
     rmSync(kept, { recursive: true, force: true });
-    cpSync(files, kept, { recursive: true });
+    // A Redis of ours listens on a socket there too, which is no file.
+    const filter = (path: string): boolean => !lstatSync(path).isSocket();
+    cpSync(files, kept, { recursive: true, filter });
   };
   const turnBack = (): void => {
     wipe();

@@ -327,6 +327,7 @@ function resultOf({
       ? [`refused ${String(counts.refused)}, within ${(counts.refusedMs / 1_000).toFixed(1)}s`]
       : []),
     ...(untold.length > 0 ? [`completed, but told: ${untold.join(', ')}`] : []),
+    `first event p50 ${String(counts.firstMs.p50)} ms, p99 ${String(counts.firstMs.p99)} ms`,
   ];
   const why = [
     ...(struck.happened ? [] : [`the fault did not strike: ${struck.proof}`]),

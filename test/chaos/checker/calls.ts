@@ -16,6 +16,7 @@ export type Rule =
   | 'thread' // a thread holds other than was shown, an index twice, or a turn that never ended
   | 'twice' // a call of a tool that ran more than once
   | 'unknown' // one of which nobody knew what became of it, though nothing that it needs had failed
+  | 'given up' // lost with its worker, though nothing of it was shown to anybody
   | 'late'; // no result and no error within its bound
 
 export interface Finding {

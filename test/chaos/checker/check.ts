@@ -36,6 +36,7 @@ export function check(evidence: Evidence): Finding[] {
     ...unearned(stories, evidence),
     ...threadFaults(stories, evidence),
     ...stories.flatMap((story) => callersDue(story, evidence)),
+    ...stories.flatMap(givenUp),
     ...(evidence.tools ? toolFaults(evidence.tools) : []),
     ...leaks(evidence),
   ];
@@ -177,6 +178,13 @@ function callersDue({ call, row }: Story, { world }: Evidence): Finding[] {
   return [];
 }
 
+/** Of a task that nobody looks on at nothing is shown, so it starts over however often its workers die. */
+function givenUp({ call, row }: Story): Finding[] {
+  if (call.sent.mode !== 'later' || row?.errorCode !== 'worker_lost') return [];
+  if (call.parts.some(({ pieces }) => pieces.length > 0)) return [];
+  return [{ rule: 'given up', says: `${nameOf(call)} was shown to nobody, and ended worker_lost` }];
+}
+
 /** `/v1` says 200 to one who has waited for long; then a cut is all that can tell of a failure (docs/openai.md). */
 function failedLate({ sent, taskId }: Call, row: FinalRow | undefined): boolean {
   return sent.door === 'v1' && sent.mode === 'whole' && taskId !== null && row?.status === 'error';
@@ -226,12 +234,28 @@ export interface Tally {
   refused: number;
   /** The longest that one of those waited for its refusal. */
   refusedMs: number;
+  /** How long callers of streams waited for the first of them, in milliseconds: half of them, and all but one in a hundred. */
+  firstMs: { p50: number; p99: number };
   /** Codes that callers were told though their task completed: such a code says nothing of the task. */
   untold: Record<string, number>;
 }
 
 function counted(names: readonly string[]): Record<string, number> {
   return Object.fromEntries([...grouped(names, (name) => name)].map(([name, all]) => [name, all.length]));
+}
+
+function firstsOf(clients: Evidence['clients']): Tally['firstMs'] {
+  const from = new Map<string, number>();
+  const waits: number[] = [];
+  for (const line of clients) {
+    if (line.what === 'sent' && line.mode === 'stream' && !line.probe) from.set(line.call, line.at);
+    if (line.what !== 'data') continue;
+    const began = from.get(line.call);
+    if (began !== undefined && from.delete(line.call)) waits.push(line.at - began);
+  }
+  waits.sort((a, b) => a - b);
+  const at = (share: number): number => Math.round(waits[Math.floor((waits.length - 1) * share)] ?? 0);
+  return { p50: at(0.5), p99: at(0.99) };
 }
 
 export function tally({ clients, rows }: Pick<Evidence, 'clients' | 'rows'>): Tally {
@@ -248,6 +272,7 @@ export function tally({ clients, rows }: Pick<Evidence, 'clients' | 'rows'>): Ta
     errors: counted(rows.flatMap(({ status, errorCode }) => (status === 'error' ? [errorCode ?? '?'] : []))),
     refused: refused.length,
     refusedMs: Math.round(Math.max(0, ...refused.map(({ sent, endedAt }) => endedAt - sent.at))),
+    firstMs: firstsOf(clients),
     untold: counted(untold),
   };
 }

@@ -10,7 +10,7 @@ import {
   backendStops,
 } from './backends.ts';
 import { callersVanish, edgeKilled, edgeRolled, slowReaders } from './edges.ts';
-import { postgresHalfOpen, postgresKilled, sessionsEnded } from './postgres.ts';
+import { postgresHalfOpen, postgresKilled, rowsHeld, sessionsEnded } from './postgres.ts';
 import {
   edgeHalfOpenAtWorker,
   redisEmpty,
@@ -18,6 +18,7 @@ import {
   redisFlushed,
   redisHalfOpenAtEdge,
   redisHalfOpenAtWorker,
+  redisRefuses,
   redisSlotMoved,
   redisSlow,
   redisStopped,
@@ -85,6 +86,10 @@ export const faults: Readonly<Record<string, Fault>> = {
   F47: overSse(allWorkersGone),
   F48: oneAfterAnother,
   F49: overSse(oneAfterAnother),
+  F50: redisRefuses,
+  F51: overSse(redisRefuses),
+  F52: rowsHeld,
+  F53: overSse(rowsHeld),
 };
 
 /** What is tried over each kind of Redis: over those with replicas what does not strike one server by its process or its wire. */

@@ -46,6 +46,27 @@ export const sessionsEnded: Fault = {
   },
 };
 
+/** What is locked is settled, handed back and ended later; everything else goes on past it. */
+export const rowsHeld: Fault = {
+  name: 'the rows of open tasks and of sessions locked for 3 s, four times',
+  spanMs: 25_000,
+  async strike(trial) {
+    const streams = await trial.openStreams(20, slow);
+    const locked: number[] = [];
+    let at = 0;
+    for (let n = 0; n < 4; n += 1) {
+      locked.push(await trial.world.rows.holding(() => pause(3_000)));
+      at = performance.now();
+      await pause(1_000);
+    }
+    return {
+      happened: locked.every((count) => count > 0),
+      healing: trial.heal(at, wide),
+      proof: `${locked.join(', ')} rows were held for 3 s each; ${String(streams.length)} streams were open`,
+    };
+  },
+};
+
 export const postgresHalfOpen: Fault = {
   name: 'Postgres half-open at an edge',
   wired: true,

@@ -129,6 +129,46 @@ export const redisFlushed: Fault = {
   },
 };
 
+/** How Redis is made to answer, and to refuse what is written. */
+const refusals: readonly [says: string, on: readonly string[], off: readonly string[]][] = [
+  [
+    'NOREPLICAS',
+    ['CONFIG', 'SET', 'min-replicas-to-write', '1'],
+    ['CONFIG', 'SET', 'min-replicas-to-write', '0'],
+  ],
+  ['OOM', ['CONFIG', 'SET', 'maxmemory', '1mb'], ['CONFIG', 'SET', 'maxmemory', '0']],
+  ['READONLY', ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],
+];
+
+/** Its connections stay: what is written is refused for seconds, and taken again. */
+export const redisRefuses: Fault = {
+  name: 'Redis answers and refuses: NOREPLICAS, OOM, READONLY, for 3 s each',
+  spanMs: 30_000,
+  async strike(trial) {
+    const { redis } = trial.world;
+    const open = await underWay(trial);
+    const refused: string[] = [];
+    let back = 0;
+    for (const [says, [on = '', ...onArgs], [off = '', ...offArgs]] of refusals) {
+      await redis.call(on, ...onArgs);
+      try {
+        const answer = await redis.set('mcpctl-chaos', '1').catch((thrown: unknown) => String(thrown));
+        if (String(answer).includes(says)) refused.push(says);
+        await pause(3_000);
+      } finally {
+        await redis.call(off, ...offArgs);
+      }
+      back = performance.now();
+      await pause(2_000);
+    }
+    return {
+      happened: refused.length === refusals.length,
+      healing: trial.heal(back, wide),
+      proof: `it said ${refused.join(', ')}; ${open}`,
+    };
+  },
+};
+
 export const redisStopped: Fault = {
   name: 'Redis stopped for 10 s (SIGSTOP)',
   spanMs: 30_000,
