@@ -5,6 +5,8 @@ import { loopTurn } from './loop-turns.ts';
 export interface JsonShape {
   /** At most how many values it holds, keys not counted: what parsing it would cost, besides its length. */
   values: number;
+  /** At most how many keys: what is parsed costs most by these, where no two are alike. */
+  keys: number;
   /** How deep arrays and objects are nested. */
   depth: number;
   /** The members of the object that it is, the first thousand; undefined when it is no object, or not whole. */
@@ -80,6 +82,7 @@ class JsonScan {
   #depth = 0;
   #deepest = 0;
   #values = 1;
+  #keys = 0;
   /** What the text begins with; -1 before that was seen. */
   #first = -1;
   /** False when one of the top-level object's own characters is out of place. */
@@ -131,8 +134,9 @@ class JsonScan {
       } else if (c === COMMA) {
         this.#values += 1;
         if (this.#depth === 1) this.#endMember(at);
-      } else if (c === COLON && this.#depth === 1 && this.#value === undefined) {
-        this.#value = { start: -1, before: this.#values };
+      } else if (c === COLON) {
+        this.#keys += 1;
+        if (this.#depth === 1 && this.#value === undefined) this.#value = { start: -1, before: this.#values };
       }
       this.#end = this.#at;
     }
@@ -142,7 +146,8 @@ class JsonScan {
   shape(): JsonShape {
     const isEnded = this.#depth === 0 && this.#stringAt === -1 && this.#at === this.#text.length;
     const whole = this.#first === OPEN_OBJECT && this.#isWhole && isEnded;
-    return { values: this.#values, depth: this.#deepest, members: whole ? this.#members : undefined };
+    const members = whole ? this.#members : undefined;
+    return { values: this.#values, keys: this.#keys, depth: this.#deepest, members };
   }
 
   /** @param at the comma or bracket behind it. */

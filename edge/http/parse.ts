@@ -8,6 +8,8 @@ import { isSmall, outlineOf } from './outline.ts';
 /** Bodies of everything but inference are small; parsing a large one would hold up the others. */
 const SMALL_MIB = 1;
 const SMALL_VALUES = 20_000;
+/** Whatever else a body may hold: 90,000 that are not alike hold everybody up for a quarter of a second. */
+const MOST_KEYS = 20_000;
 const MOST_FAULTS = 50;
 /** Longer ones are not looked at for being blank: what is no JSON is refused all the same. */
 const BLANK_CHARS = 65_536;
@@ -49,7 +51,7 @@ export function faultsIn(error: z.ZodError, schema: z.ZodType): Fault[] {
   return faultsOf(error.issues, schema instanceof z.ZodObject ? Object.keys(schema.shape) : []);
 }
 
-const noShape: JsonShape = { values: 0, depth: 0, members: undefined };
+const noShape: JsonShape = { values: 0, keys: 0, depth: 0, members: undefined };
 
 const storable = (text: string): boolean => text.isWellFormed() && !text.includes('\u0000');
 
@@ -114,6 +116,9 @@ export function bodyOf<S extends z.ZodType>(
   }
   if (shape.values > mostValues) {
     throw new McpctlError('body_too_large', `A body of this call holds at most ${mostValues} values.`);
+  }
+  if (shape.keys > MOST_KEYS) {
+    throw new McpctlError('body_too_large', `A body of this call holds at most ${MOST_KEYS} keys.`);
   }
   const value = parseJson(text, shape);
   const details = unstorable(value, '').slice(0, MOST_FAULTS);

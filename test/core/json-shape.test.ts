@@ -11,13 +11,20 @@ function valuesIn(value: unknown): number {
   return 1 + Object.values(value).reduce<number>((sum, inner) => sum + valuesIn(inner), 0);
 }
 
+function keysIn(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const inside = Object.values(value).reduce<number>((sum, inner) => sum + keysIn(inner), 0);
+  return inside + (Array.isArray(value) ? 0 : Object.keys(value).length);
+}
+
 describe('the shape of a JSON text', () => {
   it('has the members that the text has, and no fewer values than it holds', async () => {
     await fc.assert(
       fc.asyncProperty(fc.jsonValue({ maxDepth: 5 }), fc.boolean(), async (value, wide) => {
         const text = wide ? spaced(value) : JSON.stringify(value);
-        const { values, depth, members } = await shapeOf(text);
+        const { values, keys, depth, members } = await shapeOf(text);
         expect(members?.map(({ values: _values, ...member }) => member)).to.deep.equal(topLevelMembers(text));
+        expect(keys).to.equal(keysIn(value));
         expect(values).to.be.at.least(valuesIn(value));
         expect(values).to.be.at.most(2 * valuesIn(value));
         expect(depthExceeds(text, depth)).to.equal(false);

@@ -228,6 +228,15 @@ describe('what a request costs', () => {
     });
     expect(values.status).to.equal(413);
     expect((values.json as { error: string }).error).to.include('values');
+    // Of which an apply may hold more, but no more keys.
+    const unlike = Array.from({ length: 20_001 }, (_, n) => `"k${n}":1`).join();
+    const wide = await t.call('POST /api/v1/apply', {
+      raw: `{"documents":[{"resource":"project","name":"p",${unlike}}]}`,
+    });
+    expect([wide.status, (wide.json as { error: string }).error]).to.deep.equal([
+      413,
+      'A body of this call holds at most 20000 keys.',
+    ]);
   });
 
   it('says 431 for headers that are too long or too many, 400 for what is no HTTP and for two hosts', async () => {

@@ -1,6 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { chunked, inPieces, json, overConnections, posts, type Attack } from '../attack.ts';
 import { headOf } from '../raw.ts';
+import { attackersProject } from './calls.ts';
 
 const SPACES_BYTES = 44_000_000;
 
@@ -113,6 +114,24 @@ export const bodies: Readonly<Record<string, Attack>> = {
       {
         path: '/api/v1/llms',
         body: `{${Array.from({ length: 60_000 }, (_, n) => `"nam${String(n)}":1`).join()}}`,
+      },
+    ]),
+  },
+  'unlike-keys': {
+    about: 'an apply of ninety thousand keys, no two alike',
+    prepare: posts(4, () => [
+      {
+        path: '/api/v1/apply',
+        body: `{"documents":[{"resource":"project","name":"p",${Array.from({ length: 90_000 }, (_, n) => `"k${String(n)}":1`).join()}}]}`,
+      },
+    ]),
+  },
+  'mcp-arguments': {
+    about: 'calls of tools that there are not, with megabytes of arguments',
+    prepare: posts(8, () => [
+      {
+        path: `/mcp/projects/${attackersProject}`,
+        body: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"a":[${'{},'.repeat(9_000)}"${'x'.repeat(3_000_000)}"]}}}`,
       },
     ]),
   },

@@ -74,6 +74,23 @@ export const userCalls: Readonly<Record<string, Attack>> = {
       }),
     ),
   },
+  'status-page': {
+    about: 'the page of numbers, asked for again and again by 30',
+    prepare: calls({ count: 30, everyMs: 5 }, (target) => headOf('GET /ui/status', target.token)),
+  },
+  'one-model': {
+    about: 'one llm looked at by 30',
+    prepare: calls({ count: 30, everyMs: 5 }, (target, n) =>
+      headOf(`GET ${n % 2 === 0 ? '/api/v1/llms/nobodys' : '/v1/models/nobodys'}`, target.token),
+    ),
+  },
+  'watch-storm': {
+    about: 'as many streams of what changes as one may, of which nothing is read',
+    prepare: (target) =>
+      overConnections(target, { count: 300, reads: false }, (line) =>
+        line.send(headOf('GET /api/v1/events', target.token, ['accept: text/event-stream'])),
+      ),
+  },
   'garbage-cursors': {
     about: 'positions in lists that nobody gave out',
     prepare: calls({ count: 10, everyMs: 10 }, (target, n) => {

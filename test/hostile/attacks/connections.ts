@@ -22,6 +22,22 @@ export const connections: Readonly<Record<string, Attack>> = {
         }
       }),
   },
+  'wrong-cookies': {
+    about: 'ten thousand cookies of browsers that are none',
+    prepare: (target) =>
+      overConnections(target, { count: 20 }, async (line, nth) => {
+        for (let n = 0; n < 500 && line.isOn(); n++) {
+          const guess = `${String(nth)}-${String(n)}`.padStart(43, 'x');
+          await line.send(
+            headOf('GET /ui/api/v1/whoami', null, [
+              `cookie: mcpctl_ui=${guess}`,
+              'sec-fetch-site: same-origin',
+            ]),
+          );
+          await untilNext(2);
+        }
+      }),
+  },
   'kept-connections': {
     about: 'more connections than one address may have, kept and idle',
     prepare: (target) => overConnections(target, { count: 2_000 }, () => Promise.resolve()),
