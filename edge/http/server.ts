@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, IncomingMessage, ServerResponse, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Express } from 'express';
 import { McpctlError } from '../../core/errors.ts';
@@ -38,9 +38,23 @@ const LAST_WORDS_MS = 1_000;
 /** With nothing in flight for so long, whoever still holds a connection is not in the middle of using it. */
 const QUIET_MS = 500;
 
+/**
+ * Requests and answers that begin as the app's own. Express makes them so as they come, by another prototype, and an object
+ * whose prototype was changed has a shape that no other has: all code that reads a field of one looks for it anew. That was
+ * a fifth of an edge's CPU for a call. What is the app's own already it leaves as it is.
+ */
+function ownOf(app: Express) {
+  class Asked extends IncomingMessage {}
+  class Answer extends ServerResponse<Asked> {}
+  app.request = Object.setPrototypeOf(Asked.prototype, app.request) as Express['request'];
+  app.response = Object.setPrototypeOf(Answer.prototype, app.response) as Express['response'];
+  return { IncomingMessage: Asked, ServerResponse: Answer };
+}
+
 /** Headers must come soon, kept-alive connections outlive a load balancer's 60 s, tokens leave at once. */
-function openServer(): Server {
+function openServer(app: Express): Server {
   return createServer({
+    ...ownOf(app),
     headersTimeout: 10_000,
     // A worker's answer comes up for as long as it takes; other bodies have a limit of their own (body/arrive.ts).
     requestTimeout: 0,
@@ -115,7 +129,7 @@ function watchTraffic(server: Server): { begin(): void; keeps(): boolean; readon
  * 503, rather than a refused connection.
  */
 export function createEdgeServer(options: EdgeServerOptions): EdgeServer {
-  const server = openServer();
+  const server = openServer(options.app);
   const traffic = watchTraffic(server);
   const { app, limits = usualLimits, metrics } = options;
   guard(server, { app: (req, res) => void app(req, res), limits, metrics, keeps: () => traffic.keeps() });

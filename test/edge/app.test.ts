@@ -159,6 +159,31 @@ describe('the Host of a request to a loopback edge', () => {
   });
 });
 
+describe('the requests of the HTTP server', () => {
+  it('are the app’s own from the beginning, so that Express changes no prototype', async () => {
+    const app = express();
+    const own: boolean[] = [];
+    const leaving = new AbortController();
+    const watched = new Proxy(app, {
+      apply(target, self, given: Parameters<typeof app>) {
+        const [req, res] = given;
+        own.push(Object.getPrototypeOf(req) === app.request, Object.getPrototypeOf(res) === app.response);
+        Reflect.apply(target, self, given);
+      },
+    });
+    const server = createEdgeServer({ app: watched, port: 0, host: '127.0.0.1', graceMs: 1, leaving });
+    app.get('/', (req, res) => void res.json({ app: req.app === app && res.app === app, ip: req.ip }));
+    await server.start?.();
+    try {
+      const answer = await fetch(`http://127.0.0.1:${server.port()}/`);
+      expect(await answer.json()).to.deep.equal({ app: true, ip: '127.0.0.1' });
+      expect(own).to.deep.equal([true, true]);
+    } finally {
+      await server.stop();
+    }
+  });
+});
+
 describe('stopping the HTTP server', () => {
   const open = async (graceMs: number) => {
     const app = express();
