@@ -121,6 +121,7 @@ class Published implements PublishedWorker {
       log,
       onGone: () => this.#registrar.registerAgain(),
       wake: (llm) => this.#backends.wake(llm),
+      ordered: (order) => void this.#tools?.ordered(order),
     });
     this.#tools = deps.mcp && new deps.mcp.ToldTools({ servers: deps.mcp.servers, edge, clock, log });
     const { version, dependencies } = ownPackage();

@@ -4,6 +4,7 @@ import { resources } from '../../core/resources/index.ts';
 import { llmStatuses } from '../../core/llm.ts';
 import { taskStatuses } from '../../core/task/task.ts';
 import { clients } from '../commands/connect/clients.ts';
+import { processWords } from '../commands/logs/logs.ts';
 import { methods } from '../net/http.ts';
 import type { Doing } from '../resources/types.ts';
 
@@ -46,6 +47,8 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   rename: [typed('rename'), nothing],
   diff: [words('server'), names(server)],
   approve: [words('server'), names(server)],
+  logs: [words(...processWords), names(server)],
+  restart: [words(...processWords), names(server)],
   backup: [{ of: 'files' }],
   'backup verify': [{ of: 'files' }],
   restore: [{ of: 'files' }],

@@ -38,6 +38,14 @@ const approvedSchema = z.object({
   ),
 });
 
+const processSchema = z.object({
+  server: z.string(),
+  state: z.string(),
+  reason: z.string().nullable().catch(null),
+  printed: z.string().catch(''),
+});
+type SeenProcess = z.infer<typeof processSchema>;
+
 /** What alone is asked for; none: all that a server has. */
 export interface OnlyThings {
   tool?: string | undefined;
@@ -51,6 +59,10 @@ interface Hashed {
 }
 
 export interface ServerCalls {
+  /** What its process printed last, as the worker says that runs it. */
+  logs(name: string): Promise<SeenProcess>;
+  /** Begins its process anew. */
+  restart(name: string): Promise<SeenProcess>;
   /** What projects have not approved of what an MCP server has. */
   changes(name: string, asked: OnlyThings & { project?: string | undefined }): Promise<SeenChanges>;
   /** As they were seen; in all projects of one's own that have the server, where none is named. */
@@ -67,6 +79,10 @@ export interface ServerCalls {
 export function serverCalls(http: Http): ServerCalls {
   const at = (name: string, what: string): string => `/api/v1/servers/${encodeURIComponent(name)}/${what}`;
   return {
+    logs: async (name) =>
+      readAnswer(processSchema, await http.json({ method: 'GET', path: at(name, 'logs') })),
+    restart: async (name) =>
+      readAnswer(processSchema, await http.json({ method: 'POST', path: at(name, 'restart') })),
     changes: async (name, query) =>
       readAnswer(
         changesSchema,

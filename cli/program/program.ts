@@ -10,6 +10,7 @@ import { makeComplete, makeCompletion } from '../commands/completion/completion.
 import { makeCall } from '../commands/call/call.ts';
 import { makeConsole } from '../commands/console/console.ts';
 import { makeConfig } from '../commands/config/config.ts';
+import { makeLogs, makeRestart } from '../commands/logs/logs.ts';
 import { makeLogout } from '../commands/logout/logout.ts';
 import { makeWhoami } from '../commands/whoami/whoami.ts';
 import { makeChat } from '../commands/chat/chat.ts';
@@ -91,6 +92,7 @@ function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandU
     makeDelete(ctx),
     makeApply(ctx),
     ...[makeDiff(ctx), makeApprove(ctx)],
+    ...[makeLogs(ctx), makeRestart(ctx)],
     ...[makeBackup(ctx), makeRestore(ctx)],
     makeChat(ctx),
     makeChatLlm(ctx),

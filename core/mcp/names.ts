@@ -12,5 +12,9 @@ export const serverNameSchema = z
 const POOL = 'mcp.';
 export const poolOfServer = (name: string): string => `${POOL}${name}`;
 
+/** Of which server a pool is; null: of none. */
+export const serverOfPool = (poolKey: string): string | null =>
+  poolKey.startsWith(POOL) ? poolKey.slice(POOL.length) : null;
+
 /** The type of its member's row among the llms. */
 export const MCP_TYPE = 'mcp';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { serverOrders } from '../mcp/process/orders.ts';
 import { holdSchema, llmTypeSchema, offeredCapabilitiesSchema, taskOperationSchema } from '../llm.ts';
 import { MOST_PERSONA_BYTES } from '../agent/compose.ts';
 import { paramsSchema } from '../agent/default-params.ts';
@@ -184,6 +185,13 @@ const frameSchema = z.discriminatedUnion('kind', [
     // A wake was a task once.
     .transform(({ kind, wakeId, taskId, llmName }) => ({ kind, wakeId: wakeId ?? taskId ?? '', llmName })),
   z.object({ kind: z.literal('cancel'), taskId: opaqueIdSchema, claimId: claimIdSchema }),
+  z.object({
+    kind: z.literal('server'),
+    orderId: z.uuid(),
+    /** The member of the server's pool. */
+    llmName: z.string(),
+    order: z.enum(serverOrders),
+  }),
 ]);
 
 /** Of a task that is not understood, e.g. with an operation of a newer release, what it takes to give it back. */

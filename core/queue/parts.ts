@@ -20,6 +20,7 @@ import { createIdentityHint } from './live/identity-hint.ts';
 import { createOpenListeners } from './live/mcp/listeners.ts';
 import { createLinkedTexts } from './live/mcp/linked-texts.ts';
 import { createResourceNews, createSubscriptions } from './live/mcp/subscriptions.ts';
+import { createOrderAnswers } from './live/mcp/server-orders.ts';
 import { createRunningTasks } from './live/running.ts';
 import { createTraffic } from './live/traffic.ts';
 import { createWakes } from './live/wake.ts';
@@ -153,6 +154,7 @@ function partsOfServer({ redis, keys, subscriber }: PartsDeps) {
     listeners: createOpenListeners(store),
     linkedTexts: createLinkedTexts(store),
     subscriptions: createSubscriptions({ ...store, subscriber }),
+    orderAnswers: createOrderAnswers({ ...store, subscriber }),
     resourceNews: createResourceNews({ ...store, subscriber }),
     traffic: createTraffic({ ...store, subscriber }),
     users: createRedisUsers(store),

@@ -16,8 +16,11 @@ const MOST_EVENTS = 500;
 
 /** What was asked and answered, and belongs to somebody else than who reads it. */
 export interface OthersText {
-  /** Of a project: what its clients ask, as it goes on. That is others', whosever the project is. */
-  resource: 'task' | 'thread' | 'project';
+  /**
+   * Of a project: what its clients ask, as it goes on. That is others', whosever the project is. Of a server: what it prints, which is its
+   * owner's.
+   */
+  resource: 'task' | 'thread' | 'project' | 'server';
   id: string;
   /** Its id unless told. */
   name?: string;

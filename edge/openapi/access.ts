@@ -19,12 +19,6 @@ import { templateViewSchema } from '../../core/mcp/hosted/template.ts';
 import { listQuerySchema } from '../../core/page.ts';
 import { auditQuerySchema, auditViewSchema } from '../../core/audit/query.ts';
 import {
-  approvedViewSchema,
-  approveSchema,
-  changesQuerySchema,
-  changesViewSchema,
-} from '../../core/mcp/pinned/approvals.ts';
-import {
   keyringViewSchema,
   revealedSchema,
   revealSchema,
@@ -175,32 +169,6 @@ export const secretOperations: readonly Operation[] = [
     status: 200,
     answer: keyringViewSchema.meta({ id: 'Keyring' }),
     errors: [],
-  },
-];
-
-/** What people call of MCP servers besides create, read, update and delete. */
-export const serverOperations: readonly Operation[] = [
-  {
-    call: 'GET /servers/{name}/changes',
-    tag: 'servers',
-    summary: 'What projects have not approved of what it has',
-    about:
-      'Of the projects that have the server and that you may see, 50 at most: tools, prompts, resources and templates of resources that are new (`pending`), other than was approved (`changed`, with a line for each difference), or `gone`.',
-    query: changesQuerySchema,
-    status: 200,
-    answer: changesViewSchema.meta({ id: 'ServerChanges' }),
-    errors: ['invalid_request', 'server_not_found', 'project_not_found'],
-  },
-  {
-    call: 'POST /servers/{name}/approve',
-    tag: 'servers',
-    summary: 'Approve tools, prompts and resources as they are now',
-    about:
-      'For who may edit the project; without one, in all of your own that have the server. Each by the hash that `changes` says of it: one that is another by now is refused with 412, and nothing is approved.',
-    body: approveSchema,
-    status: 200,
-    answer: approvedViewSchema.meta({ id: 'Approved' }),
-    errors: ['invalid_request', 'server_not_found', 'project_not_found', 'forbidden', 'stale_revision'],
   },
 ];
 

@@ -35,12 +35,11 @@ import {
   groupOperations,
   joinOperations,
   secretOperations,
-  serverOperations,
 } from './access.ts';
 import { agentOperations, trafficOperations } from './agents.ts';
 import { applyOperations, backupOperations } from './apply.ts';
 import { notAnswered, notMade, wishes } from './inference.ts';
-import { poolOperations } from './pools.ts';
+import { poolOperations, serverOperations } from './pools.ts';
 import { threadOperations } from './threads.ts';
 import { sessionOperations } from './worker.ts';
 

@@ -1,3 +1,10 @@
+import {
+  approvedViewSchema,
+  approveSchema,
+  changesQuerySchema,
+  changesViewSchema,
+} from '../../core/mcp/pinned/approvals.ts';
+import { serverProcessSchema } from '../../core/mcp/process/orders.ts';
 import { z } from 'zod';
 import { listQuerySchema } from '../../core/page.ts';
 import { poolGuestSchema, poolOwnerViewSchema, poolViewSchema } from '../../core/pool.ts';
@@ -53,5 +60,51 @@ export const poolOperations: readonly Operation[] = [
     status: 200,
     answer: poolOwnerViewSchema,
     errors: ['invalid_request', 'pool_not_found', 'name_taken'],
+  },
+];
+
+/** What people call of MCP servers besides create, read, update and delete. */
+export const serverOperations: readonly Operation[] = [
+  {
+    call: 'GET /servers/{name}/changes',
+    tag: 'servers',
+    summary: 'What projects have not approved of what it has',
+    about:
+      'Of the projects that have the server and that you may see, 50 at most: tools, prompts, resources and templates of resources that are new (`pending`), other than was approved (`changed`, with a line for each difference), or `gone`.',
+    query: changesQuerySchema,
+    status: 200,
+    answer: changesViewSchema.meta({ id: 'ServerChanges' }),
+    errors: ['invalid_request', 'server_not_found', 'project_not_found'],
+  },
+  {
+    call: 'GET /servers/{name}/logs',
+    tag: 'servers',
+    summary: 'What its process printed last',
+    about:
+      'Asked of the worker that runs it, and kept nowhere: 64 KiB at most, without the values of its secrets. For its owner, and for who may edit it and has the operation `logs`.',
+    status: 200,
+    answer: serverProcessSchema.meta({ id: 'ServerProcess' }),
+    errors: ['server_not_found', 'forbidden', 'mcp_server_down'],
+  },
+  {
+    call: 'POST /servers/{name}/restart',
+    tag: 'servers',
+    summary: 'Begin its process anew',
+    about:
+      'For who may edit it. Of its calls that run nobody knows what became of them. Answers within 15 s.',
+    status: 200,
+    answer: serverProcessSchema.meta({ id: 'ServerProcess' }),
+    errors: ['server_not_found', 'forbidden', 'mcp_server_down'],
+  },
+  {
+    call: 'POST /servers/{name}/approve',
+    tag: 'servers',
+    summary: 'Approve tools, prompts and resources as they are now',
+    about:
+      'For who may edit the project; without one, in all of your own that have the server. Each by the hash that `changes` says of it: one that is another by now is refused with 412, and nothing is approved.',
+    body: approveSchema,
+    status: 200,
+    answer: approvedViewSchema.meta({ id: 'Approved' }),
+    errors: ['invalid_request', 'server_not_found', 'project_not_found', 'forbidden', 'stale_revision'],
   },
 ];

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { sessionListQuerySchema, sessionViewSchema } from '../../core/member/session.ts';
 import { sessionUsageQuerySchema, sessionUsageSchema } from '../../core/operator/usage.ts';
+import { orderAnswerSchema } from '../../core/mcp/process/orders.ts';
 import { resourceNewsSchema, wantedResourcesSchema } from '../../core/mcp/offers.ts';
 import { toolsReportSchema } from '../../core/mcp/tools.ts';
 import {
@@ -87,6 +88,15 @@ export const workerOperations: readonly Operation[] = [
     body: resourceNewsSchema,
     status: 200,
     answer: wantedResourcesSchema,
+    errors: ['invalid_request', 'session_not_found'],
+  },
+  {
+    call: 'POST /llms/_provider-said',
+    tag: 'worker',
+    summary: 'Say what came of an order about the process of an MCP server',
+    body: orderAnswerSchema,
+    status: 200,
+    answer: okSchema,
     errors: ['invalid_request', 'session_not_found'],
   },
   {

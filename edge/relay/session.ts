@@ -163,6 +163,13 @@ export class RelaySession {
         if (name !== undefined && this.#phase === 'open') this.#wakes.wake(message.wakeId, name);
         return;
       }
+      case 'server': {
+        const { orderId, order, llmId } = message;
+        const llmName = this.#members.find((member) => member.llmId === llmId)?.name;
+        if (llmName !== undefined && this.#phase === 'open')
+          this.#send({ kind: 'server', orderId, llmName, order });
+        return;
+      }
       case 'woken':
         return this.#wakes.woken(message.wakeId, message.message);
       case 'registered':

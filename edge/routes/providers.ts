@@ -15,6 +15,7 @@ import {
   type Registered,
   type Transport,
 } from '../../core/member/protocol.ts';
+import { orderAnswerSchema } from '../../core/mcp/process/orders.ts';
 import { resourceNewsSchema, type wantedResourcesSchema } from '../../core/mcp/offers.ts';
 import { toolsReportSchema } from '../../core/mcp/tools.ts';
 import type { AgentsOffered, PublishedAgent } from '../../core/registry/agents/publish.ts';
@@ -244,6 +245,14 @@ export function providerRoutes(deps: EdgeDeps): Router {
     const news = bodyOf(req, resourceNewsSchema);
     await needSession(deps, actorOf(req), news.providerSessionId);
     res.json(await tellResources(deps, actorOf(req).userId, news));
+  });
+  router.post('/llms/_provider-said', async (req, res) => {
+    const { says, orderId, ...of } = bodyOf(req, orderAnswerSchema);
+    await needSession(deps, actorOf(req), of.providerSessionId);
+    if (!(await deps.registry.mcp.isPublished({ ownerId: actorOf(req).userId, ...of })))
+      throw new McpctlError('session_not_found');
+    await deps.queue.orderAnswers.say({ server: of.server, orderId }, says);
+    res.json({ ok: true });
   });
   router.post('/llms/_provider-goodbye', async (req, res) => {
     await goodbye(deps, req);

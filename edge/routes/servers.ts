@@ -9,9 +9,11 @@ import {
 import { serverNameSchema } from '../../core/mcp/names.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
+import { whenLeft } from '../http/gone.ts';
 import { bodyOf, queryOf } from '../http/parse.ts';
 import { tellEach, written } from '../http/written.ts';
 import { listsInTurn } from '../limits/turns.ts';
+import { needMayRead, orderServer, serverToOrder } from '../mcp/process/order-server.ts';
 import { nameless } from '../mcp/tools.ts';
 
 /** What cannot be a name is nobody's. */
@@ -66,6 +68,23 @@ export function serverRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.get('/servers/:name/changes', listsInTurn(deps), async (req, res) => {
     res.json(await changes(deps, req));
+  });
+  router.get('/servers/:name/logs', async (req, res) => {
+    const actor = actorOf(req);
+    const server = await serverToOrder(deps, actor, nameOf(req));
+    needMayRead(actor, server);
+    await deps.bodyReads.tell(actor, { resource: 'server', ...server });
+    res.json(await orderServer(deps, server, { order: 'logs', left: whenLeft(res) }));
+  });
+  router.post('/servers/:name/restart', async (req, res) => {
+    const actor = actorOf(req);
+    const server = await serverToOrder(deps, actor, nameOf(req));
+    const changes = [{ field: 'process', to: 'restarted' }];
+    const what = { verb: 'edit', resource: 'server', name: server.name } as const;
+    await written({ ...deps, req, detailOf: () => ({ changed: ['process'] }) }, what, () =>
+      deps.registry.audits.record(actor, { ...what, ...server, changes }),
+    );
+    res.json(await orderServer(deps, server, { order: 'restart', left: whenLeft(res) }));
   });
   router.post('/servers/:name/approve', (req, res) => approve(deps, req, res));
   return router;

@@ -57,6 +57,8 @@ const none: Readonly<Record<string, string>> = {
   'POST /leave': 'ends a token and sessions, which are told of (test/edge/join-codes)',
   'POST /llms/_provider-heartbeat': 'a sign of life',
   'POST /llms/_provider-tools': 'what a published server says that it can do: a sign of life',
+  'POST /llms/_provider-said': 'what came of an order, which is told of itself',
+  'POST /servers/{name}/restart': 'told of before its worker hears of it (test/mcp/process)',
   'POST /llms/_provider-resources': 'what a published server says of its resources: a sign of life',
   'POST /llms/_provider-task/{id}/deliver': 'others’ call: the task tells of it',
   'POST /llms/_provider-task/{id}/stream': 'others’ inference: the task tells of it',

@@ -200,6 +200,10 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('POST /llms/_provider-tools', '/llms/_provider-tools', report);
     const news = { body: { providerSessionId, server: 'box', updated: ['file:///x'] } };
     await fits('POST /llms/_provider-resources', '/llms/_provider-resources', news);
+    const answered = { server: 'box', orderId: providerSessionId, says: { state: 'ready', reason: null } };
+    await fits('POST /llms/_provider-said', '/llms/_provider-said', {
+      body: { providerSessionId, ...answered },
+    });
     const boxed = { body: { name: 'boxed', servers: [{ server: 'box', pin: 'enforce' }] } };
     await fits('POST /projects', '/projects', boxed);
     await fits('GET /projects/{name}/watchers', '/projects/boxed/watchers');
@@ -216,6 +220,8 @@ describe('what the OpenAPI document says of answers', function () {
       'POST /login/device/token', // test/edge/device-login.test.ts
       'GET /events',
       'GET /projects/{name}/traffic', // test/mcp/traffic/watch.test.ts
+      'GET /servers/{name}/logs', // test/mcp/process.test.ts
+      'POST /servers/{name}/restart', // likewise
       'POST /backup',
       'GET /tasks/{id}/stream',
       'GET /threads/{id}/stream', // test/edge/turn-stream.test.ts

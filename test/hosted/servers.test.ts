@@ -55,6 +55,7 @@ describe('the MCP servers that a hosted worker runs', function () {
         marks: () => Promise.resolve([]),
         report: () => Promise.resolve(null),
       },
+      answers: { say: () => Promise.resolve(true) },
       news: { wanted: () => Promise.resolve([]), tell: () => Promise.resolve() },
       journal: () => (journal ??= Journal.open(join(root, folder, 'journal'), 0)),
       now: () => 0,

@@ -105,4 +105,26 @@ export function hearOfResources({ system, elsewhere, connect }: Hearing): void {
       _meta: { 'io.modelcontextprotocol/subscriptionId': 1 },
     });
   });
+
+  it('whose process is shown and begun anew from afar', async () => {
+    const t = system();
+    const client = await connect(t.url);
+    await client.callTool({ name: 'n__stderr', arguments: {} });
+    const ask = async (method: 'GET' | 'POST', what: string) => {
+      const answer = await t.call(method, `/api/v1/servers/notes/${what}`);
+      expect(answer.status, await answer.clone().text()).to.equal(200);
+      return (await answer.json()) as { state: string; printed: string };
+    };
+    await until(
+      () => ask('GET', 'logs'),
+      ({ state, printed }) => state === 'ready' && printed.includes('token is undefined'),
+    );
+    const pid = async (): Promise<unknown> =>
+      JSON.stringify(await client.callTool({ name: 'n__pid', arguments: {} }));
+    const before = await pid();
+    expect(await ask('POST', 'restart')).to.deep.equal({
+      ...{ server: 'notes', state: 'ready', reason: null, printed: '' },
+    });
+    expect(await pid()).to.not.equal(before);
+  });
 }

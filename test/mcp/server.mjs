@@ -56,7 +56,10 @@ const tools = [
 
 const notes = ['note:///a', 'note:///b', 'note:///dir'];
 const subscribed = new Set();
-if (has('--notes')) tools.push({ name: 'touch', inputSchema: object({ uri: { type: 'string' } }) });
+if (has('--notes')) {
+  tools.push({ name: 'touch', inputSchema: object({ uri: { type: 'string' } }) });
+  tools.push({ name: 'pid', inputSchema: object() });
+}
 
 function ofNotes(id, method, { uri } = {}) {
   if (method === 'resources/list') {
@@ -89,6 +92,7 @@ const calls = {
   region: ({ region }) => text(region),
   flood: () => (saysChanged(200), text('said')),
   listed: () => text(String(listed)),
+  pid: () => text(String(process.pid)),
   touch({ uri }) {
     const isHeard = [...subscribed].some((one) => uri === one || uri.startsWith(`${one}/`));
     if (isHeard) say({ method: 'notifications/resources/updated', params: { uri } });

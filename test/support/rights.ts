@@ -82,6 +82,13 @@ export function resourceRules(): Record<string, ResourceRule> {
       of: () => 404,
       body: () => ({ providerSessionId: randomUUID(), server: 'files' }),
     },
+    'POST /llms/_provider-said': {
+      of: () => 404,
+      body: () => ({
+        ...{ providerSessionId: randomUUID(), server: 'files', orderId: randomUUID() },
+        says: { state: 'ready', reason: null },
+      }),
+    },
     // Nobody that is known asks: test/edge/device-login.test.ts has who decides.
     'POST /login/device': { of: () => 'ok', body: () => ({ machine: 'm' }), isPublic: true },
     'POST /login/device/token': {
@@ -113,6 +120,9 @@ export function resourceRules(): Record<string, ResourceRule> {
       of: holders(server, 'view', 404),
       body: () => ({ tools: [] }),
     },
+    // Nobody runs it; test/mcp/process.test.ts has what comes of them, and who reads what others' print.
+    'GET /servers/{name}/logs': { of: holders(server, 'edit', 404) },
+    'POST /servers/{name}/restart': { of: holders(server, 'edit', 404) },
     // test/mcp/traffic/watch.test.ts has what each sees of it.
     'GET /projects/{name}/traffic': { of: holders(project, 'view', 404) },
     'GET /projects/{name}/watchers': { of: holders(project, 'edit', 404) },

@@ -7,6 +7,7 @@ import type { OwnUser } from '../../core/queue/link/connector.ts';
 import { createKeys } from '../../core/queue/keys.ts';
 import { hostedSession, hostedUser, redisUserName } from '../../core/queue/redis-users.ts';
 import { createHostedServers } from '../../core/queue/live/hosted-servers.ts';
+import { sayOfOrders } from '../../core/queue/live/mcp/server-orders.ts';
 import { tellsOfResources } from '../../core/queue/live/mcp/subscriptions.ts';
 import { createPresence } from '../../core/queue/live/presence.ts';
 import { keySpaceOf, redisPlaceOf } from '../../core/queue/link/where.ts';
@@ -108,6 +109,7 @@ export function startHosted(deps: HostedDeps): { stop(): Promise<void> } {
     boot: randomUUID(),
     bus,
     fetchBody: ({ taskId }) => source.bodyOf(taskId),
+    ordered: (order) => void servers.here.ordered(order),
   });
   const serving = (async () => {
     const start = (): Promise<void> => transport.start();
@@ -157,6 +159,7 @@ function openServersHere(
     dialling: guardedDialling(of.config.hostedAllow),
     hosted: createHostedServers(store),
     news: tellsOfResources(store),
+    answers: sayOfOrders(store),
     journal: () => (own ??= ownJournal(root, clock.now())).journal,
     now: () => clock.now(),
   });

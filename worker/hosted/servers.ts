@@ -4,6 +4,7 @@ import { messageOf } from '../../core/errors.ts';
 import { Slots } from '../../core/member/slots.ts';
 import { MOST_REPORT_BYTES, type HostedServers, type Lack } from '../../core/queue/live/hosted-servers.ts';
 import type { ResourceNews } from '../../core/queue/live/mcp/subscriptions.ts';
+import type { OrderAnswers } from '../../core/queue/live/mcp/server-orders.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
@@ -13,7 +14,7 @@ import { Supervised } from '../mcp/supervised.ts';
 import type { Introduced } from '../mcp/told/introduced.ts';
 import { asMember } from '../providers/adapt.ts';
 import type { HostedServer } from '../sources/registry.ts';
-import type { ServedMember } from '../transports/transport.ts';
+import type { Ordered, ServedMember } from '../transports/transport.ts';
 import { Gate } from '../work/gate.ts';
 import { roomFor } from './room.ts';
 import { launchServer, type LaunchServerDeps } from './launch-server.ts';
@@ -25,6 +26,8 @@ export interface ServersHereDeps extends LaunchServerDeps {
   hosted: HostedServers;
   /** Of which resources clients hear, and which are others now. */
   news: Pick<ResourceNews, 'wanted' | 'tell'>;
+  /** What comes of orders is said so. */
+  answers: Pick<OrderAnswers, 'say'>;
   /** Made with the first server: most hosted workers have none. */
   journal: () => Journal;
   bus: Bus;
@@ -97,6 +100,19 @@ export class ServersHere {
 
   pools(): string[] {
     return [...this.#running.values()].map(({ row }) => row.poolKey);
+  }
+
+  /** Does something about the process of one that is run here, and says what came of it. Never throws. */
+  async ordered({ orderId, llmName, order }: Parameters<Ordered>[0]): Promise<void> {
+    const { answers, log } = this.#deps;
+    const running = [...this.#running.values()].find(({ row }) => poolOfServer(row.name) === llmName);
+    if (!running) return;
+    const { name: server } = running.row;
+    try {
+      await answers.say({ server, orderId }, await running.supervised.ordered(order));
+    } catch (thrown) {
+      log.warn({ server, order, why: messageOf(thrown) }, 'what came of an order could not be said');
+    }
   }
 
   /** Ends all of them, and lets other hosted workers have them. */

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { MCP_TYPE, poolOfServer } from '../../core/mcp/names.ts';
+import type { ServerOrder, ServerSays } from '../../core/mcp/process/orders.ts';
 import type { ToolsReport } from '../../core/mcp/tools.ts';
 import { Slots } from '../../core/member/slots.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
@@ -33,6 +34,8 @@ export interface McpServers {
   report(server: string): Omit<ToolsReport, 'providerSessionId'> | null;
   /** What one printed last beside its messages; null: there is none of that name. */
   printedBy(server: string): string | null;
+  /** Does something about the process of one; null: there is none of that name. Never throws. */
+  ordered(server: string, order: ServerOrder): Promise<ServerSays | null>;
   /** Ends all of them, with what they have started. */
   stop(): Promise<void>;
 }
@@ -85,6 +88,7 @@ export function openServers(entries: readonly McpServerEntry[], deps: McpServers
         ...introduced.offers,
       };
     },
+    ordered: async (server, order) => (await named(server)?.ordered(order)) ?? null,
     printedBy: (server) => named(server)?.printed ?? null,
     async stop() {
       await Promise.all(servers.map(({ supervised }) => supervised.stop()));

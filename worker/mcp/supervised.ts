@@ -1,6 +1,9 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import type { ServerOrder, ServerSays } from '../../core/mcp/process/orders.ts';
+import { shownInLine } from '../../core/names.ts';
+import { storableSentence } from '../../core/text/storable.ts';
 import { usualHealthCheck, type HealthCheck } from '../../core/mcp/server-limits.ts';
-import { pause, type Clock } from '../../core/runtime/clock.ts';
+import { atMost, pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { McpServerEntry } from '../sources/config-schema.ts';
 import { Crashes } from '../children/crashes.ts';
@@ -34,7 +37,7 @@ export interface SupervisedDeps {
 }
 
 /** `asleep`: it runs when it is called. `failed`: it would not start, and is tried again at a time that is set. */
-export type ServerState = 'asleep' | 'starting' | 'ready' | 'failed' | 'stopped';
+export type ServerState = ServerSays['state'];
 
 /** How long one is left alone that ends again and again. */
 const SELDOM_MS = 5 * 60_000;
@@ -44,6 +47,9 @@ const WAITED_FOR_MS = 5_000;
 const UNRESOLVED_MS = 30_000;
 const LOOK_MS = 5_000;
 const LEAVE_LOOK_MS = 250;
+/** A start may take longer than whoever ordered it waits. */
+const RESTART_SAID_MS = 10_000;
+const MOST_REASON_CHARS = 500;
 const LIST_WITHIN_MS = 30_000;
 /** One that says again and again that it has other tools is asked no more often. */
 const LIST_EVERY_MS = 1_000;
@@ -147,6 +153,25 @@ export class Supervised {
     this.#isOutdated = this.#state === 'ready' || this.#state === 'starting';
     this.#nextTry = 0;
     this.lookAfter();
+  }
+
+  /** As whoever may edit it orders, from afar. Never throws. */
+  async ordered(order: ServerOrder): Promise<ServerSays> {
+    if (order === 'restart') await this.#restart();
+    const reason =
+      this.#reason === null ? null : storableSentence(shownInLine(this.#reason), MOST_REASON_CHARS);
+    return { state: this.#state, reason, printed: order === 'logs' ? this.printed : '' };
+  }
+
+  /** What runs is ended, and its calls say that nobody knows what became of them; it is begun anew, however often it has failed. */
+  async #restart(): Promise<void> {
+    if (this.#over.signal.aborted) return;
+    this.#deps.log.info({ server: this.name }, 'an MCP server is begun anew, as it was ordered');
+    await this.#starting?.catch(() => undefined);
+    this.#nextTry = 0;
+    this.#sleep('asleep');
+    const began = this.ready(this.#over.signal).catch(() => undefined); // its state says why
+    await atMost(RESTART_SAID_MS, began);
   }
 
   /** How many of its callers wait for an answer. */

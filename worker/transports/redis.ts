@@ -26,7 +26,7 @@ import type { Member } from '../work/execute.ts';
 import { RunningClaims } from '../work/running.ts';
 import { claimantOf, runJob, type RedisClaimDeps } from './redis-claim.ts';
 import type { FetchBody } from '../work/resting-body.ts';
-import type { ServedMember, Transport, Wake } from './transport.ts';
+import type { Ordered, ServedMember, Transport, Wake } from './transport.ts';
 
 export interface RedisTransportDeps extends Omit<ConnectOptions, 'user'> {
   namespace: string;
@@ -47,6 +47,8 @@ export interface RedisTransportDeps extends Omit<ConnectOptions, 'user'> {
   fetchBody: FetchBody;
   /** Without it the worker has no recipes, and nothing is woken. */
   wake?: Wake;
+  /** Without it the worker runs no MCP servers. */
+  ordered?: Ordered | undefined;
 }
 
 const ANNOUNCE_MS = 1_000;
@@ -254,6 +256,10 @@ export class RedisTransport implements Transport {
     if (message.kind === 'cancel') this.#running.lose(message.taskId, message.claimId);
     if (message.kind === 'wake') void this.#wake(message.wakeId);
     if (message.kind === 'again') this.#deps.onChanged?.();
+    if (message.kind !== 'server') return;
+    const { orderId, order, llmId } = message;
+    const served = this.#serving.find(({ member }) => member.llmId === llmId);
+    if (served) this.#deps.ordered?.({ orderId, order, llmName: served.member.name });
   }
 
   /**

@@ -13,7 +13,7 @@ import { ResultAnswer } from './sse/result-answer.ts';
 import { ControlStream } from './sse/control-stream.ts';
 import { StateReport } from './sse/state-report.ts';
 import { sayWake } from './sse/wake-result.ts';
-import type { ServedMember, Transport, Wake } from './transport.ts';
+import type { Ordered, ServedMember, Transport, Wake } from './transport.ts';
 
 export interface SseTransportDeps extends ExecuteDeps {
   edge: EdgeClient;
@@ -24,6 +24,8 @@ export interface SseTransportDeps extends ExecuteDeps {
   pingMs?: number;
   /** Without it the worker has no recipes, and nothing is woken. */
   wake?: Wake;
+  /** Without it the worker runs no MCP servers. */
+  ordered?: Ordered | undefined;
   /** The edge does not know the session any more: register again, then `serve`. */
   onGone: () => void;
 }
@@ -164,6 +166,8 @@ export class SseTransport implements Transport {
         return this.#running.lose(frame.taskId, frame.claimId);
       case 'wake':
         return void this.#wake(frame);
+      case 'server':
+        return this.#deps.ordered?.(frame);
     }
   }
 

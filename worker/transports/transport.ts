@@ -1,4 +1,5 @@
 import type { Service } from '../../core/runtime/process/service.ts';
+import type { ServerOrder } from '../../core/mcp/process/orders.ts';
 import type { WakeResult } from '../../core/member/wake.ts';
 import type { Member } from '../work/execute.ts';
 import type { Gate } from '../work/gate.ts';
@@ -14,6 +15,9 @@ export interface ServedMember {
 
 /** Wakes the backend of an llm of this worker (docs/spec.md §4): one recipe run, however often it is asked meanwhile. */
 export type Wake = (llmName: string) => Promise<WakeResult>;
+
+/** Does something about the process of one of its MCP servers, and says what came of it. Must not throw. */
+export type Ordered = (order: { orderId: string; llmName: string; order: ServerOrder }) => void;
 
 /**
  * How a worker gets its tasks and says their answers. The transports behave the same to everybody else.

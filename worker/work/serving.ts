@@ -8,7 +8,7 @@ import type { EdgeClient } from '../edge-client.ts';
 import type { RedisTransport } from '../transports/redis.ts';
 import { fetchFromEdge } from './resting-body.ts';
 import { SseTransport } from '../transports/sse.ts';
-import type { ServedMember, Transport, Wake } from '../transports/transport.ts';
+import type { Ordered, ServedMember, Transport, Wake } from '../transports/transport.ts';
 
 export interface ServingDeps {
   edge: EdgeClient;
@@ -23,6 +23,7 @@ export interface ServingDeps {
   clock: Clock;
   log: Log;
   wake?: Wake;
+  ordered?: Ordered | undefined;
   /** The edge has forgotten the session, or what it may in Redis has changed. */
   onGone: () => void;
 }

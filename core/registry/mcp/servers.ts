@@ -80,6 +80,8 @@ export interface McpServerRows extends ProjectPrompts, PageTitles {
    * twice it changes nothing. @throws McpctlError `session_not_found` where no such server is published by it, `name_taken`.
    */
   report(ownerId: string, toolsReport: ToolsReport): Promise<void>;
+  /** Undefined: there is none. Whoever asks has rights to ask for. */
+  server(name: string): Promise<{ id: string; name: string; ownerId: string } | undefined>;
   /** Whether that session publishes that server, as that user's. */
   isPublished(published: Published): Promise<boolean>;
   /** Those that hosted workers run or dial. */
@@ -136,6 +138,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
       .orderBy(['t.firstSeenAt', 't.position', 't.name']);
   return {
     report: (ownerId, toolsReport) => transaction((trx) => report(trx, ownerId, toolsReport)),
+    server: (name) => db('servers').where({ name }).first('id', 'name', 'ownerId'),
     isPublished: (published) => isPublished(db, published),
     ...hostedRows({ db, transaction }),
     project: (name) => projectNamed(db, name),

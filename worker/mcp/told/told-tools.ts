@@ -2,12 +2,14 @@ import { z } from 'zod';
 import { messageOf } from '../../../core/errors.ts';
 import { pause, type Clock } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
+import { serverOfPool } from '../../../core/mcp/names.ts';
+import type { Ordered } from '../../transports/transport.ts';
 import type { EdgeClient } from '../../edge-client.ts';
 import { wantedResourcesSchema } from '../../../core/mcp/offers.ts';
 import type { McpServers, ServersTold } from '../open-servers.ts';
 
 export interface ToldToolsDeps {
-  servers: Pick<McpServers, 'opened' | 'report'>;
+  servers: Pick<McpServers, 'opened' | 'report' | 'ordered'>;
   edge: EdgeClient;
   clock: Clock;
   log: Log;
@@ -57,6 +59,20 @@ export class ToldTools implements ServersTold {
     } catch (thrown) {
       log.debug({ server, why: messageOf(thrown) }, 'of which resources somebody hears could not be asked');
       return null;
+    }
+  }
+
+  /** Never throws: whoever gave the order waits for an answer, and no longer than a few seconds. */
+  async ordered({ orderId, llmName, order }: Parameters<Ordered>[0]): Promise<void> {
+    const { servers, edge, log } = this.#deps;
+    const server = serverOfPool(llmName);
+    const says = server === null ? null : await servers.ordered(server, order);
+    if (says === null || this.#session === null) return;
+    try {
+      const body = { providerSessionId: this.#session, server, orderId, says };
+      await edge.post('_provider-said', body);
+    } catch (thrown) {
+      log.warn({ server, order, why: messageOf(thrown) }, 'what came of an order could not be said');
     }
   }
 
