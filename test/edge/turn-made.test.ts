@@ -272,6 +272,30 @@ describe('of what a turn is made', function () {
     await answered(alone);
   });
 
+  it('is of what the roomiest member takes, and of less once that one has left', async () => {
+    const llm = { type: 'openai', model: 'm', url: 'http://backend.test/v1', poolName: 'rooms' };
+    await make('llms', { ...llm, name: 'roomy', capabilities: { contextLength: 32_000 } });
+    await make('llms', { ...llm, name: 'tight', capabilities: { contextLength: 1_000 } });
+    await make('agents', { name: 'moving', llm: 'tight' });
+    const say = async (n: number, threadId?: string): Promise<TurnView & { sent: number; left: number }> => {
+      const turn = await send(
+        { message: `q${n} ${'x'.repeat(400)}`, threadId },
+        { path: '/agents/moving/chat' },
+      );
+      const sent = (await sentFor(turn.taskId)).messages.length;
+      await answered(turn, 'y'.repeat(400));
+      return { ...turn, sent, left: (await detail(turn)).answers[0]?.made?.leftOut ?? -1 };
+    };
+    let { threadId, ...last } = await say(0);
+    for (const n of [1, 2, 3, 4]) ({ threadId, ...last } = await say(n, threadId));
+    expect(last).to.include({ sent: 9, left: 0 });
+    const gone = await t.call('DELETE /api/v1/llms/roomy', { token: root });
+    expect(gone.status, gone.text).to.equal(204);
+    const tighter = await say(5, threadId);
+    expect(tighter.left).to.be.greaterThan(2);
+    expect(tighter.sent).to.be.lessThan(7);
+  });
+
   it('is less where its backend has found it too long: asked once more, streamed and whole, and never a third time', async () => {
     const first = await send({ message: `one ${'x'.repeat(2_000)}` });
     await answered(first);
