@@ -8,6 +8,8 @@ import { quantile, spread, summary } from '../report/stats.ts';
 import type { Bench, Comparison, Result, Row, Scenario } from './scenario.ts';
 
 const AGENT = 'bench-agent';
+/** Its llm says how much it takes, and nobody serves it: its turns are accepted, and cancelled. */
+const [NARROW, ROOM] = ['bench-narrow', 8_192];
 const TOKENS = 5;
 /** Each round is one thread, so that what was said before weighs the same in each. */
 const [ROUNDS, TURNS] = [20, 20];
@@ -15,7 +17,7 @@ const MESSAGES = 5_000;
 const EVENTS = 1_000;
 const WITHIN_MS = 30_000;
 const idSchema = z.looseObject({ id: z.string() });
-const turnSchema = z.looseObject({ taskId: z.string() });
+const turnSchema = z.looseObject({ taskId: z.string(), turn: z.number() });
 
 interface Answered {
   ms: number;
@@ -26,13 +28,17 @@ interface Answered {
 async function ask(
   { system: { url, token } }: Bench,
   path: string,
-  { body, headers = {} }: { body?: object; headers?: Record<string, string> } = {},
+  {
+    body,
+    headers = {},
+    method = 'POST',
+  }: { body?: object; headers?: Record<string, string>; method?: string } = {},
 ): Promise<Answered> {
   const from = nowMs();
   const answer = await fetch(`${url}/api/v1${path}`, {
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
     signal: AbortSignal.timeout(WITHIN_MS),
-    ...(body && { method: 'POST', body: JSON.stringify(body) }),
+    ...(body && { method, body: JSON.stringify(body) }),
   });
   const text = await answer.text();
   const ms = nowMs() - from;
@@ -41,8 +47,8 @@ async function ask(
   return { ms, text };
 }
 
-const threadOf = async (bench: Bench, body: object): Promise<string> =>
-  idSchema.parse(JSON.parse((await ask(bench, `/agents/${AGENT}/threads`, { body })).text)).id;
+const threadOf = async (bench: Bench, body: object, agent = AGENT): Promise<string> =>
+  idSchema.parse(JSON.parse((await ask(bench, `/agents/${agent}/threads`, { body })).text)).id;
 
 /** The same words to the same agent, in turn as a call and as a turn of a thread. */
 async function added(bench: Bench): Promise<{ rows: Row[]; comparisons: Comparison[]; calls: number }> {
@@ -107,11 +113,23 @@ async function long(bench: Bench): Promise<{ rows: Row[]; calls: number }> {
     await ask(bench, `/tasks/${turnSchema.parse(JSON.parse(text)).taskId}?wait=20`);
     return ms;
   };
+  const narrow = await threadOf(bench, { messages }, NARROW);
+  const narrowly = async (): Promise<number> => {
+    const body = { message: 'x', threadId: narrow };
+    const { ms, text } = await ask(bench, `/agents/${NARROW}/chat`, {
+      body,
+      headers: { prefer: 'respond-async' },
+    });
+    const { turn: n } = turnSchema.parse(JSON.parse(text));
+    await ask(bench, `/threads/${narrow}/turns/${n}`, { method: 'DELETE', body: {} });
+    return ms;
+  };
   const rows = [
     await each('listing threads', async () => (await ask(bench, `/threads?agent=${AGENT}`)).ms),
     await each('its first page', async () => (await ask(bench, `/threads/${id}/messages?limit=100`)).ms),
     await each('its last page', async () => (await ask(bench, `/threads/${id}/messages?last=100`)).ms),
-    await each('accepting a turn', accepted),
+    await each('accepting a turn of all of it', accepted),
+    await each(`accepting one of what ${ROOM} tokens take`, narrowly),
   ];
   return { rows, calls: times };
 }
@@ -132,6 +150,9 @@ function assembling(quick: boolean): Row {
 async function run(bench: Bench): Promise<Result> {
   const agent = { name: AGENT, llm: 'bench', systemPrompt: 'You are measured.' };
   await ask(bench, '/agents', { body: agent });
+  const llm = { name: `${NARROW}-llm`, type: 'openai', model: 'm', url: 'http://127.0.0.1:9/v1' };
+  await ask(bench, '/llms', { body: { ...llm, capabilities: { contextLength: ROOM } } });
+  await ask(bench, '/agents', { body: { name: NARROW, llm: `${NARROW}-llm` } });
   const beside = await added(bench);
   bench.progress('turn: a thread of many messages');
   const within = await long(bench);
@@ -143,7 +164,7 @@ export const turn: Scenario = {
   name: 'turn',
   about:
     'From the question to the first token, of a turn of a thread and of a call of the same agent without one, in turn, twenty ' +
-    'turns a thread. Then a thread of 5,000 messages, imported: its lists, and a turn from the question to 202, which is ' +
-    'composed of all of them. Last what it costs this process to put an answer together from its events.',
+    'turns a thread. Then a thread of 5,000 messages, imported: its lists, and a turn from the question to 202, composed of ' +
+    'all of them, and for a llm that says how much it takes. Last what it costs this process to put an answer together from its events.',
   run,
 };
