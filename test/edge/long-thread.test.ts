@@ -8,6 +8,11 @@ const MESSAGES = 3_000;
 /** Tokens that the one member takes: of the thread some 150 messages. */
 const ROOM = 4_000;
 
+/** `MCPCTL_ROUNDS=200`: as many turns, and a window of 4,096 tokens. */
+const [TURNS, WINDOW] = process.env['MCPCTL_ROUNDS'] === '200' ? [200, 4_096] : [48, 1_024];
+/** As a tokenizer counts: words and signs, and what stands around a message. */
+const tokensIn = (content: string): number => 4 + (content.match(/\w{1,5}|[^\w\s]/g) ?? []).length;
+
 interface Plan {
   'Node Type': string;
   'Actual Rows'?: number;
@@ -59,11 +64,25 @@ describe('a long thread', function () {
   const say = async (message: string, agent = 'short', id = threadId): Promise<TurnView> =>
     (await ask(`POST /agents/${agent}/chat`, { body: { message, threadId: id }, headers: later }))
       .json as TurnView;
-  const answered = async ({ taskId }: TurnView, content: string): Promise<void> => {
+  const begun = async (agent: string): Promise<string> =>
+    ((await ask(`POST /agents/${agent}/threads`, { body: {} })).json as ThreadView).id;
+  /** An agent whose one llm, or whose pool's, takes so many tokens. */
+  async function taking(
+    name: string,
+    contextLength: number,
+    { poolName = `${name}-pool`, ...agent }: { poolName?: string; [field: string]: unknown } = {},
+  ): Promise<void> {
+    const llm = { name: `${name}-llm`, type: 'openai', model: 'm', url: 'http://backend.test/v1', poolName };
+    await ask('POST /llms', { token: t.tokens.root, body: { ...llm, capabilities: { contextLength } } });
+    await ask('POST /agents', { token: t.tokens.root, body: { name, llm: llm.name, ...agent } });
+  }
+  const answered = async ({ taskId }: TurnView, content: string, promptTokens = 0): Promise<void> => {
     const row = (await t.registry.tasks.byId(taskId ?? '')) ?? expect.fail('no task');
     const speaker = await speakFor(t, row);
     const body = JSON.stringify({ choices: [{ message: { content }, finish_reason: 'stop' }] });
-    await speaker.end({ kind: 'completed', status: 200, body, finishReason: 'stop' });
+    const usage = { promptTokens, completionTokens: 1, totalTokens: promptTokens + 1 };
+    const measured = promptTokens > 0 && { usage };
+    await speaker.end({ kind: 'completed', status: 200, body, finishReason: 'stop', ...measured });
     await ask(`GET /tasks/${row.id}?wait=10`);
   };
   const requestOf = async ({ taskId }: TurnView): Promise<string[]> => {
@@ -137,7 +156,7 @@ describe('a long thread', function () {
   });
 
   it('is never composed without an answer that comes while it is read', async () => {
-    const first = await say('one?', 'reviewer', await empty());
+    const first = await say('one?', 'reviewer', await begun('reviewer'));
     const { threads } = t.deps.registry;
     // As at an edge that has read the thread, and is slow then.
     const accept = threads.accept.bind(threads);
@@ -157,6 +176,49 @@ describe('a long thread', function () {
       threads.accept = accept;
     }
   });
-  const empty = async (): Promise<string> =>
-    ((await ask('POST /agents/reviewer/threads', { body: {} })).json as ThreadView).id;
+
+  it(`leaves out whole turns, the oldest, in steps: of ${TURNS} none is too long for a backend that takes ${WINDOW} tokens`, async () => {
+    const defaultParams = { max_tokens: WINDOW / 8 };
+    await taking('window', WINDOW, { systemPrompt: 'You review.', defaultParams });
+    const id = await begun('window');
+    const firsts: number[] = [];
+    for (let n = 0; n < TURNS; n++) {
+      const words = n % 3 === 0 ? 'x := f(y); ' : 'some words ';
+      const turn = await say(`q${n} ${words.repeat(6)}`, 'window', id);
+      const [system, ...others] = await requestOf(turn);
+      const promptTokens = [system ?? '', ...others].reduce((sum, content) => sum + tokensIn(content), 0);
+      expect(promptTokens + defaultParams.max_tokens, `turn ${n}`).to.be.at.most(WINDOW);
+      const first = n + 1 - Math.ceil(others.length / 2);
+      const before = Array.from({ length: n - first }, (_, at) => [
+        `q${first + at}`,
+        `a${first + at}`,
+      ]).flat();
+      expect([system, ...others.map((content) => content.split(' ')[0])]).to.deep.equal([
+        ...['You review.', ...before, `q${n}`],
+      ]);
+      firsts.push(first);
+      await answered(turn, `a${n} ${'and so on '.repeat(5)}`, promptTokens);
+    }
+    expect(firsts.at(-1)).to.be.greaterThan(TURNS / 4);
+    // Its beginning is the same for many turns, or a backend reads all of it anew each time: at 4,096 tokens for twenty.
+    expect(new Set(firsts).size).to.be.at.most(Math.ceil(TURNS / (WINDOW / 205)));
+    expect((await ask(`GET /threads/${id}`)).json, 'in the thread everything stays').to.include({
+      messages: 2 * TURNS,
+    });
+  });
+
+  it('is told as far as the roomiest member takes it, and less of it once that one has left', async () => {
+    await taking('tight', 1_000, { poolName: 'rooms' });
+    await taking('roomy', 32_000, { poolName: 'rooms' });
+    const id = await begun('roomy');
+    const sent = async (n: number): Promise<number> => {
+      const turn = await say(`q${n} ${'x'.repeat(400)}`, 'roomy', id);
+      await answered(turn, 'y'.repeat(400));
+      return (await requestOf(turn)).length;
+    };
+    for (const n of [0, 1, 2, 3, 4]) expect(await sent(n)).to.equal(2 * n + 1);
+    await ask('PATCH /agents/roomy', { token: t.tokens.root, body: { llm: 'tight-llm' } });
+    await ask('DELETE /llms/roomy-llm', { token: t.tokens.root });
+    expect(await sent(5)).to.be.below(7);
+  });
 });
