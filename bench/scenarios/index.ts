@@ -26,6 +26,7 @@ import { streams128, streams512 } from './streams.ts';
 import { transportsScenario } from './transports.ts';
 import { translateMessages, translateResponses } from './translate.ts';
 import { turn } from './turn.ts';
+import { viewers } from './viewers.ts';
 import { workerKill } from './worker-kill.ts';
 import { wholeMany, wholeOne } from './whole.ts';
 
@@ -57,6 +58,7 @@ export const scenarios: readonly Scenario[] = [
   auditedScenario,
   turn,
   mcp,
+  viewers,
   memory,
   atRest,
   refill,

@@ -1,0 +1,191 @@
+import { readSse } from '../../core/text/sse.ts';
+import { messageOf } from '../../core/errors.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import { scripted } from '../backend/script.ts';
+import type { Measured } from '../load/job.ts';
+import type { Product } from '../product/product.ts';
+import { quantile, spread, summary } from '../report/stats.ts';
+import { cpuBetween, usageBelow } from '../report/usage.ts';
+import type { Bench, Result, Scenario } from './scenario.ts';
+
+const TOKENS = 20;
+const EVERY_MS = 20;
+/** As the page has it: what it shows is asked for again no sooner. */
+const AGAIN_MS = 1_000;
+const LONGEST_EVENT_BYTES = 65_536;
+const WITHIN_MS = 10_000;
+
+/** What pages show, and the topic by which they hear that it is another. */
+const screens = [
+  { topic: 'tasks', path: '/tasks?limit=50' },
+  { topic: 'pools', path: '/pools?limit=100' },
+] as const;
+
+interface Viewers {
+  /** Lists that were asked for. */
+  looks: number;
+  why: string[];
+  leave(): Promise<void>;
+}
+
+/** So many pages are open. @param shows whether they ask again when they hear that something changed. */
+async function open(
+  { url, token }: Product,
+  { count, shows }: { count: number; shows: boolean },
+): Promise<Viewers> {
+  const left = new AbortController();
+  const headers = { authorization: `Bearer ${token}` };
+  const viewers: Viewers = { looks: 0, why: [], leave: () => Promise.resolve() };
+  const ask = async (path: string): Promise<void> => {
+    const signal = AbortSignal.any([left.signal, AbortSignal.timeout(WITHIN_MS)]);
+    const answer = await fetch(`${url}/api/v1${path}`, { headers, signal });
+    await answer.arrayBuffer();
+    if (!answer.ok) viewers.why.push(`${path}: status ${String(answer.status)}`);
+    viewers.looks += 1;
+  };
+  const follow = async (n: number, isThere: () => void): Promise<void> => {
+    const answer = await fetch(`${url}/api/v1/events`, { headers, signal: left.signal });
+    if (!answer.ok || !answer.body) throw new Error(`events: status ${String(answer.status)}`);
+    const { topic, path } = screens[n % screens.length] ?? screens[0];
+    let asking: Promise<void> | undefined;
+    let isStale = false;
+    const look = async (): Promise<void> => {
+      do {
+        isStale = false;
+        await ask(path);
+        await pause(AGAIN_MS, left.signal);
+      } while (isStale && !left.signal.aborted);
+    };
+    for await (const { event, data } of readSse(answer.body, { most: LONGEST_EVENT_BYTES })) {
+      if (event === 'hello') isThere();
+      if (!shows || event !== 'changed' || !data.includes(topic)) continue;
+      isStale = true;
+      asking ??= look()
+        .catch((thrown: unknown) => void (left.signal.aborted || viewers.why.push(messageOf(thrown))))
+        .finally(() => (asking = undefined));
+    }
+    if (!left.signal.aborted) throw new Error('a viewer was let go of');
+  };
+  const all: Promise<void>[] = [];
+  const there = Array.from(
+    { length: count },
+    (_, n) =>
+      new Promise<void>((resolve) => {
+        const failed = (thrown: unknown): void => {
+          if (!left.signal.aborted) viewers.why.push(messageOf(thrown));
+          resolve();
+        };
+        all.push(follow(n, resolve).catch(failed));
+      }),
+  );
+  viewers.leave = async () => {
+    left.abort();
+    await Promise.all(all);
+  };
+  await Promise.race([Promise.all(there), pause(WITHIN_MS)]);
+  return viewers;
+}
+
+interface Lane {
+  what: string;
+  shows: boolean;
+  count: number;
+  rounds: Measured[];
+  looks: number;
+  seconds: number;
+  cpu: Record<string, number>;
+}
+
+/** One lane's turn: its pages are opened before the callers begin, and closed after. */
+async function block(bench: Bench, lane: Lane, job: Parameters<Bench['load']['run']>[0]): Promise<string[]> {
+  const viewers = await open(bench.system, lane);
+  try {
+    const before = usageBelow(process.pid);
+    const measured = await bench.load.run(job);
+    for (const [name, ms] of Object.entries(cpuBetween(before, usageBelow(process.pid))))
+      lane.cpu[name] = (lane.cpu[name] ?? 0) + ms;
+    lane.rounds.push(...measured);
+    lane.looks += viewers.looks;
+    lane.seconds += measured[0]?.seconds ?? 0;
+    return [...viewers.why, ...measured.flatMap(({ why }) => why)].slice(0, 5);
+  } finally {
+    await viewers.leave();
+  }
+}
+
+const p99 = ({ first }: Measured): number => quantile(first, 0.99);
+
+async function run(bench: Bench): Promise<Result> {
+  const [rounds, count, concurrency, each] = bench.quick ? [1, 3, 4, 1] : [6, 50, 64, 12];
+  const lane = (what: string, viewing: number, shows: boolean): Lane => ({
+    ...{ what, shows, count: viewing, rounds: [], looks: 0, seconds: 0, cpu: {} },
+  });
+  const none = lane('nobody watches', 0, false);
+  const lanes = [
+    none,
+    lane(`${String(count)} listen`, count, false),
+    lane(`${String(count)} show tasks or pools`, count, true),
+  ];
+  const bodies = [scripted({ tokens: TOKENS, everyMs: EVERY_MS })];
+  const job = { targets: [bench.product], bodies, concurrency, tokens: TOKENS };
+  const faults: NonNullable<Result['faults']> = {};
+  await bench.load.run({ ...job, calls: concurrency * 2 });
+  for (let round = 0; round < rounds; round++) {
+    const first = round % lanes.length;
+    for (const one of [...lanes.slice(first), ...lanes.slice(0, first)]) {
+      const why = await block(bench, one, { ...job, calls: concurrency * each });
+      if (why.length > 0) faults[one.what] = { lost: why.length, why };
+    }
+    const said = lanes.map(
+      ({ what, rounds: all }) => `${what} ${all.slice(-1).map(p99)[0]?.toFixed(1) ?? '–'}`,
+    );
+    bench.progress(
+      `viewers, round ${String(round + 1)} of ${String(rounds)}, p99 in ms: ${said.join(' · ')}`,
+    );
+  }
+  const over = (of: (measured: Measured) => number) => (one: Lane) =>
+    one.rounds.map((measured, n) => of(measured) - (none.rounds.slice(n, n + 1).map(of)[0] ?? Number.NaN));
+  const watched = lanes.slice(1);
+  const calls = lanes.reduce((sum, { rounds: all }) => sum + all.reduce((n, one) => n + one.calls, 0), 0);
+  return {
+    rows: lanes.map(({ what, rounds: all }) => ({
+      what: `first token, ${what}`,
+      summary: summary(all.map(({ first }) => first)),
+    })),
+    comparisons: watched.flatMap((one) => [
+      {
+        what: `p50 added, ${one.what}`,
+        unit: 'ms',
+        ...spread(over(({ first }) => quantile(first, 0.5))(one)),
+      },
+      { what: `p99 added, ${one.what}`, unit: 'ms', ...spread(over(p99)(one)) },
+    ]),
+    derived: Object.fromEntries(
+      watched.map(({ what, looks, seconds }) => [
+        `lists asked for, ${what}`,
+        { value: looks / seconds, unit: '/s' },
+      ]),
+    ),
+    calls,
+    cpu: Object.fromEntries(
+      lanes.map(({ what, cpu, rounds: all }) => {
+        const made = Math.max(
+          1,
+          all.reduce((sum, one) => sum + one.calls, 0),
+        );
+        return [what, Object.fromEntries(Object.entries(cpu).map(([name, ms]) => [name, ms / made]))];
+      }),
+    ),
+    faults,
+  };
+}
+
+export const viewers: Scenario = {
+  name: 'viewers',
+  about:
+    '64 callers at once, each streaming 20 tokens, one each 20 ms, while nobody has the page open, while 50 hold its event stream, and ' +
+    'while those 50 show the newest tasks or the pools and ask for them again, once a second at most, whenever they hear that they ' +
+    'changed, which is always. One user who sees everything; one edge. The viewers are in the process of the bench and share the machine’s cores. ' +
+    'Not in it: TLS, a browser.',
+  run,
+};
