@@ -13,6 +13,8 @@ export interface Page {
   until(expression: string, withinMs?: number): Promise<void>;
   /** As when a person chooses its tab: the others are hidden. */
   front(): Promise<void>;
+  /** As when a person closes its tab. */
+  shut(): Promise<void>;
   /** Of the whole page as text. */
   text(): Promise<string>;
   /** What went wrong in it since it was opened: violations of the policy, console errors, exceptions, failed loads. */
@@ -69,6 +71,9 @@ export async function openPage(
     text,
     async front() {
       await call('Page.bringToFront');
+    },
+    async shut() {
+      await devTools.call('Target.closeTarget', { targetId });
     },
     async goto(url) {
       const done = new Promise<void>((resolve) => (loaded = resolve));

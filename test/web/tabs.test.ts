@@ -1,0 +1,131 @@
+import { expect } from 'chai';
+import { inPage, says, sizes } from '../support/browsed.ts';
+import { startChromium, type Browser } from '../support/chromium.ts';
+import type { Page } from '../support/chromium-page.ts';
+import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
+
+/** More than a browser has connections to one host. */
+const TABS = 7;
+
+describe('several tabs, and the keyboard', function () {
+  this.timeout(60_000);
+  let t: EdgeFixture;
+  let browser: Browser;
+  let page: Page;
+  const { go, type, press, forgive } = inPage(() => ({ page, url: t.url }));
+  const token = (): { token: string } => ({ token: t.tokens.root });
+  before(async function () {
+    const chromium = await startChromium();
+    if (!chromium) {
+      if (this.test) this.test.title += ' (there is no Chromium here: set CHROMIUM to the path of one)';
+      return this.skip();
+    }
+    browser = chromium;
+    t = await edgeFixture();
+    for (const name of ['one', 'two', 'three']) await publicLlm(t, name);
+    const { once } = (await t.call('POST /ui/once', token())).json as { once: string };
+    page = await browser.page(sizes.wide);
+    await page.goto(`${t.url}/ui/#once=${once}`);
+    await page.until(says(/● live/));
+  });
+  after(async () => {
+    await browser?.close();
+    await t?.close();
+  });
+
+  const key = (name: string, how: object = {}, from = 'document.activeElement'): Promise<unknown> =>
+    page.evaluate(
+      `${from}.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, key: '${name}', ...${JSON.stringify(how)} }))`,
+    );
+  const focused = (): Promise<unknown> => page.evaluate('document.activeElement.innerText');
+
+  it('goes by keys from row to row, to filters and screens, but not in a field, nor with a modifier', async () => {
+    await go('/llms', /three/);
+    await page.until(`document.activeElement.tagName === 'H1'`); // where a screen reader begins to read
+    expect(await page.evaluate('document.title')).to.equal('Llms · mcpctl');
+    const rows = (await page.evaluate(
+      `[...document.querySelectorAll('main tbody th a')].map((a) => a.innerText)`,
+    )) as string[];
+    for (const [pressed, shown] of [
+      ['j', rows[0]],
+      ['j', rows[1]],
+      ['k', rows[0]],
+    ] as const) {
+      await key(pressed);
+      expect(await focused()).to.equal(shown);
+    }
+    await key('j', { ctrlKey: true });
+    await key('j', { isComposing: true });
+    expect(await focused()).to.equal(rows[0]);
+    await key('g');
+    await key('t');
+    await page.until(`document.title === 'Tasks · mcpctl'`);
+    await key('/');
+    expect(await page.evaluate('document.activeElement.tagName')).to.equal('INPUT');
+    for (const pressed of ['g', 'u', 'j']) await key(pressed);
+    expect(await page.evaluate('document.title')).to.equal('Tasks · mcpctl');
+  });
+
+  it('comes back to filters, and shows any address that is pasted', async () => {
+    await page.goto(`${t.url}/ui/audit?verb=create&name=nobody`);
+    await page.until(says(/No event is like that/));
+    await go('/usage', /Of the last/);
+    await page.evaluate('history.back()');
+    await page.until(says(/No event is like that/));
+    const verb = `[...document.querySelectorAll('label')].find((l) => /Did/.test(l.innerText)).querySelector('select').value`;
+    expect(await page.evaluate(verb)).to.equal('create');
+  });
+
+  it('writes over nothing that somebody else changed meanwhile, and says so', async () => {
+    const project = { name: 'shared', description: 'as it was' };
+    expect((await t.call('POST /api/v1/projects', { ...token(), body: project })).status).to.equal(201);
+    await go('/r/projects/shared', /as it was/);
+    await press('Edit');
+    await page.until(`document.querySelector('dialog[open] textarea') !== null`);
+    const body = { description: 'by another' };
+    expect((await t.call('PATCH /api/v1/projects/shared', { ...token(), body })).status).to.equal(200);
+    await type('dialog textarea', 'mine');
+    await press('Save');
+    await page.until(`document.querySelector('dialog[open] .fault') !== null`);
+    forgive(/412/);
+    const { json } = await t.call('GET /api/v1/projects/shared', token());
+    expect(json).to.include({ description: 'by another' });
+    expect(await page.evaluate(`document.querySelector('dialog textarea').value`)).to.equal('mine');
+    await press('Close');
+    expect(await focused(), 'the focus goes back').to.equal('Edit');
+  });
+
+  it('follows one stream for all tabs, hidden ones ask nothing, and another leads when the first is closed', async () => {
+    const tabs: Page[] = [page];
+    while (tabs.length < TABS) {
+      const tab = await browser.page(sizes.narrow);
+      await tab.goto(`${t.url}/ui/`);
+      await tab.until(says(/● live/));
+      tabs.push(tab);
+    }
+    const streams = (): number[] =>
+      tabs.map(({ asked }) => asked.filter((url) => url.endsWith('/events')).length);
+    const before = streams();
+    expect(before.slice(1)).to.deep.equal(Array(TABS - 1).fill(0));
+    await page.evaluate(`document.querySelector('header a').click()`); // hidden, too
+    const [hidden, front] = [tabs[1], tabs.at(-1)];
+    await front?.front();
+    await hidden?.until('document.hidden');
+    const asked = hidden?.asked.length;
+    await publicLlm(t, 'four');
+    await front?.until(says(/four/));
+    expect(hidden?.asked.length, 'while it is hidden').to.equal(asked);
+    await hidden?.front();
+    await hidden?.until(says(/four/));
+    await page.shut();
+    await hidden?.until(says(/reconnecting|live/));
+    const leads = (): boolean =>
+      streams()
+        .slice(1)
+        .some((count) => count === 1);
+    for (const end = performance.now() + 15_000; !leads() && performance.now() < end;)
+      await hidden?.evaluate('new Promise((resolve) => setTimeout(resolve, 50))');
+    expect(streams().slice(1).toSorted()).to.deep.equal([...Array<number>(TABS - 2).fill(0), 1]);
+    await hidden?.until(says(/● live/));
+  });
+});
