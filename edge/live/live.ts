@@ -4,7 +4,7 @@ import { isInScope } from '../../core/registry/audit/audits.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import { changedIn, look, type Look, type LookDeps } from './look.ts';
+import { changesBetween, look, type Look, type LookDeps } from './look.ts';
 
 const topics = ['pools', 'tasks', 'audit'] as const;
 export type Topic = (typeof topics)[number];
@@ -53,23 +53,15 @@ function needRoom(viewers: ReadonlySet<Viewer>, { userId }: Actor): void {
 const mayView = (actor: Actor, resource: 'pool' | 'task', target: object): boolean =>
   can(actor, 'view', { resource, target });
 
-function topicsFor({ actor }: Viewer, before: Look, after: Look): Topic[] {
-  const pools = changedIn(before.pools, after.pools, ({ poolKey }) => poolKey);
-  const tasks = changedIn(before.tasks, after.tasks, ({ id }) => id);
+/** Of what changed, what is theirs to see. */
+function topicsFor({ actor }: Viewer, { pools, tasks, events }: Look): Topic[] {
   const changed: Topic[] = [];
   if (pools.some(({ poolKey }) => mayView(actor, 'pool', { name: poolKey, poolKey }))) changed.push('pools');
   if (tasks.some(({ ownerId, poolKey }) => mayView(actor, 'task', { ownerId, poolKey })))
     changed.push('tasks');
-  if (hasNewEvent(actor, before, after)) changed.push('audit');
-  return changed;
-}
-
-/** An event never changes, and what goes out of sight is none. */
-function hasNewEvent(actor: Actor, before: Look, after: Look): boolean {
   const scope = scopeOf(actor, 'view', 'audit');
-  if (!scope) return false;
-  const seen = new Set(before.events.map(({ id }) => id));
-  return after.events.some((event) => !seen.has(event.id) && isInScope(scope, event));
+  if (scope && events.some((event) => isInScope(scope, event))) changed.push('audit');
+  return changed;
 }
 
 /**
@@ -84,8 +76,9 @@ export function createLive(deps: LiveDeps): Live {
     const from = deps.clock.elapsed();
     try {
       const after = await look(deps);
+      const changes = before && changesBetween(before, after);
       for (const viewer of viewers) {
-        const changed = before ? topicsFor(viewer, before, after) : topics;
+        const changed = changes ? topicsFor(viewer, changes) : topics;
         if (changed.length > 0) viewer.tell(changed);
       }
       before = after;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { everything } from '../../core/access.ts';
 import type { Concerns } from '../../core/registry/audit/audits.ts';
-import type { TaskRow } from '../../core/task/task.ts';
+import type { TaskInShort } from '../../core/registry/tasks/tasks.ts';
 import { isTerminal } from '../../core/task/task.ts';
 import type { Liveness } from '../../core/flow/alive/liveness.ts';
 import { refOf } from '../../core/flow/deps.ts';
@@ -63,11 +63,11 @@ async function lookAtPools({ registry, liveness, queue }: LookDeps): Promise<See
 }
 
 async function lookAtTasks({ registry, queue }: LookDeps): Promise<SeenTask[]> {
-  const rows = await registry.tasks.list({ scope: everything, limit: MOST_TASKS });
+  const rows = await registry.tasks.newest(MOST_TASKS);
   const live = rows.filter(({ status }) => !isTerminal(status));
   const fences = await queue.fences.read(live.map(refOf));
   const fenceById = new Map(live.map((row, i) => [row.id, fences[i] ?? null]));
-  const stateOf = (row: TaskRow): string => {
+  const stateOf = (row: TaskInShort): string => {
     const fence = fenceById.get(row.id);
     return fence ? `${fence.state} ${fence.llm} ${String(fence.firstAt ?? '')}` : row.status;
   };
@@ -87,16 +87,27 @@ export async function look(deps: LookDeps): Promise<Look> {
   return { pools, tasks, events };
 }
 
-/** Of what a later look shows that an earlier one did not, or otherwise. */
-export function changedIn<T extends Seen>(
+const changed = <T extends Seen>(
   before: readonly T[],
   after: readonly T[],
   keyOf: (one: T) => string,
-): T[] {
+): T[] => {
   const marks = new Map(before.map((one) => [keyOf(one), one.mark]));
-  const now = new Set(after.map(keyOf));
-  return [
-    ...after.filter((one) => marks.get(keyOf(one)) !== one.mark),
-    ...before.filter((one) => !now.has(keyOf(one))),
-  ];
+  return after.filter((one) => marks.get(keyOf(one)) !== one.mark);
+};
+
+/**
+ * Of what a later look shows that an earlier one did not, or otherwise: found once for all who watch. A pool may be gone; tasks and events only
+ * get out of sight.
+ */
+export function changesBetween(before: Look, after: Look): Look {
+  const keyOf = ({ poolKey }: SeenPool): string => poolKey;
+  const now = new Set(after.pools.map(keyOf));
+  const gone = before.pools.filter((pool) => !now.has(pool.poolKey));
+  const seen = new Set(before.events.map(({ id }) => id));
+  return {
+    pools: [...changed(before.pools, after.pools, keyOf), ...gone],
+    tasks: changed(before.tasks, after.tasks, ({ id }) => id),
+    events: after.events.filter(({ id }) => !seen.has(id)),
+  };
 }

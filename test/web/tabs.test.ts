@@ -80,7 +80,9 @@ describe('several tabs, and the keyboard', function () {
     const project = { name: 'shared', description: 'as it was' };
     expect((await t.call('POST /api/v1/projects', { ...token(), body: project })).status).to.equal(201);
     await go('/r/projects/shared', /as it was/);
-    await press('Edit');
+    await page.evaluate(
+      `(() => { const edit = [...document.querySelectorAll('button')].find((b) => b.innerText === 'Edit'); edit.focus(); edit.click(); })()`,
+    );
     await page.until(`document.querySelector('dialog[open] textarea') !== null`);
     const body = { description: 'by another' };
     expect((await t.call('PATCH /api/v1/projects/shared', { ...token(), body })).status).to.equal(200);

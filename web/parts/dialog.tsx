@@ -14,8 +14,10 @@ export function Dialog({ title, close, children }: Props) {
   const heading = useId();
   useEffect(() => {
     const before = document.activeElement;
-    ref.current?.showModal();
+    const dialog = ref.current;
+    dialog?.showModal();
     return () => {
+      dialog?.close(); // while it is open nothing outside of it takes the focus
       if (before instanceof HTMLElement) before.focus();
     };
   }, []);

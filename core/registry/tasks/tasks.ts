@@ -4,7 +4,7 @@ import type { Scope } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { errorReasonSchema } from '../../task/error-reason.ts';
-import type { TaskRow, TaskStatus } from '../../task/task.ts';
+import { taskStatuses, type TaskRow, type TaskStatus } from '../../task/task.ts';
 import { inLanes } from './batches.ts';
 import type { Connection } from '../database/connect.ts';
 import { preparedIn } from '../database/prepared.ts';
@@ -46,12 +46,22 @@ export type TaskAttempt = z.infer<typeof attemptSchema>;
 const attemptRowSchema = attemptSchema.extend({ taskId: z.string() });
 const attemptColumns = Object.keys(attemptRowSchema.shape);
 
+const inShortSchema = z.object({
+  id: z.string(),
+  ownerId: z.string(),
+  poolName: z.string(),
+  status: z.enum(taskStatuses),
+});
+export type TaskInShort = z.infer<typeof inShortSchema>;
+
 export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   /** Commits the row: from here on the task is accepted, and never lost. */
   insert(task: NewTask): Promise<TaskRow>;
   byId(id: string): Promise<TaskRow | undefined>;
   /** Newest first: ids are uuid v7, so they are in the order of time. */
   list(filter: TaskFilter): Promise<TaskRow[]>;
+  /** The newest of all, in a few words each: whoever looks every second reads no more of them. */
+  newest(most: number): Promise<TaskInShort[]>;
   bodies(id: string): Promise<TaskBodies>;
   /** The operation that was asked for, where members were asked a translation of it; null where they were not. */
   translatedFrom(id: string): Promise<string | null>;
@@ -91,6 +101,11 @@ export function createTasks(connection: Connection): Tasks {
       if (agent !== undefined) query.where({ agentId: agent });
       if (before !== undefined) query.where('id', '<', before);
       return parseTasks(await query.select<unknown[]>(rowColumns));
+    },
+    async newest(most) {
+      const columns = Object.keys(inShortSchema.shape);
+      const rows: unknown = await db('tasks').orderBy('id', 'desc').limit(most).select(columns);
+      return inShortSchema.array().parse(rows);
     },
     bodies: (id) => bodiesOf(connection, id),
     async translatedFrom(id) {
