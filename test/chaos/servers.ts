@@ -9,6 +9,7 @@ import { startGuarded, type Guarded } from '../../start/keep/guarded.ts';
 import { findPostgres } from '../../start/stores/postgres.ts';
 import { findRedis } from '../../start/stores/redis.ts';
 import type { Found, Say } from '../../start/server.ts';
+import { byPort } from '../support/services.ts';
 import { startSentinelTrio, startSmallCluster, type FollowedRedis } from '../support/redis-servers.ts';
 
 /** A Redis or Postgres of chaos's own, to be killed and started again on the same port. */
@@ -117,7 +118,7 @@ async function controlled({ url, server }: Found): Promise<ChaosServer> {
   };
   await start();
   return {
-    url,
+    url: byPort(url),
     pid: () => pid,
     isUp: () => up,
     start,

@@ -23,6 +23,7 @@ import { findPostgres } from '../../start/stores/postgres.ts';
 import { probeRedis } from '../../start/stores/redis-probe.ts';
 import { findRedis } from '../../start/stores/redis.ts';
 import type { Found, LocalServer } from '../../start/server.ts';
+import { byPort } from '../support/services.ts';
 import { eventually, isAlive } from '../support/supervised.ts';
 
 const silent = (): void => undefined;
@@ -60,9 +61,6 @@ describe('the Redis and the Postgres of npm start', function () {
     await running.untilUp();
     return running;
   }
-
-  /** As others get there. */
-  const byPort = (url: string): string => url.replace(/\?.*$/, '');
 
   /** As if its guard and its supervisor had both been killed. */
   async function runUnguarded(server: LocalServer): Promise<number> {

@@ -15,6 +15,9 @@ export interface TestServices {
   stop(): Promise<void>;
 }
 
+/** Where a server of `npm start` is by its port: tests put wires before it, and say other hosts and users. */
+export const byPort = (url: string): string => url.replace(/\?.*$/, '');
+
 const quiet = (): void => undefined;
 const same = (place: Found): Found => place;
 
@@ -58,7 +61,7 @@ export async function startTestServices(
     const kept = keepServer(server, { line: quiet, say: quiet, note: quiet, clock: systemClock });
     running.push(kept);
     await kept.untilUp();
-    return url;
+    return byPort(url);
   };
   try {
     const [redisUrl, databaseUrl] = await Promise.all([
