@@ -1,11 +1,19 @@
-import type { Fault } from './fault.ts';
+import { faultOfError, type Fault } from './fault.ts';
 import { reasonOfBody } from './parts/reason.ts';
 
 const LONGEST_SAID = 200;
 
-/** What is no answer at all, in the backend's words where they are short and no page. */
+/**
+ * What is no answer at all, in the backend's words where they are short and no page. Words that tell whose it is count as they
+ * would with a status: "Model is loading, please wait" in a 200 is not yet.
+ */
 export function unreadable(what: string, body?: string): Fault {
   const { message: words = '' } = reasonOfBody(body);
+  // A piece of an answer may say anything.
+  if (words !== '' && words.length <= LONGEST_SAID && !/^\s*[[{<]|^\s*data:/.test(body ?? '')) {
+    const fault = faultOfError(words, { body: body ?? '' });
+    if (fault.blame !== 'broken' && fault.blame !== 'caller') return fault;
+  }
   const message = words === '' || words.length > LONGEST_SAID ? `${what}.` : `${what}: ${words}`;
   return { blame: 'broken', code: 'backend_error', message, retryable: true };
 }

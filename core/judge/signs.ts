@@ -225,6 +225,13 @@ export const signs: readonly Sign[] = [
       (e.status === 404 && !callersOwn.test(e.text)),
   },
   {
+    sign: '406, 411, 414, 415, 428, 431: how it is spoken to, of which no caller knows',
+    seen: 'proxies and gateways, of a header or an address',
+    blame: 'unable',
+    code: 'backend_misconfigured',
+    is: among(406, 411, 414, 415, 428, 431),
+  },
+  {
     sign: '410',
     seen: 'Hugging Face, of a model that was withdrawn',
     blame: 'owner',

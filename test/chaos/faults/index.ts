@@ -89,7 +89,6 @@ export const faults: Readonly<Record<string, Fault>> = {
   F50: redisRefuses,
   F51: overSse(redisRefuses),
   F52: rowsHeld,
-  F53: overSse(rowsHeld),
 };
 
 /** What is tried over each kind of Redis: over those with replicas what does not strike one server by its process or its wire. */

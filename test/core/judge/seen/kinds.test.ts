@@ -1,5 +1,8 @@
 import { expect } from 'chai';
 import { faultOfError, faultOfRefusal, type Blame } from '../../../../core/judge/fault.ts';
+import { StreamJudge } from '../../../../core/judge/stream.ts';
+import { judgeWhole } from '../../../../core/judge/whole.ts';
+import { eventsIn } from '../../../../core/text/sse.ts';
 
 /** Whose a fault is; `tooLong` is the caller's, and of a text alone. */
 type Verdict = Blame | 'tooLong';
@@ -139,6 +142,11 @@ const kinds: Record<string, [where: string, Verdict, number, object | string][]>
     ['Bedrock', 'owner', 0, { __type: 'AccessDeniedException', Message: 'not authorized to perform' }],
     ['Cerebras', 'later', 0, { message: 'high traffic', type: 'too_many_requests_error' }],
   ],
+  'how a backend is spoken to': [
+    ['a gateway', 'unable', 415, { detail: 'Unsupported media type' }],
+    ['a proxy', 'unable', 431, ''],
+    ['a proxy', 'unable', 411, '<html><title>411 Length Required</title>'],
+  ],
   'a size, whoever says it': [
     ['API Gateway', 'unable', 413, { message: 'Request Too Long' }],
     ['llama.cpp', 'tooLong', 500, refusal('Input prompt is too big compared to KV size.')],
@@ -194,6 +202,24 @@ describe('a refusal is one of a kind', () => {
           status === 0 ? faultOfError(body, { body: text }) : faultOfRefusal({ status, body: text });
         expect(fault.tooLong ? 'tooLong' : fault.blame).to.equal(verdict);
       });
+
+  const inTexts: [where: string, Verdict, text: string][] = [
+    ['not yet', 'later', 'Model is loading, please wait'],
+    ['too many', 'later', '"rate limit exceeded"'],
+    ['a wrong key', 'owner', 'Invalid API key'],
+    ['nothing that is known', 'broken', 'OK'],
+    [
+      'a piece of an answer that speaks of it',
+      'broken',
+      '{"choices":[{"message":{"content":"rate limit exceeded',
+    ],
+  ];
+  for (const [what, verdict, text] of inTexts)
+    it(`also where it is a text in place of an answer: ${what}`, () => {
+      expect(judgeWhole(text, { operation: 'chat' })).to.include({ blame: verdict });
+      const { last } = new StreamJudge({ operation: 'chat' }).pass(eventsIn(`data: ${text}\n\n`));
+      expect(last).to.include({ blame: verdict });
+    });
 
   const sentences: [where: string, body: string, says: string][] = [
     [
