@@ -136,9 +136,9 @@ async function block(
 const p99 = ({ first }: Measured): number => quantile(first, 0.99);
 
 async function run(bench: Bench): Promise<Result> {
-  const [rounds, count, concurrency, forMs, settleMs] = bench.quick
-    ? [1, 3, 4, 100, 100]
-    : [4, 50, 64, 8_000, 2_500];
+  const [rounds, count, concurrency, tokens, forMs, settleMs] = bench.quick
+    ? [1, 3, 4, 4, 100, 100]
+    : [4, 50, 64, TOKENS, 8_000, 2_500];
   const lane = (what: string, viewing: number, shows: boolean): Lane => ({
     ...{ what, shows, count: viewing, rounds: [], looks: 0, seconds: 0, cpu: {} },
   });
@@ -149,12 +149,12 @@ async function run(bench: Bench): Promise<Result> {
     lane(`${String(count)} show tasks or pools`, count, true),
   ];
   const targets = [bench.product];
-  const bodies = EVERY_MS.map((everyMs) => scripted({ tokens: TOKENS, everyMs }));
+  const bodies = EVERY_MS.map((everyMs) => scripted({ tokens, everyMs }));
   const probed = [scripted({ tokens: PROBED_TOKENS, everyMs: PROBED_EVERY_MS })];
   const crowd = await startLoad();
   const jobs: Jobs = {
     ...{ crowd, settleMs },
-    streams: { targets, bodies, concurrency, tokens: TOKENS, forMs: settleMs + forMs },
+    streams: { targets, bodies, concurrency, tokens, forMs: settleMs + forMs },
     probes: { targets, bodies: probed, concurrency: 1, tokens: PROBED_TOKENS, forMs },
   };
   const faults: NonNullable<Result['faults']> = {};
