@@ -150,6 +150,8 @@ export async function wireTo(target: { host: string; port: number }): Promise<Wi
     port,
     url(url) {
       const through = new URL(url);
+      // A Postgres on this machine is reached by its socket otherwise, past this.
+      through.searchParams.delete('host');
       through.hostname = '127.0.0.1';
       through.port = String(port);
       return through.href;
