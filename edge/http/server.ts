@@ -41,7 +41,7 @@ const QUIET_MS = 500;
 /**
  * Requests and answers that begin as the app's own. Express makes them so as they come, by another prototype, and an object
  * whose prototype was changed has a shape that no other has: all code that reads a field of one looks for it anew. That was
- * a fifth of an edge's CPU for a call. What is the app's own already it leaves as it is.
+ * a tenth of an edge's CPU for a call. What is the app's own already it leaves as it is.
  */
 function ownOf(app: Express) {
   class Asked extends IncomingMessage {}
