@@ -1,3 +1,4 @@
+import type { Keys } from '../../core/queue/keys.ts';
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { claimTask, type ClaimRef } from '../../core/queue/task/claim.ts';
@@ -95,4 +96,14 @@ export async function queueFixture(redisUrl = process.env['REDIS_URL'] ?? ''): P
       await door.stop();
     },
   };
+}
+
+/** Each key and channel that keys.ts makes, of whatever is called `id`: one that is added there is among them by itself. */
+export function everyKey(keys: Keys, id: string): string[] {
+  const namesIn = (of: unknown): string[] => {
+    if (typeof of === 'string') return of.startsWith(`${keys.namespace}:`) ? [of] : [];
+    if (typeof of === 'function') return namesIn((of as (...given: string[]) => unknown)(id, id));
+    return typeof of === 'object' && of !== null ? Object.values(of).flatMap(namesIn) : [];
+  };
+  return [...new Set(namesIn(keys))];
 }

@@ -24,7 +24,7 @@ import { bullScripts } from '../../core/queue/link/taught.ts';
 import { createWakes } from '../../core/queue/live/wake.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import { queueFixture, type QueueFixture } from './queue-fixture.ts';
+import { everyKey, queueFixture, type QueueFixture } from './queue-fixture.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 
@@ -355,6 +355,14 @@ describe("a provider session's own Redis user", function () {
         ['HGETALL', createKeys('another').pool('mine').task('T').input],
       ]),
     );
+  });
+
+  it('writes no key of the house or of another pool, and speaks and listens on no channel of one, whatever keys there are', async () => {
+    const names = everyKey(t.door.keys, 'theirs');
+    expect(names).to.include(t.door.keys.pool('theirs').edgeChannel('theirs'));
+    const ways = [['DEL'], ['SPUBLISH', 'x'], ['SSUBSCRIBE']];
+    const tries = names.flatMap((name) => ways.map(([command = '', ...rest]) => [command, name, ...rest]));
+    allRefused(await tryAll(rawAs(mine), tries));
   });
 
   it('is cut off when it is taken away, and finds its way back when it is made again: what waits, waits', async () => {
