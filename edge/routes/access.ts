@@ -12,7 +12,7 @@ import {
 import { grantText } from '../../core/access/covers.ts';
 import { Granted, nothingGranted, type Grant } from '../../core/access/grants.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { nameSchema } from '../../core/names.ts';
+import { nameSchema, uuidSchema } from '../../core/names.ts';
 import type { Guarded, Verb } from '../../core/resources/define.ts';
 import { resources, stored } from '../../core/resources/index.ts';
 import { targetOf } from '../../core/registry/resources/rows.ts';
@@ -72,6 +72,10 @@ async function targetFor({ registry }: EdgeDeps, actor: Actor, { resource, name 
   if (resource === 'pool' && isName) {
     const pool = await registry.pools.byKey(name);
     return { name, poolKey: name, ...(pool && { ownerId: pool.ownerId }) };
+  }
+  if (resource === 'task' && uuidSchema.safeParse(name).success) {
+    const row = await registry.tasks.byId(name);
+    return row ? { name, ownerId: row.ownerId, poolKey: row.poolName } : { name };
   }
   const definition = stored.find(({ word }) => word === resource);
   if (!definition) return { name };

@@ -199,6 +199,15 @@ describe('who is who, and what they are granted', function () {
       binding,
     }));
     expect(await review(run, t.tokens.ada)).to.deep.equal({ allowed: true, why: [...asBegun, byGroup] });
+    const request = { messages: [{ role: 'user', content: 'hi' }] };
+    const { id } = (await api('POST /tasks', { llm: 'alpha', request }, t.tokens.ada)).json as {
+      id?: string;
+    };
+    const cancel = { verb: 'delete', resource: 'task', name: id };
+    expect(await review(cancel, t.tokens.ada), 'her own, as the call itself').to.deep.equal({
+      ...{ allowed: true, why: [{ rbac: '', via: 'owner', binding: 'delete:task' }] },
+    });
+    expect(await review(cancel, t.tokens.bob)).to.deep.equal({ allowed: false, why: [] });
     await narrow();
     expect(await review({ ...run, as: 'ada' })).to.deep.equal({ allowed: true, why: [byGroup] });
     expect(await review({ ...run, as: 'bob' })).to.deep.equal({ allowed: false, why: [] });
