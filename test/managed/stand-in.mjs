@@ -59,8 +59,7 @@ const chat = (res) => {
   }
   const eats = Number(valueOf('eats') ?? 0);
   // Who is ended for what it holds has answered before, however slowly this machine fills its memory.
-  if (eats > 0 && eaten.length === 0)
-    res.on('close', () => eaten.push(Buffer.alloc(eats * 1024 * 1024, 1)));
+  if (eats > 0 && eaten.length === 0) res.on('close', () => eaten.push(Buffer.alloc(eats * 1024 * 1024, 1)));
   answer(res, 200, whole);
 };
 

@@ -6,7 +6,7 @@ export type ServerOrder = (typeof serverOrders)[number];
 
 /** More than a server's last 64 Ki characters come to, whatever they are. */
 const MOST_PRINTED = 65_536;
-export const serverStates = ['asleep', 'starting', 'ready', 'failed', 'stopped'] as const;
+const serverStates = ['asleep', 'starting', 'ready', 'failed', 'stopped'] as const;
 
 /** How a server is by now, as its worker says. */
 export const serverSaysSchema = z.object({

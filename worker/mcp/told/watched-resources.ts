@@ -32,7 +32,7 @@ const has = (capabilities: unknown, name: string): unknown =>
     : undefined;
 
 /** Whether a server tells of its resources one by one, by what it says that it can do. */
-export const tellsOfEach = (capabilities: object): boolean =>
+const tellsOfEach = (capabilities: object): boolean =>
   has(has(capabilities, 'resources'), 'subscribe') === true;
 
 const refused = (message: string): Answered => ({ error: { code: -32601, message } });
