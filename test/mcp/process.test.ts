@@ -89,6 +89,23 @@ describe('orders about the process of a server', function () {
     expect(await ask(t.tokens.ada)).to.equal(200);
   });
 
+  it('are not read as its owner by who may read nothing of what they asked', async () => {
+    const actors = (...operations: string[]) =>
+      t.call('PUT /api/v1/rbac/actors', {
+        token: t.tokens.root,
+        body: { subjects: [{ kind: 'user', name: 'bob' }], operations: ['impersonate', ...operations] },
+      });
+    const ask = async (): Promise<number> => {
+      const headers = { 'x-mcpctl-as': 'ada' };
+      return (await t.call('GET /api/v1/servers/desk/logs', { token: t.tokens.bob, headers })).status;
+    };
+    expect((await actors()).status).to.equal(201);
+    expect(await ask()).to.equal(403);
+    expect((await actors('logs')).status).to.equal(200);
+    expect(await ask()).to.equal(200);
+    await t.call('DELETE /api/v1/rbac/actors', { token: t.tokens.root });
+  });
+
   it('are refused at once where no worker hears them', async () => {
     await reportedServer(t, 'shed', t.ada).then((shed) => shed.report({}));
     const logs = await t.call('GET /api/v1/servers/shed/logs', { token: t.tokens.ada });

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { can, canDo, type Actor } from '../../../core/access.ts';
+import { can, type Actor } from '../../../core/access.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { poolOfServer } from '../../../core/mcp/names.ts';
 import type { ServerOrder, ServerProcessView, ServerSays } from '../../../core/mcp/process/orders.ts';
 import { seenWithinMs } from '../../../core/member/presence.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import type { EdgeDeps } from '../../deps.ts';
+import { readsBodies } from '../../shown/task-of.ts';
 
 /** A restart says how it went where that is known by then; a start may take longer. */
 const WITHIN_MS = 15_000;
@@ -26,9 +27,9 @@ export async function serverToOrder({ registry }: EdgeDeps, actor: Actor, name: 
   return server;
 }
 
-/** What a server prints tells of its callers: who is not its owner may read it as they may what others asked. @throws McpctlError `forbidden`. */
+/** What a server prints tells of its callers: it is read by who may read what was asked of it. @throws McpctlError `forbidden`. */
 export function needMayRead(actor: Actor, { name, ownerId }: Named): void {
-  if (ownerId === actor.userId || canDo(actor, 'logs')) return;
+  if (readsBodies(actor, { ownerId })) return;
   throw new McpctlError(
     'forbidden',
     `What '${name}' prints is for its owner, and for who has the operation 'logs'.`,
