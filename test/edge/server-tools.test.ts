@@ -179,6 +179,35 @@ describe('an agent with the tools of its project', function () {
     }
   });
 
+  it('reads no more pages for one answer than calls are run for it', async () => {
+    await ok('PATCH /api/v1/projects/demo', { body: { pipeline: { paginate: { over: 1_000, page: 600 } } } });
+    try {
+      const turn = await begin();
+      const before = (await callsOf('two')).length;
+      const page = JSON.stringify({ result: `${turn.taskId ?? ''}.00000000`, page: 1 });
+      const pages = Array.from({ length: 16 }, (_, n): [string, string, string] => [
+        `p${n}`,
+        'read_page',
+        page,
+      ]);
+      await answered(turn, calling(['a', 'two__add'], ...pages, ['z', 'two__add']));
+      await (await speak(await called('two', before))).end(whole(text('two said')));
+      const round = await nextRound(turn);
+      const contents = (await requestOf(round.taskId)).messages
+        .filter(({ role }) => role === 'tool')
+        .map(({ content }) => /\((\w+)\)$/.exec(String(content))?.[1] ?? content);
+      expect(contents).to.deep.equal([
+        'two said',
+        ...Array<string>(15).fill('mcp_result_gone'),
+        ...['too_many_requests', 'too_many_requests'],
+      ]);
+      expect(await callsOf('two')).to.have.length(before + 1);
+      await answered(round, { content: 'Enough.' });
+    } finally {
+      await ok('PATCH /api/v1/projects/demo', { body: { pipeline: {} } });
+    }
+  });
+
   it('is told of what is nested too deep for anybody, and goes on', async () => {
     const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
     const turn = await begin();

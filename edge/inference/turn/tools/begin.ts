@@ -19,7 +19,7 @@ import { toolsNamed, type FoundTool } from '../../../mcp/tools.ts';
 import { newTask, type Order } from '../../ask/submit.ts';
 import { projectSeen } from './offered.ts';
 
-/** Calls of one answer that are run; a model that makes more is told so. */
+/** Calls of one answer that are run, pages that it reads on in too; a model that makes more is told so. */
 const MOST_CALLS = 16;
 /** How long a turn may go on calling tools, from the first call on. */
 const MOST_MS = 3_600_000;
@@ -48,6 +48,7 @@ export async function planCalls(deps: EdgeDeps, turn: DueTurn): Promise<Planned>
   const clients = toolNamesOf(turn.request);
   const begun: BegunCall[] = [];
   const orders = new Map<string, Order>();
+  let ran = 0;
   let asksClient = false;
   const { waiting } = turn;
   for (const [position, call] of eachOnce(turn.calls).entries()) {
@@ -56,8 +57,9 @@ export async function planCalls(deps: EdgeDeps, turn: DueTurn): Promise<Planned>
       asksClient = true;
       continue;
     }
-    const plan = await planned(deps, { actor, turn, project, find, call, isOver: orders.size >= MOST_CALLS });
+    const plan = await planned(deps, { actor, turn, project, find, call, isOver: ran >= MOST_CALLS });
     if ('order' in plan) orders.set(plan.task.id, plan.order);
+    if ('order' in plan || plan.isRead) ran += 1;
     const becomes = 'order' in plan ? { task: plan.task } : plan.told;
     begun.push({ call, position, server: plan.server, becomes });
   }
@@ -95,7 +97,7 @@ interface Planning {
 
 type Plan =
   | { server: string; order: Order; task: ReturnType<typeof newTask> }
-  | { server: string | null; told: { code: ErrorCode | null; content: string } };
+  | { server: string | null; told: { code: ErrorCode | null; content: string }; isRead?: true };
 
 async function planned(
   deps: EdgeDeps,
@@ -103,17 +105,12 @@ async function planned(
 ): Promise<Plan> {
   const isLetThrough = turn.allowed === null || turn.allowed.includes(call.name);
   if (isLetThrough && project && call.name === READ_PAGE && hasPages(project.pipeline))
-    return await pageRead(deps, { actor, project }, call);
+    return isOver ? tooMany(null) : await pageRead(deps, { actor, project }, call);
   const tool = isLetThrough ? find?.(call.name) : undefined;
   // In the words of the endpoint: what is filtered is not there.
   if (!tool) return told(null, 'invalid_request', `Unknown tool: ${call.name.slice(0, 128)}`);
   const { server } = tool.server;
-  if (isOver)
-    return told(
-      server,
-      'too_many_requests',
-      `At most ${MOST_CALLS} calls of one answer are run; call it again.`,
-    );
+  if (isOver) return tooMany(server);
   const given = await givenIn(call, actor);
   if (given === null)
     return told(server, 'invalid_json', 'The arguments of a call are one JSON object; these are none.');
@@ -147,13 +144,16 @@ async function pageRead(
     await givenIn(call, actor),
   );
   const code = 'isError' in page ? 'tool_failed' : null;
-  return { server: null, told: { code, content: resultText(page) } };
+  return { server: null, told: { code, content: resultText(page) }, isRead: true };
 }
 
 const told = (server: string | null, code: ErrorCode, message: string): Plan => ({
   server,
   told: { code, content: `${message} (${code})` },
 });
+
+const tooMany = (server: string | null): Plan =>
+  told(server, 'too_many_requests', `At most ${MOST_CALLS} calls of one answer are run; call it again.`);
 
 function orderOf(
   deps: EdgeDeps,
