@@ -28,11 +28,12 @@ async function forgetPassing(
     const oldest = over > 0 ? await threads.oldestPassing(ownerId, over) : [];
     if (oldest.length === 0) break;
     for (const { id, bytes: freed } of oldest) {
+      if (isOver()) break;
       const forgotten = await threads.forgetPassing(id, ownerId);
       await Promise.all(forgotten.map((task) => queue.dispatch.forgetEvents(task)));
       left -= freed;
+      did += 1;
     }
-    did += oldest.length;
   }
   return { left: Math.max(0, left), did };
 }

@@ -92,6 +92,31 @@ describe('the duty forget', () => {
     expect(await bytesOf(rows)).to.deep.equal([0, 10 * KB, 0]);
   });
 
+  it('stops in the middle of calls that have passed once an owner has had their time', async () => {
+    const deps = dutyDeps(t);
+    let now = 0;
+    const forgotten: string[] = [];
+    const oldest = Array.from({ length: 250 }, (_, n) => ({ id: `${n}`, ownerId: t.ada.id, bytes: KB }));
+    const threads = {
+      ...deps.registry.threads,
+      passingBytes: async () => new Map([[t.ada.id, 250 * KB]]),
+      oldestPassing: async () => oldest.slice(forgotten.length),
+      async forgetPassing(id: string) {
+        forgotten.push(id);
+        now += 1_000;
+        return [];
+      },
+    };
+    const duty = createForgetDuty({
+      ...deps,
+      config: { ...deps.config, maxUserKeptBytes: KB },
+      registry: { ...deps.registry, threads },
+      clock: { ...deps.clock, elapsed: () => now },
+    });
+    expect(await duty.run(new AbortController().signal)).to.equal(6);
+    expect(forgotten).to.have.length(6);
+  });
+
   it('says so to who comes for it', async () => {
     const row = await ended();
     await t.deps.queue.dispatch.forgetEvents({ taskId: row.id, poolKey: row.poolName });
