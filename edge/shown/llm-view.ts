@@ -59,8 +59,11 @@ function memberView(
   };
 }
 
-/** @param actor members that they may not see are counted, and not named. */
-/** Who may not see the pool itself is told of the members that they see, and not how many others there are. */
+/**
+ * Members that somebody sees. Who may see the pool itself is told how many others there are, too, and who may not of none but these.
+ * @param isPoolSeen they may see the pool, as it is known already.
+ * @returns `activeCount` those that serve now; a public one that nobody serves is none of them.
+ */
 export function seenIn(
   { key, members }: Pick<LivePool, 'key' | 'members'>,
   { actor, isPoolSeen }: { actor: Actor; isPoolSeen: boolean },
@@ -73,7 +76,7 @@ export function seenIn(
   return { seen, size: counted.length, activeCount };
 }
 
-/** @param isPoolSeen they may see the pool, as it is known already. */
+/** Members that they may not see are counted where `seenIn` does, and not named. */
 export function membersView(
   pool: LivePool,
   { clock, ...whose }: { clock: Clock; actor: Actor; isPoolSeen: boolean },

@@ -36,8 +36,6 @@ export interface LivePool {
    * (`takersIn`), what is asked anew does not reach them.
    */
   former: readonly LiveLlm[];
-  /** Members that serve now; a public one that nobody serves is none of them. */
-  activeCount: number;
   /** Redis came back empty just now: what it does not know proves nothing. */
   fresh: boolean;
 }
@@ -154,9 +152,7 @@ export function createLiveness(deps: { registry: Registry; presence: Presence; l
       const presence = announced.get(key);
       const liveOf = (all: readonly LlmRow[]): LiveLlm[] =>
         all.filter((row) => row.poolKey === key).map((row) => overlay(row, leases, presence));
-      const members = liveOf(rows);
-      const activeCount = members.filter((m) => m.status === 'active' && m.servedBy > 0).length;
-      return { key, members, former: liveOf(former), activeCount, fresh: presence?.fresh ?? false };
+      return { key, members: liveOf(rows), former: liveOf(former), fresh: presence?.fresh ?? false };
     });
   };
 
@@ -173,7 +169,7 @@ export function createLiveness(deps: { registry: Registry; presence: Presence; l
     },
     async loadPool(poolKey) {
       const [pool] = await loadPools([poolKey]);
-      return pool ?? { key: poolKey, members: [], former: [], activeCount: 0, fresh: false };
+      return pool ?? { key: poolKey, members: [], former: [], fresh: false };
     },
   };
 }
