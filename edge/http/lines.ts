@@ -2,6 +2,7 @@ import type { Request, Response } from 'express';
 import type { Actor } from '../../core/access.ts';
 import type { McpctlError } from '../../core/errors.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { actorOf } from './context.ts';
 import { deliveryOf, untilTaken } from './delivered.ts';
 import { whileThere } from './gone.ts';
 
@@ -35,7 +36,8 @@ interface Download {
   /** How it is called where it is saved. */
   file: string;
   type: 'text/csv' | 'application/x-ndjson';
-  lines: AsyncGenerator<string>;
+  /** @param now who reads it, with what they may by then. */
+  linesFor: (now: () => Actor) => AsyncGenerator<string>;
   /** Whether they may still, as they are granted by then. @returns why not. */
   whyNot: (now: Actor) => McpctlError | undefined;
 }
@@ -46,11 +48,14 @@ interface Download {
  */
 export async function sendFile(
   deps: EdgeDeps,
-  { req, res, file, type, lines, whyNot }: Download,
+  { req, res, file, type, linesFor, whyNot }: Download,
 ): Promise<void> {
   const headers = { 'cache-control': 'no-store', 'content-disposition': `attachment; filename="${file}"` };
   if (req.method === 'HEAD') return void res.set(headers).type(type).end();
-  await whileThere(deps, { res, poolKey: '', whyNot }, async (gone) => {
+  let actor = actorOf(req);
+  const lines = linesFor(() => actor);
+  const stillNot = (now: Actor): McpctlError | undefined => whyNot((actor = now));
+  await whileThere(deps, { res, poolKey: '', whyNot: stillNot }, async (gone) => {
     gone.addEventListener('abort', () => res.destroy());
     try {
       await sendLines(deps, res.set(headers).type(type), lines);

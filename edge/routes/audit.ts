@@ -37,7 +37,7 @@ interface Page {
 }
 
 const mayNot = () => new McpctlError('forbidden', 'Your token may not view the audit.');
-const whyNotAudit = (now: Actor): McpctlError | undefined =>
+const whyNot = (now: Actor): McpctlError | undefined =>
   scopeOf(now, 'view', 'audit') ? undefined : mayNot();
 
 /** @param after the id of the last event before it. @throws McpctlError `forbidden`. */
@@ -71,14 +71,13 @@ async function* linesOf(
 async function answer(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const { limit, after: cursor, format, ...filter } = queryOf(req, auditQuerySchema);
   const after = afterOf(cursor, keySchema);
-  let actor = actorOf(req);
   if (format === 'json') {
-    const { items, next } = await pageOf(deps, actor, { after, limit, filter });
+    const { items, next } = await pageOf(deps, actorOf(req), { after, limit, filter });
     return void res.json({ items, next: next === null ? null : cursorOf(next) });
   }
-  const lines = linesOf(deps, () => actor, { from: after, filter });
-  const whyNot = (now: Actor): McpctlError | undefined => whyNotAudit((actor = now));
-  await sendFile(deps, { req, res, file: 'audit.jsonl', type: 'application/x-ndjson', lines, whyNot });
+  const linesFor = (now: () => Actor) => linesOf(deps, now, { from: after, filter });
+  const type = 'application/x-ndjson';
+  await sendFile(deps, { req, res, file: 'audit.jsonl', type, linesFor, whyNot });
 }
 
 /** `GET /api/v1/audit`. */

@@ -73,12 +73,11 @@ async function* csvOf(deps: EdgeDeps, actorNow: () => Actor, query: UsageQuery):
 
 async function answer(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const query = queryOf(req, usageQuerySchema);
-  let actor = actorOf(req);
-  if (query.format === 'json') return void res.json(await pageOf(deps, actor, query));
-  const lines = csvOf(deps, () => actor, query);
+  if (query.format === 'json') return void res.json(await pageOf(deps, actorOf(req), query));
+  const linesFor = (now: () => Actor) => csvOf(deps, now, query);
   const whyNot = (now: Actor): McpctlError | undefined =>
-    scopeOf((actor = now), 'view', 'task') ? undefined : new McpctlError('forbidden');
-  await sendFile(deps, { req, res, file: `usage-by-${query.by}.csv`, type: 'text/csv', lines, whyNot });
+    scopeOf(now, 'view', 'task') ? undefined : new McpctlError('forbidden');
+  await sendFile(deps, { req, res, file: `usage-by-${query.by}.csv`, type: 'text/csv', linesFor, whyNot });
 }
 
 /** `GET /api/v1/usage`: who used how much; one's own, or for who may view all tasks everybody's; within the token's pools. */
