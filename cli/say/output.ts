@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import colors from 'picocolors';
 import type { Terminal } from './terminal.ts';
 import { plain } from '../../core/runtime/plain.ts';
@@ -39,4 +40,24 @@ export function createOutput({ stdout, stderr, tty, colour }: Terminal): Output 
       red: paint.red,
     },
   };
+}
+
+/** Byte for byte in a pipe, no faster than that takes it; on a terminal without control characters, and with a newline at the end. */
+export async function pour(
+  { terminal, out }: { terminal: Terminal; out: Output },
+  body: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const { stdout, tty } = terminal;
+  const decoder = new TextDecoder();
+  let last = '\n';
+  for await (const bytes of body) {
+    if (!tty.stdout) {
+      if (!stdout.write(bytes)) await once(stdout, 'drain');
+      continue;
+    }
+    const text = decoder.decode(bytes, { stream: true });
+    last = text.at(-1) ?? last;
+    out.data(text);
+  }
+  if (last !== '\n') out.data('\n');
 }

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { STATUS_CODES } from 'node:http';
 import { McpctlError } from '../../../core/errors.ts';
 import { nearest } from '../../../core/runtime/nearest.ts';
@@ -7,6 +6,7 @@ import { AlreadySaid } from '../../exit.ts';
 import { methods, type Call } from '../../net/http.ts';
 import { ONCE_MS } from '../../net/infer.ts';
 import { readAll, readFileText } from '../../input/stdin.ts';
+import { pour } from '../../say/output.ts';
 
 export interface ApiOptions {
   method: string;
@@ -79,21 +79,4 @@ async function bodyOf(
   if (!data?.startsWith('@')) return data;
   const path = data.slice(1);
   return await readFileText(ctx.interrupts, path, { called: `--data: ${path}` });
-}
-
-/** Byte for byte in a pipe; on a terminal without control characters, and with a newline at the end. */
-async function pour({ terminal, out }: Context, body: AsyncIterable<Uint8Array>): Promise<void> {
-  const { stdout, tty } = terminal;
-  const decoder = new TextDecoder();
-  let last = '\n';
-  for await (const bytes of body) {
-    if (!tty.stdout) {
-      if (!stdout.write(bytes)) await once(stdout, 'drain');
-      continue;
-    }
-    const text = decoder.decode(bytes, { stream: true });
-    last = text.at(-1) ?? last;
-    out.data(text);
-  }
-  if (last !== '\n') out.data('\n');
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
 import type { Context } from '../../who/context.ts';
 import type { Call } from '../../net/http.ts';
+import { pour } from '../../say/output.ts';
 import { yamlOf } from '../../say/print.ts';
 import { tableLines, type Column } from '../../say/table.ts';
 
@@ -36,7 +37,7 @@ const pageSchema = z.object({ items: z.array(usedSchema), next: z.string().nulli
 export async function runUsage(ctx: Context, { output, headers, ...asked }: UsageOptions): Promise<void> {
   const { by, hours, since: from, until: to, bucket } = asked;
   const query = { by, hours, from, to, bucket };
-  if (output === 'csv') return await pour(ctx, query);
+  if (output === 'csv') return await download(ctx, query);
   const items = await allOf(ctx, query);
   const { out, terminal } = ctx;
   if (output === 'json') return out.line(JSON.stringify(items, null, 2));
@@ -84,12 +85,11 @@ async function allOf(ctx: Context, query: Query): Promise<Used[]> {
 }
 
 /** As the server writes it. */
-async function pour(ctx: Context, query: Query): Promise<void> {
+async function download(ctx: Context, query: Query): Promise<void> {
   const http = await ctx.http();
   const { body } = await http.open({ method: 'GET', path, query: { ...query, format: 'csv' } });
-  const decoder = new TextDecoder();
   try {
-    for await (const bytes of body) ctx.out.data(decoder.decode(bytes, { stream: true }));
+    await pour(ctx, body);
   } catch (thrown) {
     throw http.explain(thrown);
   }
