@@ -1,3 +1,4 @@
+import { forgetCall } from '../../core/flow/forget-call.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { announced, type Duty, type DutyDeps } from './duty.ts';
 import { fairShare } from '../fair-share.ts';
@@ -18,19 +19,18 @@ interface Over {
 
 /** The oldest of an owner's that have ended. @returns what the others come to, and how many were forgotten. */
 async function forgetPassing(
-  { registry: { threads }, queue }: DutyDeps,
+  deps: DutyDeps,
   { ownerId, bytes, mostBytes, passing }: Over,
   isOver: () => boolean,
 ): Promise<{ left: number; did: number }> {
   let [left, did] = [passing, 0];
   while (!isOver()) {
     const over = Math.min(left, bytes - passing + left - mostBytes);
-    const oldest = over > 0 ? await threads.oldestPassing(ownerId, over) : [];
+    const oldest = over > 0 ? await deps.registry.threads.oldestPassing(ownerId, over) : [];
     if (oldest.length === 0) break;
     for (const { id, bytes: freed } of oldest) {
       if (isOver()) break;
-      const forgotten = await threads.forgetPassing(id, ownerId);
-      await Promise.all(forgotten.map((task) => queue.dispatch.forgetEvents(task)));
+      await forgetCall(deps, { id, ownerId });
       left -= freed;
       did += 1;
     }

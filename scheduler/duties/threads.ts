@@ -1,4 +1,5 @@
 import { assemble } from '../../core/agent/assemble.ts';
+import { forgetCall } from '../../core/flow/forget-call.ts';
 import type { UnfilledAnswer } from '../../core/registry/threads/unfilled.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { announced, type Duty, type DutyDeps } from './duty.ts';
@@ -33,8 +34,7 @@ export function createThreadsDuty(deps: DutyDeps): Duty {
   const forgetting = new EachItem<{ id: string; ownerId: string }>({
     ...{ name: 'threads', idOf: ({ id }) => id, together: 1, lanes: 1, clock, log },
     act: async ([call]) => {
-      const tasks = call ? await registry.threads.forgetPassing(call.id, call.ownerId) : [];
-      await Promise.all(tasks.map((task) => queue.dispatch.forgetEvents(task)));
+      if (call) await forgetCall(deps, call);
       return 1;
     },
   });

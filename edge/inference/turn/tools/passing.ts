@@ -1,5 +1,6 @@
 import type { Actor } from '../../../../core/access.ts';
 import { McpctlError, messageOf } from '../../../../core/errors.ts';
+import { forgetCall } from '../../../../core/flow/forget-call.ts';
 import { goesOn, type Policy } from '../../../../core/task/disconnect.ts';
 import type { Wishes } from '../../ask/headers.ts';
 import type { MakeForm } from '../../form/form.ts';
@@ -73,19 +74,18 @@ export async function broughtResults(
  * scheduler drops.
  */
 export function forgetPassing(
-  { registry, queue, log }: EdgeDeps,
+  deps: EdgeDeps,
   { req, res, wishes: { retention } }: Call,
   { current, isPassing }: KnownPlace,
 ): void {
   if (!isPassing || !current || retention !== 'none') return;
   const { threadId } = current;
-  const { userId } = actorOf(req);
+  const { userId: ownerId } = actorOf(req);
   const forget = async (): Promise<void> => {
     try {
-      const tasks = await registry.threads.forgetPassing(threadId, userId);
-      await Promise.all(tasks.map((task) => queue.dispatch.forgetEvents(task)));
+      await forgetCall(deps, { id: threadId, ownerId });
     } catch (thrown) {
-      log.warn({ threadId, why: messageOf(thrown) }, 'what was said in a call is not forgotten yet');
+      deps.log.warn({ threadId, why: messageOf(thrown) }, 'what was said in a call is not forgotten yet');
     }
   };
   if (res.writableFinished) void forget();
