@@ -1,5 +1,7 @@
 import { expect } from 'chai';
 import { pause } from '../../core/runtime/clock.ts';
+import { reportedServer } from '../mcp/reported.ts';
+import { hello } from '../mcp/streamed.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 
 /** So long who has begun a request is believed to be there still. */
@@ -60,6 +62,31 @@ describe('a token that is revoked', () => {
     expect((await change).status).to.equal(401);
     expect((await t.call('GET /api/v1/projects/late')).status).to.equal(404);
     expect((await t.call('GET /api/v1/projects/core')).json).to.have.property('description', '');
+  });
+
+  it('is asked for again by who waits to subscribe to a resource', async () => {
+    const desk = await reportedServer(t, 'desk', t.ada);
+    await desk.report({ resources: [{ uri: 'note:///a', name: 'a note' }] });
+    await t.call('POST /api/v1/projects', { body: { name: 'noted', servers: [{ server: 'desk' }] } });
+    const { id, token } = await make('subscriber');
+    const rpc = (method: string, params: object, headers = {}) =>
+      t.call('POST /mcp/projects/noted', {
+        ...{ token, headers },
+        body: { jsonrpc: '2.0', id: 1, method, params },
+      });
+    const begun = await rpc('initialize', hello);
+    const { mcpCalls } = t.deps.gates;
+    const leave = await Promise.all(Array.from({ length: 32 }, () => mcpCalls.enter(id)));
+    const waits = heardOf(mcpCalls, 'enter', 1);
+    const session = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
+    const subscribing = rpc('resources/subscribe', { uri: 'note:///a' }, session);
+    await waits;
+    expect((await t.call(`DELETE /api/v1/tokens/${id}`)).status).to.equal(204);
+    await pause(BELIEVED_MS);
+    for (const one of leave) one();
+    expect((await subscribing).status).to.equal(401);
+    const { heard } = t.deps.queue.keys.pool('mcp.desk');
+    expect(await t.deps.queue.redis.exists(heard), 'nothing of it is kept').to.equal(0);
   });
 
   it('is revoked with another of the same user, however fast whoever has stolen it asks', async () => {

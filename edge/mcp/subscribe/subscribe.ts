@@ -6,6 +6,7 @@ import { jsonValue } from '../../../core/text/json-text.ts';
 import { actorOf } from '../../http/context.ts';
 import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';
+import { enterInTurn } from '../../limits/turns.ts';
 import type { Asked, Session } from '../asked.ts';
 import { askServer } from '../call/ask-server.ts';
 import { failureOf } from '../call/call-form.ts';
@@ -29,7 +30,7 @@ type Came = { at: ResourceAt } | { fault: RpcFault };
 
 /**
  * A stream hears of a resource from now on, once its server has said that it tells of it.
- * @throws McpctlError `too_many_requests`, `mcp_server_down`, `unavailable`, and what a task may come to.
+ * @throws McpctlError `too_many_requests`, `mcp_server_down`, `unavailable`, what `enterInTurn` does, and what a task may come to.
  */
 export async function subscribeTo(
   deps: EdgeDeps,
@@ -41,9 +42,8 @@ export async function subscribeTo(
     ? undefined
     : await serverOfUri(deps, { viewer, servers: serversFor(viewer) }, uri);
   if (!server) return { fault: { code: RESOURCE_MISSING, message: 'Resource not found', data: { uri } } };
-  const { actor } = viewer;
-  const left = whenLeft(res);
-  const leave = await deps.gates.mcpCalls.enter(actor.tokenId, left);
+  const leave = await enterInTurn(deps.gates.mcpCalls, req, viewer.actor.tokenId);
+  const actor = actorOf(req);
   const at = { server: server.server, uri };
   const one = { userId: actor.userId, streamId, ...at };
   let isTold = false;
@@ -51,7 +51,8 @@ export async function subscribeTo(
     // Before its server is asked: what its worker hears of who wants to know must not be of before.
     await deps.queue.subscriptions.keep(one);
     const call = { method: 'resources/subscribe', params: { uri } } as const;
-    const body = await askServer(deps, actor, { server, call, withinMs: WITHIN_MS, left });
+    const how = { withinMs: WITHIN_MS, left: whenLeft(res) };
+    const body = await askServer(deps, actor, { server, call, ...how });
     const answer = mcpAnswerSchema.safeParse(jsonValue(body ?? ''));
     if (!answer.success)
       throw new McpctlError(
