@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { readdirSync, writeFileSync } from 'node:fs';
+import { mock } from 'node:test';
 import { expect } from 'chai';
 import type { Supervised } from '../../worker/mcp/supervised.ts';
 import { until } from '../support/system.ts';
@@ -105,6 +106,20 @@ describe('an MCP server of a worker', function () {
     );
     expect(await starting).to.include('did not answer within 1 seconds');
     expect(hangs.reason).to.include('tried again in 1 s');
+  });
+
+  it('that is begun anew while it begins says how it is before whoever ordered that has left', async () => {
+    const server = open(['--hang', 'initialize'], { startSeconds: 60 });
+    server.begin();
+    await until(
+      () => Promise.resolve(server.pid),
+      (pid) => pid !== undefined,
+    );
+    mock.timers.enable({ apis: ['setTimeout'] });
+    const ordered = server.ordered('restart');
+    mock.timers.tick(10_000);
+    mock.timers.reset();
+    expect(await ordered).to.deep.equal({ state: 'starting', reason: null, printed: '' });
   });
 
   it('that says two hundred times that it has other tools is asked once a second', async () => {

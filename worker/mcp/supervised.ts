@@ -167,11 +167,15 @@ export class Supervised {
   async #restart(): Promise<void> {
     if (this.#over.signal.aborted) return;
     this.#deps.log.info({ server: this.name }, 'an MCP server is begun anew, as it was ordered');
+    await atMost(RESTART_SAID_MS, this.#beginAnew());
+  }
+
+  /** A start that is under way is waited for: one of it, ever. Never throws. */
+  async #beginAnew(): Promise<void> {
     await this.#starting?.catch(() => undefined);
     this.#nextTry = 0;
-    this.#sleep('asleep');
-    const began = this.ready(this.#over.signal).catch(() => undefined); // its state says why
-    await atMost(RESTART_SAID_MS, began);
+    this.#sleep(this.#over.signal.aborted ? 'stopped' : 'asleep');
+    await this.ready(this.#over.signal).catch(() => undefined); // its state says why
   }
 
   /** How many of its callers wait for an answer. */
