@@ -83,6 +83,29 @@ describe('resources of a server that somebody hears of', function () {
     expect(server.state).to.equal('asleep');
   });
 
+  it('are asked for again where nobody was known to hear for a moment only', async () => {
+    const at = edges(['note:///a']);
+    const counter = servers.at('lost');
+    const server = servers.open(['--notes', '--counter', counter], { idleMinutes: 1 }, clock);
+    await subscribe(server, 'note:///a');
+    const asks = (lines: string[], what: string): number =>
+      lines.filter((line) => line === `resources/${what} note:///a`).length;
+    const look = async (what: string, times: number): Promise<unknown> => {
+      now += 61_000;
+      server.lookAfter();
+      return await until(
+        () => Promise.resolve(servers.lines('lost')),
+        (lines) => asks(lines, what) === times,
+      );
+    };
+    at.wanted = []; // as of a Redis that is empty
+    await look('unsubscribe', 1);
+    at.wanted = ['note:///a'];
+    at.heard.length = 0;
+    await look('subscribe', 2);
+    await toldOf(at.heard, (uris) => uris.includes('note:///a'));
+  });
+
   it('are none of a server that tells of none, nor more than may be', async () => {
     edges([]);
     const silent = servers.open([], {}, clock);

@@ -295,7 +295,7 @@ export class Supervised {
     const idleMs = idleMinutes * 60_000;
     const isIdle = child.open === 0 && now - this.#usedAt > idleMs;
     // Who sleeps tells of nothing.
-    if (isIdle && this.#resources.size === 0) return this.#sleep('asleep');
+    if (isIdle && !this.#resources.areWanted) return this.#sleep('asleep');
     const bytes = memoryOf(child.pid);
     if (bytes !== null && bytes > memoryMb * 1024 * 1024) {
       this.#end(child);

@@ -25,6 +25,8 @@ const AGAIN_MS = 5_000;
 /** So often it is asked whether anybody wants to hear still. */
 const LOOK_MS = 60_000;
 const ASK_WITHIN_MS = 30_000;
+/** It goes on to be asked for a while: a Redis that was lost knows of nobody until each edge has said again what it hears of. */
+const LINGER_MS = 150_000;
 
 const has = (capabilities: unknown, name: string): unknown =>
   typeof capabilities === 'object' && capabilities !== null
@@ -49,6 +51,7 @@ export class WatchedResources {
   readonly #updated = new Set<string>();
   #looks = 0;
   #lookedAt = 0;
+  #gaveUpAt = -LINGER_MS;
   #isDue = false;
   #isNew = false;
   #peer: Peer | undefined;
@@ -58,9 +61,9 @@ export class WatchedResources {
     this.#deps = deps;
   }
 
-  /** How many its process tells of. */
-  get size(): number {
-    return this.#asked.size;
+  /** Its process tells of some, or did until a moment ago. */
+  get areWanted(): boolean {
+    return this.#asked.size > 0 || this.#now - this.#gaveUpAt < LINGER_MS;
   }
 
   /** Whether what `peer` says of a resource is wanted; it is told as the resource that was asked for, which may be one above it. */
@@ -96,7 +99,7 @@ export class WatchedResources {
 
   /** To be called every few seconds. */
   lookAfter(): void {
-    if (this.#asked.size === 0 || this.#now - this.#lookedAt < LOOK_MS) return;
+    if (!this.areWanted || this.#now - this.#lookedAt < LOOK_MS) return;
     this.#isDue = true;
     this.#kick();
   }
@@ -135,6 +138,7 @@ export class WatchedResources {
     for (const [uri, since] of [...this.#asked])
       if (!isWanted.has(uri) && since < look) {
         this.#asked.delete(uri);
+        this.#gaveUpAt = this.#now;
         void this.#ask('resources/unsubscribe', uri);
       }
     const isNew = this.#isNew;
