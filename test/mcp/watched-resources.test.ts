@@ -1,6 +1,8 @@
 import { expect } from 'chai';
-import type { Answered } from '../../worker/mcp/child.ts';
+import { pino } from 'pino';
+import type { Answered, Peer } from '../../worker/mcp/child.ts';
 import type { Supervised } from '../../worker/mcp/supervised.ts';
+import { WatchedResources } from '../../worker/mcp/told/watched-resources.ts';
 import { until } from '../support/system.ts';
 import { supervise, why, type Supervision } from './supervise.ts';
 
@@ -104,6 +106,49 @@ describe('resources of a server that somebody hears of', function () {
     at.heard.length = 0;
     await look('subscribe', 2);
     await toldOf(at.heard, (uris) => uris.includes('note:///a'));
+  });
+
+  it('are not given up by a look that had begun before somebody asked for them again', async () => {
+    const asked: string[] = [];
+    const answers: (() => void)[] = [];
+    const peer = {
+      tells: true,
+      request(method: string) {
+        asked.push(method);
+        return new Promise<Answered>((resolve) => answers.push(() => resolve({ result: {} })));
+      },
+    } as unknown as Peer;
+    const looks: ((wanted: string[]) => void)[] = [];
+    const over = new AbortController();
+    const resources = new WatchedResources({
+      ...{ server: 's', clock, over: over.signal, log: pino({ level: 'silent' }) },
+      say: () => new Promise((resolve) => looks.push(resolve)),
+    });
+    const looked = (times: number) =>
+      until(
+        () => Promise.resolve(looks.length),
+        (count) => count === times,
+      );
+    const ask = () => {
+      const how = { uri: 'note:///a', withinMs: 10_000, signal: over.signal };
+      return resources.subscribe(peer, how);
+    };
+    const answerAll = (): void => answers.splice(0).forEach((answer) => answer());
+    resources.begun(peer, { resources: { subscribe: true } });
+    looks[0]?.([]);
+    const first = ask();
+    answerAll();
+    await first;
+    now += 61_000;
+    resources.lookAfter();
+    await looked(2);
+    const second = ask();
+    looks[1]?.([]);
+    await new Promise(setImmediate);
+    answerAll();
+    await second;
+    expect(asked).to.deep.equal(['resources/subscribe', 'resources/subscribe']);
+    over.abort();
   });
 
   it('are none of a server that tells of none, nor more than may be', async () => {

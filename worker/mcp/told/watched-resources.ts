@@ -91,10 +91,17 @@ export class WatchedResources {
       return refused(
         `It tells of ${String(MOST_SUBSCRIBED.server)} resources already, the most that it may.`,
       );
-    const answer = await peer.request('resources/subscribe', { uri }, how);
-    if (peer !== this.#peer) return refused('It was begun anew meanwhile; subscribe again.');
-    if ('result' in answer) this.#asked.set(uri, this.#looks);
-    return answer;
+    let isAsked = this.#asked.has(uri);
+    // Before it is: a look that had begun by now may know of nobody who wants it, and would end it.
+    this.#asked.set(uri, this.#looks);
+    try {
+      const answer = await peer.request('resources/subscribe', { uri }, how);
+      if (peer !== this.#peer) return refused('It was begun anew meanwhile; subscribe again.');
+      isAsked ||= 'result' in answer;
+      return answer;
+    } finally {
+      if (!isAsked && peer === this.#peer) this.#asked.delete(uri);
+    }
   }
 
   /** To be called every few seconds. */
