@@ -12,6 +12,7 @@ import { streamChanges } from './listen.ts';
 import { legacyLeg, modernLeg, modernRevisions } from './legs/leg.ts';
 import type { Asked, McpEdge } from './asked.ts';
 import { perform, serverInfo } from './methods.ts';
+import { unsubscribeFrom } from './subscribe/subscribe.ts';
 import { KeptPages } from './pipe/kept-pages.ts';
 import { PageTitles } from './pipe/page-titles.ts';
 import { faultOf, isModern } from './legs/modern.ts';
@@ -96,11 +97,13 @@ async function get(deps: McpEdge, req: Request, res: Response): Promise<void> {
   await resumeCall(deps, { req, res, project, leg: legacyLeg, session }, last ?? '');
 }
 
-/** A session is its id, and there is nothing to end of it, but for what its client was told: the next one is told anew. */
+/** A session is its id: what ends is what its client hears of, and what it was told, as the next one is told anew. */
 async function leave(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const project = await projectFor(deps, actorOf(req), String(req.params['name']));
-  if (!(await sessionOf(deps, req, project))) return notAllowed(res);
+  const session = await sessionOf(deps, req, project);
+  if (!session) return notAllowed(res);
   await deps.queue.briefings.close(briefingOf({ req, project }));
+  await unsubscribeFrom(deps, { req, session });
   res.status(204).end();
 }
 

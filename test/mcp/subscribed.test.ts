@@ -63,8 +63,9 @@ describe('resources that clients hear of', function () {
         () => Promise.resolve(heard),
         (all) => uris.every((uri) => all.includes(uri)),
       );
+    const end = () => t.call('DELETE /mcp/projects/demo', { token, headers: { 'mcp-session-id': id } });
     const of = { userId: t.ada.id, streamId: streamOf({ id }) };
-    return { of, open, hears, heard, leave: () => leaving.abort() };
+    return { of, open, hears, heard, end, leave: () => leaving.abort() };
   }
 
   it('are told of to who hears of them and may read them, and what others say of them is not', async () => {
@@ -94,6 +95,17 @@ describe('resources that clients hear of', function () {
     );
     expect(ada.heard, 'it is not approved as it is').to.not.include(uriOf(1));
     ada.leave();
+  });
+
+  it('are none of a session that was ended, and count no more', async () => {
+    const { subscriptions } = t.deps.queue;
+    const [one, other] = [await stream(), await stream()];
+    for (const { of } of [one, other])
+      for (const uri of [1, 2].map(uriOf)) await subscriptions.keep({ ...of, server: 'desk', uri });
+    expect((await one.end()).status).to.equal(204);
+    expect(await subscriptions.of(one.of)).to.deep.equal([]);
+    expect(await subscriptions.of(other.of)).to.have.lengthOf(2);
+    expect((await other.end()).status).to.equal(204);
   });
 
   it('are as many as may be of a stream, of a user, and of a server', async () => {

@@ -97,17 +97,27 @@ const forClients = new Set([
 ]);
 const isForItsClient = ({ code }: McpctlError): boolean => forClients.has(code);
 
-/** Its worker hears of that when it asks the next time. */
 export async function unsubscribe(deps: EdgeDeps, asked: Asked): Promise<void> {
-  const { req, res, leg, id, session } = asked;
+  const { res, leg, id, session } = asked;
   const parsed = readResourceSchema.safeParse(asked.params);
   if (!parsed.success || !session) return refuse(asked, parsed.success ? NO_SESSION : NO_URI);
-  const { uri } = parsed.data;
-  const whose = { userId: actorOf(req).userId, streamId: streamOf(session) };
-  const all = await deps.queue.subscriptions.of(whose);
-  const ofIt = all.filter((at) => at.uri === uri);
-  await Promise.all(ofIt.map((at) => deps.queue.subscriptions.drop({ ...whose, ...at })));
+  await unsubscribeFrom(deps, { ...asked, session }, parsed.data.uri);
   res.json(leg.result(id, {}, 'other'));
+}
+
+/**
+ * A session hears no more of a resource; without one, of none. Its worker learns of that when what was said of it last has lapsed: others
+ * may hear of the same. @throws McpctlError `unavailable`.
+ */
+export async function unsubscribeFrom(
+  { queue: { subscriptions } }: EdgeDeps,
+  { req, session }: Pick<Asked, 'req'> & { session: Session },
+  uri?: string,
+): Promise<void> {
+  const whose = { userId: actorOf(req).userId, streamId: streamOf(session) };
+  const all = await subscriptions.of(whose);
+  const ended = uri === undefined ? all : all.filter((at) => at.uri === uri);
+  await Promise.all(ended.map((at) => subscriptions.drop({ ...whose, ...at })));
 }
 
 function refuse({ res, leg, id }: Asked, message: string): void {
