@@ -40,9 +40,9 @@ const tellsOfEach = (capabilities: object): boolean =>
 const refused = (message: string): Answered => ({ error: { code: -32601, message } });
 
 /**
- * Which resources of one server somebody wants to hear of. Its process is asked to tell of each once, however many want to; one that
+ * Which resources of one server somebody wants to hear of. Its process is asked to tell of each when somebody subscribes; one that
  * is begun anew is asked again, and whoever hears is told that each may be another. Who wants to hear is known at the edges: what
- * nobody wants any more is given up at the next look, at the latest.
+ * nobody has wanted for the time of a lease is given up at the next look.
  */
 export class WatchedResources {
   readonly #deps: WatchedResourcesDeps;
