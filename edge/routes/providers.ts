@@ -217,10 +217,7 @@ async function tellResources(
 ): Promise<z.infer<typeof wantedResourcesSchema>> {
   if (!(await registry.mcp.isPublished({ ownerId, providerSessionId, server })))
     throw new McpctlError('session_not_found');
-  const wanted = await queue.resourceNews.wanted(server);
-  const changed = updated.filter((uri) => wanted.includes(uri));
-  if (changed.length > 0) await queue.resourceNews.tell(server, changed);
-  return { wanted };
+  return { wanted: await queue.resourceNews.tell(server, updated) };
 }
 
 /** The worker's wire protocol over HTTP, but for what carries tasks: docs/spec.md §3. */

@@ -56,7 +56,7 @@ describe('the MCP servers that a hosted worker runs', function () {
         report: () => Promise.resolve(null),
       },
       answers: { say: () => Promise.resolve(true) },
-      news: { wanted: () => Promise.resolve([]), tell: () => Promise.resolve() },
+      news: { tell: () => Promise.resolve([]) },
       journal: () => (journal ??= Journal.open(join(root, folder, 'journal'), 0)),
       now: () => 0,
     });

@@ -25,7 +25,7 @@ export interface ServersHereDeps extends LaunchServerDeps {
   /** What hosted workers tell each other of them. */
   hosted: HostedServers;
   /** Of which resources clients hear, and which are others now. */
-  news: Pick<ResourceNews, 'wanted' | 'tell'>;
+  news: Pick<ResourceNews, 'tell'>;
   /** What comes of orders is said so. */
   answers: Pick<OrderAnswers, 'say'>;
   /** Made with the first server: most hosted workers have none. */
@@ -251,10 +251,7 @@ export class ServersHere {
   async #tellResources(server: string, updated: readonly string[]): Promise<readonly string[] | null> {
     const { news, log } = this.#deps;
     try {
-      const wanted = await news.wanted(server);
-      const changed = updated.filter((uri) => wanted.includes(uri));
-      if (changed.length > 0) await news.tell(server, changed);
-      return wanted;
+      return await news.tell(server, updated);
     } catch (thrown) {
       log.debug({ server, why: messageOf(thrown) }, 'of which resources somebody hears could not be asked');
       return null;

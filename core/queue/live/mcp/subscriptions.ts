@@ -39,10 +39,8 @@ export interface Subscriptions {
 
 /** What becomes known of the resources of one server: between its worker, whichever that is, and all edges. */
 export interface ResourceNews {
-  /** Which of its resources somebody hears of. */
-  wanted(server: string): Promise<string[]>;
-  /** These are others now. */
-  tell(server: string, uris: readonly string[]): Promise<void>;
+  /** These are others now, which those who hear of them are told. @returns which of its resources somebody hears of. */
+  tell(server: string, uris: readonly string[]): Promise<string[]>;
   /** @param hear null: something may have been missed. @returns the way to stop. */
   listen(server: string, hear: (uris: readonly string[] | null) => void): Promise<() => void>;
 }
@@ -106,15 +104,14 @@ function refusalOf(answer: unknown): string {
 }
 
 /** What of it asks and tells, without a connection that listens: of a hosted worker, which has its own. */
-export const tellsOfResources = ({ redis, keys }: Store): Pick<ResourceNews, 'wanted' | 'tell'> => ({
-  async wanted(server) {
-    const now = await redisNow(redis);
-    const { heard } = keys.pool(poolOfServer(server));
-    return await orUnavailable(redis.zrangebyscore(heard, `(${String(now)}`, '+inf'));
-  },
+export const tellsOfResources = ({ redis, keys }: Store): Pick<ResourceNews, 'tell'> => ({
   async tell(server, uris) {
-    const { news } = keys.pool(poolOfServer(server));
-    await orUnavailable(redis.spublish(news, JSON.stringify(uris)));
+    const now = await redisNow(redis);
+    const { heard, news } = keys.pool(poolOfServer(server));
+    const wanted = await orUnavailable(redis.zrangebyscore(heard, `(${String(now)}`, '+inf'));
+    const changed = uris.filter((uri) => wanted.includes(uri));
+    if (changed.length > 0) await orUnavailable(redis.spublish(news, JSON.stringify(changed)));
+    return wanted;
   },
 });
 
