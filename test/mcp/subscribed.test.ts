@@ -135,13 +135,18 @@ describe('resources that clients hear of', function () {
     expect(await keep('s0', uriOf(0))).to.equal('kept');
   });
 
-  it('are said again where Redis has lost them, and not where they were given up', async () => {
+  it('are said again where Redis has lost them, and not where they were given up, also meanwhile', async () => {
     const renewed: string[] = [];
-    let there: ResourceAt[] = [{ server: 'desk', uri: uriOf(1) }];
+    let there: ResourceAt[] = [1, 2].map((n) => ({ server: 'desk', uri: uriOf(n) }));
     let hear: (isMissed: boolean) => void = () => undefined;
     const subscriptions = {
       ...t.deps.queue.subscriptions,
-      keep: ({ uri }: ResourceAt) => Promise.resolve(void renewed.push(uri)),
+      async keep({ uri }: ResourceAt) {
+        renewed.push(uri);
+        there = [{ server: 'desk', uri: uriOf(1) }];
+        hear(false); // the second is given up
+        await new Promise(setImmediate);
+      },
       of: () => Promise.resolve(there),
       listenStream: (_streamId: string, listener: typeof hear) => {
         hear = listener;
@@ -160,6 +165,8 @@ describe('resources that clients hear of', function () {
       () => Promise.resolve(renewed),
       (uris) => uris.length === 1,
     );
+    await new Promise(setImmediate);
+    there = [];
     hear(false);
     hear(true);
     await resources.begin();

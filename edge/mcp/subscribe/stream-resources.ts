@@ -106,7 +106,7 @@ export class StreamResources {
     try {
       const { userId } = this.#at.actor();
       const all = await queue.subscriptions.of({ userId, streamId: this.#at.streamId });
-      if (!isSure && all.length === 0) return await this.#say();
+      if (!isSure && all.length === 0) return void this.#say();
       const heard = new Map<string, Set<string>>();
       for (const { server, uri } of all) heard.set(server, (heard.get(server) ?? new Set()).add(uri));
       this.#heard = heard;
@@ -144,9 +144,10 @@ export class StreamResources {
     if (project.id !== this.#at.project.id) return new Set();
     const viewer = { actor, project };
     const servers = await serversOfUris(this.#deps, { viewer, servers: serversFor(viewer) }, uris);
-    const isOf = (uri: string): boolean => this.#heard.get(servers.get(uri)?.server ?? '')?.has(uri) === true;
-    return new Set(uris.filter(isOf));
+    return new Set(uris.filter((uri) => this.#hears({ server: servers.get(uri)?.server ?? '', uri })));
   }
+
+  #hears = ({ server, uri }: ResourceAt): boolean => this.#heard.get(server)?.has(uri) === true;
 
   /** What was given up at another edge meanwhile is not said again. */
   async #renew(): Promise<void> {
@@ -154,11 +155,13 @@ export class StreamResources {
     await this.#say();
   }
 
+  /** Never throws. */
   async #say(): Promise<void> {
     const { queue, log } = this.#deps;
     for (const at of this.#all())
       try {
-        if (!this.#isClosed) await queue.subscriptions.keep(this.#of(at));
+        // It may have been given up while those before it were said.
+        if (!this.#isClosed && this.#hears(at)) await queue.subscriptions.keep(this.#of(at));
       } catch (thrown) {
         log.debug({ why: messageOf(thrown) }, 'that a stream hears of a resource could not be said again');
       }
