@@ -1,9 +1,10 @@
-import { can, seesCallee, type Actor } from '../../core/access.ts';
+import { seesCallee, type Actor } from '../../core/access.ts';
 import type { Candidate, ExplainView } from '../../core/task/explain.ts';
 import type { LiveLlm, LivePool } from '../../core/flow/alive/liveness.ts';
 import type { Hold, TaskOperation } from '../../core/llm.ts';
 import { unfitFor } from '../../core/member/fit.ts';
 import type { TaskView } from '../../core/task/task.ts';
+import { seenOf } from './llm-view.ts';
 
 type Verdict = Omit<Candidate, 'name'>;
 
@@ -68,11 +69,6 @@ const fitted = (member: LiveLlm, operation: TaskOperation): Verdict => {
   const unfit = unfitFor(member.row.capabilities, needs) && unfitFor(member.row.capabilities, chat);
   return unfit ? { verdict: 'excluded', reason: cannot[unfit] ?? 'It cannot do this.' } : standing(member);
 };
-
-const seenOf = (actor: Actor, llms: readonly LiveLlm[]): readonly LiveLlm[] =>
-  llms.filter(({ row: { name, ownerId, poolKey } }) =>
-    can(actor, 'view', { resource: 'llm', target: { name, ownerId, poolKey } }),
-  );
 
 /** Who sees no more of a pool than one llm is not told whether there are others. */
 const hiddenOf = ({ key, members }: LivePool, actor: Actor, seen: readonly LiveLlm[]): string =>

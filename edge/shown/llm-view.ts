@@ -59,6 +59,12 @@ function memberView(
   };
 }
 
+/** Of these those that an actor may see. */
+export const seenOf = (actor: Actor, llms: readonly LiveLlm[]): LiveLlm[] =>
+  llms.filter(({ row: { name, ownerId, poolKey } }) =>
+    can(actor, 'view', { resource: 'llm', target: { name, ownerId, poolKey } }),
+  );
+
 /**
  * Members that somebody sees. Who may see the pool itself is told how many others there are, too, and who may not of none but these.
  * @param isPoolSeen they may see the pool, as it is known already.
@@ -68,9 +74,7 @@ export function seenIn(
   { key, members }: Pick<LivePool, 'key' | 'members'>,
   { actor, isPoolSeen }: { actor: Actor; isPoolSeen: boolean },
 ): { seen: LiveLlm[]; size: number; activeCount: number } {
-  const seen = members.filter(({ row: { name, ownerId, poolKey } }) =>
-    can(actor, 'view', { resource: 'llm', target: { name, ownerId, poolKey } }),
-  );
+  const seen = seenOf(actor, members);
   const counted = isPoolSeen || seesCallee(actor, { poolKey: key, llm: null }) ? members : seen;
   const activeCount = counted.filter((m) => m.status === 'active' && m.servedBy > 0).length;
   return { seen, size: counted.length, activeCount };
