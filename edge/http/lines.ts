@@ -2,7 +2,7 @@ import type { Request, Response } from 'express';
 import type { Actor } from '../../core/access.ts';
 import type { McpctlError } from '../../core/errors.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { actorOf } from './context.ts';
+import { takeTurn } from '../limits/turns.ts';
 import { deliveryOf, untilTaken } from './delivered.ts';
 import { whileThere } from './gone.ts';
 
@@ -36,26 +36,24 @@ interface Download {
   /** How it is called where it is saved. */
   file: string;
   type: 'text/csv' | 'application/x-ndjson';
-  /** @param now who reads it, with what they may by then. */
-  linesFor: (now: () => Actor) => AsyncGenerator<string>;
+  /** Each page is read in its turn: lists do not wait for a reader that is slow. */
+  lines: AsyncIterable<string>;
   /** Whether they may still, as they are granted by then. @returns why not. */
   whyNot: (now: Actor) => McpctlError | undefined;
 }
 
 /**
  * A list as a file, all of it, however many pages it has. What cannot be read to its end is broken off, so that nobody takes a part for the whole.
- * @throws what reading the first of it does.
+ * @throws what reading the first of it does, and McpctlError `too_many_requests`.
  */
 export async function sendFile(
   deps: EdgeDeps,
-  { req, res, file, type, linesFor, whyNot }: Download,
+  { req, res, file, type, lines, whyNot }: Download,
 ): Promise<void> {
   const headers = { 'cache-control': 'no-store', 'content-disposition': `attachment; filename="${file}"` };
   if (req.method === 'HEAD') return void res.set(headers).type(type).end();
-  let actor = actorOf(req);
-  const lines = linesFor(() => actor);
-  const stillNot = (now: Actor): McpctlError | undefined => whyNot((actor = now));
-  await whileThere(deps, { res, poolKey: '', whyNot: stillNot }, async (gone) => {
+  await takeTurn(deps.gates.files, req);
+  await whileThere(deps, { res, poolKey: '', whyNot }, async (gone) => {
     gone.addEventListener('abort', () => res.destroy());
     try {
       await sendLines(deps, res.set(headers).type(type), lines);
@@ -64,10 +62,9 @@ export async function sendFile(
         res.removeHeader('content-disposition');
         throw thrown;
       }
+      if (res.destroyed) return; // its reader has left, or may not any more
       deps.log.warn({ file }, 'a list was broken off while it was sent');
       res.destroy();
-    } finally {
-      await lines.return(undefined);
     }
   });
 }

@@ -12,6 +12,8 @@ export interface Gates {
   registers: FairGate;
   /** Lists and sums, each a question to Postgres that may take its time. */
   lists: FairGate;
+  /** Lists that are had as files, for as long as they are on their way: each has a page in its hand, and its reader may be slow. */
+  files: FairGate;
   /** Changes of the registry: those of one row wait for each other, each with a connection to Postgres in its hand. */
   writes: FairGate;
   /** Calls of MCP servers, of each token: a model that calls many at once, or in a loop, waits for itself. */
@@ -26,6 +28,14 @@ const MOST_REST_MS = 300;
 
 /** Of the connections to Postgres, the most that one kind of these may take: what infers has the rest. */
 const shareOf = (connections: number): number => Math.max(1, Math.floor(connections * 0.4));
+
+const files = {
+  ofOne: 2,
+  inAll: 4,
+  withinMs: WITHIN_MS,
+  cap: 'files',
+  message: 'Files of yours are on their way to you already, two at a time; read them, then ask for this one.',
+};
 
 export function createGates(
   metrics: Pick<Metrics, 'refused'>,
@@ -81,6 +91,7 @@ export function createGates(
   return {
     mcpCalls: new FairGate(mcpCalls, metrics),
     lists: new FairGate(lists, metrics),
+    files: new FairGate(files, metrics),
     writes: new FairGate(writes, metrics),
     registers: new FairGate(registers, metrics),
     inflating: new FairGate(inflating, metrics),

@@ -8,7 +8,7 @@ import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { sendFile } from '../http/lines.ts';
 import { afterOf, cursorOf, queryOf } from '../http/parse.ts';
-import { listsInTurn } from '../limits/turns.ts';
+import { inItsTurn, takeTurn } from '../limits/turns.ts';
 
 /** Of a file, how many are read at once. */
 const PAGE = 500;
@@ -54,17 +54,19 @@ async function pageOf(
   return { items, next: rows.length > limit ? (page.at(-1)?.id ?? null) : null };
 }
 
-/** Each page as they may see it by then. */
+/** Each page in its turn, as they may see it by then. */
 async function* linesOf(
   deps: EdgeDeps,
-  actorNow: () => Actor,
-  { from, filter }: { from: string | undefined; filter: AuditFilter },
+  req: Request,
+  { after, filter }: { after: string | undefined; filter: AuditFilter },
 ): AsyncGenerator<string> {
-  for (let after = from; ;) {
-    const { items, next } = await pageOf(deps, actorNow(), { after, limit: PAGE, filter });
+  const asked = { after, limit: PAGE, filter };
+  for (;;) {
+    const page = () => pageOf(deps, actorOf(req), asked);
+    const { items, next } = await inItsTurn(deps.gates.lists, req, page);
     for (const item of items) yield JSON.stringify(item);
     if (next === null) return;
-    after = next;
+    asked.after = next;
   }
 }
 
@@ -72,17 +74,18 @@ async function answer(deps: EdgeDeps, req: Request, res: Response): Promise<void
   const { limit, after: cursor, format, ...filter } = queryOf(req, auditQuerySchema);
   const after = afterOf(cursor, keySchema);
   if (format === 'json') {
+    await takeTurn(deps.gates.lists, req);
     const { items, next } = await pageOf(deps, actorOf(req), { after, limit, filter });
     return void res.json({ items, next: next === null ? null : cursorOf(next) });
   }
-  const linesFor = (now: () => Actor) => linesOf(deps, now, { from: after, filter });
+  const lines = linesOf(deps, req, { after, filter });
   const type = 'application/x-ndjson';
-  await sendFile(deps, { req, res, file: 'audit.jsonl', type, linesFor, whyNot });
+  await sendFile(deps, { req, res, file: 'audit.jsonl', type, lines, whyNot });
 }
 
 /** `GET /api/v1/audit`. */
 export function auditRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.get('/audit', listsInTurn(deps), (req, res) => answer(deps, req, res));
+  router.get('/audit', (req, res) => answer(deps, req, res));
   return router;
 }

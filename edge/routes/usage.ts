@@ -8,7 +8,7 @@ import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { csvLine, sendFile } from '../http/lines.ts';
 import { afterOf, cursorOf, queryOf } from '../http/parse.ts';
-import { listsInTurn } from '../limits/turns.ts';
+import { inItsTurn, takeTurn } from '../limits/turns.ts';
 
 /** A name is told as it is where it can be looked up: of tasks one sees whose they are by id alone, and no token. */
 function usedOf(actor: Actor, { at, name, user, ownerId, keyId, tokenOwnerId, ...counts }: UsedRow): Used {
@@ -58,31 +58,39 @@ const columnsOf = ({ by, bucket }: UsageQuery): (keyof Used)[] => [
   ...(['tasks', 'completed', 'failed', 'tokensIn', 'tokensOut', 'minutes'] as const),
 ];
 
-/** Each page as they may see it by then. */
-async function* csvOf(deps: EdgeDeps, actorNow: () => Actor, query: UsageQuery): AsyncGenerator<string> {
+const whyNot = (now: Actor): McpctlError | undefined =>
+  scopeOf(now, 'view', 'task') ? undefined : new McpctlError('forbidden');
+
+/** Each page in its turn, as they may see it by then. @throws McpctlError `forbidden` where they may not any more: a part is not the whole. */
+async function* csvOf(deps: EdgeDeps, req: Request, query: UsageQuery): AsyncGenerator<string> {
   const columns = columnsOf(query);
-  let page = await pageOf(deps, actorNow(), query);
+  const pageAt = (after: string | undefined): Promise<UsageView> =>
+    inItsTurn(deps.gates.lists, req, () => pageOf(deps, actorOf(req), { ...query, after }));
+  let page = await pageAt(query.after);
   yield csvLine(columns);
   for (;;) {
     for (const used of page.items) yield csvLine(columns.map((column) => used[column]));
     const { next } = page;
     if (typeof next !== 'string') return;
-    page = await pageOf(deps, actorNow(), { ...query, after: next });
+    page = await pageAt(next);
+    const lost = whyNot(actorOf(req));
+    if (lost) throw lost;
   }
 }
 
 async function answer(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const query = queryOf(req, usageQuerySchema);
-  if (query.format === 'json') return void res.json(await pageOf(deps, actorOf(req), query));
-  const linesFor = (now: () => Actor) => csvOf(deps, now, query);
-  const whyNot = (now: Actor): McpctlError | undefined =>
-    scopeOf(now, 'view', 'task') ? undefined : new McpctlError('forbidden');
-  await sendFile(deps, { req, res, file: `usage-by-${query.by}.csv`, type: 'text/csv', linesFor, whyNot });
+  if (query.format === 'json') {
+    await takeTurn(deps.gates.lists, req);
+    return void res.json(await pageOf(deps, actorOf(req), query));
+  }
+  const lines = csvOf(deps, req, query);
+  await sendFile(deps, { req, res, file: `usage-by-${query.by}.csv`, type: 'text/csv', lines, whyNot });
 }
 
 /** `GET /api/v1/usage`: who used how much; one's own, or for who may view all tasks everybody's; within the token's pools. */
 export function usageRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.get('/usage', listsInTurn(deps), (req, res) => answer(deps, req, res));
+  router.get('/usage', (req, res) => answer(deps, req, res));
   return router;
 }

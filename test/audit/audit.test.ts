@@ -368,6 +368,24 @@ describe('the audit', function () {
     expect(shown.match(/root +edit/g)).to.have.length(5);
   });
 
+  it('is had as a file by a reader that is slow, and no list waits for that one', async () => {
+    await t.connection.db.raw(
+      `insert into audit (actor_id, verb, resource, changes)
+       select ?, 'edit', 'project', jsonb_build_array(jsonb_build_object('field', 'x', 'to', repeat('x', 10000)))
+       from generate_series(1, 5000)`,
+      [t.root.id],
+    );
+    const { lists } = t.deps.gates;
+    const leave = await Promise.all([1, 2].map(() => lists.enter(t.root.id))); // of three places
+    const headers = { authorization: `Bearer ${t.tokens.root}` };
+    const file = await fetch(`${t.url}/api/v1/audit?format=jsonl`, { headers });
+    expect(file.status).to.equal(200);
+    const listed = await api('GET /audit?limit=1', undefined, { signal: AbortSignal.timeout(10_000) });
+    expect(listed.status).to.equal(200);
+    await file.body?.cancel();
+    for (const one of leave) one();
+  });
+
   it('is shown by mcpctl get audit', async () => {
     await api('POST /projects', { name: 'shown' });
     const env = { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.root };
