@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express';
 import type { Actor } from '../../core/access.ts';
 import type { McpctlError } from '../../core/errors.ts';
+import { shownInLine } from '../../core/names.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { takeTurn } from '../limits/turns.ts';
 import { deliveryOf, untilTaken } from './delivered.ts';
@@ -69,11 +70,15 @@ export async function sendFile(
   });
 }
 
-/** Of a spreadsheet: what would be a formula is text. */
+/** As spreadsheets begin a formula, in full width too. */
+const FORMULA = /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]/;
+
+/** Of a spreadsheet: what would be a formula is text, and what cannot be shown a blank. */
 function cellOf(value: string | number | null | undefined): string {
   if (typeof value === 'number') return String(value);
-  const text = /^[=+\-@\t\r]/.test(value ?? '') ? `'${value ?? ''}` : (value ?? '');
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const shown = shownInLine(value ?? '');
+  const text = FORMULA.test(shown) ? `'${shown}` : shown;
+  return /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /** A line of CSV, quoted as RFC 4180 has it, without its end. */

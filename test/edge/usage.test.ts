@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import type { Used } from '../../core/operator/usage.ts';
+import { csvLine } from '../../edge/http/lines.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 
 describe('GET /api/v1/usage', function () {
@@ -153,6 +154,22 @@ describe('GET /api/v1/usage', function () {
       '2026-02-01T00:00:00.000Z,n001,1,1,0,1,1,0',
     ]);
     expect([lines.length, lines.at(-1)]).to.deep.equal([5_502, '']);
+  });
+
+  it('has nothing in a file that a spreadsheet would run, or that cannot be seen', () => {
+    const cells = [
+      '=1+1',
+      '-1',
+      '\t=1',
+      ' @a',
+      '\uff1d1',
+      'a\r\n=b\u0000\u202e',
+      'say "a, b"',
+      -1,
+      null,
+      undefined,
+    ];
+    expect(csvLine(cells)).to.equal(`'=1+1,'-1,' =1,' @a,'\uff1d1,a =b ,"say ""a, b""",-1,,`);
   });
 
   it('names no user and no token that one may not look up', async () => {
