@@ -76,6 +76,20 @@ describe('several tabs, and the keyboard', function () {
     expect(await page.evaluate(verb)).to.equal('create');
   });
 
+  it('says why a watch is refused, and nothing else of it; tasks without tokens are no bar of one', async () => {
+    await go('/mcp/nobody', /Press Watch/);
+    await press('Watch');
+    await page.until(`document.querySelector('main .fault') !== null`);
+    forgive(/404/);
+    expect(await page.text()).not.to.match(/Beginning to watch|Watching/);
+    const body = { llm: 'one', request: { messages: [{ role: 'user', content: 'hi' }] } };
+    const { id } = (await t.call('POST /api/v1/tasks', { ...token(), body })).json as { id: string };
+    const usage = JSON.stringify({ promptTokens: 0, completionTokens: 0, totalTokens: 0 });
+    const completedAt = t.connection.db.fn.now();
+    await t.connection.db('tasks').where({ id }).update({ status: 'completed', completedAt, usage });
+    await go('/usage', /Tokens in each hour, at most 0/);
+  });
+
   it('writes over nothing that somebody else changed meanwhile, and says so', async () => {
     const project = { name: 'shared', description: 'as it was' };
     expect((await t.call('POST /api/v1/projects', { ...token(), body: project })).status).to.equal(201);

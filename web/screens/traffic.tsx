@@ -17,6 +17,8 @@ const filters = ['server', 'tool', 'client', 'errors', 'bodies'];
 const MOST_ROWS = 500;
 /** Shown together, so that a busy project costs no more than a quiet one. */
 const SHOW_MS = 100;
+/** How many rows there were, whatever was watched: an id is of one of them, so that none is shown open for another. */
+let count = 0;
 
 type Row = WatchedExchange & { id: string };
 
@@ -58,10 +60,11 @@ function begin(
   wanted: { project: string; query: URLSearchParams },
 ): () => void {
   const left = new AbortController();
-  let [count, waiting]: [number, Row[]] = [0, []];
+  let waiting: Row[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
   rows.value = [];
   missed.value = 0;
+  sees.value = '';
   fault.value = null;
   const show = (): void => {
     timer = undefined;
@@ -197,7 +200,7 @@ function Watched({ watch }: { watch: Watch }) {
     <>
       {fault.value && <Fault fault={fault.value} />}
       <p role="status" class="quiet">
-        {wordsOf(watch)}
+        {!fault.value && wordsOf(watch)}
       </p>
       <label>
         <input

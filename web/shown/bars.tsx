@@ -9,7 +9,7 @@ const STEP = 10;
 
 /** Values beside each other, the largest as high as there is room; the table below it has them as numbers. */
 export function Bars({ of, what }: { of: readonly Bar[]; what: string }) {
-  const most = Math.max(1, ...of.map(({ value }) => value));
+  const most = Math.max(0, ...of.map(({ value }) => value));
   const [first] = of;
   const last = of.at(-1);
   if (!first || !last) return null;
