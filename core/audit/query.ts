@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import { listQuerySchema } from '../page.ts';
+import { instantSchema, listQuerySchema } from '../page.ts';
 
 const word = z.string().min(1).max(128);
-const instant = z.iso.datetime({ offset: true, error: 'must be an instant like 2026-11-29T12:00:00Z' });
 
 /** `GET /api/v1/audit` */
 export const auditQuerySchema = listQuerySchema.extend({
@@ -15,8 +14,8 @@ export const auditQuerySchema = listQuerySchema.extend({
   /** `ok`, or the code of the refusal. */
   outcome: word.optional(),
   requestId: word.optional(),
-  since: instant.optional(),
-  until: instant.optional(),
+  since: instantSchema.optional(),
+  until: instantSchema.optional(),
   order: z.enum(['asc', 'desc']).default('desc'),
   /** `jsonl`: all of it, a line each, whatever the limit is. */
   format: z.enum(['json', 'jsonl']).default('json'),

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-
-const instant = z.iso.datetime({ offset: true, error: 'must be an instant like 2026-11-29T12:00:00Z' });
+import { instantSchema } from '../page.ts';
 
 /** Query of `GET /api/v1/usage`. Rows are kept for `MCPCTL_RETENTION_MS`; what is older is not told. */
 export const usageQuerySchema = z
@@ -8,9 +7,9 @@ export const usageQuerySchema = z
     by: z.enum(['user', 'token', 'llm', 'pool']).default('user'),
     /** Back from `to`, or from now; 24 unless told. */
     hours: z.coerce.number().int().min(1).max(8_760).optional(),
-    from: instant.optional(),
+    from: instantSchema.optional(),
     /** What ended before it. */
-    to: instant.optional(),
+    to: instantSchema.optional(),
     /** Adds up what ended in each hour or day of UTC, oldest first. */
     bucket: z.enum(['hour', 'day']).optional(),
     /** Of a page of buckets: the `next` of the one before. */
