@@ -14,7 +14,7 @@ export const usageQuerySchema = z
     bucket: z.enum(['hour', 'day']).optional(),
     /** Of a page of buckets: the `next` of the one before. */
     after: z.string().min(1).max(256).optional(),
-    /** `csv`: all of it, whatever the pages are. */
+    /** `csv`: all pages. */
     format: z.enum(['json', 'csv']).default('json'),
   })
   .refine(({ hours, from }) => hours === undefined || from === undefined, {

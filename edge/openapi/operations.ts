@@ -237,7 +237,7 @@ const tokens: Operation[] = [
     tag: 'tokens',
     summary: 'Tasks and tokens by user, token, llm or pool',
     about:
-      'Of tasks that ended in the last `hours`, or between `from` and `to`, as far back as rows are kept; who may view all tasks sees everybody’s. With `bucket` for each hour or day of UTC in which any ended, oldest first, a page of whole buckets at a time: `next` is for `after`. `format=csv` is all of it as a file.',
+      'Of tasks that ended in the last `hours`, or between `from` and `to`, as far back as rows are kept; who may view all tasks sees everybody’s. With `bucket` for each hour or day of UTC in which any ended, oldest first, a page of whole buckets at a time: `next` is for `after`. At most 500 names are told, those with the most tokens, and of each bucket 500. `format=csv` is all pages as a file.',
     query: usageQuerySchema,
     status: 200,
     answer: usageViewSchema,
