@@ -12,7 +12,7 @@ import {
 import { grantText } from '../../core/access/covers.ts';
 import { Granted, nothingGranted, type Grant } from '../../core/access/grants.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { nameSchema, uuidSchema } from '../../core/names.ts';
+import { isCallable, nameSchema, uuidSchema } from '../../core/names.ts';
 import type { Guarded, Verb } from '../../core/resources/define.ts';
 import { resources, stored } from '../../core/resources/index.ts';
 import { targetOf } from '../../core/registry/resources/rows.ts';
@@ -62,12 +62,20 @@ async function actingAs({ registry }: EdgeDeps, actor: Actor, name: string): Pro
 }
 
 /** What the call itself would ask about, where it is there. */
-async function targetFor({ registry }: EdgeDeps, actor: Actor, { resource, name }: Asked): Promise<Target> {
+async function targetFor(
+  { registry }: EdgeDeps,
+  actor: Actor,
+  { verb, resource, name }: Asked,
+): Promise<Target> {
   if (name === undefined) return {};
   const isName = nameSchema.safeParse(name).success;
-  if (resource === 'llm' && isName) {
-    const row = await registry.llms.byName(name);
-    return row ? { name, ownerId: row.ownerId, poolKey: row.poolKey } : { name };
+  if (resource === 'llm') {
+    const row = isName ? await registry.llms.byName(name) : undefined;
+    if (row) return { name, ownerId: row.ownerId, poolKey: row.poolKey };
+    // An alias is what is called, and nothing else: it is asked about the llm that it stands for.
+    const called = verb === 'run' && isCallable(name) ? await registry.names.resolve(name) : undefined;
+    if (called?.via !== 'alias' || called.llm === null) return { name };
+    return { name: called.llm, ownerId: called.holderId, poolKey: called.poolKey };
   }
   if (resource === 'pool' && isName) {
     const pool = await registry.pools.byKey(name);

@@ -211,6 +211,16 @@ describe('who is who, and what they are granted', function () {
     await narrow();
     expect(await review({ ...run, as: 'ada' })).to.deep.equal({ allowed: true, why: [byGroup] });
     expect(await review({ ...run, as: 'bob' })).to.deep.equal({ allowed: false, why: [] });
+    const alias = 'Alpha:too';
+    expect(await answerOf('PATCH /llms/alpha', { aliases: [alias] })).to.equal('200');
+    for (const [token, mayCall] of [
+      [t.tokens.ada, true],
+      [t.tokens.bob, false],
+    ] as const) {
+      const { status } = await api('POST /tasks', { llm: alias, request }, token);
+      const { allowed } = (await review({ ...run, name: alias }, token)) as { allowed?: boolean };
+      expect([status < 300, allowed], 'what an alias stands for').to.deep.equal([mayCall, mayCall]);
+    }
     expect(await answerOf('POST /access/review', { ...run, as: 'bob' }, t.tokens.ada)).to.equal(
       '403 forbidden',
     );
