@@ -178,7 +178,7 @@ export const settings = {
   },
   tokenCacheMs: {
     env: 'MCPCTL_TOKEN_CACHE_MS',
-    about: 'how long an edge believes a token before it asks Postgres again; never longer than 4 s',
+    about: 'how long an edge believes a token before it asks Postgres again; never longer than 2.5 s',
     schema: ms(2_000),
   },
   poolCacheMs: {
