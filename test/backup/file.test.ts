@@ -106,7 +106,7 @@ describe('the file of a backup', function () {
       expect((await read(name, by)).text).to.equal(text);
       expect((await stat(join(home, name))).mode & 0o777).to.equal(0o600);
       const bytes = await readFile(join(home, name));
-      for (let cut = 0; cut < bytes.length; cut += 1 + (cut % 5)) {
+      for (let cut = 0; cut < bytes.length; cut += seal === null ? 1 : 1 + (cut % 5)) {
         await writeFile(join(home, 'cut'), bytes.subarray(0, cut));
         expect(await codeOf(read('cut', by)), `${name} at ${cut}`).to.match(/^backup_(damaged|locked)$/);
       }
