@@ -33,9 +33,10 @@ import { ownThreadOf, turnIn } from '../inference/turn/thread-of.ts';
 const isEmpty = (req: Request): boolean => (req.context.text ?? '').trim() === '';
 
 async function seen(deps: EdgeDeps, req: Request, id: string): Promise<ThreadView> {
-  const scope = scopeOf(actorOf(req), 'view', 'thread');
+  const actor = actorOf(req);
+  const scope = scopeOf(actor, 'view', 'thread');
   if (!scope) throw new McpctlError('thread_not_found');
-  return threadView(await deps.registry.threads.get(id, scope));
+  return threadView(await deps.registry.threads.get(id, scope), actor);
 }
 
 async function change(deps: EdgeDeps, req: Request): Promise<ThreadView> {

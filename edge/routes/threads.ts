@@ -32,7 +32,8 @@ const keySchema = z.string().regex(/^[\d+:. -]{10,40} [\da-f-]{36}$/);
 
 async function list(deps: EdgeDeps, req: Request): Promise<{ items: ThreadView[]; next: string | null }> {
   const { limit, after, agent: of } = queryOf(req, threadListQuerySchema);
-  const scope = scopeOf(actorOf(req), 'view', 'thread');
+  const actor = actorOf(req);
+  const scope = scopeOf(actor, 'view', 'thread');
   if (!scope) return { items: [], next: null };
   const key = afterOf(after, keySchema);
   const at = key === undefined ? undefined : { lastAt: key.slice(0, -37), id: key.slice(-36) };
@@ -41,7 +42,7 @@ async function list(deps: EdgeDeps, req: Request): Promise<{ items: ThreadView[]
   const shown = rows.slice(0, limit);
   const last = shown.at(-1);
   const next = rows.length > limit && last ? cursorOf(`${last.lastAt} ${last.id}`) : null;
-  return { items: shown.map(threadView), next };
+  return { items: shown.map((row) => threadView(row, actor)), next };
 }
 
 async function create(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
@@ -60,7 +61,7 @@ async function create(deps: EdgeDeps, req: Request, res: Response): Promise<void
     }),
   );
   const thread = await deps.registry.threads.get(id, scope);
-  res.status(201).location(`/api/v1/threads/${id}`).json(threadView(thread));
+  res.status(201).location(`/api/v1/threads/${id}`).json(threadView(thread, actor));
 }
 
 /** Deletes all that was said, ends what runs, and drops what its tasks keep. */
@@ -161,7 +162,10 @@ export function threadRoutes(deps: EdgeDeps): Router {
   router.get('/agents/:name/threads', listing, async (req, res) => void res.json(await list(deps, req)));
   router.post('/agents/:name/threads', (req, res) => create(deps, req, res));
   router.get('/threads', listing, async (req, res) => void res.json(await list(deps, req)));
-  router.get('/threads/:id', async (req, res) => void res.json(threadView(await threadOf(deps, req))));
+  router.get(
+    '/threads/:id',
+    async (req, res) => void res.json(threadView(await threadOf(deps, req), actorOf(req))),
+  );
   router.delete('/threads/:id', async (req, res) => {
     await remove(deps, req);
     res.status(204).end();

@@ -1,3 +1,4 @@
+import type { Actor } from '../../core/access.ts';
 import { wasCut } from '../../core/agent/budget.ts';
 import { hidden } from '../../core/agent/made.ts';
 import type {
@@ -9,20 +10,24 @@ import type {
 } from '../../core/agent/thread.ts';
 import type { TurnAnswerRow } from '../../core/registry/threads/asked-turns.ts';
 import type { CallRow, MessageRow, ThreadRow, TurnRow } from '../../core/registry/threads/rows.ts';
+import { readsBodies } from './task-of.ts';
 
-export function threadView({
-  openN,
-  openStatus,
-  openTaskId,
-  lastAt: _at,
-  agentId: _agent,
-  agentOwnerId: _owner,
-  poolKey: _pool,
-  ...row
-}: ThreadRow): ThreadView {
+/** Its title is the first that was said in it: it is for who may read that. */
+export function threadView(thread: ThreadRow, actor: Actor): ThreadView {
+  const {
+    openN,
+    openStatus,
+    openTaskId,
+    lastAt: _at,
+    agentId: _agent,
+    agentOwnerId: _owner,
+    poolKey: _pool,
+    ...row
+  } = thread;
   const isOpen = openN !== null && openStatus !== null;
   return {
     ...row,
+    title: readsBodies(actor, thread) ? row.title : '',
     openTurn: isOpen ? { n: openN, status: openStatus, taskId: openTaskId } : null,
     expiresAt: row.expiresAt?.toISOString() ?? null,
     lastTurnAt: row.lastTurnAt.toISOString(),

@@ -350,6 +350,20 @@ describe('threads', function () {
     const mine = (await get<{ items: ThreadView[] }>('/agents/reviewer/threads?limit=2')).items;
     expect(mine).to.have.length(2);
     expect(mine[0]).to.include({ id: threadId, agent: 'reviewer', title: 'private', turns: 1 });
+    // A title is the first that was said: who may read that reads it, and others see that there is a thread.
+    const grant = { bindings: [{ role: 'view', resource: 'thread' }], operations: ['impersonate'] };
+    const subjects = [{ kind: 'user', name: 'bob' }];
+    const root = { token: t.tokens.root };
+    const granted = { name: 'watchers', subjects, ...grant };
+    expect((await t.call('POST /api/v1/rbac', { ...root, body: granted })).status).to.equal(201);
+    const asAda = { token: t.tokens.bob, headers: { 'x-mcpctl-as': 'ada' } };
+    for (const by of [{ token: t.tokens.bob }, asAda]) {
+      const { items } = await get<{ items: ThreadView[] }>('/threads', by);
+      expect(items.find(({ id }) => id === threadId)).to.include({ owner: 'ada', title: '' });
+      expect(await get(`/threads/${threadId}`, by)).to.include({ title: '' });
+    }
+    expect(await get(`/threads/${threadId}`, root), 'who has logs').to.include({ title: 'private' });
+    expect((await t.call('DELETE /api/v1/rbac/watchers', root)).status).to.equal(204);
   });
 
   it('are gone when they are deleted, with what their tasks keep, also in the middle of an answer', async () => {
