@@ -102,7 +102,7 @@ export const isOfTemplate = (uriTemplate: string, uri: string): boolean =>
   hasParts(uri, uriTemplate.split(/\{[^{}]*\}/));
 
 /** Resources that are heard of: by one stream of a client, by one user, in all, and of one server. */
-export const MOST_SUBSCRIBED = { stream: 64, user: 256, all: 4_096, server: 256 } as const;
+export const MOST_SUBSCRIBED = { stream: 64, user: 256, userAtServer: 64, all: 4_096, server: 256 } as const;
 
 /** Body of `POST /api/v1/llms/_provider-resources`: which resources of a server are others now, of those that it was asked to tell of. */
 export const resourceNewsSchema = z.object({

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { MOST_SUBSCRIBED } from '../../core/mcp/offers.ts';
+import { poolOfServer } from '../../core/mcp/names.ts';
 import type { ResourceAt } from '../../core/queue/live/mcp/subscriptions.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
@@ -115,15 +116,32 @@ describe('resources that clients hear of', function () {
         () => 'kept',
         (thrown: unknown) => (thrown instanceof Error ? thrown.message : ''),
       );
-    const { stream: ofStream, user, server } = MOST_SUBSCRIBED;
-    for (let n = 0; n < user; n += 1) await keep(`s${String(Math.floor(n / ofStream))}`, uriOf(n));
+    const { stream: ofStream, user, userAtServer, server } = MOST_SUBSCRIBED;
+    const { redis, keys } = t.deps.queue;
+    for (let n = 0; n < user; n += 1)
+      await keep(`s${String(Math.floor(n / ofStream))}`, uriOf(n), {
+        server: n < userAtServer ? 'shed' : `shed-${String(Math.floor(n / userAtServer))}`,
+      });
     expect(await keep('s0', 'note:///more')).to.include(`${String(ofStream)} resources`);
-    expect(await keep('s9', 'note:///more')).to.include(`${String(user)} subscriptions`);
+    expect(await keep('s9', 'note:///more'), 'nobody has a server alone').to.include(
+      'of this server already',
+    );
+    expect(await keep('s9', 'note:///more', { server: 'barn' })).to.include(`${String(user)} subscriptions`);
     expect(await keep('s0', uriOf(0)), 'said again').to.equal('kept');
     const other = { userId: t.root.id };
+    expect(await keep('s', 'note:///more', other)).to.equal('kept');
+    const { heard } = keys.pool(poolOfServer('shed'));
+    await subscriptions.drop({ ...other, streamId: 's', server: 'shed', uri: 'note:///more' });
+    expect(await redis.zscore(heard, 'note:///more'), 'nobody hears of it').to.equal(null);
+    const rest = Array.from({ length: server - userAtServer }, (_, n) => [
+      Date.now() * 2,
+      `of others ${String(n)}`,
+    ]);
+    await redis.zadd(heard, ...rest.flat());
     expect(await keep('s', 'note:///more', other)).to.include(`${String(server)} resources`);
     expect(await keep('s', uriOf(0), other), 'that others hear of').to.equal('kept');
-    const { redis, keys } = t.deps.queue;
+    await subscriptions.drop({ ...other, streamId: 's', server: 'shed', uri: uriOf(0) });
+    expect(await redis.zscore(heard, uriOf(0)), 'somebody hears of it').to.not.equal(null);
     const full = Array.from({ length: MOST_SUBSCRIBED.all }, (_, n) => [
       Date.now() * 2,
       `other ${String(n)}`,

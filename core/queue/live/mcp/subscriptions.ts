@@ -59,12 +59,12 @@ export function createSubscriptions({
   subscriber,
 }: Store & { subscriber: Subscriber }): Subscriptions {
   const say = async ({ userId, streamId, server, uri }: Subscription, ms: number): Promise<unknown> => {
-    const { stream, user, all, server: ofServer } = MOST_SUBSCRIBED;
+    const { stream, user, all, server: ofServer, userAtServer } = MOST_SUBSCRIBED;
     const call = {
       keys: [keys.subscribed(userId), keys.allSubscribed, keys.pool(poolOfServer(server)).heard],
       args: [
         ...[`${streamId} ${server} ${uri}`, uri, ms, stream, user, all, ofServer],
-        ...[streamId, keys.subscriber(streamId)],
+        ...[streamId, keys.subscriber(streamId), userAtServer],
       ],
     };
     return await orUnavailable(runScript(redis, 'subscribe', call));
@@ -93,13 +93,15 @@ export function createSubscriptions({
 }
 
 function refusalOf(answer: unknown): string {
-  const { stream, user, all, server } = MOST_SUBSCRIBED;
+  const { stream, user, all, server, userAtServer } = MOST_SUBSCRIBED;
   if (answer === -1)
     return `This stream hears of ${String(stream)} resources already, the most that one may.`;
   if (answer === -2)
     return `${String(user)} subscriptions to resources are yours already, the most of one user; end some.`;
   if (answer === -3)
     return `${String(server)} resources of this server are heard of already, the most of one server.`;
+  if (answer === -4)
+    return `You hear of ${String(userAtServer)} resources of this server already, the most of one user; end some.`;
   return `There are ${String(all)} subscriptions to resources in this installation already, the most that may be.`;
 }
 
