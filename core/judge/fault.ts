@@ -46,7 +46,7 @@ export function faultOfError(value: unknown, { body, chosen }: { body: string; c
 
 function judged(refusal: Refusal, { reason, chosen }: { reason: Reason; chosen: Chosen }): Fault {
   const { message, code, type, param } = reason;
-  const named = reason.status ?? statusOfType[type ?? ''] ?? statusOfType[code ?? ''];
+  const named = reason.status ?? statusOfType.get(type ?? '') ?? statusOfType.get(code ?? '');
   const status = refusal.status ?? named ?? 0;
   const asks = refusal.retryAfterS ?? reason.retryAfterS;
   const text = [message, code, type, param].filter(Boolean).join(' ');

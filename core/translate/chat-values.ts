@@ -33,10 +33,12 @@ export const chatUser = (user: string): string => (user.length <= MOST_USER ? us
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('base64url');
 
-const efforts: Readonly<Record<string, string | undefined>> = { max: 'high', xhigh: 'high', minimal: 'low' };
+const efforts: ReadonlyMap<string, string> = new Map(
+  Object.entries({ max: 'high', xhigh: 'high', minimal: 'low' }),
+);
 
 /** How much to think, in the words that all who know `reasoning_effort` have: vLLM refuses any other. */
-export const chatEffort = (effort: string): string => efforts[effort] ?? effort;
+export const chatEffort = (effort: string): string => efforts.get(effort) ?? effort;
 
 /** What a function takes: OpenAI refuses an object that names no properties. */
 export function chatParameters(schema: Json): Json {

@@ -9,43 +9,47 @@ export type Calls = 'tool_calls' | 'function_call';
 const plainEnds: ReadonlySet<string> = new Set(['stop', 'eos', 'eos_token', 'end_turn', 'function_call']);
 
 /** Words of others for the ends that chat has: Anthropic's, Gemini's, Cohere's, TGI's, GLM's, Mistral's, Bedrock's. */
-const chatWords: Readonly<Record<string, string | undefined>> = {
-  end_turn: 'stop',
-  stop_sequence: 'stop',
-  eos: 'stop',
-  eos_token: 'stop',
-  complete: 'stop',
-  completed: 'stop',
-  finished: 'stop',
-  max_tokens: 'length',
-  max_length: 'length',
-  max_output_tokens: 'length',
-  model_length: 'length',
-  model_context_window_exceeded: 'length',
-  tool_use: 'tool_calls',
-  tool_call: 'tool_calls',
-  safety: 'content_filter',
-  refusal: 'content_filter',
-  sensitive: 'content_filter',
-  prohibited_content: 'content_filter',
-  recitation: 'content_filter',
-  blocklist: 'content_filter',
-  spii: 'content_filter',
-  content_filtered: 'content_filter',
-  guardrail_intervened: 'content_filter',
-  repetition_truncation: 'length',
-};
+const chatWords: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    end_turn: 'stop',
+    stop_sequence: 'stop',
+    eos: 'stop',
+    eos_token: 'stop',
+    complete: 'stop',
+    completed: 'stop',
+    finished: 'stop',
+    max_tokens: 'length',
+    max_length: 'length',
+    max_output_tokens: 'length',
+    model_length: 'length',
+    model_context_window_exceeded: 'length',
+    tool_use: 'tool_calls',
+    tool_call: 'tool_calls',
+    safety: 'content_filter',
+    refusal: 'content_filter',
+    sensitive: 'content_filter',
+    prohibited_content: 'content_filter',
+    recitation: 'content_filter',
+    blocklist: 'content_filter',
+    spii: 'content_filter',
+    content_filtered: 'content_filter',
+    guardrail_intervened: 'content_filter',
+    repetition_truncation: 'length',
+  }),
+);
 
 /** The others that chat has itself, in whatever letters they are written. */
 const ends: ReadonlySet<string> = new Set(['length', 'tool_calls', 'content_filter']);
 
 /** Words of chat for the ends that Messages has. */
-const messageWords: Readonly<Record<string, string | undefined>> = {
-  stop: 'end_turn',
-  length: 'max_tokens',
-  tool_calls: 'tool_use',
-  content_filter: 'refusal',
-};
+const messageWords: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    stop: 'end_turn',
+    length: 'max_tokens',
+    tool_calls: 'tool_use',
+    content_filter: 'refusal',
+  }),
+);
 
 /** What an answer brought beside its text. */
 export interface Brought {
@@ -60,7 +64,9 @@ export interface Brought {
  */
 export function rightReason(backendReason: string, { calls, isCut = false }: Brought): string {
   const word = backendReason.toLowerCase();
-  const reason = plainEnds.has(word) ? word : (chatWords[word] ?? (ends.has(word) ? word : backendReason));
+  const reason = plainEnds.has(word)
+    ? word
+    : (chatWords.get(word) ?? (ends.has(word) ? word : backendReason));
   if (calls && isCut && (plainEnds.has(reason) || reason === calls)) return 'length';
   if (calls) return plainEnds.has(reason) ? calls : reason;
   return reason === 'tool_calls' || plainEnds.has(reason) ? 'stop' : reason;
@@ -68,7 +74,7 @@ export function rightReason(backendReason: string, { calls, isCut = false }: Bro
 
 /** The same in the words of Messages. */
 export function rightStop(backendReason: string, { calls, isCut = false }: Brought): string {
-  const reason = messageWords[backendReason] ?? backendReason;
+  const reason = messageWords.get(backendReason) ?? backendReason;
   if (!calls) return reason === 'tool_use' ? 'end_turn' : reason;
   if (reason !== 'end_turn' && reason !== 'tool_use') return reason;
   return isCut ? 'max_tokens' : 'tool_use';
@@ -86,7 +92,7 @@ export function finishReasonOf(choice: Json): string | undefined {
  */
 export function asideOf(choice: Json): string | undefined {
   const stop = textAt(choice, 'stop_reason');
-  const isKnown = stop !== undefined && (chatWords[stop] !== undefined || plainEnds.has(stop));
+  const isKnown = stop !== undefined && (chatWords.has(stop) || plainEnds.has(stop));
   return (
     textAt(choice, 'finishReason') ??
     (isJson(choice['delta']) ? finishReasonOf(choice['delta']) : undefined) ??

@@ -1,4 +1,7 @@
 import { expect } from 'chai';
+import { asideOf, rightReason, rightStop } from '../../../core/judge/parts/choice.ts';
+import { chatEffort } from '../../../core/translate/chat-values.ts';
+import { sourceOf } from '../../../worker/providers/anthropic/source.ts';
 import { faultOfError, faultOfRefusal, type Blame } from '../../../core/judge/fault.ts';
 import { isError } from '../../../core/judge/parts/is-error.ts';
 
@@ -329,6 +332,21 @@ describe('an error of a backend', () => {
       expect(faultOfError(error, { body, chosen })).to.include({ blame, code });
     });
   }
+
+  it('is none of JavaScript’s own words, whatever a backend calls it', () => {
+    for (const word of ['constructor', '__proto__', 'toString', 'valueOf']) {
+      const fault = faultOfError({ error: { message: 'no', type: word, code: word } }, { body: '{}' });
+      expect(fault).to.include({ blame: 'broken', code: 'backend_error' });
+      expect(fault).to.not.have.property('status');
+      expect([rightReason(word, {}), rightStop(word, {}), chatEffort(word)]).to.deep.equal([
+        word,
+        word,
+        word,
+      ]);
+      expect(asideOf({ stop_reason: word })).to.equal(undefined);
+      expect(sourceOf(`data:${word};base64,AAAA`)).to.include({ media_type: word.toLowerCase() });
+    }
+  });
 
   it('says its sentence, to the caller as it is, to others with what failed', () => {
     const body = JSON.stringify({ error: { message: 'too many tools' } });

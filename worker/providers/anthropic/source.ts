@@ -9,12 +9,14 @@ const begins: readonly (readonly [string, string])[] = [
   ['JVBERi', 'application/pdf'],
 ];
 /** Said of what Anthropic calls otherwise. */
-const otherwise: Readonly<Record<string, string | undefined>> = {
-  'image/jpg': 'image/jpeg',
-  'image/pjpeg': 'image/jpeg',
-  'image/x-png': 'image/png',
-  'application/x-pdf': 'application/pdf',
-};
+const otherwise: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    'image/jpg': 'image/jpeg',
+    'image/pjpeg': 'image/jpeg',
+    'image/x-png': 'image/png',
+    'application/x-pdf': 'application/pdf',
+  }),
+);
 
 /**
  * Where a picture or a document comes from. A `data:` URL travels inside the request, as what it is: Anthropic refuses a type
@@ -34,7 +36,7 @@ export function sourceOf(url: string): Source {
   }
   const data = isBase64 ? plainBase64(text) : unescaped(text).toString('base64');
   const seen = begins.find(([mark]) => data.startsWith(mark))?.[1];
-  return { type: 'base64', media_type: seen ?? otherwise[named] ?? named, data };
+  return { type: 'base64', media_type: seen ?? otherwise.get(named) ?? named, data };
 }
 
 /** What a URL writes with `%`, and is no text of base64. */
