@@ -3,6 +3,8 @@ import type { Metrics } from '../metrics/metrics.ts';
 
 /** How long a reader may take nothing before it is dropped, where no setting says otherwise. */
 const STALLED_READER_MS = 30_000;
+/** In so many parts: while this process itself is held up nobody can be seen to take anything, and that counts as one of them. */
+const LOOKS = 4;
 
 export interface Delivery {
   stalledMs?: number;
@@ -25,16 +27,19 @@ export function untilTaken(
       res.off(event, done).off('close', done);
       resolve();
     };
-    const stalled = (): void => {
-      if (res.socket === null && !res.destroyed && !res.closed) {
-        timer = setTimeout(stalled, stalledMs);
+    let looks = 0;
+    const look = (): void => {
+      const isItsTurn = res.socket !== null || res.destroyed || res.closed;
+      looks = isItsTurn ? looks + 1 : 0;
+      if (looks < LOOKS) {
+        timer = setTimeout(look, stalledMs / LOOKS);
         return;
       }
       onStalled?.();
       res.destroy();
       done();
     };
-    let timer = setTimeout(stalled, stalledMs);
+    let timer = setTimeout(look, stalledMs / LOOKS);
     res.once(event, done).once('close', done);
   });
 }

@@ -80,6 +80,27 @@ describe('writing server-sent events', () => {
     );
   });
 
+  it('keeps a reader who was not seen to take anything while this process itself was held up', async () => {
+    const text = 'x'.repeat(24_000_000);
+    const waits = new Promise<void>((resolve) => {
+      serve = async (res) => {
+        const writer = new EventWriter(res, { stalledMs: STALLED_MS });
+        const isWritten = writer.write(text);
+        const look = setInterval(() => {
+          if (!res.writableNeedDrain) return;
+          clearInterval(look);
+          resolve();
+        }, 1);
+        await isWritten;
+        writer.end();
+      };
+    });
+    const answer = await read();
+    await waits;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2 * STALLED_MS);
+    expect((await textOf(answer)).length).to.equal(`data: ${text}\n\n`.length);
+  });
+
   it('keeps a reader who is slow, but takes something', async () => {
     const total = 24_000_000;
     serve = async (res) => {
