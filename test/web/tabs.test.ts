@@ -108,7 +108,7 @@ describe('several tabs, and the keyboard', function () {
     expect(json).to.include({ description: 'by another' });
     expect(await page.evaluate(`document.querySelector('dialog textarea').value`)).to.equal('mine');
     await press('Close');
-    expect(await focused(), 'the focus goes back').to.equal('Edit');
+    await page.until(`document.activeElement?.innerText === 'Edit'`); // the focus goes back
   });
 
   it('follows one stream for all tabs, hidden ones ask nothing, and another leads when the first is closed', async () => {
