@@ -34,8 +34,8 @@ async function firstOf(programs: readonly (string | undefined)[]): Promise<strin
   return undefined;
 }
 
-/** @returns undefined where there is no Chromium: skip then, `this.skip()`. */
-export async function startChromium(): Promise<Browser | undefined> {
+/** @returns undefined where there is no Chromium. */
+async function startChromium(): Promise<Browser | undefined> {
   const program = await firstOf(names);
   if (program === undefined) return undefined;
   const profile = await mkdtemp(join(tmpdir(), 'mcpctl-chromium-'));
@@ -81,4 +81,12 @@ function addressOf(child: ChildProcess): Promise<string> {
       if (address !== undefined) resolve(address);
     });
   });
+}
+
+/** The browser of a hook that begins with one; where there is none, what the hook is for is skipped, and says why. */
+export async function chromiumFor(hook: Mocha.Context): Promise<Browser> {
+  const chromium = await startChromium();
+  if (chromium) return chromium;
+  if (hook.test) hook.test.title += ' (there is no Chromium here: set CHROMIUM to the path of one)';
+  return hook.skip();
 }

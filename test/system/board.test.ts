@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { cookieFor, ownPage } from '../support/admin.ts';
 import { answers, chats } from '../support/backend.ts';
-import { startChromium, type Browser } from '../support/chromium.ts';
+import { says } from '../support/browsed.ts';
+import { chromiumFor, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 
@@ -68,12 +69,7 @@ describe('the board over real tasks', function () {
   describe('in a browser', () => {
     let browser: Browser;
     before(async function () {
-      const chromium = await startChromium();
-      if (!chromium) {
-        if (this.test) this.test.title += ' (there is no Chromium here: set CHROMIUM to the path of one)';
-        return this.skip();
-      }
-      browser = chromium;
+      browser = await chromiumFor(this);
     });
     after(() => browser?.close());
 
@@ -85,7 +81,6 @@ describe('the board over real tasks', function () {
       await page.evaluate(`document.querySelector('button').click()`);
       await page.until(`location.pathname === '${path}'`);
     };
-    const says = (pattern: RegExp): string => `${String(pattern)}.test(document.body.innerText)`;
     /** Looked at, and nothing wrong, foreign or secret in it. */
     const sound = async (page: Page, name: string): Promise<void> => {
       await page.screenshot(name);

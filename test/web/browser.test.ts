@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { answers, chats } from '../support/backend.ts';
 import { hostile, inPage, says, sizes } from '../support/browsed.ts';
-import { startChromium, type Browser } from '../support/chromium.ts';
+import { chromiumFor, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 import { screens } from './screens.ts';
@@ -15,12 +15,7 @@ describe('the page in a browser', function () {
   let browser: Browser;
   let page: Page;
   before(async function () {
-    const chromium = await startChromium();
-    if (!chromium) {
-      if (this.test) this.test.title += ' (there is no Chromium here: set CHROMIUM to the path of one)';
-      return this.skip();
-    }
-    browser = chromium;
+    browser = await chromiumFor(this);
     t = await startSystem();
     await t.startWorker([{ name: 'desk', poolName: 'house', maxConcurrency: 2, backend: t.backend }]);
     await t.call('POST', '/api/v1/agents', {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { startSession, type Session } from '../cli/session.ts';
-import { startChromium, type Browser } from '../support/chromium.ts';
+import { chromiumFor, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
@@ -14,12 +14,7 @@ describe('mcpctl login --web, and a person in a browser', function () {
   let page: Page;
   const sessions: Session[] = [];
   before(async function () {
-    const chromium = await startChromium();
-    if (!chromium) {
-      if (this.test) this.test.title += ' (there is no Chromium here: set CHROMIUM to the path of one)';
-      return this.skip();
-    }
-    browser = chromium;
+    browser = await chromiumFor(this);
     t = await edgeFixture();
     page = await browser.page({ width: 1280, height: 800 });
   });

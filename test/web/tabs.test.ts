@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { inPage, says, sizes } from '../support/browsed.ts';
-import { startChromium, type Browser } from '../support/chromium.ts';
+import { chromiumFor, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 
@@ -15,12 +15,7 @@ describe('several tabs, and the keyboard', function () {
   const { go, type, press, forgive } = inPage(() => ({ page, url: t.url }));
   const token = (): { token: string } => ({ token: t.tokens.root });
   before(async function () {
-    const chromium = await startChromium();
-    if (!chromium) {
-      if (this.test) this.test.title += ' (there is no Chromium here: set CHROMIUM to the path of one)';
-      return this.skip();
-    }
-    browser = chromium;
+    browser = await chromiumFor(this);
     t = await edgeFixture();
     for (const name of ['one', 'two', 'three']) await publicLlm(t, name);
     const { once } = (await t.call('POST /ui/once', token())).json as { once: string };
