@@ -1,6 +1,7 @@
 import { entryOf, type ErrorCode } from '../errors.ts';
 import { wordsOf, type ToldReason } from '../task/error-reason.ts';
 import { statusOfType } from './parts/status-of-type.ts';
+import { ownWords } from './parts/own-words.ts';
 import { reasonOf, reasonOfBody, type Reason } from './parts/reason.ts';
 import { lastSign, signs, type Blame, type Chosen, type Evidence, type Sign } from './signs.ts';
 
@@ -51,7 +52,7 @@ function judged(refusal: Refusal, { reason, chosen }: { reason: Reason; chosen: 
   const asks = refusal.retryAfterS ?? reason.retryAfterS;
   const text = [message, code, type, param].filter(Boolean).join(' ');
   const evidence = { status, reason, chosen, text, asks };
-  const sign = signs.find(({ is }) => is(evidence)) ?? lastSign;
+  const sign = signOf(evidence);
   // A code that is final for its caller is not final for the pool: another member has another key and model.
   const retryable = sign.blame !== 'caller';
   const fault = { blame: sign.blame, code: sign.code, message: sentenceOf(sign, evidence), retryable };
@@ -63,6 +64,16 @@ function judged(refusal: Refusal, { reason, chosen }: { reason: Reason; chosen: 
     ...(sign.blame === 'caller' && refusal.body !== undefined ? { body: refusal.body } : {}),
     ...(asks === undefined || sign.blame === 'caller' ? {} : { retryAfterS: asks }),
   };
+}
+
+/** What others would bear, as a member that rests, is not believed of a text that the caller has sent. */
+function signOf(evidence: Evidence): Omit<Sign, 'is'> {
+  const by = (its: Evidence): Omit<Sign, 'is'> => signs.find(({ is }) => is(its)) ?? lastSign;
+  const sign = by(evidence);
+  const { text, reason, chosen } = evidence;
+  if (sign.blame === 'caller' || sign.blame === 'unable' || chosen.sent === undefined) return sign;
+  const words = [reason.code, reason.type, reason.param].filter(Boolean).join(' ');
+  return by({ ...evidence, text: ownWords(text, chosen.sent) ?? words });
 }
 
 /** What a caller is refused with is a 4xx, also where the backend calls it its own failure, or nothing. */

@@ -31,9 +31,11 @@ import {
  */
 export type Blame = 'caller' | 'owner' | 'unable' | 'later' | 'broken';
 
-/** What its owner and we ourselves put into the request, by name: that a backend refuses it is not the caller's fault. */
+/** Whose a request is: what its owner and we ourselves put into it, by name, is not the caller's fault where it is refused. */
 export interface Chosen {
   params?: readonly string[];
+  /** All that was sent, as JSON: what a backend repeats of it is not what the backend says. */
+  sent?: string;
 }
 
 /** What is known of an error when it is judged. */

@@ -70,7 +70,7 @@ function attemptOf(deps: ForwardDeps, call: ForwardCall, asksForUsage: boolean):
     operation: call.operation,
     asked: () => askedFor(call.operation, call.body),
     least: () => leastFor(call.operation, call.body),
-    chosen: { params: chosenParams(deps.params, asksForUsage) },
+    chosen: { params: chosenParams(deps.params, asksForUsage), sent: call.body },
   };
   return { deps, call, body, judging };
 }
