@@ -36,6 +36,7 @@ import type { Priority } from '../task/task.ts';
  * | `generation` | which Redis process was gone through last, and a count that only rises | scheduler → scheduler, workers | – |
  * | `identity` | sharded channel: somebody wrote to identity, so look | edge → edges | – |
  * | `brief:<project>:<token>` | which revision of a project's prompts a token was told | edge → edges | an hour after its last call |
+ * | `told:<project>:<token>` | in which session of an MCP client that was, and whether something ran in it since | edge → edges | the same |
  * | `listen:<user>` | which streams of MCP clients a user has open at all edges, by when each was heard of last | edge → edges | 90 s |
  * | `sub:<user>`, `subs` | of which resources which stream of a client hears, of a user and all, until when | edge → edges | 5 min after it was said last |
  * | `sub:<stream>:ch` | sharded channel: a stream hears of others now | edge → edge | – |
@@ -78,6 +79,8 @@ export function createKeys(namespace: string) {
     probe: of('probe'),
     briefing: ({ projectId, tokenId }: { projectId: string; tokenId: string }): string =>
       of(`brief:${projectId}:${tokenId}`),
+    briefedIn: ({ projectId, tokenId }: { projectId: string; tokenId: string }): string =>
+      of(`told:${projectId}:${tokenId}`),
     listeners: (userId: string): string => of(`listen:${userId}`),
     subscribed: (userId: string): string => of(`sub:${userId}`),
     allSubscribed: of('subs'),

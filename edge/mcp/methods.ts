@@ -62,9 +62,9 @@ export const serverInfo = (deps: Pick<EdgeDeps, 'version'>, project: McpProject)
   version: deps.version,
 });
 
-/** A client begins: the llm that is to title pages for it may have to be waked. */
+/** A client begins: the llm that is to title pages for it, or to choose what it is told, may have to be waked. */
 function warm({ titles }: McpEdge, { req, project }: Asked): void {
-  const llm = titlesBy(project);
+  const llm = project.gate === 'off' ? titlesBy(project) : project.llm;
   if (llm !== null) void titles.warm(actorOf(req), llm); // never rejects
 }
 

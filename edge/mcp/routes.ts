@@ -6,7 +6,7 @@ import { actorOf } from '../http/context.ts';
 import { bodyOf } from '../http/parse.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { cancel, revisionFault, revisionOf, sessionOf } from './legs/legacy.ts';
-import { briefingOf } from './briefing/gate.ts';
+import { leaveBriefing } from './briefing/gate.ts';
 import { watchLists } from './changes.ts';
 import { streamChanges } from './listen.ts';
 import { legacyLeg, modernLeg, modernRevisions } from './legs/leg.ts';
@@ -97,12 +97,12 @@ async function get(deps: McpEdge, req: Request, res: Response): Promise<void> {
   await resumeCall(deps, { req, res, project, leg: legacyLeg, session }, last ?? '');
 }
 
-/** A session is its id: what ends is what its client hears of, and what it was told, as the next one is told anew. */
+/** A session is its id: what ends is what its client hears of, and what it was told in it. */
 async function leave(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const project = await projectFor(deps, actorOf(req), String(req.params['name']));
   const session = await sessionOf(deps, req, project);
   if (!session) return notAllowed(res);
-  await deps.queue.briefings.close(briefingOf({ req, project }));
+  await leaveBriefing(deps, { req, project, session });
   await unsubscribeFrom(deps, { req, session });
   res.status(204).end();
 }

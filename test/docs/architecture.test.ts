@@ -13,7 +13,7 @@ const isPath = (text: string): boolean =>
 function keys(): string[] {
   // What is left is plain, here and of a pool: a key that nobody has thought of below is one of them, or no string.
   const { namespace, pool, lease, control, wake, relay, briefing, listeners, ...ofAll } = createKeys('ns');
-  const { link, linkedText, linksOf, traffic, subscribed, subscriber, ...plain } = ofAll;
+  const { briefedIn, link, linkedText, linksOf, traffic, subscribed, subscriber, ...plain } = ofAll;
   const { task, queue, turns, edgeChannel, hash, ...ofPool } = pool('some pool');
   const all: string[] = [
     ...Object.values(ofPool),
@@ -26,6 +26,7 @@ function keys(): string[] {
     wake('L'),
     relay('id'),
     briefing({ projectId: '<project>', tokenId: '<token>' }),
+    briefedIn({ projectId: '<project>', tokenId: '<token>' }),
     listeners('<user>'),
     link('<project>', '<hash>'),
     linkedText('<hash>'),

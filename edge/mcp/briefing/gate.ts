@@ -2,16 +2,27 @@ import type { Briefing } from '../../../core/queue/live/mcp/briefings.ts';
 import { actorOf } from '../../http/context.ts';
 import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';
-import type { Asked } from '../asked.ts';
+import type { Asked, Session } from '../asked.ts';
 import { briefingFor, type Told } from './briefing.ts';
-import type { Caller } from './prompts.ts';
 
 /** Of who asks: one token, whatever it says of sessions, since some clients begin one for each call. */
-export const briefingOf = ({ req, project }: Pick<Asked, 'req' | 'project'>): Briefing => ({
+const briefingOf = ({ req, project }: Pick<Asked, 'req' | 'project'>): Briefing => ({
   projectId: project.id,
   tokenId: actorOf(req).tokenId,
   revision: project.promptsRevision,
 });
+
+/** For how long, and where: a client that ends its session is told anew in the next. */
+const whereIn = ({ config }: Pick<EdgeDeps, 'config'>, { session }: Pick<Asked, 'session'>) => ({
+  keepMs: config.briefingMs,
+  session: session?.id ?? null,
+});
+
+/** Its client has ended a session. @throws McpctlError `unavailable`. */
+export const leaveBriefing = (
+  { queue }: Pick<EdgeDeps, 'queue'>,
+  { req, project, session }: Pick<Asked, 'req' | 'project'> & { session: Session },
+): Promise<void> => queue.briefings.leave(briefingOf({ req, project }), session.id);
 
 /** Whether nothing is listed but `begin_session`: whoever asks in the era before can be told when that changes. */
 export const isHidden = async (deps: EdgeDeps, { req, project, leg }: Asked): Promise<boolean> =>
@@ -39,11 +50,11 @@ export async function passGate(
   if (project.gate === 'off') return { first: null };
   const { briefings } = deps.queue;
   const briefing = briefingOf(asked);
-  if (await briefings.isGood(briefing, deps.config.briefingMs)) return { first: null };
+  if (await briefings.isGood(briefing, whereIn(deps, asked))) return { first: null };
   if (project.gate !== 'brief') return null;
   const { texts, about } = await briefingFor(deps, asked, { task: tool, tags: [], by: 'first result' });
   // Of calls that are made at once the first one's answer tells it.
-  if (!(await briefings.open(briefing, deps.config.briefingMs))) return { first: null };
+  if (!(await briefings.open(briefing, whereIn(deps, asked)))) return { first: null };
   return { first: toldWith(deps, asked, { text: texts.join('\n\n'), briefing, about }) };
 }
 
@@ -69,8 +80,8 @@ function toldWith(
 }
 
 /** They are told now: until their calls fall silent for long, or the prompts change, their calls run. */
-export async function openGate(deps: EdgeDeps, caller: Caller): Promise<void> {
-  await deps.queue.briefings.open(briefingOf(caller), deps.config.briefingMs);
+export async function openGate(deps: EdgeDeps, asked: Asked): Promise<void> {
+  await deps.queue.briefings.open(briefingOf(asked), whereIn(deps, asked));
 }
 
 /** What a client is to know before it calls anything; null: nothing. */

@@ -121,7 +121,7 @@ export class PageTitles {
       wakings.watch(sleeper);
       wakings.want(sleeper.llmId);
     } catch (thrown) {
-      log.debug({ why: messageOf(thrown) }, 'the llm that titles pages could not be waked ahead');
+      log.debug({ why: messageOf(thrown) }, 'the llm of a project could not be waked ahead');
     }
   }
 }

@@ -160,24 +160,48 @@ onEachTransport('what a project lets become of results', function (transport) {
     expect(asked(), 'what came too late was kept').to.equal(5);
   });
 
-  once('has its llm waked when a client begins', async () => {
-    const sleepy = await startSleepy();
-    try {
-      await t.startWorker([{ name: 'sleeper', backend: sleepy.backend, wake: sleepy.http() }]);
-      await until(
-        async () => (await t.llm('sleeper')).status,
-        (status) => status === 'hibernating',
-      );
-      await project('warmed', { paginate: { titles: 'llm' } }, 'sleeper');
-      await connect('warmed');
-      await until(
-        () => Promise.resolve(sleepy.calls.length),
-        (calls) => calls === 1,
-      );
-    } finally {
-      await sleepy.close();
-    }
-  });
+  once(
+    'has its llm waked when a client begins, for titles or to choose what is told, and waits for none that sleeps',
+    async () => {
+      const sleepers = [await startSleepy(), await startSleepy()] as const;
+      for (const sleepy of sleepers) sleepy.takesMs = Infinity;
+      const names = ['titling', 'choosing'] as const;
+      try {
+        await t.startWorker(
+          sleepers.map((sleepy, n) => ({
+            name: names[n] ?? '',
+            backend: sleepy.backend,
+            wake: sleepy.http({ maxWaitSeconds: 60 }),
+          })),
+        );
+        for (const name of names)
+          await until(
+            async () => (await t.llm(name)).status,
+            (status) => status === 'hibernating',
+          );
+        await project('titling', { paginate: { over: 1_000, page: 500, titles: 'llm' } }, 'titling');
+        await project('choosing', {}, 'choosing');
+        await t.call('PATCH', '/api/v1/projects/choosing', { body: { gate: 'require' } });
+        const [client] = [await connect('titling'), await connect('choosing')];
+        for (const sleepy of sleepers)
+          await until(
+            () => Promise.resolve(sleepy.calls.length),
+            (calls) => calls === 1,
+          );
+        const timed = async (message: string) => {
+          const from = performance.now();
+          const { content } = (await client.callTool({ name: 'desk__echo', arguments: { message } })) as Told;
+          return { text: content[0]?.text, ms: performance.now() - from };
+        };
+        const { ms: plainMs } = await timed('short');
+        const { text, ms } = await timed('words of a text. '.repeat(80));
+        expect(text).to.include('1. Page 1\n2. Page 2\n3. Page 3');
+        expect(ms, 'besides what a call takes').to.be.below(3_000 + 10 * plainMs);
+      } finally {
+        await Promise.all(sleepers.map((sleepy) => sleepy.close()));
+      }
+    },
+  );
 
   once('shows sections by what they are called', async () => {
     await project('sections', { split: { min: 100, max: 1_000 }, paginate: { over: 1_000 } });
