@@ -326,6 +326,22 @@ describe('mcplocal and the owner of its machine', function () {
     const shared = await config();
     expect(shared.providers.map(({ poolName }) => poolName)).to.include('gpu');
     expect(shared).to.deep.include({ ownerFirst: true, quiet: ['Mon-Fri 9-18'] });
+    // What asks nothing waits for nobody at a terminal either, and each says there what it says elsewhere.
+    const [one] = shared.providers;
+    ollama.once(chats(['OK']));
+    const shows = async (argv: string[], status: number, shown: RegExp): Promise<void> => {
+      const run = await typed(argv, []);
+      expect(run.status, `${argv[0]}: ${run.text}`).to.equal(status);
+      expect(run.text).to.match(shown);
+    };
+    await Promise.all([
+      shows(['detect'], 0, /Looking on this machine only/),
+      shows(['doctor'], 0, /PASS of '.*' of ada, not revoked[^]*WARN No worker runs with this home/),
+      shows(['test', one?.name ?? ''], 0, /PASS .* at the backend, \d+ ms: OK/),
+      shows(['update'], 0, /the server has 0\.0\.0-test: there is nothing to do/),
+      shows(['usage'], 2, /served nothing/),
+      shows(['pause', '2h'], 1, /No worker runs/),
+    ]);
     const left = await typed(['leave'], []);
     expect(left.text).to.include(`Left ${t.url}`);
   });
