@@ -24,6 +24,8 @@ export interface Live extends Service {
 }
 
 const EVERY_MS = 1_000;
+/** Between two who are told: whoever hears that something changed asks for a list, and many at once would hold up what streams meanwhile. */
+const APART_MS = 20;
 /** A look that takes long is followed by a pause this many times as long, so that watching never costs more than a part of an edge. */
 const PAUSE_FACTOR = 9;
 const MOST_VIEWERS = 1_000;
@@ -64,12 +66,40 @@ function topicsFor({ actor }: Viewer, { pools, tasks, events }: Look): Topic[] {
   return changed;
 }
 
+/** Tells one after another what is for them; what comes for somebody who has not had their turn yet is told with it. */
+function inTurn() {
+  const waiting = new Map<Viewer, Set<Topic>>();
+  let timer: NodeJS.Timeout | undefined;
+  const next = (): void => {
+    timer = undefined;
+    for (const [viewer, changed] of waiting) {
+      waiting.delete(viewer);
+      viewer.tell(topics.filter((topic) => changed.has(topic)));
+      timer = setTimeout(next, APART_MS);
+      return;
+    }
+  };
+  return {
+    add(viewer: Viewer, changed: readonly Topic[]): void {
+      if (changed.length === 0) return;
+      waiting.set(viewer, new Set([...(waiting.get(viewer) ?? []), ...changed]));
+      if (timer === undefined) next();
+    },
+    drop: (viewer: Viewer): void => void waiting.delete(viewer),
+    stop(): void {
+      clearTimeout(timer);
+      waiting.clear();
+    },
+  };
+}
+
 /**
  * One look a second for all who watch at this edge, and none for nobody. Viewers are told which topics changed for them, never
  * what: they ask, with the rights of that moment. When the stores are away nothing is told; back again, all is new.
  */
 export function createLive(deps: LiveDeps): Live {
   const viewers = new Set<Viewer>();
+  const turns = inTurn();
   let before: Look | undefined;
   let timer: NodeJS.Timeout | undefined;
   const tick = async (): Promise<void> => {
@@ -77,10 +107,7 @@ export function createLive(deps: LiveDeps): Live {
     try {
       const after = await look(deps);
       const changes = before && changesBetween(before, after);
-      for (const viewer of viewers) {
-        const changed = changes ? topicsFor(viewer, changes) : topics;
-        if (changed.length > 0) viewer.tell(changed);
-      }
+      for (const viewer of viewers) turns.add(viewer, changes ? topicsFor(viewer, changes) : topics);
       before = after;
     } catch (thrown) {
       before = undefined; // whatever changes meanwhile is told when they are back
@@ -100,10 +127,14 @@ export function createLive(deps: LiveDeps): Live {
       needRoom(viewers, viewer.actor);
       viewers.add(viewer);
       begin();
-      return () => void viewers.delete(viewer);
+      return () => {
+        viewers.delete(viewer);
+        turns.drop(viewer);
+      };
     },
     async stop() {
       viewers.clear();
+      turns.stop();
       clearTimeout(timer);
       timer = undefined;
     },

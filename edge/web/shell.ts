@@ -23,7 +23,10 @@ export const policy = helmet({
   strictTransportSecurity: false,
 });
 
-/** The one document of every address below `/ui/`; its script reads the address. Until it does, the page says what is wrong. */
+/**
+ * The one document of every address below `/ui/`; its script reads the address. Until it does, the page says what is wrong. Nothing is painted before
+ * the script has run (`blocking`) or could not be had: the colours that somebody chose here would come after a flash of the system's.
+ */
 export function shell({ script, style, shared }: Pick<WebFiles, 'script' | 'style' | 'shared'>): string {
   const preloads = shared.map((name) => `<link rel="modulepreload" href="/ui/a/${escaped(name)}">\n`);
   return `<!doctype html>
@@ -36,7 +39,7 @@ export function shell({ script, style, shared }: Pick<WebFiles, 'script' | 'styl
 <title>mcpctl</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/ui/a/${escaped(style)}">
-${preloads.join('')}<script type="module" src="/ui/a/${escaped(script)}"></script>
+${preloads.join('')}<script type="module" blocking="render" src="/ui/a/${escaped(script)}"></script>
 </head>
 <body>
 <div id="app"><main class="alone"><h1>mcpctl</h1>

@@ -15,6 +15,12 @@ export interface Page {
   front(): Promise<void>;
   /** As when a person closes its tab. */
   shut(): Promise<void>;
+  /** What the person's system prefers, as `{ 'prefers-color-scheme': 'dark' }`; the rest is as usual. */
+  prefers(features: Readonly<Record<string, string>>): Promise<void>;
+  /** Runs in each document that it goes to from now on, before any script of that. */
+  prepare(source: string): Promise<void>;
+  /** As for who comes for the first time, over a line that answers so much later. */
+  slowly(latencyMs: number): Promise<void>;
   /** Of the whole page as text. */
   text(): Promise<string>;
   /** What went wrong in it since it was opened: violations of the policy, console errors, exceptions, failed loads. */
@@ -74,6 +80,18 @@ export async function openPage(
     },
     async shut() {
       await devTools.call('Target.closeTarget', { targetId });
+    },
+    async prefers(features) {
+      const each = Object.entries(features).map(([name, value]) => ({ name, value }));
+      await call('Emulation.setEmulatedMedia', { features: each });
+    },
+    async prepare(source) {
+      await call('Page.addScriptToEvaluateOnNewDocument', { source });
+    },
+    async slowly(latency) {
+      await call('Network.setCacheDisabled', { cacheDisabled: true });
+      const rates = { downloadThroughput: -1, uploadThroughput: -1 };
+      await call('Network.emulateNetworkConditions', { offline: false, latency, ...rates });
     },
     async goto(url) {
       const done = new Promise<void>((resolve) => (loaded = resolve));

@@ -90,6 +90,31 @@ describe('the page in a browser', function () {
     await press('Close');
   });
 
+  it('says beginning and end of an answer to a screen reader, and none of its words as they come', async () => {
+    await go('/playground?llm=house', /Message/);
+    await press('New conversation');
+    const words = Array.from({ length: 300 }, (_, n) => `word${String(n)} `);
+    t.backend.reply(chats(words, { intervalMs: 3 }));
+    await page.evaluate(`(() => {
+      window.said = [];
+      const live = '[role=status], [role=alert], [role=log], [aria-live]';
+      window.regions = document.querySelectorAll(live).length;
+      new MutationObserver((all) => all.forEach(({ target }) => {
+        const region = (target.nodeType === 1 ? target : target.parentElement).closest(live);
+        if (region) said.push(region.textContent);
+      })).observe(document.body, { subtree: true, childList: true, characterData: true });
+    })()`);
+    await type('form textarea', 'Many words');
+    await press('Send');
+    await page.until(says(/word299[^]*why this member/));
+    const said = (await page.evaluate('said')) as string[];
+    expect(said.length, JSON.stringify(said).slice(0, 500)).to.be.within(2, 4);
+    expect(said[0]).to.equal('The answer begins.');
+    expect(said.at(-1)).to.equal(words.join(''));
+    expect(await page.evaluate('regions')).to.be.at.most(2);
+    await press('New conversation');
+  });
+
   it('compares two models by one message, says where one failed, and asks that one again', async () => {
     await go('/playground?llm=house&beside=desk', /Compare with/);
     await press('New conversation');

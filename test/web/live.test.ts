@@ -1,5 +1,8 @@
 import { expect } from 'chai';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import type { ExplainView } from '../../core/task/explain.ts';
+import type { Viewer } from '../../edge/live/live.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 
 /** The events of a stream as they come, until it is left. */
@@ -113,6 +116,61 @@ describe('what is live', function () {
     await t.call(`DELETE /api/v1/tokens/${made.id}`);
     expect(await viewer.until(/event: signed-out\n.*\n\n/)).to.include('unauthenticated');
     expect(await viewer.ended()).to.equal(true);
+  });
+
+  it('tells many one after another, so that not all of them ask for lists at once', async () => {
+    const [most, apartMs] = [30, 20];
+    const { actorOf } = t.deps.authenticator;
+    const actor = (await actorOf(t.tokens.ada)) ?? expect.fail('ada is somebody');
+    const toldAt: number[] = [];
+    let all = (): void => undefined;
+    const isTold = new Promise<void>((resolve) => (all = resolve));
+    const tell = (): void => {
+      if (toldAt.push(performance.now()) === most) all();
+    };
+    const leaves = Array.from({ length: most }, () => t.deps.live.watch({ actor, tell }));
+    await isTold;
+    for (const leave of leaves) leave();
+    expect(toldAt).to.have.length(most);
+    // A timer may be a millisecond early, never more.
+    expect((toldAt.at(-1) ?? 0) - (toldAt[0] ?? 0)).to.be.at.least((most - 1) * (apartMs - 1));
+  });
+
+  it('lets go of who reads nothing, before it holds more than 64 kB of theirs', async () => {
+    const { live } = t.deps;
+    const { watch: usual } = live;
+    let viewer: Viewer | undefined;
+    let isGone = false;
+    live.watch = (one) => {
+      viewer = one;
+      const leave = usual(one);
+      return () => {
+        isGone = true;
+        leave();
+      };
+    };
+    const { hostname, port } = new URL(t.url);
+    const socket = connect(Number(port), hostname);
+    try {
+      socket.write(
+        `GET /api/v1/events HTTP/1.1\r\nhost: ${hostname}\r\nauthorization: Bearer ${t.tokens.ada}\r\n\r\n`,
+      );
+      await once(socket, 'readable'); // and nothing is taken of it
+      const before = process.memoryUsage().arrayBuffers;
+      const frame = { topics: ['pools', 'tasks', 'audit'] as const, bytes: 60 };
+      // What the two ends of a connection hold in the kernel is theirs: some megabytes on this machine.
+      const most = 64 * 1024 * 1024;
+      let told = 0;
+      for (; !isGone && told < most; told += frame.bytes) {
+        viewer?.tell(frame.topics);
+        if (told % 60_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      expect(isGone, `after ${String(told)} bytes`).to.equal(true);
+      expect(process.memoryUsage().arrayBuffers - before).to.be.below(1_000_000);
+    } finally {
+      live.watch = usual;
+      socket.destroy();
+    }
   });
 
   it('has room for others, whoever opens as many as they can', async () => {

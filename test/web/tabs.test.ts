@@ -61,6 +61,61 @@ describe('several tabs, and the keyboard', function () {
     expect(await page.evaluate('document.title')).to.equal('Tasks · mcpctl');
   });
 
+  it('is painted as the system prefers, or as was chosen here, from its first frame on', async () => {
+    const tab = await browser.page(sizes.wide);
+    const [dark, light] = ['rgb(20, 23, 27)', 'rgb(255, 255, 255)'];
+    // What is painted is what a frame begins with.
+    await tab.prepare(`window.painted = new Set(); requestAnimationFrame(function look() {
+      painted.add(getComputedStyle(document.documentElement).backgroundColor); requestAnimationFrame(look); });`);
+    await tab.slowly(100);
+    const colours = async (): Promise<unknown> => {
+      await tab.goto(`${t.url}/ui/system`);
+      await tab.until(says(/Duties/));
+      return await tab.evaluate('[...painted]');
+    };
+    const choose = (theme: string): Promise<unknown> =>
+      tab.evaluate(`(() => { const field = document.querySelector('.theme select'); field.value = '${theme}';
+        field.dispatchEvent(new Event('change', { bubbles: true })); })()`);
+    await tab.prefers({ 'prefers-color-scheme': 'dark' });
+    expect(await colours()).to.deep.equal([dark]);
+    await choose('light');
+    expect(await colours()).to.deep.equal([light]);
+    await tab.prefers({ 'prefers-color-scheme': 'light' });
+    await choose('auto');
+    expect(await colours()).to.deep.equal([light]);
+    await choose('dark');
+    expect(await colours()).to.deep.equal([dark]);
+    await choose('auto');
+    await tab.slowly(0);
+    const moving = `(document.querySelector('.line').className = 'line away', document.getAnimations().length)`;
+    expect(await tab.evaluate(moving), 'it can be seen to move').to.equal(1);
+    await tab.prefers({ 'prefers-reduced-motion': 'reduce' });
+    expect(await tab.evaluate(moving)).to.equal(0);
+    await tab.shut();
+    await page.front();
+  });
+
+  it('asks anew when its machine wakes: by the time of day, as its timers stood still meanwhile', async () => {
+    const tab = await browser.page(sizes.wide);
+    await tab.prepare(`{ const Real = Date; window.slept = 0;
+      Date = class extends Real { constructor(...of) { if (of.length > 0) super(...of); else super(Real.now() + slept); } }; }`);
+    await page.goto('about:blank'); // the other one leads
+    await tab.goto(`${t.url}/ui/llms`);
+    await tab.until(says(/● live[^]*three/));
+    const asked = (path: string): number => tab.asked.filter((url) => url.includes(path)).length;
+    const before = { events: asked('/events'), llms: asked('/llms?') };
+    await tab.evaluate('slept = 3_600_000');
+    await tab.until(says(/reconnecting/));
+    await tab.until(says(/● live/));
+    expect(asked('/events')).to.equal(before.events + 1);
+    await tab.evaluate('new Promise(requestAnimationFrame)');
+    expect(asked('/llms?')).to.be.greaterThan(before.llms);
+    await tab.shut();
+    await page.goto(`${t.url}/ui/`);
+    await page.until(says(/● live/));
+    await page.front();
+  });
+
   it('comes back to filters, and shows any address that is pasted', async () => {
     await page.goto(`${t.url}/ui/audit?verb=create&name=nobody`);
     await page.until(says(/No event is like that/));

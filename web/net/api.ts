@@ -37,10 +37,13 @@ const away: Refusal = {
 let signedOut = (): void => undefined;
 export const whenSignedOut = (hear: () => void): void => void (signedOut = hear);
 
+/** What is read takes no longer, or its connection is dead without having been closed. What is done may: a turn of a thread takes minutes. */
+const READ_MS = 60_000;
+
 export interface Asking {
   body?: unknown;
   headers?: Record<string, string>;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** @param path below `/ui/api/v1`, unless it begins with `/ui/`. @throws Fault, or the abort. */
@@ -65,9 +68,18 @@ export async function ask(
   throw await faultOf(answer);
 }
 
-export async function call<T>(method: string, path: string, asking: Asking = {}): Promise<T> {
-  const answer = await ask(method, path, asking);
-  return (answer.status === 204 ? undefined : await answer.json().catch(() => undefined)) as T;
+/** An answer in one piece. @throws Fault, or the abort. */
+export async function call<T>(method: string, path: string, { signal, ...asking }: Asking = {}): Promise<T> {
+  const limit = method === 'GET' ? AbortSignal.timeout(READ_MS) : undefined;
+  const both = AbortSignal.any([signal, limit].filter((one) => one !== undefined));
+  try {
+    const answer = await ask(method, path, { ...asking, signal: both });
+    const read = answer.status === 204 ? undefined : await answer.json().catch(() => undefined);
+    both.throwIfAborted();
+    return read as T;
+  } catch (thrown) {
+    throw limit?.aborted && !signal?.aborted ? new Fault(away) : thrown;
+  }
 }
 
 async function faultOf(answer: Response): Promise<Fault> {

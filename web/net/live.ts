@@ -25,6 +25,10 @@ const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 5_000;
 /** A stream that says nothing for so long is dead: it says `ping` each 15 s. */
 const SILENT_MS = 40_000;
+/** How often that is looked at: a machine that was asleep hears of it soon after it wakes. */
+const LOOK_MS = 1_000;
+/** Headers of a stream come at once, or over a connection that is dead without having been closed. */
+const HEADERS_MS = 10_000;
 
 let channel: BroadcastChannel | undefined;
 let stop: AbortController | undefined;
@@ -45,17 +49,40 @@ function tell(word: Word): void {
 /** What the door says now; it says 401, as the stream did. */
 const refusal = (): Promise<unknown> => ask('GET', '/whoami').catch((thrown: unknown) => thrown);
 
+/**
+ * Ends what has said nothing for too long, by the time of day: a timer stands still while the machine sleeps, and what it was connected to
+ * has long forgotten it.
+ */
+function whileHeard(): { silent: AbortSignal; heard: (mostMs: number) => void; end: () => void } {
+  const silent = new AbortController();
+  let [at, mostMs] = [new Date().getTime(), HEADERS_MS];
+  const look = (): void => {
+    const now = new Date().getTime();
+    if (now < at) at = now; // somebody set the clock back
+    if (now - at > mostMs) silent.abort();
+  };
+  const timer = setInterval(look, LOOK_MS);
+  document.addEventListener('visibilitychange', look); // hidden, its timers are few
+  return {
+    silent: silent.signal,
+    heard: (most) => void ([at, mostMs] = [new Date().getTime(), most]),
+    end() {
+      clearInterval(timer);
+      document.removeEventListener('visibilitychange', look);
+    },
+  };
+}
+
 /** One look at the stream, until it ends. @throws Fault where it cannot be had. */
 async function follow(signal: AbortSignal): Promise<void> {
-  const silent = new AbortController();
-  const both = AbortSignal.any([signal, silent.signal]);
-  let timer = setTimeout(() => silent.abort(), SILENT_MS);
+  const { silent, heard, end } = whileHeard();
+  const both = AbortSignal.any([signal, silent]);
   try {
     const answer = await ask('GET', '/events', { signal: both });
+    heard(SILENT_MS);
     tell({ line: 'live' });
     for await (const { event, data } of eventsOf(answer)) {
-      clearTimeout(timer);
-      timer = setTimeout(() => silent.abort(), SILENT_MS);
+      heard(SILENT_MS);
       if (event === 'signed-out') throw await refusal();
       if (event === 'changed') {
         const changed = (JSON.parse(data) as { topics: string[] }).topics;
@@ -63,7 +90,7 @@ async function follow(signal: AbortSignal): Promise<void> {
       }
     }
   } finally {
-    clearTimeout(timer);
+    end();
   }
 }
 

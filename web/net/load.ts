@@ -46,7 +46,6 @@ function keep<T>({ path, topic, question }: Asked, { data, fault, at, asked }: K
         body: question,
         signal: left.signal,
       });
-      if (left.signal.aborted) return; // its body was cut off, and somebody else's shows by now
       data.value = answer;
       fault.value = null;
       at.value = new Date().getTime();
