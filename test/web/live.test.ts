@@ -120,8 +120,7 @@ describe('what is live', function () {
 
   it('tells many one after another, so that not all of them ask for lists at once', async () => {
     const [most, apartMs] = [30, 20];
-    const { actorOf } = t.deps.authenticator;
-    const actor = (await actorOf(t.tokens.ada)) ?? expect.fail('ada is somebody');
+    const actor = (await t.deps.authenticator.actorOf(t.tokens.ada)) ?? expect.fail('ada is somebody');
     const toldAt: number[] = [];
     let all = (): void => undefined;
     const isTold = new Promise<void>((resolve) => (all = resolve));
@@ -138,7 +137,7 @@ describe('what is live', function () {
 
   it('lets go of who reads nothing, before it holds more than 64 kB of theirs', async () => {
     const { live } = t.deps;
-    const { watch: usual } = live;
+    const usual = live.watch.bind(live);
     let viewer: Viewer | undefined;
     let isGone = false;
     live.watch = (one) => {

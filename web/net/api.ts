@@ -74,7 +74,7 @@ export async function call<T>(method: string, path: string, { signal, ...asking 
   const both = AbortSignal.any([signal, limit].filter((one) => one !== undefined));
   try {
     const answer = await ask(method, path, { ...asking, signal: both });
-    const read = answer.status === 204 ? undefined : await answer.json().catch(() => undefined);
+    const read: unknown = answer.status === 204 ? undefined : await answer.json().catch(() => undefined);
     both.throwIfAborted();
     return read as T;
   } catch (thrown) {
