@@ -107,10 +107,10 @@ describe('the page in a browser', function () {
     await type('form textarea', 'Many words');
     await press('Send');
     await page.until(says(/word299[^]*why this member/));
-    const said = (await page.evaluate('said')) as string[];
-    expect(said.length, JSON.stringify(said).slice(0, 500)).to.be.within(2, 4);
-    expect(said[0]).to.equal('The answer begins.');
-    expect(said.at(-1)).to.equal(words.join(''));
+    const heard = (await page.evaluate('said')) as string[];
+    expect(heard.length, JSON.stringify(heard).slice(0, 500)).to.be.within(2, 4);
+    expect(heard[0]).to.equal('The answer begins.');
+    expect(heard.at(-1)).to.equal(words.join(''));
     expect(await page.evaluate('regions')).to.be.at.most(2);
     await press('New conversation');
   });

@@ -159,12 +159,12 @@ describe('what is live', function () {
       const frame = { topics: ['pools', 'tasks', 'audit'] as const, bytes: 60 };
       // What the two ends of a connection hold in the kernel is theirs: some megabytes on this machine.
       const most = 64 * 1024 * 1024;
-      let told = 0;
-      for (; !isGone && told < most; told += frame.bytes) {
+      let sentBytes = 0;
+      for (; !isGone && sentBytes < most; sentBytes += frame.bytes) {
         viewer?.tell(frame.topics);
-        if (told % 60_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+        if (sentBytes % 60_000 === 0) await new Promise((resolve) => setImmediate(resolve));
       }
-      expect(isGone, `after ${String(told)} bytes`).to.equal(true);
+      expect(isGone, `after ${String(sentBytes)} bytes`).to.equal(true);
       expect(process.memoryUsage().arrayBuffers - before).to.be.below(1_000_000);
     } finally {
       live.watch = usual;
