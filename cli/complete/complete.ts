@@ -221,7 +221,7 @@ async function typed(ctx: Context, place: Place, { doing, word }: Typed): Promis
   const typeNamed = async (name: string): Promise<Type | undefined> =>
     own.find((type) => isCalled(type, name)) ?? (await others()).find((type) => isCalled(type, name));
   const named = async (type: Type | undefined): Promise<Candidate[]> =>
-    type ? liveNames(ctx, type.entry ?? (type.word === 'llm' ? 'llm' : 'task'), place.flags) : [];
+    type ? liveNames(ctx, type.entry ?? 'task', place.flags) : [];
   const slash = word.indexOf('/');
   if (slash >= 0) {
     const prefix = word.slice(0, slash);

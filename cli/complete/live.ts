@@ -3,14 +3,16 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { writePrivately } from '../../core/runtime/files/private-file.mjs';
-import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
+import { catalogueEntry, type CatalogueEntry } from '../../core/resources/catalogue.ts';
+import { llm } from '../../core/resources/llm.ts';
 import type { Client } from '../net/client.ts';
 import type { Context } from '../who/context.ts';
 import { readContexts } from '../who/contexts-file.ts';
 import { authenticated, type GlobalOptions, type Target } from '../who/target.ts';
-import { calledOf } from '../keyed.ts';
+import { calledOf, type Keyed } from '../keyed.ts';
 import { hasEnded } from '../tasks.ts';
 import { cell } from '../say/text.ts';
+import { wordings } from '../resources/wordings.ts';
 import type { Live } from './sources.ts';
 
 /** What may be put in, and a few words about it. */
@@ -52,11 +54,6 @@ export async function liveNames(
 
 type Asker = (client: Client) => Promise<Candidate[]>;
 
-const llms: Asker = async (client) =>
-  (await client.llms.list({})).map(({ key, view }) => ({
-    value: key,
-    about: `${cell(view.status)}, ${cell(view.model)}`,
-  }));
 const pools: Asker = async (client) =>
   (await client.pools.list()).map(({ key, view }) => ({
     value: key,
@@ -77,15 +74,17 @@ const ofResource =
   async (client) => {
     const items = await client.resources.list(entry, {});
     const named = items.map(calledOf);
-    return items.map(({ key }, at) => {
+    return items.map((item, at) => {
+      const { key } = item;
       const name = named[at] ?? key;
       const isOnly = named.filter((other) => other === name).length === 1;
-      return isOnly ? { value: name, about: entry.word } : { value: key, about: cell(name) };
+      const about = (item: Keyed): string => wordings[entry.word]?.about(item) ?? entry.word;
+      return isOnly ? { value: name, about: about(item) } : { value: key, about: cell(name) };
     });
   };
+const llms = ofResource(catalogueEntry(llm));
 
 const askers: Record<Exclude<Live, 'context'>, Asker> = {
-  llm: llms,
   pool: pools,
   callable: async (client) => {
     const [own, shared] = await Promise.all([llms(client), pools(client)]);

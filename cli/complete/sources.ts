@@ -9,8 +9,7 @@ import { methods } from '../net/http.ts';
 import type { Doing } from '../resources/types.ts';
 
 /** Names that only a server, or a file of this machine, knows. */
-export type Live =
-  'llm' | 'pool' | 'callable' | 'task' | 'unfinished task' | 'ended task' | 'token' | 'context';
+export type Live = 'pool' | 'callable' | 'task' | 'unfinished task' | 'ended task' | 'token' | 'context';
 
 /** What may stand in one place of a command line. */
 export type Source =
@@ -23,6 +22,7 @@ export type Source =
   | { of: 'names'; live: Live | CatalogueEntry };
 
 /** Names of things that are no more than what is said of them. */
+const llm = catalogueEntry(resources.llm);
 const project = catalogueEntry(resources.project);
 const agent = catalogueEntry(resources.agent);
 const user = catalogueEntry(resources.user);
@@ -146,7 +146,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--mcp-server': names(server),
   '--prompt': nothing,
   '--uri': nothing,
-  '--pin': names('llm'),
+  '--pin': names(llm),
   '--model': nothing,
   '--url': nothing,
   '--pool-name': names('pool'),

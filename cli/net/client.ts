@@ -60,9 +60,6 @@ export interface Client {
     /** All of them, page by page. */
     list(filters: Filters): Promise<SeenLlm[]>;
     get(name: string): Promise<SeenLlm>;
-    /** The server checks the body: its faults come back as details. */
-    create(body: Readonly<Record<string, unknown>>): Promise<SeenLlm>;
-    delete(name: string, how?: { force: boolean }): Promise<void>;
     members(name: string): Promise<SeenPool>;
   };
   pools: {
@@ -129,7 +126,12 @@ export interface Client {
     change(entry: CatalogueEntry, name: string, body: Keyed['raw']): Promise<Keyed>;
     rename(entry: CatalogueEntry, name: string, to: string): Promise<Keyed>;
     /** @param how who is to have what was its own. */
-    delete(entry: CatalogueEntry, name: string, how?: { transferTo?: string | undefined }): Promise<void>;
+    /** @param how `force`: of an llm, also one that a running worker publishes. */
+    delete(
+      entry: CatalogueEntry,
+      name: string,
+      how?: { transferTo?: string | undefined; force?: boolean },
+    ): Promise<void>;
   };
   /**
    * All of the documents or none, in their order. @throws McpctlError with faults by the places of documents
@@ -239,9 +241,9 @@ function resourceCalls(http: Http, pages: Pages): Client['resources'] {
     },
     change,
     rename: (entry, name, to) => change(entry, name, { name: to }),
-    delete: async (entry, name, { transferTo } = {}) => {
-      const call = { method: 'DELETE', path: path(entry.plural, name), query: { transferTo } } as const;
-      await http.json(call);
+    delete: async (entry, name, { transferTo, force = false } = {}) => {
+      const query = { transferTo, force: force ? 'true' : undefined };
+      await http.json({ method: 'DELETE', path: path(entry.plural, name), query });
     },
   };
 }
@@ -303,9 +305,6 @@ export function createClient(http: Http): Client {
     llms: {
       list: (filters) => all(path('llms'), filters, readLlm),
       get: async (name) => readLlm(await get(path('llms', name))),
-      create: async (body) => readLlm(await post(path('llms'), body)),
-      delete: async (name, how) =>
-        void (await remove(`${path('llms', name)}${how?.force === true ? '?force=true' : ''}`)),
       members: async (name) => readPool(await get(path('llms', name, 'members'))),
     },
     pools: {

@@ -4,6 +4,7 @@ import type { Instant } from '../say/columns.ts';
 import type { Keyed } from '../keyed.ts';
 import { factLines, type Column } from '../say/table.ts';
 import { span } from '../say/text.ts';
+import { wordings, type Say } from './wordings.ts';
 
 /** What stands at a dotted path; through an array, what stands there in each of its items. */
 function valueAt(raw: unknown, path: string): unknown {
@@ -24,7 +25,7 @@ function itemWords(item: unknown, parts: readonly string[]): string {
 
 /** As words; what a newer server wants shown in a way that is not known here is shown as it is. */
 function wordsFor(
-  { fields }: CatalogueEntry,
+  { fields }: Pick<CatalogueEntry, 'fields'>,
   raw: Keyed['raw'],
   { shown: { path, as, none }, instant }: { shown: CatalogueShown; instant: Instant },
 ): string | undefined {
@@ -40,22 +41,37 @@ function wordsFor(
   return value === undefined || typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-export const columnsOf = (entry: CatalogueEntry, instant: Instant): Column<Keyed>[] =>
-  entry.columns.map((column) => ({
+/** How one is worded, by the path of what is shown: as this release says it better, or as it is. */
+function wordingOf(
+  { word, ...entry }: CatalogueEntry,
+  where: 'columns' | 'lines',
+  instant: Instant,
+): (shown: CatalogueShown) => Say {
+  const { read, [where]: own = {} } = wordings[word] ?? {};
+  return (shown) =>
+    own[shown.path] ?? ((item) => wordsFor(entry, read?.(item) ?? item.raw, { shown, instant }));
+}
+
+export function columnsOf(entry: CatalogueEntry, instant: Instant): Column<Keyed>[] {
+  const worded = wordingOf(entry, 'columns', instant);
+  return entry.columns.map((column) => ({
     head: column.label,
     wide: column.wide ?? false,
     spare: column.spare ?? false,
-    of: ({ raw }) => wordsFor(entry, raw, { shown: column, instant }),
+    of: worded(column),
   }));
+}
 
 /** Facts, a line each, and then what has lines of its own. */
-export function linesFor(entry: CatalogueEntry, { raw }: Keyed, instant: Instant): string[] {
+export function linesFor(entry: CatalogueEntry, item: Keyed, instant: Instant): string[] {
   const facts = entry.describe.filter(({ as }) => as !== 'block');
   const blocks = entry.describe.filter(({ as }) => as === 'block');
+  const worded = wordingOf(entry, 'lines', instant);
+  const words = (shown: CatalogueShown): string | undefined => worded(shown)(item);
   return [
-    ...factLines(facts.map((fact) => [fact.label, wordsFor(entry, raw, { shown: fact, instant })])),
+    ...factLines(facts.map((fact) => [fact.label, words(fact)])),
     ...blocks.flatMap((block) => {
-      const text = wordsFor(entry, raw, { shown: block, instant }) ?? '';
+      const text = words(block) ?? '';
       return text === ''
         ? []
         : ['', `${block.label}:`, ...text.split('\n').map((line) => `  ${plain(line)}`)];

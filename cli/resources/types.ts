@@ -1,6 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import { ownCatalogue, type CatalogueEntry } from '../../core/resources/catalogue.ts';
-import { llmReplaceSchema } from '../../core/llm.ts';
+import { llm } from '../../core/resources/llm.ts';
 import type { Context } from '../who/context.ts';
 
 /** What a command works on, by every name a person may use. */
@@ -24,21 +24,12 @@ const calls: Readonly<Record<Doing, readonly string[]>> = {
   rename: ['change'],
 };
 
-const special: readonly Type[] = [
-  { word: 'llm', plural: 'llms', short: ['l'], about: 'what can be called', entry: null },
-  { word: 'task', plural: 'tasks', short: ['t'], about: 'what ran, runs and waits', entry: null },
-];
+const task: Type = {
+  ...{ word: 'task', plural: 'tasks', short: ['t'], about: 'what ran, runs and waits' },
+  entry: null,
+};
 
 const typeOf = (entry: CatalogueEntry): Type => ({ ...entry, entry });
-
-/** A public llm is edited as anything else is; its other commands are its own. */
-function editableLlm(): CatalogueEntry {
-  const names = ['name', ...Object.keys(llmReplaceSchema.shape)];
-  const fields = names.map((name) => ({ name, kind: 'json', required: false, long: false }));
-  const shown = { filters: [], columns: [], describe: [], example: {} };
-  const called = { word: 'llm', plural: 'llms', short: ['l'], about: 'what can be called' };
-  return { ...called, ...shown, key: 'name', calls: ['get', 'replace'], fields };
-}
 
 /** What its owner says of a thread; what was said in it is no document. */
 function editableThreads(): CatalogueEntry[] {
@@ -55,12 +46,14 @@ function bears(doing: Doing, { entry }: Type): boolean {
   return calls[doing].some((call) => entry.calls.includes(call));
 }
 
-const everyOwn = (): Type[] => [...special, ...ownCatalogue().map(typeOf)];
+/** In the order in which they are told: what can be called, and then what became of calls. */
+const everyOwn = (): Type[] =>
+  ownCatalogue().flatMap((entry) => (entry.word === llm.word ? [typeOf(entry), task] : [typeOf(entry)]));
 
 /** Those that this release knows. */
 export function ownTypes(doing: Doing): Type[] {
   const types = everyOwn().filter((type) => bears(doing, type));
-  return doing === 'edit' ? [typeOf(editableLlm()), ...types, ...editableThreads().map(typeOf)] : types;
+  return doing === 'edit' ? [...types, ...editableThreads().map(typeOf)] : types;
 }
 
 export const isCalled = (

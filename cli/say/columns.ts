@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Column } from './table.ts';
 import { span } from './text.ts';
-import type { SeenLlm, SeenTask } from '../net/views.ts';
+import type { SeenTask } from '../net/views.ts';
 
 /** How instants are shown: "5m ago" to a person, RFC 3339 in a pipe. */
 export type Instant = (at: string | null | undefined) => string | undefined;
@@ -12,15 +12,6 @@ export function instantsFor({ clock, tty }: { clock: Clock; tty: boolean }): Ins
     const ms = Date.parse(at);
     return tty && Number.isFinite(ms) ? `${span(clock.now() - ms)} ago` : at;
   };
-}
-
-/** Where an llm's key is kept, by name: never a key. */
-export function keyName(llm: SeenLlm): string | undefined {
-  const ref = llm.view.apiKeyRef;
-  if (!ref) return undefined;
-  if ('env' in ref) return ref.env;
-  if ('file' in ref) return ref.file;
-  return `${ref.secretRef.name}/${ref.secretRef.key}`;
 }
 
 /** One that serves, and takes nothing new, or whose owner must mend what is configured, says so in place of `active`. */
@@ -39,26 +30,6 @@ export function statusOf({
   if (status === 'active' && statusReason) return 'draining';
   return status === 'active' && misconfigured ? 'misconfigured' : status;
 }
-
-export const llmColumns = (instant: Instant): Column<SeenLlm>[] => [
-  { head: 'NAME', of: (l) => l.key },
-  { head: 'POOL', of: (l) => l.view.poolName },
-  { head: 'KIND', of: (l) => l.view.kind },
-  { head: 'STATUS', of: (l) => statusOf(l.view) },
-  { head: 'TYPE', of: (l) => l.view.type },
-  { head: 'MODEL', of: (l) => l.view.model },
-  { head: 'TIER', spare: true, of: (l) => l.view.tier },
-  { head: 'KEY', spare: true, of: keyName },
-  { head: 'ID', spare: true, of: (l) => l.view.id },
-  {
-    head: 'REASON',
-    wide: true,
-    of: (l) => l.view.inactiveReason ?? l.view.statusReason ?? l.view.misconfigured,
-  },
-  { head: 'SERVED-BY', wide: true, of: (l) => l.view.servedBy },
-  { head: 'ALIASES', wide: true, of: (l) => l.view.aliases?.join(',') },
-  { head: 'LAST-SEEN', wide: true, of: (l) => instant(l.view.lastHeartbeatAt) },
-];
 
 export const taskColumns = (instant: Instant): Column<SeenTask>[] => [
   { head: 'ID', of: (t) => t.key },

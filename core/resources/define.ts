@@ -190,19 +190,31 @@ interface Declared {
   example: Readonly<Record<string, unknown>>;
 }
 
+export interface Schemas {
+  /** Body of POST; strict, as all that people send. */
+  create: z.ZodObject;
+  /** Body of PUT: the whole truth, an absent field is its fallback. */
+  replace: z.ZodObject;
+  /** Body of PATCH. */
+  change: z.ZodObject;
+  query: z.ZodObject;
+  view: z.ZodObject;
+}
+
 /** A resource that the generic store keeps and the generic routes serve. */
 export interface Definition extends Omit<Declared, 'reachedBy'>, Listed {
   key: 'name' | 'id';
-  schemas: {
-    /** Body of POST; strict, as all that people send. */
-    create: z.ZodObject;
-    /** Body of PUT: the whole truth, an absent field is its fallback. */
-    replace: z.ZodObject;
-    /** Body of PATCH. */
-    change: z.ZodObject;
-    query: z.ZodObject;
-    view: z.ZodObject;
-  };
+  schemas: Schemas;
+}
+
+/**
+ * A resource that people write as any other, whose rows have a store of their own, with quotas of its own; others may refer to it. Its
+ * schemas are given: that store is typed by them.
+ */
+export interface KeptApart<S extends Schemas = Schemas>
+  extends Listed, Referable, Pick<Definition, 'missing' | 'example'> {
+  key: 'name' | 'id';
+  schemas: S;
 }
 
 /** The schema of what names one. */
@@ -229,7 +241,7 @@ function schemasOf({
   derived = {},
   filters,
   isRenamed = false,
-}: Declared): Definition['schemas'] {
+}: Declared): Schemas {
   const each = (of: (field: Field) => z.ZodType | undefined): Record<string, z.ZodType> =>
     Object.fromEntries(
       Object.entries(fields).flatMap(([name, field]) => {

@@ -1,18 +1,6 @@
-import { nameSchema } from '../names.ts';
-import { required, type Guarded, type Referable } from './define.ts';
+import type { Guarded } from './define.ts';
 
 /** What has rights, and routes, tables and commands of its own. */
-
-/** Kept by a store of its own (core/registry/llms.ts); agents refer to it. */
-export const llm: Referable = {
-  word: 'llm',
-  plural: 'llms',
-  key: 'name',
-  fields: { name: required(nameSchema) },
-  may: { view: 'owner', delete: 'owner' },
-  isPrivate: false,
-  reachedBy: ['pool'],
-};
 
 const ofItsOwner: Guarded['may'] = { view: 'owner', edit: 'owner', delete: 'owner', run: 'owner' };
 

@@ -1,7 +1,8 @@
 import { agent } from './talk/agent.ts';
 import { audit } from './people/audit.ts';
 import type { Definition, Guarded, Listed } from './define.ts';
-import { board, llm, metrics, task } from './guarded.ts';
+import { board, metrics, task } from './guarded.ts';
+import { llm } from './llm.ts';
 import { server } from './mcp/server.ts';
 import { template } from './mcp/template.ts';
 import { group, rbac, user } from './people/identity.ts';
@@ -39,7 +40,7 @@ export const resources = {
 export type Resource = keyof typeof resources;
 
 const isListed = (resource: Guarded): resource is Listed => 'columns' in resource;
-const isStored = (resource: Guarded): resource is Definition => 'schemas' in resource;
+const isStored = (resource: Guarded): resource is Definition => 'quota' in resource;
 
 /** Those that the command line shows by what is said of them, and nothing else. */
 export const listed: readonly Listed[] = Object.values<Guarded>(resources).filter(isListed);

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import type { EventMap } from '../../core/task/events.ts';
 import type { Hooks } from '../../core/registry/resources/hooks.ts';
+import { catalogueEntrySchema } from '../../core/resources/catalogue.ts';
 import { stored } from '../../core/resources/index.ts';
 import { startSession, type Session, type SessionOptions } from '../cli/session.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
@@ -145,6 +146,36 @@ describe('a resource that is a definition and a migration', function () {
     const entry = items.find(({ word }) => word === 'gadget');
     expect(entry).to.deep.include({ plural: 'gadgets', short: ['gd'], key: 'name' });
     expect(entry?.['columns']).to.deep.include({ label: 'TAGS', path: 'tags', as: 'list' });
+  });
+
+  it('is told beside llms, pools and tokens, and each path of theirs leads into what their calls answer', async () => {
+    const document = objectSchema.parse((await t.call('GET /openapi.json')).json);
+    const at = (from: unknown, ...names: string[]): unknown =>
+      names.reduce<unknown>((inside, name) => objectSchema.safeParse(inside).data?.[name], from);
+    /** Whether a schema has such a member, in each item of a list, in any of what it may be. */
+    const has = (schema: unknown, [name, ...rest]: string[]): boolean => {
+      const ref = at(schema, '$ref');
+      if (typeof ref === 'string')
+        return has(at(document, ...ref.split('/').slice(1)), [name ?? '', ...rest]);
+      const any = [at(schema, 'anyOf'), at(schema, 'oneOf')].flatMap((of) => (Array.isArray(of) ? of : []));
+      if (any.some((one) => has(one, [name ?? '', ...rest]))) return true;
+      if (at(schema, 'type') === 'array') return has(at(schema, 'items'), [name ?? '', ...rest]);
+      const member = at(schema, 'properties', name ?? '');
+      return member !== undefined && (rest.length === 0 || has(member, rest));
+    };
+    const { items } = listSchema.parse((await api('GET /resources')).json);
+    const told = items.map((item) => catalogueEntrySchema.parse(item));
+    expect(told.map(({ word }) => word)).to.include.members(['llm', 'pool', 'token', 'gadget']);
+    for (const { word, plural, key, calls, columns, describe } of told) {
+      const [list, one] = [`/${plural}`, `/${plural}/{${word === 'pool' ? 'key' : key}}`].map((path) =>
+        at(document, 'paths', path, 'get', 'responses', '200', 'content', 'application/json', 'schema'),
+      );
+      const item = at(list, 'properties', 'items');
+      for (const { path } of columns) expect(has(item, path.split('.')), `${word}: ${path}`).to.equal(true);
+      const whole = calls.includes('get') ? one : item;
+      for (const { path } of describe) expect(has(whole, path.split('.')), `${word}: ${path}`).to.equal(true);
+      expect(columns, word).to.not.deep.equal([]);
+    }
   });
 
   it('is shown by a command line that has never heard of it', async () => {

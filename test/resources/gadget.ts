@@ -27,6 +27,7 @@ export const gadget = defineResource({
     notes: optional(textBlockSchema(10_000).nullable(), null, { long: true }),
   },
   server: { uses: z.number() },
+  derived: { light: z.string() },
   filters: ['project'],
   may: { view: 'everyone', create: 'owner', edit: 'owner', delete: 'owner' },
   quota: { user: 50, all: 100 },

@@ -1,6 +1,6 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { catalogueEntry } from '../../../core/resources/catalogue.ts';
-import { stored } from '../../../core/resources/index.ts';
+import { listed } from '../../../core/resources/index.ts';
 import type { Placed } from '../../declared/placed.ts';
 import type { Client } from '../../net/client.ts';
 import type { AppliedSeen } from '../../net/views.ts';
@@ -30,9 +30,7 @@ async function nowOf(client: Client, item: Item): Promise<Fields | undefined> {
 }
 
 async function readNow(client: Client, { resource, id, name }: Item): Promise<Fields | undefined> {
-  if (resource === 'llm') return (await client.llms.get(name)).raw;
-  if (resource === 'pool') return (await client.pools.get(name)).raw;
-  const definition = stored.find(({ word }) => word === resource);
+  const definition = listed.find(({ word }) => word === resource);
   if (!definition) return undefined;
   const entry = catalogueEntry(definition);
   return (await client.resources.get(entry, entry.key === 'id' ? id : name)).raw;

@@ -80,17 +80,23 @@ async function runCreateLlm(ctx: Context, options: CreateLlmOptions): Promise<vo
           ? { secretRef: secretIn(apiKeySecret) }
           : undefined;
   const body = { name, type, model, url, ...rest, apiKeyRef: ref, aliases: alias };
-  const llm = await (await ctx.client()).llms.create(body);
+  const [{ catalogueEntry }, { llm }] = await Promise.all([
+    import('../../../core/resources/catalogue.ts'),
+    import('../../../core/resources/llm.ts'),
+  ]);
+  const entry = catalogueEntry(llm);
+  const made = await (await ctx.client()).resources.create(entry, body);
   if (output === 'table' || output === 'wide') {
-    ctx.out.line(`llm/${llm.key} created`);
+    ctx.out.line(`llm/${made.key} created`);
     return;
   }
-  const [{ listingOf, printListings }, { instantsFor, llmColumns }] = await Promise.all([
+  const [{ listingOf, printListings }, { instantsFor }, { columnsOf }] = await Promise.all([
     import('../../say/print.ts'),
     import('../../say/columns.ts'),
+    import('../../resources/shown.ts'),
   ]);
-  const columns = llmColumns(instantsFor({ clock: ctx.clock, tty: false }));
-  await printListings(ctx, [listingOf('llm', [llm], columns)], {
+  const columns = columnsOf(entry, instantsFor({ clock: ctx.clock, tty: false }));
+  await printListings(ctx, [listingOf(llm.word, [made], columns)], {
     format: output,
     headers: true,
     single: true,

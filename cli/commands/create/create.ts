@@ -24,7 +24,8 @@ export function makeCreate(ctx: Context, entries: readonly CatalogueEntry[]) {
     .addCommand(makeCreateLlm(ctx))
     .addCommand(makeCreateThread(ctx));
   for (const entry of entries) {
-    if (!entry.calls.includes('create') || entry.fields.length === 0) continue;
+    const isThere = command.commands.some((made) => made.name() === entry.word);
+    if (isThere || !entry.calls.includes('create') || entry.fields.length === 0) continue;
     if (entry.word === 'server') {
       command.addCommand(makeCreateServer(ctx, entry));
       continue;

@@ -1,5 +1,6 @@
 import { labelOf } from '../../../core/declared/kinds.ts';
 import { McpctlError } from '../../../core/errors.ts';
+import { llm } from '../../../core/resources/llm.ts';
 import type { Client } from '../../net/client.ts';
 import { inPlace, placedIn, sentOf } from '../../declared/placed.ts';
 import { eachOf } from '../../each.ts';
@@ -49,14 +50,14 @@ async function deleteNamed(
     await confirm(ctx, `Delete ${named}?`);
   }
   await eachOf(ctx, refs, async ({ type: { word, entry }, name }) => {
-    if (word === 'task') {
+    if (!entry) {
       const task = await client.tasks.cancel(name);
       ctx.out.line(`task/${name} ${task.view.status ?? 'cancelled'}`);
       return;
     }
     try {
       await hinted(client, { type: word, name }, () =>
-        entry ? client.resources.delete(entry, name, { transferTo }) : client.llms.delete(name, { force }),
+        client.resources.delete(entry, name, { transferTo, force: force && word === llm.word }),
       );
     } catch (thrown) {
       if (!ignoreNotFound || !(thrown instanceof McpctlError) || thrown.code !== `${word}_not_found`)

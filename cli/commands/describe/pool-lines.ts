@@ -4,7 +4,7 @@ import type { SeenPool, SeenMember } from '../../net/views.ts';
 import { linesFor } from '../../resources/shown.ts';
 import type { Look } from './look.ts';
 import { statusOf } from '../../say/columns.ts';
-import { tableLines, type Column } from '../../say/table.ts';
+import { factLines, tableLines, type Column } from '../../say/table.ts';
 
 /** A pool as its definition says, then each member. */
 export function poolLines(pool: SeenPool, look: Look): string[] {
@@ -15,6 +15,21 @@ export function poolLines(pool: SeenPool, look: Look): string[] {
     ...memberLines(pool.members, look),
   ];
 }
+
+/** The pool of an llm, with each member. */
+export const poolBlock = (pool: SeenPool, look: Look): string[] => [
+  '',
+  look.paint.bold('Pool:'),
+  ...factLines(
+    [
+      ['Key', pool.key],
+      ['Size', pool.view.size],
+      ['Active', pool.view.activeCount],
+    ],
+    2,
+  ),
+  ...memberLines(pool.members, look),
+];
 
 /** Why one takes nothing now, as its worker says; shown where one says so. */
 const reason: Column<SeenMember> = { head: 'REASON', of: (m) => m.view.statusReason };

@@ -1,4 +1,6 @@
 import { McpctlError } from '../../../core/errors.ts';
+import { catalogueEntry } from '../../../core/resources/catalogue.ts';
+import { llm } from '../../../core/resources/llm.ts';
 import type { Client } from '../../net/client.ts';
 import { plain } from '../../../core/runtime/plain.ts';
 import { instantsFor } from '../../say/columns.ts';
@@ -11,9 +13,8 @@ import { linesFor } from '../../resources/shown.ts';
 import { typesFor, type Type } from '../../resources/types.ts';
 import { composedLines } from '../../talk/composed-lines.ts';
 import { eventLines } from './events.ts';
-import { llmLines } from './llm-lines.ts';
 import type { Look } from './look.ts';
-import { poolLines } from './pool-lines.ts';
+import { poolBlock, poolLines } from './pool-lines.ts';
 import { moreLines } from './talk-lines.ts';
 import { taskLines } from './task-lines.ts';
 import { turnLines } from './turn-lines.ts';
@@ -119,9 +120,11 @@ async function describe(
 const describers: Readonly<Record<string, (client: Client, name: string, look: Look) => Promise<Described>>> =
   {
     llm: async (client, name, look) => {
-      const [llm, pool] = await Promise.all([client.llms.get(name), client.llms.members(name)]);
-      const object = { resource: 'llm', ...llm.raw, members: pool.raw['members'] };
-      return { key: llm.key, object, lines: () => llmLines({ llm, pool }, look) };
+      const entry = catalogueEntry(llm);
+      const [item, pool] = await Promise.all([client.resources.get(entry, name), client.llms.members(name)]);
+      const object = { ...objectOf(llm.word, item), members: pool.raw['members'] };
+      const lines = () => [...linesFor(entry, item, look.instant), ...poolBlock(pool, look)];
+      return { key: item.key, object, lines };
     },
     pool: async (client, name, look) => {
       const pool = await client.pools.get(name);

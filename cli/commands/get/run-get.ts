@@ -3,7 +3,7 @@ import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import { audit } from '../../../core/resources/people/audit.ts';
 import { arranged } from '../../say/arrange.ts';
 import type { Client } from '../../net/client.ts';
-import { instantsFor, llmColumns, taskColumns, type Instant } from '../../say/columns.ts';
+import { instantsFor, taskColumns, type Instant } from '../../say/columns.ts';
 import type { Context } from '../../who/context.ts';
 import type { WatchLook } from '../../say/formats.ts';
 import { hinted } from '../../hint.ts';
@@ -28,10 +28,7 @@ export interface GetOptions extends WatchLook {
   withContents: boolean;
 }
 
-const specialFilters: Readonly<Record<string, readonly string[]>> = {
-  llm: ['status', 'kind', 'pool', 'type'],
-  task: ['status', 'pool', 'llm'],
-};
+const ofTasks: readonly string[] = ['status', 'pool', 'llm'];
 
 /** What has no plural is told by its lines. */
 const manyOf = ({ word, plural }: Type): string => (word === plural ? `lines of ${word}` : plural);
@@ -80,7 +77,7 @@ async function showContents(
 }
 
 function checkFilters({ type, name }: Ref, filters: GetOptions['filters']): void {
-  const allowed = type.entry?.filters ?? specialFilters[type.word] ?? [];
+  const allowed = type.entry?.filters ?? ofTasks;
   const wrong = Object.keys(filters).find((filter) => name !== null || !allowed.includes(filter));
   if (wrong === undefined) return;
   const where = name === null ? type.plural : `a ${type.word} that is named`;
@@ -102,9 +99,8 @@ interface Found<T> {
 }
 
 async function listingFor(asked: Asked, type: Type): Promise<{ listing: Listing; more: boolean }> {
-  if (type.entry) return arrangedFor(asked, type, await listed(asked, type.entry));
-  return type.word === 'llm'
-    ? arrangedFor(asked, type, await foundLlms(asked))
+  return type.entry
+    ? arrangedFor(asked, type, await listed(asked, type.entry))
     : arrangedFor(asked, type, await foundTasks(asked));
 }
 
@@ -129,15 +125,6 @@ async function listed(asked: Asked, entry: CatalogueEntry): Promise<Found<Keyed>
   if (entry.word === audit.word)
     return { columns, ...(await client.resources.first(entry, options.filters, options.limit)) };
   return { items: await client.resources.list(entry, options.filters), columns, more: false };
-}
-
-async function foundLlms(asked: Asked) {
-  const { client, instant, options, names } = asked;
-  const items =
-    names.length > 0
-      ? await each(asked, 'llm', (name) => client.llms.get(name))
-      : await client.llms.list(options.filters);
-  return { items, columns: llmColumns(instant), more: false };
 }
 
 async function foundTasks(asked: Asked) {

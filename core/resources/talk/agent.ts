@@ -12,7 +12,7 @@ import {
   shown,
   visibilities,
 } from '../define.ts';
-import { llm } from '../guarded.ts';
+import { llm } from '../llm.ts';
 import { project } from './project.ts';
 
 export const agent = defineResource({
