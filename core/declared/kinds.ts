@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { llmCreateSchema, llmViewSchema } from '../llm.ts';
 import { nameSchema } from '../names.ts';
 import { poolViewSchema } from '../pool.ts';
 import { required, type Definition, type Field } from '../resources/define.ts';
+import { llm } from '../resources/llm.ts';
 import { userNameSchema } from '../resources/people/identity.ts';
 
 /** What documents may be about: a definition is, and what says as much of itself. */
@@ -13,16 +13,6 @@ export interface Kind extends Pick<Definition, 'word' | 'plural' | 'unique'> {
   /** Words of what is made before it, beside what its references lead to. */
   behind?: readonly string[];
 }
-
-/** A public one. What a worker publishes is that worker's to say. */
-export const llmKind: Kind = {
-  word: 'llm',
-  plural: 'llms',
-  key: 'name',
-  fields: { name: required(nameSchema) },
-  schemas: { create: llmCreateSchema, view: llmViewSchema },
-  behind: ['secret'],
-};
 
 const MOST_GUESTS = 1_000;
 
@@ -46,8 +36,8 @@ export const poolKind: Kind = {
   behind: ['llm', 'user'],
 };
 
-/** What documents may be about, where these are the definitions. */
-export const kindsOf = (definitions: readonly Definition[]): Kind[] => [...definitions, llmKind, poolKind];
+/** What documents may be about, where these are the definitions. Of llms it is public ones: what a worker publishes is that worker's to say. */
+export const kindsOf = (definitions: readonly Definition[]): Kind[] => [...definitions, llm, poolKind];
 
 /** Why there are no documents of some things that have a word. */
 export const noDocuments: Readonly<Record<string, string>> = {

@@ -215,6 +215,8 @@ export interface KeptApart<S extends Schemas = Schemas>
   extends Listed, Referable, Pick<Definition, 'missing' | 'example'> {
   key: 'name' | 'id';
   schemas: S;
+  /** Words of what is made before it, beside what its references lead to. */
+  behind: readonly string[];
 }
 
 /** The schema of what names one. */

@@ -43,6 +43,7 @@ export const llm: KeptApart<typeof schemas> = {
     maxConcurrency: optional(written.maxConcurrency, null, { audit: 'value' }),
   },
   schemas,
+  behind: ['secret'],
   missing: 'llm_not_found',
   columns: [
     shown('NAME', 'name'),

@@ -1,15 +1,14 @@
 import type { Knex } from 'knex';
 import type { SecretsKept } from '../../backup/choices.ts';
 import type { BackupDocument, BackupHeader } from '../../backup/format.ts';
-import { kindsOf, llmKind, poolKind, type Kind } from '../../declared/kinds.ts';
+import { kindsOf, poolKind, type Kind } from '../../declared/kinds.ts';
 import { inOrder } from '../../declared/order.ts';
-import { llmCreateSchema } from '../../llm.ts';
 import { MCP_TYPE } from '../../mcp/names.ts';
 import { McpctlError } from '../../errors.ts';
-import type { Definition } from '../../resources/define.ts';
+import type { Definition, Referable } from '../../resources/define.ts';
+import { llm } from '../../resources/llm.ts';
 import { rewrap } from '../../runtime/keyring/envelope.ts';
 import type { Keyring } from '../../runtime/keyring/keyring.ts';
-import { parseLlms } from '../llms.ts';
 import { parseRow, selectRows, type ResourceRow } from '../resources/rows.ts';
 import { publishedIn } from './published.ts';
 import { readVersion, versionOf } from '../secrets/versions.ts';
@@ -21,7 +20,7 @@ const ROWS = 20;
 function behindOf({ word, behind = [] }: Kind): string[] {
   if (word === 'user') return [];
   if (word === poolKind.word) return ['user'];
-  return word === llmKind.word ? [...behind, 'user', poolKind.word] : [...behind, 'user'];
+  return word === llm.word ? [...behind, 'user', poolKind.word] : [...behind, 'user'];
 }
 
 /** Those that a backup has, in the order in which they are restored: what others refer to comes before them. */
@@ -49,7 +48,7 @@ async function* rowsOf(
   await trx.raw(`close ${cursor}`);
 }
 
-async function* resourceRows(trx: Knex.Transaction, definition: Definition): AsyncGenerator<ResourceRow> {
+async function* resourceRows(trx: Knex.Transaction, definition: Referable): AsyncGenerator<ResourceRow> {
   const { plural, word } = definition;
   const query = selectRows(trx, definition).orderBy(`${plural}.id`);
   const published = publishedIn[word];
@@ -58,7 +57,7 @@ async function* resourceRows(trx: Knex.Transaction, definition: Definition): Asy
 }
 
 /** As the API shows it, without what nobody is shown. */
-function documentOf(definition: Definition, row: ResourceRow): BackupDocument {
+function documentOf(definition: Referable, row: ResourceRow): BackupDocument {
   const { word, fields } = definition;
   const shown = Object.keys(fields).filter((name) => !fields[name]?.secret && !fields[name]?.sealed);
   return {
@@ -82,7 +81,7 @@ interface SecretsWanted {
 /** With the values as they are sealed in Postgres: none is opened for it. */
 async function* secretDocuments(
   trx: Knex.Transaction,
-  definition: Definition,
+  definition: Referable,
   { secrets, wrapWith, header: { installation } }: SecretsWanted,
 ): AsyncGenerator<BackupDocument> {
   for await (const row of resourceRows(trx, definition)) {
@@ -92,31 +91,6 @@ async function* secretDocuments(
     const wrapped = sealed && wrapWith ? { ...sealed, ...rewrap(wrapWith, place, sealed) } : sealed;
     const keys = row.values['keys'];
     yield { ...documentOf(definition, row), version, keys, ...(wrapped && { sealed: wrapped }) };
-  }
-}
-
-/** Public ones. What workers publish is theirs to say again. */
-async function* llmDocuments(trx: Knex.Transaction): AsyncGenerator<BackupDocument> {
-  const query = trx('llms')
-    .join('users as owners', 'owners.id', 'llms.ownerId')
-    .where('llms.kind', 'public')
-    .whereNot('llms.type', MCP_TYPE) // they come with their servers
-    .orderBy('llms.id')
-    .select('llms.*', 'owners.name as owner');
-  for await (const found of rowsOf(trx, query, llmKind.plural)) {
-    const { owner } = found as { owner: string };
-    for (const row of parseLlms([found])) {
-      const written = Object.keys(llmCreateSchema.shape) as (keyof typeof llmCreateSchema.shape)[];
-      yield {
-        resource: llmKind.word,
-        id: row.id,
-        ...Object.fromEntries(written.map((name) => [name, row[name]])),
-        owner,
-        revision: row.revision,
-        createdAt: row.createdAt.toISOString(),
-        updatedAt: row.updatedAt.toISOString(),
-      };
-    }
   }
 }
 
@@ -138,7 +112,7 @@ async function* poolDocuments(trx: Knex.Transaction): AsyncGenerator<BackupDocum
 
 async function* storedDocuments(
   trx: Knex.Transaction,
-  definition: Definition,
+  definition: Referable,
 ): AsyncGenerator<BackupDocument> {
   for await (const row of resourceRows(trx, definition)) {
     const document = documentOf(definition, row);
@@ -162,9 +136,8 @@ export function documentsOf(
   { word }: Kind,
   { definitions, ...secrets }: SecretsWanted & { definitions: readonly Definition[] },
 ): AsyncGenerator<BackupDocument> {
-  if (word === llmKind.word) return llmDocuments(trx);
   if (word === poolKind.word) return poolDocuments(trx);
-  const definition = definitions.find((each) => each.word === word);
+  const definition = [...definitions, llm].find((each) => each.word === word);
   if (!definition) throw new McpctlError('internal');
   if (word === 'secret') return secretDocuments(trx, definition, secrets);
   return storedDocuments(trx, definition);

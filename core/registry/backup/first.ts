@@ -1,8 +1,8 @@
 import type { Knex } from 'knex';
 import type { Actor } from '../../access.ts';
-import { llmKind } from '../../declared/kinds.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
+import { llm } from '../../resources/llm.ts';
 import { actorWith } from '../identity/actors.ts';
 import { publishedIn } from './published.ts';
 import { builtInIds } from './restore-one.ts';
@@ -53,6 +53,6 @@ export async function needEmpty(
     if (published !== undefined) query.whereRaw(`not exists (${published})`);
     if ((await query.first<unknown>('id')) !== undefined) throw notEmpty(`there is a ${word} in it`);
   }
-  const llm: unknown = await trx(llmKind.plural).where({ kind: 'public' }).first('id');
-  if (llm !== undefined) throw notEmpty('there is a public llm in it');
+  const called: unknown = await trx(llm.plural).where({ kind: 'public' }).first('id');
+  if (called !== undefined) throw notEmpty('there is a public llm in it');
 }

@@ -1,6 +1,7 @@
-import { llmKind, poolKind, type Kind } from '../../declared/kinds.ts';
+import { poolKind, type Kind } from '../../declared/kinds.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
+import { llm } from '../../resources/llm.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import type { ResourceStores } from '../resources/stores.ts';
 import { resourceKeeper, type Keeper } from './keeper.ts';
@@ -20,7 +21,7 @@ export function createKeepers({
   definitions: readonly Definition[];
 }): Keepers {
   const keepers = new Map<string, Keeper>([
-    [llmKind.word, llmKeeper(limits)],
+    [llm.word, llmKeeper(limits)],
     [poolKind.word, poolKeeper],
     ...definitions.map((definition): [string, Keeper] => [
       definition.word,
