@@ -157,7 +157,9 @@ describe('a resource that is a definition and a migration', function () {
       const ref = at(schema, '$ref');
       if (typeof ref === 'string')
         return has(at(document, ...ref.split('/').slice(1)), [name ?? '', ...rest]);
-      const any = [at(schema, 'anyOf'), at(schema, 'oneOf')].flatMap((of) => (Array.isArray(of) ? of : []));
+      const any = [at(schema, 'anyOf'), at(schema, 'oneOf')].flatMap((of): unknown[] =>
+        Array.isArray(of) ? of : [],
+      );
       if (any.some((one) => has(one, [name ?? '', ...rest]))) return true;
       if (at(schema, 'type') === 'array') return has(at(schema, 'items'), [name ?? '', ...rest]);
       const member = at(schema, 'properties', name ?? '');
