@@ -1,6 +1,5 @@
 import { McpctlError } from '../../core/errors.ts';
 import { ownCatalogue, type CatalogueEntry } from '../../core/resources/catalogue.ts';
-import { llm } from '../../core/resources/llm.ts';
 import type { Context } from '../who/context.ts';
 
 /** What a command works on, by every name a person may use. */
@@ -46,9 +45,8 @@ function bears(doing: Doing, { entry }: Type): boolean {
   return calls[doing].some((call) => entry.calls.includes(call));
 }
 
-/** In the order in which they are told: what can be called, and then what became of calls. */
-const everyOwn = (): Type[] =>
-  ownCatalogue().flatMap((entry) => (entry.word === llm.word ? [typeOf(entry), task] : [typeOf(entry)]));
+/** In the order in which they are told: what became of calls comes behind what can be called. */
+const everyOwn = (): Type[] => ownCatalogue().map(typeOf).toSpliced(1, 0, task);
 
 /** Those that this release knows. */
 export function ownTypes(doing: Doing): Type[] {
