@@ -3,6 +3,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { GrowingBytes } from '../../core/text/growing-bytes.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { mostMs } from '../../core/runtime/time-of-bytes.ts';
+import { piecesOf } from '../connections/pieces.ts';
 import type { Room } from './room.ts';
 
 /**
@@ -11,7 +12,7 @@ import type { Room } from './room.ts';
  */
 const WIRE_PER_BYTE = 4;
 const WIRE_SPARE_BYTES = 64 * 1024;
-/** The weight is looked at once in so many pieces. */
+/** The weight is looked at once in so many times. */
 const WEIGHED_EACH = 128;
 /** So many pieces may be of any size; beyond them a piece is this long on average. */
 const FREE_PIECES = 1_000;
@@ -28,15 +29,15 @@ export function arrive(req: IncomingMessage, { limit, reserve }: Room): Promise<
   const readBefore = socket.bytesRead;
   const began = clock.elapsed();
   let timer: NodeJS.Timeout | undefined;
-  let pieces = 0;
+  let times = 0;
   const whole = new Promise<void>((resolve, reject) => {
     const take = (piece: Buffer<ArrayBuffer>): void => {
       try {
         if (!bytes.take(piece)) throw new McpctlError('body_too_large');
-        pieces += 1;
-        if (pieces % WEIGHED_EACH === 0 && socket.bytesRead - readBefore > mostWire(bytes.length))
+        times += 1;
+        if (times % WEIGHED_EACH === 0 && socket.bytesRead - readBefore > mostWire(bytes.length))
           throw new McpctlError('body_too_large', 'The body is sent in chunks that are mostly overhead.');
-        if (pieces > FREE_PIECES + bytes.length / PIECE_BYTES)
+        if (piecesOf(req) > FREE_PIECES + bytes.length / PIECE_BYTES)
           throw new McpctlError(
             'body_too_large',
             `The body is sent in too many small pieces; send ${String(PIECE_BYTES)} bytes or more in each.`,

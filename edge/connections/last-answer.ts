@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { piecesOf } from './pieces.ts';
 
 /** How much of a body that nobody wants may still come, so that its sender gets to read the answer. */
 const DRAIN_BYTES = 1024 * 1024;
@@ -53,13 +54,12 @@ function drain(req: IncomingMessage): void {
     clearTimeout(late);
   });
   req.on('error', () => undefined); // nobody waits for it any more
-  let pieces = 0;
+  const before = piecesOf(req);
   let bytes = 0;
   req.on('data', (piece: Buffer) => {
-    pieces += 1;
     bytes += piece.length;
     // Of what the socket has read already the parser tells every piece; a request that is destroyed takes none.
-    if (pieces > DRAIN_PIECES || bytes > DRAIN_BYTES) req.destroy();
+    if (piecesOf(req) - before > DRAIN_PIECES || bytes > DRAIN_BYTES) req.destroy();
   });
   req.once('end', () => socket.destroy());
   req.read(0); // begun to be read, it is not Node's to read

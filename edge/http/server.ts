@@ -1,10 +1,11 @@
-import { createServer, IncomingMessage, ServerResponse, type Server } from 'node:http';
+import { createServer, ServerResponse, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Express } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
 import { guard, type Guarding } from '../connections/guard.ts';
+import { askedInPieces } from '../connections/pieces.ts';
 
 export interface EdgeServer extends Service {
   /** The port in use, once started. */
@@ -44,8 +45,8 @@ const QUIET_MS = 500;
  * a tenth of an edge's CPU for a call. What is the app's own already it leaves as it is.
  */
 function ownOf(app: Express) {
-  class Asked extends IncomingMessage {}
-  class Answer extends ServerResponse<Asked> {}
+  const Asked = askedInPieces();
+  class Answer extends ServerResponse<InstanceType<typeof Asked>> {}
   app.request = Object.setPrototypeOf(Asked.prototype, app.request) as Express['request'];
   app.response = Object.setPrototypeOf(Answer.prototype, app.response) as Express['response'];
   return { IncomingMessage: Asked, ServerResponse: Answer };

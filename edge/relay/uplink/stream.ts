@@ -3,6 +3,7 @@ import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { isForeignLine, parseStreamLine, type StreamLine } from '../../../core/member/protocol.ts';
 import { readFences } from '../../../core/queue/task/fence.ts';
 import { pause } from '../../../core/runtime/clock.ts';
+import { piecesOf } from '../../connections/pieces.ts';
 import { claimOf, type SpeakingCall, type SpokenClaim, type UplinkDeps } from './claim-of.ts';
 import { linesOf } from './lines.ts';
 import { Speaker, type Said } from './speaker.ts';
@@ -81,35 +82,29 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
   }
 }
 
-/** What is read at once is handed over chunk by chunk: so much may have been read and not been handed over. */
-const READ_BYTES = 64 * 1024;
-/** A chunk takes so many bytes around what is in it at least. */
-const CHUNK_BYTES = 5;
 /** So many chunks may be of any size, so many more each second, as of beats; others are this long on average. */
 const FREE_CHUNKS = 1_000;
 const FREE_CHUNKS_A_SECOND = 50;
 const PIECE_BYTES = 64;
+/** A chunk that comes over two reads of its connection is two pieces. */
+const PIECES_OF_A_CHUNK = 2;
 
 /**
- * Whether what comes is made of chunks that are worth their time: each costs the same, one of a byte too. They are not
- * seen one by one; what the connection has read besides tells how many there were.
+ * Whether what comes is made of chunks that are worth their time: each costs the same, one of a byte too.
  * @throws McpctlError `body_too_large`.
  */
 function lightPieces(req: Request, clock: UplinkDeps['clock']): (bytes: number) => void {
-  /** Of what was read, that which is not in the body so far. */
-  const besides = (): number => req.socket.bytesRead - req.readableLength;
-  const from = { at: clock.elapsed(), besides: besides() };
+  const began = clock.elapsed();
   let body = 0;
   return (bytes) => {
     body += bytes;
-    const chunks = (besides() - from.besides - READ_BYTES - body) / CHUNK_BYTES;
-    const seconds = (clock.elapsed() - from.at) / 1_000;
-    // One of that size has up to two bytes more around it.
-    if (chunks > FREE_CHUNKS + FREE_CHUNKS_A_SECOND * seconds + (1.4 * body) / PIECE_BYTES)
-      throw new McpctlError(
-        'body_too_large',
-        `The stream is sent in too many small chunks; send ${String(PIECE_BYTES)} bytes or more in each.`,
-      );
+    const seconds = (clock.elapsed() - began) / 1_000;
+    const most = FREE_CHUNKS + FREE_CHUNKS_A_SECOND * seconds + (PIECES_OF_A_CHUNK * body) / PIECE_BYTES;
+    if (piecesOf(req) <= most) return;
+    throw new McpctlError(
+      'body_too_large',
+      `The stream is sent in too many small chunks; send ${String(PIECE_BYTES)} bytes or more in each.`,
+    );
   };
 }
 

@@ -1,0 +1,70 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { askedInPieces, piecesOf } from '../../edge/connections/pieces.ts';
+
+describe('the pieces of a body', () => {
+  let server: Server;
+  beforeEach(async () => {
+    server = createServer({ IncomingMessage: askedInPieces() });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+  });
+  afterEach(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  /** Sends these chunks in one write. @returns the request, which nobody has read of. */
+  const ask = async (chunks: readonly Buffer[]): Promise<IncomingMessage> => {
+    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    const asked = once(server, 'request') as Promise<[IncomingMessage]>;
+    const framed = chunks.flatMap((chunk) => [`${chunk.length.toString(16)}\r\n`, chunk, '\r\n']);
+    const head = 'POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n';
+    socket.write(Buffer.concat([head, ...framed, '0\r\n\r\n'].map((part) => Buffer.from(part))));
+    return (await asked)[0];
+  };
+
+  it('of a byte each wake who reads them once a read, and are counted as they came', async () => {
+    const count = 10_000;
+    const req = await ask(Array.from({ length: count }, () => Buffer.from('x')));
+    let [wakened, bytes] = [0, 0];
+    for await (const piece of req as AsyncIterable<Buffer>) {
+      wakened += 1;
+      bytes += piece.length;
+    }
+    expect(bytes).to.equal(count);
+    expect(piecesOf(req)).to.equal(count);
+    expect(wakened).to.be.lessThan(100);
+  });
+
+  it('are the body, in its order, whatever their sizes, however they are read', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.uint8Array({ minLength: 1, maxLength: 200 }), { maxLength: 60 }),
+        fc.boolean(),
+        async (chunks, flows) => {
+          const req = await ask(chunks.map((chunk) => Buffer.from(chunk)));
+          const read: Buffer[] = [];
+          if (flows) {
+            req.on('data', (piece: Buffer) => read.push(piece));
+            await once(req, 'end');
+          } else for await (const piece of req as AsyncIterable<Buffer>) read.push(piece);
+          expect(Buffer.concat(read)).to.deep.equal(Buffer.concat(chunks));
+          expect(req.complete).to.equal(true);
+        },
+      ),
+      { numRuns: 40 },
+    ));
+
+  it('stop being read when nobody takes them', async () => {
+    const req = await ask(Array.from({ length: 60_000 }, () => Buffer.from('x')));
+    for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => setImmediate(resolve));
+    // Three reads of 64 KiB at most, of six bytes for each.
+    expect(piecesOf(req)).to.be.lessThan(45_000);
+    let bytes = 0;
+    for await (const piece of req as AsyncIterable<Buffer>) bytes += piece.length;
+    expect(bytes).to.equal(60_000);
+  });
+});
