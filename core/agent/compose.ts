@@ -64,6 +64,8 @@ export interface Composed {
   toolsLeft: string[];
   /** Names of the project's tools that are in the body. */
   offered: string[];
+  /** The most tokens that the answer may have; null: it says nothing of it. */
+  answerTokens: number | null;
 }
 
 /** The texts of an agent and its prompts together; more is not sent. */
@@ -117,7 +119,15 @@ export function composeChat(persona: Persona, body: string, spoken?: readonly st
     params: defaults.map(({ name }) => name),
     toolsLeft,
     offered,
+    answerTokens: answerTokensOf([...through, ...defaults.map(({ name: key, text }) => ({ key, text }))]),
   };
+}
+
+/** Of two limits the last is the one that counts. */
+function answerTokensOf(members: readonly { key: string; text: string }[]): number | null {
+  const limit = members.findLast(({ key }) => limits.includes(key))?.text;
+  const count = limit === undefined ? 0 : Number(limit.slice(limit.indexOf(':') + 1));
+  return Number.isInteger(count) && count > 0 ? count : null;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { isReady } from '../../core/agent/history.ts';
 import type { ThreadView, TurnView } from '../../core/agent/thread.ts';
 import { edgeFixture, publicLlm, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
 import { speakFor } from '../support/speaker.ts';
@@ -12,6 +13,8 @@ const ROOM = 4_000;
 const [TURNS, WINDOW] = process.env['MCPCTL_ROUNDS'] === '200' ? [200, 4_096] : [48, 1_024];
 /** As a tokenizer counts: words and signs, and what stands around a message. */
 const tokensIn = (content: string): number => 4 + (content.match(/\w{1,5}|[^\w\s]/g) ?? []).length;
+
+const parsed = (text: string): object => JSON.parse(text) as object;
 
 interface Plan {
   'Node Type': string;
@@ -127,6 +130,66 @@ describe('a long thread', function () {
     const next = await say('and then?');
     expect((await requestOf(next))[0]).to.equal(oldest);
     await answered(next, 'Then.');
+  });
+
+  it('is read in the order of its turns, each of them whole, whatever was said between a question and its answer', async () => {
+    const id = (
+      (await ask(`POST /threads/${threadId}/fork`, { body: { atTurn: MESSAGES / 2 } })).json as ThreadView
+    ).id;
+    // Each second question was asked before the answer to the one before it: 0 2 1 3.
+    const places = `update chat_messages set turn_index = -1 - case turn_index % 4 when 1 then turn_index + 1 when 2 then turn_index - 1
+      else turn_index end where thread_id = ?`;
+    await t.connection.db.raw(places, [id]);
+    await t.connection.db.raw(`update chat_messages set turn_index = -1 - turn_index where thread_id = ?`, [
+      id,
+    ]);
+    const reading = { threadId: id, from: 1, to: MESSAGES / 2 + 1, end: MESSAGES };
+    for (const room of [null, 1, 3_000, 9_999, 40_000, 100_000, 10_000_000]) {
+      const { messages, isAll } = await t.registry.threads.history({ ...reading, room });
+      const oldest = MESSAGES - messages.length;
+      const expected = Array.from({ length: messages.length }, (_, at) => ({
+        n: (oldest + at - ((oldest + at) % 2)) / 2 + 1,
+        ...{ role: at % 2 === 0 ? 'user' : 'assistant', content: `what was said as number ${oldest + at}` },
+      }));
+      const read = messages.map((message) => ({
+        n: message.n,
+        ...(isReady(message) && parsed(message.text)),
+      }));
+      expect(read, `${room}`).to.deep.equal(expected);
+      expect(isAll, `${room}`).to.equal(oldest === 0);
+      const bytes = messages.reduce((sum, message) => sum + (isReady(message) ? message.contentBytes : 0), 0);
+      if (!isAll) expect(bytes + 28 * (messages.length / 2)).to.be.greaterThan(room ?? 0);
+    }
+  });
+
+  it('is sent in the bytes that its messages were written in', async () => {
+    const odd = Array.from({ length: 32 }, (_, code) => String.fromCharCode(code || 127)).join('');
+    const contents = [
+      `${odd}"\\/<>&'`,
+      '\u2028\u2029\ufeff\ud83d\ude00\u00e9',
+      '',
+      'a\r\n"b"',
+      '{"role":"tool"}',
+      'x',
+      'y',
+      'z:1[{',
+    ];
+    const called = [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{"n": 1.0}' } }];
+    const conversation = [
+      ...contents.map((content, n) => ({ role: n % 2 === 0 ? 'user' : 'assistant', content })),
+      { role: 'user', content: [{ type: 'text', text: 'p' }] },
+      { role: 'assistant', content: 'calls', tool_calls: called },
+      { role: 'tool', tool_call_id: 'c', content: '1' },
+      { role: 'assistant', content: 'done' },
+    ];
+    const answer = await ask('POST /agents/reviewer/threads', { body: { messages: conversation } });
+    const turn = await say('now?', 'reviewer', (answer.json as ThreadView).id);
+    const { requestBody } = await t.registry.tasks.bodies(turn.taskId ?? '');
+    const messages = [...conversation, { role: 'user', content: 'now?' }].map((message) =>
+      // As Postgres writes lists.
+      JSON.stringify(message).replace('[{"type":"text","text":"p"}]', '[{"text": "p", "type": "text"}]'),
+    );
+    expect(requestBody).to.equal(`{"model":"reviewer","messages":[${messages.join(',')}]}`);
   });
 
   it('is listed, and looked at, without a look at what was said in it', async () => {

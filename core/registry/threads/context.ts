@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { toolCallSchema } from '../../agent/assemble.ts';
 import { CUT_BELOW, type Budget } from '../../agent/budget.ts';
-import type { KeptMessage } from '../../agent/history.ts';
+import { isReady, type KeptMessage, type ReadyMessage } from '../../agent/history.ts';
 import { McpctlError } from '../../errors.ts';
 import { orNothing } from '../../newer-words.ts';
 import type { Connection } from '../database/connect.ts';
@@ -13,6 +13,8 @@ export interface ThreadContext {
   revision: number;
   /** The number that the next turn will have. */
   nextTurn: number;
+  /** The index that its next message will have. */
+  nextMessage: number;
   /** False while a turn is answered: what it says is not there yet, and its end moves no revision on. */
   isSettled: boolean;
   /** The first turn that requests tell of, and how many before it are left out. */
@@ -23,10 +25,14 @@ export interface ThreadContext {
   cutAt: number | null;
 }
 
+/** Of a thread that is yet to begin. */
+export const nothingSaid: ThreadContext = {
+  ...{ revision: 1, nextTurn: 1, nextMessage: 0, isSettled: true },
+  ...{ from: 1, leftOut: 0, measured: null, cutAt: null },
+};
+
 /** A message as a request is composed of it, of the turn `n`. */
-export interface ContextMessage extends KeptMessage {
-  n: number;
-}
+export type ContextMessage = (KeptMessage | ReadyMessage) & { n: number };
 
 /** What was said before a turn, as far as there is room for it. */
 export interface History {
@@ -41,6 +47,8 @@ interface Reading {
   /** The first turn that is wanted, and the one behind the last. */
   from: number;
   to: number;
+  /** Behind the index of its last message. */
+  end: number;
   /** One that is to be told of no more. */
   without?: string | undefined;
   /** One that goes on: what was thought before it called tools is told with it. */
@@ -61,6 +69,7 @@ export interface ThreadContexts {
 const contextSchema = z.object({
   revision: z.number(),
   nextTurn: z.number(),
+  nextMessage: z.number(),
   isSettled: z.boolean(),
   from: z.number(),
   leftOut: z.number(),
@@ -78,7 +87,7 @@ const answers = `chat_messages where thread_id = t.id and turn_index >= t.next_m
   and status = 'complete' and (usage ->> 'promptTokens')::float8 > 0`;
 
 const contextSql = `
-  select t.revision, t.next_turn, t.context_from as "from", t.left_out, m.prompt_tokens, k.request_bytes as prompt_bytes, c.cut_at,
+  select t.revision, t.next_turn, t.next_message, t.context_from as "from", t.left_out, m.prompt_tokens, k.request_bytes as prompt_bytes, c.cut_at,
     not exists (select 1 from (${unended('t.id', 'status')}) u where status = 'running') as is_settled
   from chat_threads t
   left join lateral (select usage ->> 'promptTokens' as prompt_tokens, task_id from ${answers} and not ${isCut}
@@ -96,127 +105,153 @@ async function contextOf(db: Knex, id: string, ownerId: string): Promise<ThreadC
   return { ...context, measured: isMeasured ? { promptTokens, promptBytes } : null };
 }
 
-/** Turns of a page: the first is small, as most rooms are; none is larger than what is read without keeping others waiting. */
-const [FIRST_PAGE, LARGEST_PAGE] = [64, 1_000];
+/** Messages of a page: the first is small, as most rooms are; none is larger than what is read without keeping others waiting. */
+const [FIRST_PAGE, LARGEST_PAGE] = [128, 3_000];
 
 /** SQL: what was thought before a message goes back to the model, by the `extras` of the agent. */
 const isTold = `case (select thoughts from told) when 'always' then true when 'never' then false
-  else page.n = cast(:open as int) and m.tool_calls is not null end`;
+  else m.n = cast(:open as int) and m.tool_calls is not null end`;
 
 /**
- * A page as one JSON text: a row for each of thousands of messages would cost more to take apart than all that follows. What most
- * messages do not have is left out of theirs; they are put together as texts, from what is in order already: as values of JSON, sorted
- * in the aggregate, it takes thrice as long. Turn by turn, whatever Postgres knows of the tables: of a thread that was just imported it
- * knows nothing, and would go through all of it for each turn.
+ * A page of messages as one text, a line each: a row for each of thousands would cost more to take apart than all that follows. One of
+ * words alone is on its line as it is sent, as JSON and in the bytes of \`JSON.stringify\`: nobody takes it apart. Messages are read by
+ * their index, which the thread has them by, and each asks for its turn by that one's id: whatever Postgres knows of the tables, and
+ * of a thread that was just imported it knows nothing, it goes through no turn twice. Where it is aligned, it begins with
+ * the first message of the turn that has the one at its beginning.
  */
 const pageSql = `
-  with page as (
-    select id, n from chat_turns where thread_id = :threadId and n >= :from and n < :before
-      and (in_context or n = cast(:open as int))
-      and id is distinct from cast(:without as uuid)
-    order by n desc limit :turns
-  ), told as (
+  with told as (
     select coalesce(a.extras ->> 'reasoning', 'loop') as thoughts
       from chat_threads t join agents a on a.id = t.agent_id where t.id = :threadId
+  ), first as (
+    select q.n, (select min(turn_index) from chat_messages where turn_id = q.id) as "index"
+      from chat_messages m join chat_turns q on q.id = m.turn_id
+      where m.thread_id = :threadId and m.turn_index = cast(:begin as int) and :isAligned
   )
-  select (select count(*)::int from page) as turns, (select min(n) from page) as first,
-    (select '[' || coalesce(string_agg(case
+  select (select n from first) as first, coalesce((select "index" from first), cast(:begin as int)) as begin,
+    (select string_agg(case
         when parts is null and tool_calls is null and tool_call_id is null and thought is null
-          then '[' || n || ',"' || role || '",' || to_json(content) || ']'
-        else json_build_array(n, role, content, parts::text, tool_calls, tool_call_id,
-          thought, case when thought is not null then reasoning_field end)::text end, ','), '') || ']'
-      from (select page.n, m.*, case when ${isTold} then m.reasoning end as thought from page cross join lateral (select * from chat_messages where turn_id = page.id order by turn_index) m
-        order by page.n, m.turn_index) ordered) as texts`;
+            and (role = 'user' or role = 'assistant' and content <> '')
+          then n || ':' || octet_length(content) || '{"role":"' || role || '","content":' || to_json(content) || '}'
+        else n || json_build_array(role, content, parts::text, tool_calls, tool_call_id,
+          thought, case when thought is not null then reasoning_field end)::text end, E'\\n')
+      from (select m.*, case when ${isTold} then m.reasoning end as thought from (
+          select m.*, (select q.n from chat_turns q where q.id = m.turn_id and q.n >= :from and q.n < :to
+              and (q.in_context or q.n = cast(:open as int)) and q.id is distinct from cast(:without as uuid)) as n
+            from chat_messages m where m.thread_id = :threadId
+              and m.turn_index >= coalesce((select "index" from first), cast(:begin as int)) and m.turn_index < :end
+            order by m.turn_index) m where m.n is not null) ordered) as texts`;
 
-const pageSchema = z.object({ turns: z.number(), first: z.number().nullable(), texts: z.string() });
+const pageSchema = z.object({
+  first: z.number().nullable(),
+  begin: z.number(),
+  texts: z.string().nullable(),
+});
 const text = z.string().nullable();
-const head = [z.number(), z.enum(['user', 'assistant', 'tool']).catch('user'), z.string()] as const;
-const messagesSchema = z.array(
-  z.union([
-    z.tuple([...head]),
-    z.tuple([...head, text, orNothing(z.array(toolCallSchema)), text, text, text]),
-  ]),
-);
+const oddSchema = z.tuple([
+  z.enum(['user', 'assistant', 'tool']).catch('user'),
+  ...[z.string(), text, orNothing(z.array(toolCallSchema)), text, text, text],
+] as const);
 
-function messageOf([
-  n,
-  role,
-  content,
-  parts = null,
-  toolCalls = null,
-  toolCallId = null,
-  thought = null,
-  field = null,
-]: z.infer<typeof messagesSchema>[number]): ContextMessage {
+function messageOf(line: string): ContextMessage {
+  const n = Number.parseInt(line, 10);
+  const at = line.indexOf('{');
+  const colon = line.indexOf(':');
+  // Of an odd one the digits end where its list begins.
+  if (line.charCodeAt(String(n).length) === COLON)
+    return {
+      n,
+      role: line.startsWith('user', at + ROLE_AT) ? 'user' : 'assistant',
+      text: line.slice(at),
+      contentBytes: Number.parseInt(line.slice(colon + 1, at), 10),
+    };
+  const [role, content, parts, toolCalls, toolCallId, thought, field] = oddSchema.parse(
+    JSON.parse(line.slice(line.indexOf('['))),
+  );
   const message = { n, role, content, parts, toolCalls, toolCallId };
   return thought === null || field === null ? message : { ...message, thought: { field, text: thought } };
 }
 
+const COLON = ':'.charCodeAt(0);
+const ROLE_AT = '{"role":"'.length;
+
 /** What stands around the content of a message at least, as it is sent. */
 const AROUND = '{"role":"user","content":""}'.length;
 
-/** As it is sent it is no less. */
-const bytesOf = (messages: readonly ContextMessage[]): number =>
-  messages.reduce(
-    (sum, { parts, content, thought }) =>
-      sum + Buffer.byteLength(parts ?? content) + Buffer.byteLength(thought?.text ?? '') + AROUND,
-    0,
-  );
+/** As it is sent it is no less; answers may be sent as one, or not at all. */
+function leastBytes(message: ContextMessage): number {
+  const around = message.role === 'user' ? AROUND : 0;
+  if (isReady(message)) return message.contentBytes + around;
+  const { parts, content, thought } = message;
+  return Buffer.byteLength(parts ?? content) + Buffer.byteLength(thought?.text ?? '') + around;
+}
 
-/** How many turns are read next: as many as the room that is left takes, if they are like those before. */
-function nextPage({ left, bytes, turns }: { left: number; bytes: number; turns: number }): number {
-  const each = Math.max(1, bytes / Math.max(1, turns));
+/** How many messages are read next: as many as the room that is left takes, if they are like those before. */
+function nextPage({ left, bytes, messages }: { left: number; bytes: number; messages: number }): number {
+  const each = Math.max(1, bytes / Math.max(1, messages));
   return Math.min(LARGEST_PAGE, Math.max(FIRST_PAGE, Math.ceil(left / each)));
 }
 
-type Page = z.infer<typeof pageSchema> & { messages: ContextMessage[] };
+interface Page {
+  /** Where it is aligned, the turn that it begins with: it has all of that one, and of those behind it as far as it goes. */
+  first: number | null;
+  /** The index that it begins at. */
+  begin: number;
+  messages: ContextMessage[];
+}
 
 async function pageOf(
   db: Knex,
-  { threadId, without, open }: Pick<Reading, 'threadId' | 'without' | 'open'>,
-  { from, before, turns }: { from: number; before: number; turns: number },
+  { threadId, from, to, without, open }: Omit<Reading, 'room' | 'end'>,
+  page: { begin: number; end: number; isAligned: boolean },
 ): Promise<Page> {
-  const bindings = { threadId, from, before, turns, without: without ?? null, open: open ?? null };
+  const bindings = { threadId, from, to, ...page, without: without ?? null, open: open ?? null };
   const { rows } = await db.raw<{ rows: unknown[] }>(pageSql, bindings);
-  const page = pageSchema.parse(rows[0]);
-  return { ...page, messages: messagesSchema.parse(JSON.parse(page.texts)).map(messageOf) };
+  const { texts, ...at } = pageSchema.parse(rows[0]);
+  return { ...at, messages: texts === null ? [] : texts.split('\n').map(messageOf) };
 }
 
-/** All of a thread: where its pages are is known, so that two are read at a time. */
-async function wholeOf(db: Knex, { from, to, ...of }: Reading): Promise<ContextMessage[]> {
+/** Turns in order: while one was answered, others were said behind it. */
+function inOrder(messages: ContextMessage[]): ContextMessage[] {
+  const isSorted = messages.every(({ n }, at) => n >= (messages[at - 1]?.n ?? 0));
+  return isSorted ? messages : messages.sort((a, b) => a.n - b.n);
+}
+
+/** All of a thread: two pages are read at a time. */
+async function wholeOf(db: Knex, { end: most, ...of }: Omit<Reading, 'room'>): Promise<ContextMessage[]> {
   const starts: number[] = [];
-  for (let start = from; start < to; start += LARGEST_PAGE) starts.push(start);
+  for (let begin = 0; begin < most; begin += LARGEST_PAGE) starts.push(begin);
   const pages: ContextMessage[][] = starts.map(() => []);
   const left = [...starts.entries()];
   const lane = async (): Promise<void> => {
     for (let next = left.shift(); next; next = left.shift()) {
-      const [at, start] = next;
-      const before = Math.min(to, start + LARGEST_PAGE);
-      pages[at] = (await pageOf(db, of, { from: start, before, turns: LARGEST_PAGE })).messages;
+      const [at, begin] = next;
+      const end = Math.min(most, begin + LARGEST_PAGE);
+      pages[at] = (await pageOf(db, of, { begin, end, isAligned: false })).messages;
     }
   };
   await Promise.all([lane(), lane()]);
-  return pages.flat();
+  return inOrder(pages.flat());
 }
 
-async function historyOf(db: Knex, reading: Reading): Promise<History> {
-  const { from, to, room, ...of } = reading;
-  if (room === null) return { messages: await wholeOf(db, reading), isAll: true };
-  const pages: ContextMessage[][] = [];
-  let [bytes, read, before, turns] = [0, 0, to, FIRST_PAGE];
-  for (;;) {
-    const page = await pageOf(db, of, { from, before, turns });
-    pages.unshift(page.messages);
-    bytes += bytesOf(page.messages);
-    read += page.turns;
+async function historyOf(db: Knex, { room, end: last, ...of }: Reading): Promise<History> {
+  if (room === null) return { messages: await wholeOf(db, { ...of, end: last }), isAll: true };
+  let all: ContextMessage[] = [];
+  for (let [end, size] = [last, FIRST_PAGE]; ;) {
+    const begin = Math.max(0, end - size);
+    const page = await pageOf(db, of, { begin, end, isAligned: begin > 0 });
+    all = [...page.messages, ...all];
     const { first } = page;
-    const isAll = page.turns < turns || first === null;
-    if (isAll || bytes > room) return { messages: pages.flat(), isAll };
-    before = first;
-    turns = nextPage({ left: room - bytes, bytes, turns: read });
+    if (page.begin === 0 || first === null || first <= of.from)
+      return { messages: inOrder(all), isAll: true };
+    // Of turns before that one there may be ends alone.
+    const messages = inOrder(all.filter(({ n }) => n >= first));
+    const bytes = messages.reduce((sum, message) => sum + leastBytes(message), 0);
+    if (bytes > room) return { messages, isAll: false };
+    end = page.begin;
+    size = nextPage({ left: room - bytes, bytes, messages: messages.length });
   }
 }
-
 /** What a turn is told of: a thread is read from its end, and no further than its members have room. */
 export const createThreadContexts = ({ db }: Connection): ThreadContexts => ({
   context: (id, ownerId) => contextOf(db, id, ownerId),

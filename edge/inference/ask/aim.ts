@@ -95,6 +95,7 @@ export async function aim(
     agent: {
       id: agent.id,
       composed: { system: composed.system, params: composed.params },
+      answerTokens: composed.answerTokens,
       hasServerTools: persona.toolsOf != null,
       toolsFrom: offersTools ? (persona.toolsOf?.id ?? null) : null,
       made: () =>

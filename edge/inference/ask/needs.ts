@@ -35,10 +35,13 @@ export function needsOf(operation: Operation, body: Json): Needs {
 
 const tokensOf = (bytes: number): number => Math.floor(bytes / BYTES_PER_TOKEN);
 
-/** What messages ask of a member that come with others. */
-export function needsOfMessages(messages: readonly unknown[]): Pick<Needs, 'vision' | 'aboutTokens'> {
+/** What messages ask of a member that come with others. @param more bytes of texts besides. */
+export function needsOfMessages(
+  messages: readonly unknown[],
+  more: number,
+): Pick<Needs, 'vision' | 'aboutTokens'> {
   const { bytes, vision } = seenIn(messages);
-  return { vision, aboutTokens: tokensOf(bytes) };
+  return { vision, aboutTokens: tokensOf(more + bytes) };
 }
 
 /** The text of messages, and whether a picture is among them. */

@@ -42,6 +42,8 @@ export interface Order {
 /** The agent that an order is for. */
 export interface AgentOfOrder extends AskedOfAgent {
   made: () => MadeOfAgent;
+  /** The most tokens that the answer may have; null: the request says nothing of it. */
+  answerTokens: number | null;
   /** It has tools of its project. */
   hasServerTools: boolean;
   /** The project of whose servers' tools the server may run what it calls; null: of none. */

@@ -1,10 +1,9 @@
 import type { Actor } from '../../../core/access.ts';
 import { aboutTokens, cutOf, expectedTokens, roomBytes, roomLeft } from '../../../core/agent/budget.ts';
-import { historyTexts } from '../../../core/agent/history.ts';
+import { historyTexts, isReady } from '../../../core/agent/history.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { TurnComposition, TurnMade } from '../../../core/registry/threads/accept-turn.ts';
 import type { ContextMessage, History, ThreadContext } from '../../../core/registry/threads/context.ts';
-import { topLevelMembers } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { aim } from '../ask/aim.ts';
 import { needsOfMessages } from '../ask/needs.ts';
@@ -85,10 +84,10 @@ async function historyFor(
   contextLength: number | null,
 ): Promise<History> {
   if (threadId === null || !context.isSettled) return { messages: [], isAll: true };
-  const { from, nextTurn: to, measured } = context;
+  const { from, nextTurn: to, nextMessage: end, measured } = context;
   const room = contextLength === null ? null : roomBytes({ contextLength, answerTokens: 0, measured });
   const left = roomLeft(room, refused);
-  return await deps.registry.threads.history({ threadId, from, to, open, without, room: left });
+  return await deps.registry.threads.history({ threadId, from, to, end, open, without, room: left });
 }
 
 async function composeWith(
@@ -100,13 +99,7 @@ async function composeWith(
   const composed = await composedOf(deps, actor, { composing, messages });
   const contextLength = limitOf(composed.target.contextLength, within);
   const { measured } = context;
-  const from = cutIn(composed.request.body, {
-    messages,
-    measured,
-    open: composing.open,
-    contextLength,
-    refused,
-  });
+  const from = cutIn(composed, { messages, measured, open: composing.open, contextLength, refused });
   if (from === null || threadId === null)
     return turnOf(
       { composing, composed, messages },
@@ -154,11 +147,11 @@ interface Cutting extends Pick<ThreadContext, 'measured'> {
 
 /** An estimate leaves out; what is still too long the backend says. */
 function cutIn(
-  body: string,
+  { request: { body }, agent }: Composed,
   { messages, measured, open = Infinity, contextLength, refused }: Cutting,
 ): number | null {
   const bytes = Buffer.byteLength(body);
-  const answerTokens = answerTokensIn(body);
+  const answerTokens = agent?.answerTokens ?? null;
   const all = contextLength === null ? null : roomBytes({ contextLength, answerTokens, measured });
   const room = roomLeft(all, refused);
   if (room === null || bytes <= room) return null; // as most are: nothing needs to be weighed
@@ -173,21 +166,19 @@ function cutIn(
 const bytesOf = (messages: readonly ContextMessage[]): number =>
   historyTexts(messages, []).reduce((sum, text) => sum + Buffer.byteLength(text) + 1, 0);
 
-function answerTokensIn(body: string): number | null {
-  const members = topLevelMembers(body) ?? [];
-  const limit = members.findLast(({ key }) => key === 'max_tokens' || key === 'max_completion_tokens');
-  const count = limit && Number(body.slice(limit.valueStart, limit.valueEnd));
-  return count !== undefined && Number.isInteger(count) && count > 0 ? count : null;
-}
-
 /** What the thread has besides what the turn brings, and the request once more: of a round it has both. */
 function needsOfThread(messages: readonly ContextMessage[], open: number | undefined) {
-  const others = messages.filter(({ n, role }) => n !== open || role !== 'user');
-  return needsOfMessages(
-    others.map(({ parts, content }) => ({
-      content: parts === null ? content : (JSON.parse(parts) as unknown),
-    })),
-  );
+  let bytes = 0;
+  const odd: unknown[] = [];
+  for (const message of messages) {
+    if (message.n === open && message.role === 'user') continue;
+    if (isReady(message)) bytes += message.contentBytes;
+    else {
+      const { parts, content } = message;
+      odd.push({ content: parts === null ? content : (JSON.parse(parts) as unknown) });
+    }
+  }
+  return needsOfMessages(odd, bytes);
 }
 
 async function composedOf(

@@ -4,7 +4,7 @@ import { v7 } from 'uuid';
 import { scopeOf, type Actor } from '../../../core/access.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { AcceptedTurn, TurnMade } from '../../../core/registry/threads/accept-turn.ts';
-import type { ThreadContext } from '../../../core/registry/threads/context.ts';
+import { nothingSaid, type ThreadContext } from '../../../core/registry/threads/context.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
 import { memberText } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
@@ -247,12 +247,8 @@ async function made(
   }
 }
 
-const empty: ThreadContext = {
-  ...{ revision: 1, nextTurn: 1, isSettled: true, from: 1, leftOut: 0, measured: null, cutAt: null },
-};
-
 const contextOf = async (deps: EdgeDeps, actor: Actor, { thread }: Asking): Promise<ThreadContext> =>
-  thread ? await deps.registry.threads.context(thread.id, actor.userId) : empty;
+  thread ? await deps.registry.threads.context(thread.id, actor.userId) : nothingSaid;
 
 /** @throws McpctlError `agent_not_found`, and as `aim`. */
 async function orderOf(

@@ -1,6 +1,11 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { historyTexts, type AddedMessage, type KeptMessage } from '../../../core/agent/history.ts';
+import {
+  historyTexts,
+  type AddedMessage,
+  type KeptMessage,
+  type ReadyMessage,
+} from '../../../core/agent/history.ts';
 
 interface Sent {
   role: string;
@@ -52,6 +57,22 @@ describe('the history of a thread', () => {
         if (role !== 'assistant' || calls) return;
         expect(texts[at + 1]?.role, 'behind an answer').to.be.oneOf(['user', undefined]);
       });
+    });
+    fc.assert(property, { numRuns: 300 });
+  });
+
+  it('is the same of messages that stand ready, whichever of them do', () => {
+    const kept = fc.array(fc.tuple(fc.oneof(user, answer, result), fc.boolean()), { maxLength: 12 });
+    const added = [{ role: 'user', toolCallId: null, text: '{"role":"user","content":"and now?"}' } as const];
+    const ready = (message: KeptMessage): KeptMessage | ReadyMessage => {
+      const { role, content, toolCalls } = message;
+      if (role === 'tool' || toolCalls !== null || (role === 'assistant' && content === '')) return message;
+      return { role, text: JSON.stringify({ role, content }), contentBytes: Buffer.byteLength(content) };
+    };
+    const property = fc.property(kept, (before) => {
+      const some = before.map(([message, isReady]) => (isReady ? ready(message) : message));
+      const all = before.map(([message]) => message);
+      expect(historyTexts(some, added)).to.deep.equal(historyTexts(all, added));
     });
     fc.assert(property, { numRuns: 300 });
   });
