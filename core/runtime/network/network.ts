@@ -1,4 +1,3 @@
-import { rootCertificates } from 'node:tls';
 import { EnvHttpProxyAgent, type Dispatcher } from 'undici';
 import { McpctlError, messageOf } from '../../errors.ts';
 import { readPlainFile } from '../files/plain-file.ts';
@@ -89,6 +88,8 @@ function authorities({ caFile, nodeCaFile }: NetworkOptions): string[] | undefin
     return pem;
   };
   const more = nodeCaFile === undefined ? [] : [read(nodeCaFile, 'NODE_EXTRA_CA_CERTS')];
+  // Asked here alone: to import the name is to make all of them, half a megabyte that is seldom wanted.
+  const { rootCertificates } = process.getBuiltinModule('node:tls');
   return [...rootCertificates, read(caFile, 'MCPCTL_CA_FILE'), ...more];
 }
 
