@@ -3,7 +3,7 @@ import { systemClock, type Clock } from '../core/runtime/clock.ts';
 import { readAndInspect } from '../core/runtime/settings/config.ts';
 import { homeAt, type Home } from '../core/runtime/files/home.ts';
 import { takeLock } from '../core/runtime/files/lock.mjs';
-import { letHeapGrow } from '../core/runtime/process/small-heap.ts';
+import { giveBackWhenIdle, letHeapGrow } from '../core/runtime/process/small-heap.ts';
 import { outliveRejections } from '../core/runtime/process/last-resort.ts';
 import { createLog, prettyOn, type Log } from '../core/runtime/log.ts';
 import { withProxies } from '../core/runtime/settings/network.ts';
@@ -108,6 +108,10 @@ export async function run(environment: NodeJS.ProcessEnv, leave: (code: number) 
   const notAgain = bus.on('service.ready', () => {
     notAgain();
     setImmediate(letHeapGrow);
+    const going = giveBackWhenIdle();
+    going();
+    bus.on('claim.started', going);
+    bus.on('claim.finished', going);
   });
   const source = sourceOf(config);
   log.info({ source }, source === 'config' ? "serves this machine's llms" : 'serves the public llms');

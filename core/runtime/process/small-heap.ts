@@ -1,4 +1,4 @@
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
@@ -31,12 +31,41 @@ export function keepHeapSmall(): void {
   setFlagsFromString(forGood);
 }
 
-/**
- * Collects the heap once, all of it, in some 40 ms, moves what is left together, and lets it grow and be compiled as usual.
- * Starting fills it with what is used once, and a process that nobody calls never comes to a full collection by itself.
- * The code of what ran until now goes too: what runs again is made anew from its source.
- */
+/** Lets the heap grow and what runs often be optimized, as usual, once what starting took is given back (`giveBack`). */
 export function letHeapGrow(): void {
+  giveBack();
+  for (const [, afterwards] of whileItStarts) setFlagsFromString(afterwards);
+}
+
+const IDLE_MS = 10_000;
+/** Less is not worth a collection. */
+const MUCH_BYTES = 2 * 2 ** 20;
+
+/**
+ * Gives back what serving took, whenever nothing has begun or ended for ten seconds and the heap has grown meanwhile. V8 would do it
+ * in some processes after such a time and in others never, as it goes by how much is made anew.
+ * @returns what says that something begins or ends; the first time that the process is ready.
+ */
+export function giveBackWhenIdle(idleMs = IDLE_MS): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  let left = 0;
+  const look = (): void => {
+    if (getHeapStatistics().total_heap_size < left + MUCH_BYTES) return;
+    giveBack();
+    left = getHeapStatistics().total_heap_size;
+  };
+  return () => {
+    if (timer) timer.refresh();
+    else timer = setTimeout(look, idleMs).unref();
+  };
+}
+
+/**
+ * Collects the heap once, all of it, in some 40 ms, and moves what is left together. What is used once fills it, and a
+ * process that nobody calls never comes to a full collection by itself. The code of what ran until now goes too: what
+ * runs again is made anew from its source.
+ */
+function giveBack(): void {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('globalThis.gc') as (() => void) | undefined;
   setFlagsFromString('--no-expose-gc');
@@ -45,5 +74,4 @@ export function letHeapGrow(): void {
   collect?.();
   setFlagsFromString('--no-stress-flush-code');
   setFlagsFromString('--no-compact-on-every-full-gc');
-  for (const [, afterwards] of whileItStarts) setFlagsFromString(afterwards);
 }

@@ -8,7 +8,7 @@ import { expect } from 'chai';
 const program = `
 import { createServer } from 'node:http';
 import { getHeapSpaceStatistics, getHeapStatistics } from 'node:v8';
-import { keepHeapSmall, letHeapGrow } from './core/runtime/process/small-heap.ts';
+import { giveBackWhenIdle, keepHeapSmall, letHeapGrow } from './core/runtime/process/small-heap.ts';
 const isSmall = process.argv[1] === 'small';
 if (isSmall) keepHeapSmall();
 const { Client } = await import('undici');
@@ -32,14 +32,27 @@ async function compiling() {
   for (let n = 0; n < 500 && peak() < 20; n++) await (await client.request({ path: '/', method: 'GET' })).body.text();
   return peak();
 }
-const first = make();
+let first = make();
 const before = { room: room(), isOptimized: await optimized((n) => n * 2 + 1, 50), peak: await compiling() };
 letHeapGrow();
-const second = make();
+let second = make();
 const after = { room: room(), isOptimized: await optimized((n) => n * 3 + 1, 5_000), peak: await compiling() };
 await client.close();
 server.close();
-console.log(JSON.stringify({ before, after, kept: first.length + second.length }));
+const kept = first.length + second.length;
+first = second = undefined;
+const total = () => getHeapStatistics().total_heap_size / 2 ** 20;
+/** MB that it gives back once nothing goes on, and has not given back while something does. */
+async function givenBack() {
+  const [from, until] = [total(), performance.now() + 5_000];
+  const going = giveBackWhenIdle(200);
+  const next = () => new Promise((later) => setTimeout(later, 10));
+  for (let n = 0; n < 50; n++, going()) await next();
+  const meanwhile = from - total();
+  while (from - total() < 10 && performance.now() < until) await next();
+  return { meanwhile, idle: from - total() };
+}
+console.log(JSON.stringify({ before, after, kept, given: isSmall ? await givenBack() : null }));
 `;
 
 interface Seen {
@@ -50,16 +63,20 @@ interface Seen {
   peak: number;
 }
 
-function run(how: 'small' | 'usual'): { before: Seen; after: Seen } {
+interface Run {
+  before: Seen;
+  after: Seen;
+  /** MB. */
+  given: { meanwhile: number; idle: number } | null;
+}
+
+function run(how: 'small' | 'usual'): Run {
   const argv = ['--allow-natives-syntax', '--import', 'tsx', '--input-type=module', '--eval', program, how];
-  return JSON.parse(execFileSync(process.execPath, argv, { encoding: 'utf8' })) as {
-    before: Seen;
-    after: Seen;
-  };
+  return JSON.parse(execFileSync(process.execPath, argv, { encoding: 'utf8' })) as Run;
 }
 
 describe('the heap of a process that starts', () => {
-  it('stays small, with nothing optimized, and both are as usual once it is let grow', () => {
+  it('stays small, with nothing optimized, and both are as usual once it is let grow; idle again, it gives back what it took', () => {
     const [small, usual] = [run('small'), run('usual')];
     expect(usual.before.room).to.be.at.least(16);
     expect(small.before.room).to.be.at.most(4);
@@ -68,5 +85,7 @@ describe('the heap of a process that starts', () => {
     // What reads answers is never optimized: that takes most of what a process holds, and some of it stays.
     expect(usual.before.peak).to.be.at.least(20);
     expect(small.after.peak).to.be.at.most(15);
+    expect(small.given?.meanwhile).to.be.below(10);
+    expect(small.given?.idle).to.be.at.least(10);
   });
 });
