@@ -114,7 +114,7 @@ export function wireEdge(
 ): { deps: EdgeDeps & { queue: OpenedDoor }; services: Service[] } {
   // Each call that is under way listens.
   setMaxListeners(0, signals.stopping, signals.leaving);
-  const [clock, bus] = [systemClock, createBus(log)];
+  const [clock, bus, self] = [systemClock, createBus(log), selfOf(version, systemClock.now())];
   const { keyring, registry } = createStored({ config, connection, resources, clock, log });
   const queue = openQueueDoor({ ...config, clock, log });
   const { presence } = queue;
@@ -136,7 +136,7 @@ export function wireEdge(
     fleet: { registry, queue, clock, log },
     open: { answers: () => limits.caps.openStreams(), workers: () => relay.size },
   });
-  const limits = createLimits({ config, registry, metrics, clock, log, ofProcess });
+  const limits = createLimits({ config, registry, queue, self, metrics, clock, log, ofProcess });
   const deps: EdgeDeps & { queue: OpenedDoor } = {
     config,
     version,
@@ -161,7 +161,7 @@ export function wireEdge(
     knownPools: createKnownPools({ ...registry, liveness, bus, clock, keptMs: config.poolCacheMs }),
     ...limits,
     metrics,
-    ...{ checks: createChecks(checksOf(connection, queue), clock), self: selfOf(version, clock.now()) },
+    ...{ checks: createChecks(checksOf(connection, queue), clock), self },
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
     live: createLive({ registry, liveness, queue, clock, log }),
@@ -204,21 +204,29 @@ function createStored({
   return { keyring, registry: createRegistry(connection, config, { ...resources, keyring }) };
 }
 
-interface OfLimits extends Pick<EdgeDeps, 'config' | 'registry' | 'metrics' | 'clock' | 'log'> {
+interface OfLimits extends Pick<
+  EdgeDeps,
+  'config' | 'registry' | 'queue' | 'self' | 'metrics' | 'clock' | 'log'
+> {
   ofProcess: boolean;
 }
 
 /** How much one may have here, how fast, and what is done a few at a time. */
-const createLimits = ({
+function createLimits({
   ofProcess,
+  queue,
+  self,
   ...deps
-}: OfLimits): Pick<EdgeDeps, 'caps' | 'rates' | 'gates' | 'denied' | 'bodyReads'> => ({
-  denied: createDeniedCounts(deps),
-  bodyReads: createBodyReads(deps),
-  caps: createCaps({ ...deps, returned: ofProcess ? createCollector() : undefined }),
-  rates: createRates(deps),
-  gates: createGates(deps.metrics, deps.config),
-});
+}: OfLimits): Pick<EdgeDeps, 'caps' | 'rates' | 'gates' | 'denied' | 'bodyReads'> {
+  const shared = { shares: queue.shares, edge: self.id, clock: deps.clock, log: deps.log };
+  return {
+    denied: createDeniedCounts(deps),
+    bodyReads: createBodyReads(deps),
+    caps: createCaps({ ...deps, shared, returned: ofProcess ? createCollector() : undefined }),
+    rates: createRates(deps),
+    gates: createGates(deps.metrics, deps.config, shared),
+  };
+}
 
 interface OfRights extends Pick<EdgeDeps, 'config' | 'registry' | 'clock' | 'log'> {
   queue: QueueDoor;

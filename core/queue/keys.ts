@@ -81,6 +81,7 @@ export function createKeys(namespace: string) {
       of(`brief:${projectId}:${tokenId}`),
     briefedIn: ({ projectId, tokenId }: { projectId: string; tokenId: string }): string =>
       of(`told:${projectId}:${tokenId}`),
+    share: (what: 'calls' | 'streams', owner: string): string => of(`share:${what}:${owner}`),
     listeners: (userId: string): string => of(`listen:${userId}`),
     subscribed: (userId: string): string => of(`sub:${userId}`),
     allSubscribed: of('subs'),

@@ -21,6 +21,7 @@ import { createOpenListeners } from './live/mcp/listeners.ts';
 import { createLinkedTexts } from './live/mcp/linked-texts.ts';
 import { createResourceNews, createSubscriptions } from './live/mcp/subscriptions.ts';
 import { createOrderAnswers } from './live/mcp/server-orders.ts';
+import { createShares } from './live/shares.ts';
 import { createRunningTasks } from './live/running.ts';
 import { createTraffic } from './live/traffic.ts';
 import { createWakes } from './live/wake.ts';
@@ -152,6 +153,7 @@ function partsOfServer({ redis, keys, subscriber }: PartsDeps) {
     briefings: createBriefings(store),
     edges: createEdges(store),
     listeners: createOpenListeners(store),
+    shares: createShares(store),
     linkedTexts: createLinkedTexts(store),
     subscriptions: createSubscriptions({ ...store, subscriber }),
     orderAnswers: createOrderAnswers({ ...store, subscriber }),

@@ -47,6 +47,7 @@ export const scriptNames = [
   'watch',
   'capture',
   'subscribe',
+  'share',
   'strike',
   'link',
 ] as const;

@@ -7,6 +7,7 @@ import type { Log } from '../../core/runtime/log.ts';
 import type { Settings } from '../../core/runtime/settings/settings.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { createOpenCounts } from './open-counts.ts';
+import { SharedRoom, type SharedRoomDeps } from './shared-room.ts';
 import { capRest, type RestCap } from './rest-caps.ts';
 import { countRequests, type Entered, type RequestCap } from './request-counts.ts';
 
@@ -15,8 +16,8 @@ type User = Pick<Actor, 'userId'>;
 /**
  * Back-pressure: what one user may have at a time, and one pool. Tasks, and their bytes at rest, are counted in Postgres,
  * by every edge for itself, so a cap on them may be overshot by what the other edges accept within about a second (of
- * large bodies: a quarter of one). Streams and
- * bytes are of this edge alone, and exact. So are requests, of a user, a token and in all.
+ * large bodies: a quarter of one). So may that on streams: who has more than a thirty-second of them here is counted at all edges. Bytes are of
+ * this edge alone, and exact. So are requests, of a user, a token and in all.
  */
 export interface Caps {
   /** Inserts a row with a body of so many bytes, if there is room for it. @throws McpctlError `too_many_requests`, `queue_full`, `unavailable`. */
@@ -26,7 +27,7 @@ export interface Caps {
   /** How many tasks one user may still open, as far as this edge knows. */
   tasksLeft(actor: User): { limit: number; left: number };
   /**
-   * Holds room at this edge, for as long as it is in use. @returns the way to give it back; twice is once.
+   * Holds room, for as long as it is in use. @returns the way to give it back; twice is once.
    * @throws McpctlError `too_many_requests`.
    */
   hold(actor: User, what: { bytes: number; streaming: boolean }): () => void;
@@ -56,6 +57,7 @@ export interface CapsDeps {
   metrics: Pick<Metrics, 'refused'>;
   clock: Clock;
   log: Log;
+  shared: SharedRoomDeps;
   /** Is told how many bytes are not held any more. */
   returned?: ((bytes: number) => void) | undefined;
 }
@@ -65,18 +67,16 @@ type Cap = 'user_tasks' | 'pool_tasks' | 'user_streams' | 'user_bytes' | 'bytes'
 /** Tasks take a while to end; a stream or a body may be gone in a moment. */
 const TASKS_RETRY_S = 5;
 const ROOM_RETRY_S = 1;
+/** How often who has many streams is counted elsewhere. */
+const STREAMS_AGAIN_MS = 1_000;
+/** Who has no more here than this part of what they may is not worth a question. */
+const FEW_STREAMS = 32;
 const nothing = { streams: 0, bytes: 0 };
 
-export function createCaps({ config, registry, metrics, clock, log, returned }: CapsDeps): Caps {
-  const { maxUserTasks, maxPoolTasks, maxUserStreams } = config;
-  // One body alone always fits.
-  const maxUserBytes = Math.max(config.maxUserBytes, config.bodyLimitBytes);
-  const maxBytes = Math.max(config.maxBytes, maxUserBytes);
+export function createCaps({ config, registry, metrics, clock, log, shared, returned }: CapsDeps): Caps {
+  const { maxUserTasks, maxPoolTasks } = config;
   const ofUsers = createOpenCounts({ count: registry.tasks.openOfOwner, clock, log });
   const ofPools = createOpenCounts({ count: registry.tasks.openInPool, clock, log });
-  /** Only of users who hold something now. */
-  const rooms = new Map<string, { streams: number; bytes: number }>();
-  let bytesInAll = 0;
 
   const refusal = (cap: Cap, code: ErrorCode, message: string): McpctlError => {
     metrics.refused(cap);
@@ -84,15 +84,7 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
     return new McpctlError(code, message, { retryAfterS });
   };
 
-  const takeRoom = (userId: string, { streams, bytes }: { streams: number; bytes: number }): void => {
-    const room = rooms.get(userId) ?? nothing;
-    const left = { streams: room.streams + streams, bytes: room.bytes + bytes };
-    bytesInAll += bytes;
-    if (bytes < 0) returned?.(-bytes);
-    if (left.streams === 0 && left.bytes === 0) rooms.delete(userId);
-    else rooms.set(userId, left);
-  };
-
+  const rooms = createRooms({ config, shared, returned, refusal });
   const atRest = capRest({ config, registry, clock, log, refusal });
   const requests = countRequests(config, (cap, message) => refusal(cap, 'too_many_requests', message));
 
@@ -113,13 +105,55 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
       const insertHeavy = () => atRest.within({ userId, poolKey, bytes }, insert);
       return ofUsers.within(ofUser, () => ofPools.within(ofPool, insertHeavy));
     },
-    openStreams: () => [...rooms.values()].reduce((sum, { streams }) => sum + streams, 0),
     tasksLeft: ({ userId }) => ({
       limit: maxUserTasks,
       left: Math.max(0, maxUserTasks - ofUsers.countNow(userId)),
     }),
+    ...rooms,
+    enter: ({ userId, tokenId }) => requests.enter(userId, tokenId),
+  };
+}
+
+/** What is held here now, of each user and in all. */
+function createRooms({
+  config,
+  shared,
+  returned,
+  refusal,
+}: Pick<CapsDeps, 'config' | 'shared' | 'returned'> & {
+  refusal: (cap: Cap, code: ErrorCode, message: string) => McpctlError;
+}): Pick<Caps, 'hold' | 'openStreams'> {
+  const { maxUserStreams } = config;
+  // One body alone always fits.
+  const maxUserBytes = Math.max(config.maxUserBytes, config.bodyLimitBytes);
+  const maxBytes = Math.max(config.maxBytes, maxUserBytes);
+  /** Only of users who hold something now. */
+  const rooms = new Map<string, { streams: number; bytes: number }>();
+  let bytesInAll = 0;
+  /** No call waits for it: it is said behind the call how many streams are here, and heard how many are elsewhere. */
+  const everywhere = new SharedRoom(shared, {
+    what: 'streams',
+    most: maxUserStreams,
+    againMs: STREAMS_AGAIN_MS,
+  });
+  const sayStreams = (userId: string, streams: number): void => {
+    const has = streams > maxUserStreams / FEW_STREAMS ? streams : 0;
+    everywhere.want(userId, { has, wants: has });
+  };
+  const takeRoom = (userId: string, { streams, bytes }: { streams: number; bytes: number }): void => {
+    const room = rooms.get(userId) ?? nothing;
+    const left = { streams: room.streams + streams, bytes: room.bytes + bytes };
+    bytesInAll += bytes;
+    if (bytes < 0) returned?.(-bytes);
+    if (left.streams === 0 && left.bytes === 0) rooms.delete(userId);
+    else rooms.set(userId, left);
+    if (streams !== 0) sayStreams(userId, left.streams);
+  };
+  return {
+    openStreams: () => [...rooms.values()].reduce((sum, { streams }) => sum + streams, 0),
     hold({ userId }, { bytes, streaming }) {
-      const room = { ...(rooms.get(userId) ?? nothing), inAll: bytesInAll };
+      const here = rooms.get(userId) ?? nothing;
+      const room = { ...here, streams: here.streams + everywhere.others(userId), inAll: bytesInAll };
       const over = overRoom({ maxUserStreams, maxUserBytes, maxBytes }, room, { bytes, streaming });
       if (over) throw refusal(over.cap, 'too_many_requests', over.message);
       const streams = streaming ? 1 : 0;
@@ -130,18 +164,17 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
         given = true;
       };
     },
-    enter: ({ userId, tokenId }) => requests.enter(userId, tokenId),
   };
 }
 
-/** Which limit of this edge's room something would be over, and what to say of it. */
+/** Which limit of the room here something would be over, and what to say of it. */
 function overRoom(
   { maxUserStreams, maxUserBytes, maxBytes }: Settings<'maxUserStreams' | 'maxUserBytes' | 'maxBytes'>,
   room: { streams: number; bytes: number; inAll: number },
   { bytes, streaming }: { bytes: number; streaming: boolean },
 ): { cap: Cap; message: string } | undefined {
   if (streaming && room.streams >= maxUserStreams) {
-    const message = `You have ${maxUserStreams} streams open here, the most that one user may (MCPCTL_MAX_USER_STREAMS). Close some, or submit tasks and fetch them when they have ended.`;
+    const message = `You have ${maxUserStreams} streams open at all edges together, the most that one user may (MCPCTL_MAX_USER_STREAMS). Close some, or submit tasks and fetch them when they have ended.`;
     return { cap: 'user_streams', message };
   }
   if (bytes > 0 && room.bytes + bytes > maxUserBytes) {

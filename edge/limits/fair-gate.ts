@@ -1,10 +1,13 @@
 import { McpctlError } from '../../core/errors.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { SharedRoom } from './shared-room.ts';
 
 export interface GateLimits {
   /** How many may be inside at a time, of one owner and in all. */
   ofOne: number;
   inAll: number;
+  /** What they may have at all edges together, of which each has a part here; `ofOne` alone unless told. */
+  room?: Pick<SharedRoom, 'may' | 'want' | 'whenRoom'>;
   /** How long one may wait to be let in. */
   withinMs: number;
   /** How many of one owner may wait; any number unless told. */
@@ -40,6 +43,7 @@ export class FairGate {
   constructor(limits: GateLimits, metrics: Pick<Metrics, 'refused'>) {
     this.#limits = limits;
     this.#metrics = metrics;
+    limits.room?.whenRoom(() => this.#letInLater());
   }
 
   /**
@@ -98,6 +102,7 @@ export class FairGate {
         gone?.removeEventListener('abort', refuse);
         ofOwner.delete(waiting);
         if (ofOwner.size === 0 && this.#waiting.get(owner) === ofOwner) this.#waiting.delete(owner);
+        this.#want(owner);
       };
       const refuse = (): void => {
         end();
@@ -113,6 +118,7 @@ export class FairGate {
       };
       const timer = setTimeout(refuse, this.#limits.withinMs);
       ofOwner.add(waiting);
+      this.#want(owner);
       if (gone?.aborted) refuse();
       else gone?.addEventListener('abort', refuse, { once: true });
     });
@@ -139,12 +145,20 @@ export class FairGate {
 
   #hasRoom(owner: string): boolean {
     const taken = (this.#inside.get(owner) ?? 0) + (this.#resting.get(owner) ?? 0);
-    return this.#count < this.#limits.inAll && taken < this.#limits.ofOne;
+    const most = Math.min(this.#limits.ofOne, this.#limits.room?.may(owner) ?? Infinity);
+    return this.#count < this.#limits.inAll && taken < most;
+  }
+
+  #want(owner: string): void {
+    const has = this.#inside.get(owner) ?? 0;
+    const waiting = this.#waiting.get(owner)?.size ?? 0;
+    this.#limits.room?.want(owner, { has, wants: has + waiting });
   }
 
   #add(owner: string, n: number): void {
     this.#count += n;
     add(this.#inside, owner, n);
+    this.#want(owner);
   }
 }
 

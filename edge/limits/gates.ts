@@ -1,5 +1,6 @@
 import type { Settings } from '../../core/runtime/settings/settings.ts';
-import { FairGate } from './fair-gate.ts';
+import { FairGate, type GateLimits } from './fair-gate.ts';
+import { SharedRoom, type SharedRoomDeps } from './shared-room.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 
 /** What is done a few at a time, because each one takes much at once. */
@@ -16,13 +17,15 @@ export interface Gates {
   files: FairGate;
   /** Changes of the registry: those of one row wait for each other, each with a connection to Postgres in its hand. */
   writes: FairGate;
-  /** Calls of MCP servers, of each token: a model that calls many at once, or in a loop, waits for itself. */
+  /** Calls of MCP servers, of each token at all edges: a model that calls many at once, or in a loop, waits for itself. */
   mcpCalls: FairGate;
 }
 
 const WITHIN_MS = 30_000;
 /** As long as a call may take to be run, by its server's default. */
 const MCP_WITHIN_MS = 120_000;
+/** Of a token, at all edges together. */
+const MOST_CALLS = 32;
 /** A reader may be slow, and that is no work of ours. */
 const MOST_REST_MS = 300;
 
@@ -37,9 +40,21 @@ const files = {
   message: 'Files of yours are on their way to you already, two at a time; read them, then ask for this one.',
 };
 
+/** Of each token, of which this edge has a part. */
+const callsAt = (shared: SharedRoomDeps): GateLimits => ({
+  ofOne: MOST_CALLS,
+  room: new SharedRoom(shared, { what: 'calls', most: MOST_CALLS }),
+  inAll: Infinity,
+  withinMs: MCP_WITHIN_MS,
+  mostWaiting: 256,
+  cap: 'mcp_calls',
+  message: `This token has ${String(MOST_CALLS)} MCP calls open at all edges together, and as many wait here as may. Let some end.`,
+});
+
 export function createGates(
   metrics: Pick<Metrics, 'refused'>,
   { databasePool }: Settings<'databasePool'>,
+  shared: SharedRoomDeps,
 ): Gates {
   const inflating = {
     ofOne: 1,
@@ -80,16 +95,8 @@ export function createGates(
     cap: 'writes',
     message: 'Changes of yours are being made already, two at a time. Send fewer at once.',
   };
-  const mcpCalls = {
-    ofOne: 32,
-    inAll: Infinity,
-    withinMs: MCP_WITHIN_MS,
-    mostWaiting: 256,
-    cap: 'mcp_calls',
-    message: 'This token has 32 MCP calls open here, and as many wait as may. Let some end.',
-  };
   return {
-    mcpCalls: new FairGate(mcpCalls, metrics),
+    mcpCalls: new FairGate(callsAt(shared), metrics),
     lists: new FairGate(lists, metrics),
     files: new FairGate(files, metrics),
     writes: new FairGate(writes, metrics),

@@ -12,7 +12,8 @@ const isPath = (text: string): boolean =>
 /** What keys.ts makes, with the names that the page uses. */
 function keys(): string[] {
   // What is left is plain, here and of a pool: a key that nobody has thought of below is one of them, or no string.
-  const { namespace, pool, lease, control, wake, relay, briefing, listeners, ...ofAll } = createKeys('ns');
+  const { namespace, pool, lease, control, wake, relay, briefing, listeners, share, ...ofAll } =
+    createKeys('ns');
   const { briefedIn, link, linkedText, linksOf, traffic, subscribed, subscriber, ...plain } = ofAll;
   const { task, queue, turns, edgeChannel, hash, ...ofPool } = pool('some pool');
   const all: string[] = [
@@ -28,6 +29,7 @@ function keys(): string[] {
     briefing({ projectId: '<project>', tokenId: '<token>' }),
     briefedIn({ projectId: '<project>', tokenId: '<token>' }),
     listeners('<user>'),
+    share('calls', '<owner>').replace('calls', '<what>'),
     link('<project>', '<hash>'),
     linkedText('<hash>'),
     linksOf('<user>'),

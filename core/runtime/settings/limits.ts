@@ -103,7 +103,7 @@ export const limitSettings = {
   },
   maxUserStreams: {
     env: 'MCPCTL_MAX_USER_STREAMS',
-    about: 'how many streams one user may have open at one edge',
+    about: 'how many streams one user may have open at all edges',
     schema: count(1_000),
   },
   maxUserBytes: {
