@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
@@ -10,6 +11,7 @@ import {
   StreamableHTTPClientTransport as NewerTransport,
 } from '@modelcontextprotocol/client';
 import { expect } from 'chai';
+import { pause } from '../../core/runtime/clock.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { loseRedis } from '../support/lose-redis.ts';
 import { programOf } from '../support/program.ts';
@@ -24,6 +26,16 @@ import {
 } from '../support/system.ts';
 import { fixture } from './supervise.ts';
 import { watchAt } from './traffic/watched.ts';
+
+/** MCPCTL_ROUNDS=60: both edges are begun anew, one after the other, for so many seconds under 20 calls a second. */
+const ROLLING_S = Number(process.env['MCPCTL_ROUNDS'] ?? 0);
+/** Of the clients of one era. */
+const EACH_MS = 100;
+
+const mcpRemote = join(
+  dirname(createRequire(import.meta.url).resolve('mcp-remote/package.json')),
+  'dist/proxy.js',
+);
 
 interface Outcome {
   text: string;
@@ -167,6 +179,41 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
     expect(execFileSync(process.execPath, byHand, { env, encoding: 'utf8' })).to.equal('by hand\n');
   });
 
+  it('by mcp-remote, too, whose session goes on at the edge that is there then', async () => {
+    const headers = join(folder, 'headers');
+    writeFileSync(headers, `Authorization: Bearer ${t.token}\n`, { mode: 0o600 });
+    const client = new Client({ name: 'test', version: '1' });
+    const at = `${edge.url}/mcp/projects/demo`;
+    await client.connect(
+      new StdioClientTransport({
+        command: process.execPath,
+        args: [mcpRemote, at, '--header-file', headers, '--silent'],
+        env: { PATH: process.env['PATH'] ?? '', HOME: folder, MCP_REMOTE_CONFIG_DIR: folder },
+        stderr: 'ignore',
+      }),
+    );
+    const count = (label: string, ms = 1): Promise<string> =>
+      client.callTool({ name: 'by-redis__count', arguments: { label, ms } }).then(
+        ({ content }) => JSON.stringify(content),
+        (thrown: unknown) => String(thrown),
+      );
+    const counted = JSON.stringify([{ type: 'text', text: 'counted' }]);
+    try {
+      const { tools } = await client.listTools();
+      expect(tools.map(({ name }) => name)).to.include.members(['by-redis__count', 'by-sse__echo']);
+      expect(await count('remote')).to.equal(counted);
+      const calling = count('remote-cut', 1_500);
+      await running('remote-cut');
+      await anotherEdge();
+      // What it had open it gives up by itself; nobody runs it again.
+      expect(await calling).to.be.oneOf([counted, 'McpError: MCP error -32001: mcp-remote: fetch failed']);
+      expect(await count('remote-next')).to.equal(counted);
+      expect(['remote', 'remote-cut', 'remote-next'].map(ran)).to.deep.equal([1, 1, 1]);
+    } finally {
+      await client.close();
+    }
+  });
+
   it('and is seen at another edge, with its task and times, by who watches there, who holds up nobody', async () => {
     second = await t.startEdge();
     await relayIsBack();
@@ -188,7 +235,44 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
     for (const one of [watch, stalled]) one.close();
   });
 
-  it('through a rolling restart of both edges, with clients of both eras whom nobody connects again', async () => {
+  it('and 32 of a token are open at both edges together, of which a killed one has none', async () => {
+    const killed = second ?? (await t.startEdge());
+    const begun = async (): Promise<number> => {
+      const { db } = t.sandbox.connection;
+      const [row] = await db('tasks').where({ pool_name: 'mcp.by-redis' }).count<{ count: string }[]>();
+      return Number(row?.count);
+    };
+    const before = await begun();
+    const left = new AbortController();
+    const call = (n: number) =>
+      t.call('POST', '/mcp/projects/demo', {
+        body: {
+          ...{ jsonrpc: '2.0', id: 1, method: 'tools/call' },
+          params: { name: 'by-redis__count', arguments: { label: `crowd-${String(n)}`, ms: 60_000 } },
+        },
+        ...{ at: n % 2 === 0 ? killed : edge, signal: left.signal },
+      });
+    const crowd = Array.from({ length: 60 }, (_, n) => call(n).catch(() => null));
+    expect(await until(begun, (n) => n >= before + 32)).to.equal(before + 32);
+    await killed.kill('SIGKILL');
+    second = undefined;
+    // What it had begun may go on; no place is kept for it.
+    expect(await until(begun, (n) => n > before + 32, 30_000)).to.be.at.most(before + 32 + 30);
+    left.abort();
+    await Promise.all(crowd);
+    await until(
+      async () => {
+        const open = await t.registry.tasks.openOlderThan(0, { after: null, limit: 1_000 });
+        await Promise.all(open.map(({ id }) => t.call('DELETE', `/api/v1/tasks/${id}`, { at: edge })));
+        return open.length;
+      },
+      (n) => n === 0,
+      20_000,
+    );
+  });
+
+  it('through a rolling restart of both edges, with clients of both eras whom nobody connects again', async function () {
+    this.timeout(90_000 + ROLLING_S * 2_000);
     const edges = [edge, second ?? (await t.startEdge())];
     const balancer = await startBalancer(edges.map(({ url }) => ({ url })));
     const at = new URL(`${balancer.url}/mcp/projects/demo`);
@@ -198,17 +282,26 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
     const newer = new NewerClient({ name: 'test', version: '2' }, { versionNegotiation: { mode: 'auto' } });
     await newer.connect(new NewerTransport(at, how));
     let over = false;
-    const ends: { label: string; outcome: string }[] = [];
-    /** One after the other, until both edges are others; what the SDK throws is an outcome too. */
+    const ends: { label: string; outcome: string; ms: number }[] = [];
+    /** What the SDK throws is an outcome too. */
+    const oneCall = async (label: string, call: (label: string) => Promise<unknown>): Promise<void> => {
+      const from = performance.now();
+      const outcome = await call(label).then(
+        (result) => JSON.stringify(result),
+        (thrown: unknown) => `thrown ${String(thrown)}`,
+      );
+      ends.push({ label, outcome, ms: performance.now() - from });
+    };
+    /** One after the other, or so many a second whatever becomes of them, until it is over. */
     const calling = async (kind: string, call: (label: string) => Promise<unknown>): Promise<void> => {
+      const open: Promise<void>[] = [];
       for (let n = 0; !over; n += 1) {
-        const label = `roll-${kind}-${String(n)}`;
-        const outcome = await call(label).then(
-          (result) => JSON.stringify(result),
-          (thrown: unknown) => `thrown ${String(thrown)}`,
-        );
-        ends.push({ label, outcome });
+        const one = oneCall(`roll-${kind}-${String(n)}`, call);
+        if (ROLLING_S === 0) await one;
+        else await pause(EACH_MS);
+        open.push(one);
       }
+      await Promise.all(open);
     };
     const given = (label: string) => ({
       name: 'by-redis__count',
@@ -218,6 +311,7 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
       calling('older', (label) => older.callTool(given(label))),
       calling('newer', (label) => newer.callTool(given(label))),
     ];
+    let restarts = 0;
     const more = async (): Promise<void> => {
       const from = ends.length;
       const went = ({ outcome }: { outcome: string }): boolean => outcome.includes('"text":"counted"');
@@ -232,12 +326,16 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
         20_000,
       );
     };
-    for (const [n, old] of edges.entries()) {
-      await more();
-      const port = Number(new URL(old.url).port);
-      await old.kill('SIGTERM');
-      edges[n] = await t.startEdge(port);
-    }
+    const endsAt = performance.now() + ROLLING_S * 1_000;
+    do
+      for (const [n, old] of edges.entries()) {
+        await more();
+        const port = Number(new URL(old.url).port);
+        await old.kill('SIGTERM');
+        edges[n] = await t.startEdge(port);
+        restarts += 1;
+      }
+    while (performance.now() < endsAt);
     await more();
     over = true;
     await Promise.all(callers);
@@ -250,7 +348,13 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
       expect(outcome, label).to.match(new RegExp(`${counted.source}|${refused.source}`));
       expect(ran(label), label).to.equal(counted.test(outcome) ? 1 : 0);
     }
-    expect(ends.filter(({ outcome }) => counted.test(outcome)).length).to.be.at.least(3 * 6);
+    const went = ends.filter(({ outcome }) => counted.test(outcome));
+    expect(went.length).to.be.at.least(3 * 6);
+    const ms = went.map((end) => end.ms).sort((a, b) => a - b);
+    const quantile = (part: number) => `${String(Math.round(ms[Math.floor(ms.length * part)] ?? 0))} ms`;
+    const cut = String(ends.length - went.length);
+    const numbers = `${String(ends.length)} calls, ${String(restarts)} restarts, ${cut} refused, p50 ${quantile(0.5)}, p99 ${quantile(0.99)}`;
+    if (this.test) this.test.title += ` (${numbers})`;
   });
 
   it('as often as Redis comes back empty, those that wait as well, and with the worker killed in between', async () => {
