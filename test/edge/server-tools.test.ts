@@ -11,6 +11,7 @@ import {
   waits,
   whole,
 } from '../support/server-tools.ts';
+import { watchAt } from '../mcp/traffic/watched.ts';
 import { until } from '../support/system.ts';
 
 const own = [{ type: 'function', function: { name: 'ask_me', parameters: { type: 'object' } } }];
@@ -42,6 +43,7 @@ describe('an agent with the tools of its project', function () {
   } = servedTurns(() => t);
 
   it('is offered what the endpoint lists, calls two servers at once, and goes on with both results', async () => {
+    const watch = await watchAt(t.url, t.tokens.ada);
     const turn = await begin();
     expect(await toolsIn(turn)).to.deep.equal(['one__add', 'two__add', 'two__secret']);
     const [one, two] = [(await callsOf('one')).length, (await callsOf('two')).length];
@@ -72,6 +74,14 @@ describe('an agent with the tools of its project', function () {
         content: 'The arguments of a call are one JSON object; these are none. (invalid_json)',
       },
     ]);
+    const seen = await watch.exchange(({ server }) => server === 'one');
+    expect(seen).to.deep.include({
+      ...{ user: 'ada', token: 'test', client: 'agent', era: null, method: 'tools/call', taskId: first },
+      ...{ name: 'one__add', tool: 'add', outcome: 'ok', status: null, replayed: false, stages: [] },
+    });
+    expect(seen.ms.total).to.be.at.least(seen.ms.run ?? Infinity);
+    await watch.exchange(({ taskId }) => taskId === second);
+    watch.close();
     await answered(round, { content: 'Three.' });
     expect(await turnOf(turn)).to.include({ status: 'completed' });
     const roles = (await messagesOf(turn)).map(({ role }) => role);
@@ -79,6 +89,7 @@ describe('an agent with the tools of its project', function () {
   });
 
   it('tells the model of a call whose outcome is not known, and of a server that is down', async () => {
+    const watch = await watchAt(t.url, t.tokens.ada, { query: '?errors=true' });
     const turn = await begin();
     const before = (await callsOf('one')).length;
     await answered(turn, calling(['a', 'one__add']));
@@ -88,6 +99,8 @@ describe('an agent with the tools of its project', function () {
     expect((await requestOf(round.taskId)).messages.at(-1)?.['content']).to.match(
       /not run again.*\(outcome_unknown\)$/,
     );
+    await watch.exchange(({ client, outcome }) => client === 'agent' && outcome === 'outcome_unknown');
+    watch.close();
     await answered(round, { content: 'No.' });
   });
 

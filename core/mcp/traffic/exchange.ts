@@ -27,16 +27,17 @@ const gateEventSchema = z.discriminatedUnion('kind', [
 ]);
 export type GateEvent = z.infer<typeof gateEventSchema>;
 
-/** One request of a client of a project, and what it came to: all but what was said in it. */
+/** One request of a client of a project, or call of an agent there, and what it came to: all but what was said in it. */
 export const exchangeSchema = z.object({
   /** When it came. */
   at: z.string(),
   user: z.string(),
   /** The name of the token. */
   token: z.string(),
-  /** What the client calls itself; null: it has not said. */
+  /** What the client calls itself, `agent` where an agent called; null: it has not said. */
   client: nameSchema.nullable(),
-  era: z.enum(['legacy', 'modern']),
+  /** Null: an agent called, which speaks no protocol for that. */
+  era: z.enum(['legacy', 'modern']).nullable(),
   method: nameSchema,
   /** What it is about, as the client names it: a tool, a prompt, the URI of a resource. */
   name: nameSchema.nullable(),

@@ -60,7 +60,7 @@ export function pipeOf(
 
 /** What became of an answer: some of it is not shown, it is in pages, it is cut, or nothing of it is shown. */
 type Stage = 'redact' | 'pages' | 'limit' | 'withheld';
-type Piped = Pick<ExchangeNotes, 'piped'>;
+export type Piped = Pick<ExchangeNotes, 'piped'>;
 
 function withheld(of: Answers): object {
   const { code, message } = new McpctlError('mcp_result_withheld');

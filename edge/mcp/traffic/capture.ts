@@ -25,6 +25,8 @@ export interface Ended {
 export interface Capture extends Service {
   /** Never throws and never waits; where nobody watches it does nothing. */
   tell(ended: Ended): void;
+  /** Whether somebody watches a project, as far as this edge was told. */
+  watches(projectId: string): boolean;
 }
 
 /** How often this edge writes, so many at a time: beyond some hundreds a second exchanges are counted. */
@@ -87,9 +89,7 @@ export function createCapture({ queue, clock, log }: CaptureDeps): Capture {
     timer = undefined;
     if ([...lines.values()].some(({ waiting }) => waiting.length > 0)) soon();
   };
-  const soon = (): void => {
-    if (!isOver) timer ??= setTimeout(() => void flush(), EVERY_MS);
-  };
+  const soon = (): void => void (isOver || (timer ??= setTimeout(() => void flush(), EVERY_MS)));
   return {
     name: 'capture',
     start() {
@@ -107,6 +107,7 @@ export function createCapture({ queue, clock, log }: CaptureDeps): Capture {
         () => undefined,
       );
     },
+    watches: (projectId) => watched.has(projectId),
     tell({ projectId, userId, row, exchange }) {
       if (isOver || !watched.has(projectId)) return;
       const line = lines.get(projectId) ?? { waiting: [], dropped: 0 };

@@ -34,6 +34,9 @@ export function clientOf(info: unknown): string | null {
 const metaSchema = z.looseObject({ [CLIENT]: z.unknown() });
 const askedSchema = z.looseObject({ name: z.string().optional(), uri: z.string().optional() });
 
+/** What is asked for by a name, as it is shown. */
+export const askedName = (name: string): string => brief(name, MOST_ASKED_CHARS);
+
 const brief = (text: string, most: number): string => cleaned(text).slice(0, most).toWellFormed();
 
 type Briefed = Omit<Extract<GateEvent, { kind: 'briefed' }>, 'kind' | 'more' | 'chosen' | 'dead'> & {
@@ -91,7 +94,7 @@ export class ExchangeNotes {
 
   /** A server is asked, as the task that the report tells of. */
   asks(server: string, tool: string | null, report: Pick<Report, 'taskId' | 'row'>): void {
-    this.#server = { server, tool: tool === null ? null : brief(tool, MOST_ASKED_CHARS) };
+    this.#server = { server, tool: tool === null ? null : askedName(tool) };
     this.#report = report;
   }
 
@@ -166,8 +169,8 @@ export class ExchangeNotes {
     return {
       at: new Date(clock.now() - total).toISOString(),
       ...{ user: userName, token: tokenName, client: this.#client, era: this.#era },
-      method: brief(method, MOST_ASKED_CHARS),
-      name: name === undefined ? null : brief(name, MOST_ASKED_CHARS),
+      method: askedName(method),
+      name: name === undefined ? null : askedName(name),
       ...this.#server,
       taskId: this.#report?.taskId ?? null,
       replayed: this.#replayed,
@@ -188,7 +191,7 @@ export class ExchangeNotes {
 }
 
 /** No clock here tells more. */
-const tenths = (ms: number): number => Math.round(ms * 10) / 10;
+export const tenths = (ms: number): number => Math.round(ms * 10) / 10;
 
 /** What JSON-RPC's own numbers say. */
 const wordsOfRpc: ReadonlyMap<number, string> = new Map(

@@ -54,10 +54,14 @@ const endedSchema = z.object({
   callId: z.string(),
   taskId: z.string(),
   server: z.string(),
+  /** The tool, as its model named it. */
+  called: z.string(),
+  ownerName: z.string(),
   /** Tools that its agent lets through; null: all. */
   allowed: z.unknown().transform((extras) => extrasOf(extras).allowedTools),
   /** The project in which it was begun, by its name: what is not shown of results it says. Null: there is none any more. */
   project: z.string().nullable(),
+  projectId: z.string().nullable(),
   /** Null: its task is kept no more. */
   status: z.string().nullable(),
   errorCode: z.string().nullable(),
@@ -217,9 +221,10 @@ async function keepResults(trx: Knex.Transaction, keeping: Keeping): Promise<voi
 
 async function endedCalls(db: Knex, threadId: string): Promise<EndedCall[]> {
   const { rows } = await db.raw<{ rows: unknown[] }>(
-    `select c.turn_id, q.thread_id, q.owner_id, c.round_id, c.call_id, c.task_id, c.server, a.extras as allowed, p.name as project, k.status, k.error_code, k.error_message
+    `select c.turn_id, q.thread_id, q.owner_id, c.round_id, c.call_id, c.task_id, c.server, c.name as called, u.name as owner_name, a.extras as allowed, p.name as project, p.id as project_id, k.status, k.error_code, k.error_message
      from chat_turns q join chat_calls c on c.turn_id = q.id left join tasks k on k.id = c.task_id
-       join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id left join projects p on p.id = coalesce(c.project_id, a.project_id)
+       join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id join users u on u.id = q.owner_id
+       left join projects p on p.id = coalesce(c.project_id, a.project_id)
      where q.thread_id = ? and ${isOpen} and c.round_id = q.task_id and ${hasEnded} order by c.position`,
     [threadId],
   );
@@ -228,19 +233,19 @@ async function endedCalls(db: Knex, threadId: string): Promise<EndedCall[]> {
 
 /**
  * A call's result becomes a message of its turn, once; with the last one the next round may begin.
- * @throws McpctlError `thread_not_found`, `thread_full`.
+ * @returns whether it did now. @throws McpctlError `thread_not_found`, `thread_full`.
  */
 async function collectCall(
   trx: Knex.Transaction,
   { call, code, content }: { call: EndedCall; code: ErrorCode | null; content: string },
   limits: RegistryLimits,
-): Promise<void> {
+): Promise<boolean> {
   const { turnId, threadId, ownerId, roundId, callId } = call;
   const thread = await lockThread(trx, { threadId, ownerId });
   const waits = await trx('chatTurns')
     .where({ id: turnId, taskId: roundId, status: 'waiting', serverCalls: 'open' })
     .first<{ id: string } | undefined>('id');
-  if (!waits) return;
+  if (!waits) return false;
   const ended = await trx('chatCalls')
     .where({ turnId, roundId, callId, endedAt: null })
     .update({ endedAt: trx.fn.now(), code });
@@ -250,6 +255,7 @@ async function collectCall(
   }
   await endIfAllHave(trx, turnId);
   await ripen(trx, { turnId, taskId: roundId });
+  return ended > 0;
 }
 
 /** Calls that run on though their turns wait for them no more. */
@@ -278,7 +284,7 @@ export interface TurnCalls {
   /** Calls of a thread that have ended, and are no results yet. */
   endedCalls(threadId: string): Promise<EndedCall[]>;
   /** As `collectCall`. */
-  collectCall(what: Parameters<typeof collectCall>[1]): Promise<void>;
+  collectCall(what: Parameters<typeof collectCall>[1]): Promise<boolean>;
   /** As `strayedCalls`. @param turnId null: of all turns. */
   strayedCalls(limit: number, turnId: string | null): Promise<StrayedCall[]>;
   /** What became of one that strayed. */
