@@ -206,13 +206,7 @@ async function listen(
     return whyNotIn(project, now);
   };
   atEnd(untilOver(deps, { res, whyNot, end }));
-  const resources = new StreamResources(deps, {
-    ...{ streamId, project, actor: () => actor },
-    wake: () => news.bell.ring(),
-  });
-  atEnd(() => resources.close({ isForEver: last !== null }));
-  await resources.begin();
-  const hears = await subscribeAll(deps, at, { streamId, wants });
+  // Before its resources are asked for, which may take as long as a server takes to begin: what changes meanwhile is told, too.
   const leave = await changes.watch({
     userId: actor.userId,
     tokenId: dependsOnToken ? actor.tokenId : null,
@@ -224,6 +218,13 @@ async function listen(
     gone: end,
   });
   atEnd(leave);
+  const resources = new StreamResources(deps, {
+    ...{ streamId, project, actor: () => actor },
+    wake: () => news.bell.ring(),
+  });
+  atEnd(() => resources.close({ isForEver: last !== null }));
+  await resources.begin();
+  const hears = await subscribeAll(deps, at, { streamId, wants });
   await tell(deps, { news, res, resources, params, first: first(hears), last });
 }
 

@@ -3,14 +3,17 @@ import { expect } from 'chai';
 import { MOST_SUBSCRIBED } from '../../core/mcp/offers.ts';
 import { poolOfServer } from '../../core/mcp/names.ts';
 import type { ResourceAt } from '../../core/queue/live/mcp/subscriptions.ts';
+import { announceAll } from '../../core/queue/live/presence.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import { StreamResources } from '../../edge/mcp/subscribe/stream-resources.ts';
 import { streamOf } from '../../edge/mcp/subscribe/subscribe.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { speakFor } from '../support/speaker.ts';
 import { until } from '../support/system.ts';
 import { reportedServer, type ReportedServer } from './reported.ts';
-import { hello } from './streamed.ts';
+import { alone, eventsIn, hello } from './streamed.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 const uriOf = (n: number): string => `note:///${String(n)}`;
@@ -96,6 +99,41 @@ describe('resources that clients hear of', function () {
     );
     expect(ada.heard, 'it is not approved as it is').to.not.include(uriOf(1));
     ada.leave();
+  });
+
+  it('begin no sooner than lists: what changes there while a server is asked is told', async () => {
+    const [row] = await t.connection.db('llms').where({ name: 'mcp.desk' }).select<{ id: string }[]>('id');
+    const serving = { boot: 'b', slots: 1, running: 0, state: 'serving', sessionId: desk.sessionId } as const;
+    await t.deps.queue.presence.hold(desk.sessionId, 'b');
+    await announceAll({ ...t.deps.queue, leaseMs: 90_000 }, [
+      { poolKey: 'mcp.desk', llmId: row?.id ?? '', announcement: serving },
+    ]);
+    const method = 'subscriptions/listen';
+    const notifications = { toolsListChanged: true, resourceSubscriptions: [uriOf(2)] };
+    const leaving = new AbortController();
+    const listening = fetch(`${t.url}/mcp/projects/demo`, {
+      method: 'POST',
+      headers: {
+        ...{ authorization: `Bearer ${t.tokens.ada}`, 'content-type': 'application/json' },
+        ...{ 'mcp-protocol-version': '2026-07-28', 'mcp-method': method },
+      },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { notifications, _meta: alone } }),
+      signal: leaving.signal,
+    });
+    const asked = await until(
+      () => t.connection.db('tasks').where({ poolName: 'mcp.desk' }).select<TaskRow[]>('id', 'poolName'),
+      (rows) => rows.length === 1,
+    );
+    const resources = [2].map((n) => ({ uri: uriOf(n), name: 'a note' }));
+    await desk.report({ resources, tools: [{ name: 'new', inputSchema: { type: 'object' } }] });
+    const outcome = { kind: 'completed', status: 200, body: JSON.stringify({ result: {} }) } as const;
+    for (const task of asked) await (await speakFor(t, task)).end(outcome);
+    const came = await eventsIn(await listening, (events) => events.length === 2, leaving);
+    expect(came.map(({ data }) => data?.method)).to.deep.equal([
+      'notifications/subscriptions/acknowledged',
+      'notifications/tools/list_changed',
+    ]);
+    expect(came[0]?.data?.params).to.deep.include({ notifications });
   });
 
   it('are none of a session that was ended, and count no more', async () => {

@@ -2,6 +2,8 @@ import { expect } from 'chai';
 import { pino } from 'pino';
 import type { Answered, Peer } from '../../worker/mcp/child.ts';
 import type { Supervised } from '../../worker/mcp/supervised.ts';
+import type { EdgeClient } from '../../worker/edge-client.ts';
+import { ToldTools } from '../../worker/mcp/told/told-tools.ts';
 import { WatchedResources } from '../../worker/mcp/told/watched-resources.ts';
 import { until } from '../support/system.ts';
 import { supervise, why, type Supervision } from './supervise.ts';
@@ -161,5 +163,31 @@ describe('resources of a server that somebody hears of', function () {
     expect(await subscribe(server, 'note:///one-more'))
       .to.have.nested.property('error.message')
       .that.includes('256');
+  });
+
+  it('are wanted still, whatever an edge says but that it knows of none', async () => {
+    const servers = { opened: [], report: () => null, ordered: () => Promise.resolve(null) } as never;
+    let answer: { status: number; json: unknown } = { status: 200, json: { wanted: ['note:///a'] } };
+    const edge = { post: () => Promise.resolve(answer) } as unknown as EdgeClient;
+    const tools = new ToldTools({ servers, edge, clock, log: pino({ level: 'silent' }) });
+    expect(await tools.resources('desk', []), 'it is registered nowhere').to.equal(null);
+    tools.registered('a session');
+    expect(await tools.resources('desk', [])).to.deep.equal(['note:///a']);
+    const asOf = async (status: number, json: unknown) => {
+      answer = { status, json };
+      return await tools.resources('desk', ['note:///a']);
+    };
+    for (const [status, code] of [
+      [401, 'unauthenticated'],
+      [403, 'forbidden'],
+      [404, 'session_not_found'],
+      [413, 'body_too_large'],
+      [429, 'too_many_requests'],
+      [503, 'unavailable'],
+    ] as const)
+      expect(await asOf(status, { code }), code).to.equal(null);
+    expect(await asOf(404, undefined), 'of something before it').to.equal(null);
+    expect(await asOf(404, { code: 'route_not_found' }), 'an edge of before').to.deep.equal([]);
+    tools.stop();
   });
 });

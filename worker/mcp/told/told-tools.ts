@@ -16,8 +16,8 @@ export interface ToldToolsDeps {
 }
 
 const AGAIN_MS = 5_000;
-/** It registers again. */
-const goneSchema = z.object({ code: z.literal('session_not_found') });
+/** An edge of before: it knows of nobody who wants to hear. */
+const olderSchema = z.object({ code: z.literal('route_not_found') });
 
 /** Tells the edge what tools this machine's servers have, until it has heard of each: lists are made of that, there. */
 export class ToldTools implements ServersTold {
@@ -53,9 +53,10 @@ export class ToldTools implements ServersTold {
       const body = { providerSessionId: this.#session, server, updated };
       const { status, json } = await edge.post('_provider-resources', body);
       if (status < 300) return wantedResourcesSchema.parse(json).wanted;
-      // An edge of before knows of nobody who wants to hear.
-      const mayPass = status >= 500 || status === 429 || goneSchema.safeParse(json).success;
-      return mayPass ? null : [];
+      if (olderSchema.safeParse(json).success) return [];
+      // Whatever else it says, of this token, this session or itself, somebody may want to hear still.
+      log.debug({ server, status }, 'of which resources somebody hears was not said');
+      return null;
     } catch (thrown) {
       log.debug({ server, why: messageOf(thrown) }, 'of which resources somebody hears could not be asked');
       return null;
