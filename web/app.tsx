@@ -1,5 +1,5 @@
 import { useEffect } from 'preact/hooks';
-import { line } from './net/live.ts';
+import { line, storesAway } from './net/live.ts';
 import { keys } from './state/keys.ts';
 import { path } from './state/router.ts';
 import { listedKinds } from './state/catalogue.ts';
@@ -33,6 +33,24 @@ function Banner() {
         Sign out
       </button>
     </header>
+  );
+}
+
+const timeOf = (ms: number): string => new Date(ms).toLocaleTimeString('en', { hour12: false });
+
+/** Over every screen, so that nobody takes what is old for what is. */
+function StoresAway() {
+  const since = storesAway.value;
+  return (
+    <div role="status">
+      {since !== null && (
+        <p class="warning">
+          The server cannot read its stores (Redis, Postgres) since {timeOf(since)}: what is shown is as it
+          was then, and nothing can be changed. Answers under way go on. When they are back, so is this page,
+          by itself.
+        </p>
+      )}
+    </div>
   );
 }
 
@@ -101,6 +119,7 @@ export function App() {
       <div class="body">
         <Navigation />
         <main id="main" tabIndex={-1}>
+          <StoresAway />
           <Guarded key={path.value}>
             <Screen />
           </Guarded>

@@ -15,19 +15,25 @@ export interface Viewer {
   actor: Actor;
   /** Must not throw or wait. */
   tell: (topics: readonly Topic[]) => void;
+  /** The stores cannot be read, so that nothing that changes is heard of. The next `tell` ends that. Must not throw or wait. */
+  away: (forMs: number) => void;
 }
 
 /** What changed, for all who watch at this edge. */
 export interface Live extends Service {
   /** @returns the way out. @throws McpctlError `too_many_requests`. */
   watch(viewer: Viewer): () => void;
+  /** For how long the stores could not be read, in milliseconds; null: they can, or nobody has watched. */
+  awayForMs(): number | null;
 }
 
 const EVERY_MS = 1_000;
 /** Between two who are told: whoever hears that something changed asks for a list, and many at once would hold up what streams meanwhile. */
-const APART_MS = 20;
+const APART_MS = 40;
 /** A look that takes long is followed by a pause this many times as long, so that watching never costs more than a part of an edge. */
 const PAUSE_FACTOR = 9;
+/** Where the stores are away a look takes as long as it takes to find that out, and costs nothing. */
+const MOST_PAUSE_AWAY_MS = 5_000;
 const MOST_VIEWERS = 1_000;
 /** Nobody takes all the room there is. */
 const MOST_OF_USER = 250;
@@ -95,13 +101,15 @@ function inTurn() {
 
 /**
  * One look a second for all who watch at this edge, and none for nobody. Viewers are told which topics changed for them, never
- * what: they ask, with the rights of that moment. When the stores are away nothing is told; back again, all is new.
+ * what: they ask, with the rights of that moment. When the stores are away they are told that alone; back again, all is new.
  */
 export function createLive(deps: LiveDeps): Live {
   const viewers = new Set<Viewer>();
   const turns = inTurn();
   let before: Look | undefined;
+  let awayAt: number | undefined;
   let timer: NodeJS.Timeout | undefined;
+  const awayForMs = (): number | null => (awayAt === undefined ? null : deps.clock.elapsed() - awayAt);
   const tick = async (): Promise<void> => {
     const from = deps.clock.elapsed();
     try {
@@ -109,20 +117,25 @@ export function createLive(deps: LiveDeps): Live {
       const changes = before && changesBetween(before, after);
       for (const viewer of viewers) turns.add(viewer, changes ? topicsFor(viewer, changes) : topics);
       before = after;
+      awayAt = undefined;
     } catch (thrown) {
       before = undefined; // whatever changes meanwhile is told when they are back
+      if (awayAt === undefined) for (const viewer of viewers) viewer.away(deps.clock.elapsed() - from);
+      awayAt ??= from;
       deps.log.debug({ why: messageOf(thrown) }, 'nobody who watches was told: the stores are away');
     }
     timer = undefined;
     const pauseMs = Math.max(EVERY_MS, (deps.clock.elapsed() - from) * PAUSE_FACTOR);
-    if (viewers.size > 0) timer = setTimeout(() => void tick(), pauseMs);
-    else before = undefined;
+    const mostMs = awayAt === undefined ? Infinity : MOST_PAUSE_AWAY_MS;
+    if (viewers.size > 0) timer = setTimeout(() => void tick(), Math.min(pauseMs, mostMs));
+    else before = awayAt = undefined;
   };
   const begin = (): void => {
     if (viewers.size === 1 && timer === undefined) timer = setTimeout(() => void tick(), EVERY_MS);
   };
   return {
     name: 'live',
+    awayForMs,
     watch(viewer) {
       needRoom(viewers, viewer.actor);
       viewers.add(viewer);

@@ -224,7 +224,7 @@ const tasks: Operation[] = [
     tag: 'tasks',
     summary: 'Hear what changes',
     about:
-      'Server-sent events for who shows pools, tasks and the audit: `hello`, then `changed` with `topics` (`pools`, `tasks`, `audit`), as far as you may see them, at most once a second, later where very many watch, and `signed-out` when your token is good no more. It never says what changed: ask. It ends after an hour, and when its reader takes nothing.',
+      'Server-sent events for who shows pools, tasks and the audit: `hello`, then `changed` with `topics` (`pools`, `tasks`, `audit`), as far as you may see them, at most once a second, later where very many watch, `away` when Redis or Postgres cannot be read (`forMs`; the next `changed` ends that), and `signed-out` when your token is good no more. It never says what changed: ask. It ends after an hour, and when its reader takes nothing.',
     status: 200,
     answerType: 'text/event-stream',
     errors: [],

@@ -22,8 +22,8 @@ function push(res: Response, frame: string): void {
 const frame = (event: string, data: object): string => frameText({ event, data: JSON.stringify(data) });
 
 /**
- * `GET /api/v1/events`: which topics changed (`pools`, `tasks`, `audit`), as far as one may see them, at most once a second. It says that
- * something changed and never what. What one may see is what they may by then, and not when they began to watch.
+ * `GET /api/v1/events`: which topics changed (`pools`, `tasks`, `audit`), as far as one may see them, at most once a second, and that the
+ * stores are `away`. It says that something changed and never what. What one may see is what they may by then, and not when they began to watch.
  */
 export function eventRoutes(deps: EdgeDeps): Router {
   const router = Router();
@@ -33,7 +33,11 @@ export function eventRoutes(deps: EdgeDeps): Router {
     const headers = { 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' };
     res.status(200).set(headers).type('text/event-stream');
     if (req.method === 'HEAD') return void res.end();
-    const viewer: Viewer = { actor, tell: (topics) => push(res, frame('changed', { topics })) };
+    const viewer: Viewer = {
+      actor,
+      tell: (topics) => push(res, frame('changed', { topics })),
+      away: (forMs) => push(res, frame('away', { forMs })),
+    };
     const leave = deps.live.watch(viewer);
     const release = untilOver(deps, {
       res,
@@ -51,7 +55,8 @@ export function eventRoutes(deps: EdgeDeps): Router {
       release();
       clearInterval(ping);
     });
-    push(res, frame('hello', { version: deps.version, now: deps.clock.now() }));
+    const awayForMs = deps.live.awayForMs();
+    push(res, frame('hello', { version: deps.version, now: deps.clock.now(), awayForMs }));
   });
   return router;
 }

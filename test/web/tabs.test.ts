@@ -3,29 +3,60 @@ import { inPage, says, sizes } from '../support/browsed.ts';
 import { chromiumFor, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
+import { wireToUrl, type Wire } from '../support/wire.ts';
 
 /** More than a browser has connections to one host. */
 const TABS = 7;
+
+/** Screens that ask for something. */
+const failing = [
+  ...[
+    '/',
+    '/pools',
+    '/llms',
+    '/tasks',
+    '/playground',
+    '/workers',
+    '/join-codes',
+    '/mcp',
+    '/audit',
+    '/usage',
+    '/access',
+  ],
+  ...['/r/tokens', '/r/users/root', '/pools/one', '/llms/one', '/tasks/nobody', '/system'],
+];
+
+const services = (): { databaseUrl: string; redisUrl: string } => ({
+  databaseUrl: process.env['DATABASE_URL'] ?? '',
+  redisUrl: process.env['REDIS_URL'] ?? '',
+});
 
 describe('several tabs, and the keyboard', function () {
   this.timeout(60_000);
   let t: EdgeFixture;
   let browser: Browser;
   let page: Page;
-  const { go, type, press, forgive } = inPage(() => ({ page, url: t.url }));
+  let wires: { edge: Wire; postgres: Wire; redis: Wire };
+  let url = '';
+  const { go, type, press, forgive, sound } = inPage(() => ({ page, url }));
   const token = (): { token: string } => ({ token: t.tokens.root });
   before(async function () {
     browser = await chromiumFor(this);
-    t = await edgeFixture();
+    const { databaseUrl, redisUrl } = services();
+    const [postgres, redis] = await Promise.all([wireToUrl(databaseUrl), wireToUrl(redisUrl)]);
+    t = await edgeFixture({}, { databaseUrl: postgres.url(databaseUrl), redisUrl: redis.url(redisUrl) });
+    wires = { edge: await wireToUrl(t.url), postgres, redis };
+    url = wires.edge.url(t.url).replace(/\/$/, '');
     for (const name of ['one', 'two', 'three']) await publicLlm(t, name);
     const { once } = (await t.call('POST /ui/once', token())).json as { once: string };
     page = await browser.page(sizes.wide);
-    await page.goto(`${t.url}/ui/#once=${once}`);
+    await page.goto(`${url}/ui/#once=${once}`);
     await page.until(says(/● live/));
   });
   after(async () => {
     await browser?.close();
     await t?.close();
+    await Promise.all(Object.values(wires ?? {}).map((wire) => wire.close()));
   });
 
   const key = (name: string, how: object = {}, from = 'document.activeElement'): Promise<unknown> =>
@@ -69,7 +100,7 @@ describe('several tabs, and the keyboard', function () {
       painted.add(getComputedStyle(document.documentElement).backgroundColor); requestAnimationFrame(look); });`);
     await tab.slowly(100);
     const colours = async (): Promise<unknown> => {
-      await tab.goto(`${t.url}/ui/system`);
+      await tab.goto(`${url}/ui/system`);
       await tab.until(says(/Duties/));
       return await tab.evaluate('[...painted]');
     };
@@ -100,7 +131,7 @@ describe('several tabs, and the keyboard', function () {
     await tab.prepare(`{ const Real = Date; window.slept = 0;
       Date = class extends Real { constructor(...of) { if (of.length > 0) super(...of); else super(Real.now() + slept); } }; }`);
     await page.goto('about:blank'); // the other one leads
-    await tab.goto(`${t.url}/ui/llms`);
+    await tab.goto(`${url}/ui/llms`);
     await tab.until(says(/● live[^]*three/));
     const asked = (path: string): number => tab.asked.filter((url) => url.includes(path)).length;
     const before = { events: asked('/events'), llms: asked('/llms?') };
@@ -111,13 +142,57 @@ describe('several tabs, and the keyboard', function () {
     await tab.evaluate('new Promise(requestAnimationFrame)');
     expect(asked('/llms?')).to.be.greaterThan(before.llms);
     await tab.shut();
-    await page.goto(`${t.url}/ui/`);
+    await page.goto(`${url}/ui/`);
     await page.until(says(/● live/));
     await page.front();
   });
 
+  const isOld = `document.querySelector('main .old') !== null`;
+  const isOffered = `[...document.querySelectorAll('main .head button')].some((button) => !button.disabled)`;
+
+  for (const which of ['redis', 'postgres'] as const)
+    it(`says that a store is away (${which}), shows what is old as old, changes nothing, and goes on by itself`, async () => {
+      await go('/r/projects', /shared|no projects/);
+      await page.until(isOffered);
+      wires[which].cut();
+      await page.until(says(/cannot read its stores[^]*Shown as it was \d+ s ago/));
+      await page.until(isOld);
+      expect(await page.evaluate(isOffered)).to.equal(false);
+      await page.until(says(/● live/)); // the edge is there
+      if (which === 'redis') {
+        await go('/llms', /Redis cannot be reached now/);
+        forgive(/503|504/);
+        await sound('stores-away');
+      }
+      wires[which].mend();
+      if (which === 'redis') await page.until(says(/three/));
+      await page.until(`!${says(/cannot read its stores/)} && !(${isOld})`);
+      await go('/r/projects', /shared|no projects/);
+      await page.until(isOffered);
+      forgive(/503|504/);
+    });
+
+  it('says on each screen that the server is away, with a way to ask again that works', async () => {
+    await go('/system', /Duties/); // the second file is there
+    wires.edge.cut();
+    await page.until(says(/reconnecting/));
+    for (const path of failing) {
+      await go(path, /cannot be reached/);
+      await page.until(
+        `[...document.querySelectorAll('main .fault button')].some((b) => b.innerText === 'Try again')`,
+      );
+    }
+    forgive(/ERR_|net::/);
+    await sound('server-away');
+    wires.edge.mend();
+    await page.until(says(/● live/));
+    await press('Try again');
+    await page.until(`document.querySelector('main .fault') === null`);
+    forgive(/ERR_|net::/);
+  });
+
   it('comes back to filters, and shows any address that is pasted', async () => {
-    await page.goto(`${t.url}/ui/audit?verb=create&name=nobody`);
+    await page.goto(`${url}/ui/audit?verb=create&name=nobody`);
     await page.until(says(/No event is like that/));
     await go('/usage', /Of the last/);
     await page.evaluate('history.back()');
@@ -165,7 +240,7 @@ describe('several tabs, and the keyboard', function () {
     const tabs: Page[] = [page];
     while (tabs.length < TABS) {
       const tab = await browser.page(sizes.narrow);
-      await tab.goto(`${t.url}/ui/`);
+      await tab.goto(`${url}/ui/`);
       await tab.until(says(/● live/));
       tabs.push(tab);
     }

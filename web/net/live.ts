@@ -1,4 +1,4 @@
-import { signal } from '@preact/signals';
+import { effect, signal } from '@preact/signals';
 import { ask, isFault } from './api.ts';
 import { eventsOf } from './events.ts';
 
@@ -19,7 +19,12 @@ export const isLive = {
   },
 };
 
-type Word = { topics: Topic[] } | { line: 'live' | 'away' };
+/** Since when the server cannot read its stores, by this browser's clock; null: it can. Nothing that changes is heard of meanwhile. */
+export const storesAway = signal<number | null>(null);
+/** Since when what is shown may be old, for that or for a line that broke. */
+export const oldSince = signal<number | null>(null);
+
+type Word = { topics: Topic[] } | { line: 'live' | 'away' } | { awayForMs: number | null };
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 5_000;
@@ -30,11 +35,26 @@ const LOOK_MS = 1_000;
 /** Headers of a stream come at once, or over a connection that is dead without having been closed. */
 const HEADERS_MS = 10_000;
 
+effect(() => {
+  if (line.value !== 'away' && storesAway.value === null) oldSince.value = null;
+  else oldSince.value = oldSince.peek() ?? new Date().getTime();
+});
+
 let channel: BroadcastChannel | undefined;
 let stop: AbortController | undefined;
 
+/** @param awayForMs null: they are back. */
+export function hearOfStores(awayForMs: number | null): void {
+  if (awayForMs === null) storesAway.value = null;
+  else storesAway.value ??= new Date().getTime() - awayForMs;
+}
+
+/** The stores are away: answered by the very call that asks what changed. */
+const isStoresAway = (thrown: unknown): boolean => isFault(thrown) && thrown.code === 'unavailable';
+
 function hear(word: Word): void {
-  if ('line' in word) {
+  if ('awayForMs' in word) hearOfStores(word.awayForMs);
+  else if ('line' in word) {
     // Back after a while: what was missed is asked for.
     if (word.line === 'live' && line.value !== 'live') for (const topic of topics) changes[topic].value += 1;
     line.value = word.line;
@@ -84,7 +104,14 @@ async function follow(signal: AbortSignal): Promise<void> {
     for await (const { event, data } of eventsOf(answer)) {
       heard(SILENT_MS);
       if (event === 'signed-out') throw await refusal();
+      if (event === 'hello' || event === 'away') {
+        const { awayForMs = null, forMs = awayForMs } = JSON.parse(data) as Partial<
+          Record<string, number | null>
+        >;
+        tell({ awayForMs: forMs });
+      }
       if (event === 'changed') {
+        if (storesAway.value !== null) tell({ awayForMs: null });
         const changed = (JSON.parse(data) as { topics: string[] }).topics;
         tell({ topics: topics.filter((topic) => changed.includes(topic)) });
       }
@@ -102,6 +129,7 @@ async function lead(signal: AbortSignal): Promise<void> {
       await follow(signal);
     } catch (thrown) {
       if (isFault(thrown) && thrown.status === 401) return;
+      if (isStoresAway(thrown)) tell({ awayForMs: 0 });
     }
     if (signal.aborted) return;
     tell({ line: 'away' });
@@ -121,7 +149,10 @@ export function startLive(): void {
   channel = new BroadcastChannel('mcpctl-live');
   channel.onmessage = ({ data }: MessageEvent<Word | { hello: true }>) => {
     if ('hello' in data) {
-      if (isLeading) channel?.postMessage({ line: line.value === 'live' ? 'live' : 'away' });
+      if (!isLeading) return;
+      channel?.postMessage({ line: line.value === 'live' ? 'live' : 'away' });
+      const since = storesAway.value;
+      channel?.postMessage({ awayForMs: since === null ? null : new Date().getTime() - since });
     } else hear(data);
   };
   channel.postMessage({ hello: true });
@@ -141,4 +172,5 @@ export function stopLive(): void {
   channel?.close();
   channel = undefined;
   line.value = 'asking';
+  storesAway.value = null;
 }

@@ -1,7 +1,7 @@
 import { useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { call, isFault, type Fault } from './api.ts';
-import { changes, isLive, type Topic } from './live.ts';
+import { changes, hearOfStores, isLive, line, type Topic } from './live.ts';
 
 export interface Load<T> {
   /** What came last; stays while it is asked again, and when that fails. */
@@ -31,6 +31,11 @@ interface Kept<T> {
   asked: Signal<number>;
 }
 
+/** Where no stream says whether the stores are away, the calls themselves do. */
+function toldByCalls(awayForMs: number | null): void {
+  if (line.value === 'asking') hearOfStores(awayForMs);
+}
+
 /** @returns what ends it. */
 function keep<T>({ path, topic, question }: Asked, { data, fault, at, asked }: Kept<T>): () => void {
   const left = new AbortController();
@@ -49,8 +54,10 @@ function keep<T>({ path, topic, question }: Asked, { data, fault, at, asked }: K
       data.value = answer;
       fault.value = null;
       at.value = new Date().getTime();
+      toldByCalls(null);
     } catch (thrown) {
       if (isFault(thrown) && thrown.status !== 401) fault.value = thrown;
+      if (isFault(thrown) && thrown.code === 'unavailable') toldByCalls(0);
     }
     isAsking = false;
     if (!left.signal.aborted) timer = setTimeout(next, AGAIN_MS);

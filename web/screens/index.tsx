@@ -2,7 +2,7 @@ import { signal } from '@preact/signals';
 import type { ComponentType } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type * as everyOther from './others.ts';
-import { Empty } from '../parts/loaded.tsx';
+import { Empty, NotForToken } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { may } from '../state/session.ts';
 import { Overview } from './overview.tsx';
@@ -30,6 +30,22 @@ export const sections: readonly Section[] = [
   { path: '/access', name: 'Who may what', isOffered: () => true },
   { path: '/system', name: 'System', isOffered: () => may('view', 'board') },
 ];
+
+/** By a link that somebody with other rights gave them. */
+const notOffered = ({ name, path }: Section): ComponentType =>
+  function NotOffered() {
+    return (
+      <Screen title={name}>
+        <NotForToken
+          why={
+            path === '/playground'
+              ? 'Your token may not ask any model.'
+              : `Your token may not see this: ${name}.`
+          }
+        />
+      </Screen>
+    );
+  };
 
 function NotHere() {
   return (
@@ -100,5 +116,10 @@ const screens: readonly [RegExp, ComponentType][] = [
   [/^\/r\//, other('Resources')],
 ];
 
-export const screenOf = (path: string): ComponentType =>
-  screens.find(([at]) => at.test(path))?.[1] ?? NotHere;
+const refusals = new Map(sections.map((section) => [section, notOffered(section)]));
+
+export function screenOf(path: string): ComponentType {
+  const section = sections.find(({ path: of }) => of !== '/' && path.startsWith(of));
+  if (section?.isOffered() === false) return refusals.get(section) ?? NotHere;
+  return screens.find(([at]) => at.test(path))?.[1] ?? NotHere;
+}

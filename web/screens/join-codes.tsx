@@ -7,6 +7,7 @@ import { Empty, Fault, Loaded, NotForToken } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
+import { Write } from '../parts/write.tsx';
 import { AddWorker } from '../shown/add-worker.tsx';
 import { Chosen, ClearFilters } from '../shown/filters.tsx';
 import { Status } from '../shown/status.tsx';
@@ -54,14 +55,14 @@ function Withdraw({ code, done }: { code: Code; done: () => void }) {
   return (
     <>
       {fault.value && <Fault fault={fault.value} />}
-      <button
+      <Write
         type="button"
         class="danger"
         aria-label={`Withdraw the code ${code.id} for ${code.pools.join(', ')}`}
         onClick={() => void send(withdraw)}
       >
         Withdraw
-      </button>
+      </Write>
     </>
   );
 }

@@ -1,11 +1,13 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import type { PoolView } from '../../core/pool.ts';
+import { storesAway } from '../net/live.ts';
 import { useLoad } from '../net/load.ts';
 import type { Page } from '../net/api.ts';
 import { Code } from '../shown/code.tsx';
 import { Fault, Empty, Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
+import { Write } from '../parts/write.tsx';
 import { chat, draft, otherChat, settings, type Chat, type Turn } from '../state/chat.ts';
 import { Chosen } from '../shown/filters.tsx';
 import { query } from '../state/router.ts';
@@ -55,11 +57,7 @@ function Said({ turn, isLast, of, llm }: Shown & { turn: Turn; isLast: boolean }
       {isComing && answer.text === '' && <p class="quiet">Waiting for its first word …</p>}
       {fault && <Fault fault={fault} />}
       {role === 'assistant' && !isComing && <Meta turn={turn} />}
-      {fault && isLast && !isComing && (
-        <button type="button" onClick={() => void of.again(llm)}>
-          Ask again
-        </button>
-      )}
+      {fault && isLast && !isComing && <Write onClick={() => void of.again(llm)}>Ask again</Write>}
     </section>
   );
 }
@@ -105,7 +103,7 @@ function Composer({ to }: { to: readonly Shown[] }) {
   const submit = (event: Event): void => {
     event.preventDefault();
     const text = draft.value.trim();
-    if (text === '' || isRunning) return;
+    if (text === '' || isRunning || storesAway.value !== null) return;
     draft.value = '';
     for (const { of, llm } of to) void of.send(llm, text);
   };
@@ -127,9 +125,9 @@ function Composer({ to }: { to: readonly Shown[] }) {
             Stop
           </button>
         ) : (
-          <button type="submit" class="main">
+          <Write type="submit" class="main">
             Send
-          </button>
+          </Write>
         )}
         <span class="quiet">Enter sends, Shift-Enter begins a line.</span>
       </p>

@@ -5,10 +5,11 @@ import { useLoad } from '../net/load.ts';
 import { useSending } from '../net/sending.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Facts } from '../parts/facts.tsx';
-import { Fault, Empty, Loaded } from '../parts/loaded.tsx';
+import { Fault, Empty, Loaded, NotForToken } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Table } from '../parts/table.tsx';
+import { Write } from '../parts/write.tsx';
 import { Form, textOf, valueIn, type Row } from '../shown/form.tsx';
 import { NewToken } from '../shown/new-token.tsx';
 import { ServerChanges } from '../shown/server-changes.tsx';
@@ -73,22 +74,22 @@ function Delete({ entry, row, done }: { entry: CatalogueEntry; row: Row; done: (
   if (!may('delete', entry.word) || (row['revokedAt'] ?? null) !== null) return null;
   return (
     <>
-      <button
+      <Write
         type="button"
         class="danger small"
         aria-label={`${verbOf(entry)} ${name}`}
         onClick={() => (isAsking.value = true)}
       >
         {verbOf(entry)}
-      </button>
+      </Write>
       {isAsking.value && (
         <Dialog title={`${verbOf(entry)} the ${entry.word} ${name}?`} close={() => (isAsking.value = false)}>
           {fault.value && <Fault fault={fault.value} />}
           <p>This cannot be undone.</p>
           <p class="actions">
-            <button type="button" class="main" onClick={() => void send(remove)}>
+            <Write class="main" onClick={() => void send(remove)}>
               {verbOf(entry)}
-            </button>
+            </Write>
           </p>
         </Dialog>
       )}
@@ -106,9 +107,7 @@ function Create({ entry, done }: { entry: CatalogueEntry; done: () => void }) {
   };
   return (
     <>
-      <button type="button" onClick={() => (isOpen.value = true)}>
-        New {entry.word}
-      </button>
+      <Write onClick={() => (isOpen.value = true)}>New {entry.word}</Write>
       {isOpen.value && (
         <Dialog title={`New ${entry.word}`} close={close}>
           {isToken ? <NewToken /> : <Form entry={entry} done={close} />}
@@ -156,9 +155,7 @@ function Edit({ entry, row, done }: { entry: CatalogueEntry; row: Row; done: () 
   };
   return (
     <>
-      <button type="button" onClick={() => (isOpen.value = true)}>
-        Edit
-      </button>
+      <Write onClick={() => (isOpen.value = true)}>Edit</Write>
       {isOpen.value && (
         <Dialog title={`Edit the ${word} ${nameIn(entry, row)}`} close={close}>
           <Form entry={entry} row={row} done={close} />
@@ -227,6 +224,12 @@ export function Resources() {
     return (
       <Screen title="Not here">
         <Empty why="This server tells of no such kind of thing." />
+      </Screen>
+    );
+  if (!may('view', entry.word) && !may('create', entry.word))
+    return (
+      <Screen title={titled(entry.plural)}>
+        <NotForToken why={`Your token may not see ${entry.plural}.`} />
       </Screen>
     );
   if (name === undefined || name === '') return <List entry={entry} />;

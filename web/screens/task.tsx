@@ -14,6 +14,7 @@ import { Screen } from '../parts/page.tsx';
 import { Status } from '../shown/status.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
+import { Write } from '../parts/write.tsx';
 import { Why } from '../shown/why.tsx';
 import { named } from '../state/router.ts';
 
@@ -78,16 +79,16 @@ function Cancel({ task, done }: { task: TaskView; done: () => void }) {
   return (
     <>
       {fault.value && <Fault fault={fault.value} />}
-      <button type="button" class="danger" onClick={() => (isAsking.value = true)}>
+      <Write class="danger" onClick={() => (isAsking.value = true)}>
         Cancel this task
-      </button>
+      </Write>
       {isAsking.value && (
         <Dialog title="Cancel this task?" close={() => (isAsking.value = false)}>
           <p>Whoever waits for it is told so; its backend stops.</p>
           <p class="actions">
-            <button type="button" class="main" onClick={() => void cancel()}>
+            <Write class="main" onClick={() => void cancel()}>
               Cancel the task
-            </button>
+            </Write>
           </p>
         </Dialog>
       )}

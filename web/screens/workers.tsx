@@ -5,11 +5,12 @@ import { useLoad } from '../net/load.ts';
 import { useSending } from '../net/sending.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Facts } from '../parts/facts.tsx';
-import { Empty, Fault, Loaded } from '../parts/loaded.tsx';
+import { Empty, Fault, Loaded, NotForToken } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
+import { Write } from '../parts/write.tsx';
 import { AddWorker } from '../shown/add-worker.tsx';
 import { Chosen, ClearFilters } from '../shown/filters.tsx';
 import { Slots } from '../shown/pool-table.tsx';
@@ -46,25 +47,25 @@ function Actions({ worker, done }: { worker: SessionView; done: () => void }) {
       {may('edit', 'session') &&
         calls.map(({ call: path, name, isOffered }) =>
           isOffered(worker) ? (
-            <button
+            <Write
               key={path}
               type="button"
               aria-label={`${name} ${worker.name}`}
               onClick={() => void ask('POST', `/${path}`, done)}
             >
               {name}
-            </button>
+            </Write>
           ) : null,
         )}
       {may('delete', 'session') && (
-        <button
+        <Write
           type="button"
           class="danger"
           aria-label={`Revoke ${worker.name}`}
           onClick={() => (isAsking.value = true)}
         >
           Revoke
-        </button>
+        </Write>
       )}
       {isAsking.value && (
         <Dialog title={`Revoke the worker ${worker.name}?`} close={() => (isAsking.value = false)}>
@@ -74,9 +75,9 @@ function Actions({ worker, done }: { worker: SessionView; done: () => void }) {
             joined with ends with it. A token that was made for it otherwise stays: revoke that by itself.
           </p>
           <p class="actions">
-            <button type="button" class="main" onClick={() => void ask('DELETE', '', () => go('/workers'))}>
+            <Write class="main" onClick={() => void ask('DELETE', '', () => go('/workers'))}>
               Revoke it
-            </button>
+            </Write>
           </p>
         </Dialog>
       )}
@@ -85,15 +86,7 @@ function Actions({ worker, done }: { worker: SessionView; done: () => void }) {
 }
 
 function None() {
-  if (!may('view', 'session'))
-    return (
-      <Empty why="Your token may not see workers.">
-        <p>
-          One of the preset publish, manage or full may: <code>mcpctl token create NAME --preset manage</code>
-          .
-        </p>
-      </Empty>
-    );
+  if (!may('view', 'session')) return <NotForToken why="Your token may not see workers." />;
   return (
     <Empty why="No worker that you may see publishes here: there is none yet, or all are other people’s.">
       <AddWorker />

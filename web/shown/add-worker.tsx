@@ -5,6 +5,7 @@ import { useSending } from '../net/sending.ts';
 import { Copy } from '../parts/copy.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { Fault } from '../parts/loaded.tsx';
+import { Write } from '../parts/write.tsx';
 import { may } from '../state/session.ts';
 
 /** Makes a join code, which is in one signal and gone with the dialog. */
@@ -50,9 +51,9 @@ function Invite() {
           onInput={({ currentTarget }) => (pool.value = currentTarget.value)}
         />
       </label>
-      <button type="submit" class="main">
+      <Write type="submit" class="main">
         Make its code
-      </button>
+      </Write>
     </form>
   );
 }

@@ -5,6 +5,7 @@ import { useSending } from '../net/sending.ts';
 import { Fault } from '../parts/loaded.tsx';
 import type { ComponentChildren } from 'preact';
 import { Age, span } from '../parts/time.tsx';
+import { Write } from '../parts/write.tsx';
 export type Row = Readonly<Record<string, unknown>>;
 
 /** What stands at a dotted path; through an array, what stands there in each of its items. */
@@ -116,9 +117,9 @@ export function Form({ entry, row, done }: { entry: CatalogueEntry; row?: Row; d
       {entry.fields.some(({ sealed }) => sealed === true) && (
         <p class="quiet">Its values are given in a terminal, and never shown again.</p>
       )}
-      <button type="submit" class="main">
+      <Write type="submit" class="main">
         Save
-      </button>
+      </Write>
     </form>
   );
 }

@@ -4,6 +4,7 @@ import { call, type Page } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
 import { useSending } from '../net/sending.ts';
 import { Fault, Empty, Loaded } from '../parts/loaded.tsx';
+import { Write } from '../parts/write.tsx';
 
 const MOST = 100;
 
@@ -81,9 +82,9 @@ export function Messages({ thread, agent }: { thread: string; agent: string }) {
             onInput={({ currentTarget }) => (text.value = currentTarget.value)}
           />
         </label>
-        <button type="submit" class="main" disabled={isBusy.value}>
+        <Write type="submit" class="main" disabled={isBusy.value}>
           {isBusy.value ? 'It answers …' : 'Send'}
-        </button>
+        </Write>
       </form>
     </section>
   );

@@ -4,6 +4,7 @@ import { call } from '../net/api.ts';
 import { useSending } from '../net/sending.ts';
 import { Copy } from '../parts/copy.tsx';
 import { Fault } from '../parts/loaded.tsx';
+import { Write } from '../parts/write.tsx';
 
 /** Makes a token and shows its text this once: it is in one signal, and gone with the dialog. */
 export function NewToken() {
@@ -48,9 +49,9 @@ export function NewToken() {
           onInput={({ currentTarget }) => (days.value = currentTarget.value)}
         />
       </label>
-      <button type="submit" class="main">
+      <Write type="submit" class="main">
         Make it
-      </button>
+      </Write>
     </form>
   );
 }

@@ -4,6 +4,7 @@ import { useLoad } from '../net/load.ts';
 import { useSending } from '../net/sending.ts';
 import { Empty, Fault, Loaded } from '../parts/loaded.tsx';
 import { Table } from '../parts/table.tsx';
+import { Write } from '../parts/write.tsx';
 
 type InProject = ChangesView['projects'][number];
 
@@ -86,13 +87,9 @@ function Changes({ at, one, done }: { at: string; one: InProject; done: () => vo
       {unshown > 0 && <p class="quiet">{unshown} more are not shown.</p>}
       {tools.length + offers.length > 0 && (
         <p class="actions">
-          <button
-            type="button"
-            aria-label={`Approve as shown, for ${project}`}
-            onClick={() => void approve()}
-          >
+          <Write aria-label={`Approve as shown, for ${project}`} onClick={() => void approve()}>
             Approve as shown
-          </button>
+          </Write>
         </p>
       )}
     </>
