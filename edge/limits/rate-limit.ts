@@ -29,8 +29,8 @@ class Account {
   readonly #clock: Clock;
   readonly #mostWaitMs: number;
   #paidUntil = 0;
-  /** Which share of the last calls was refused. */
-  #refused = 0;
+  /** Which share of the last calls came to nothing. */
+  #vain = 0;
 
   constructor(clock: Clock, mostWaitMs: number) {
     this.#clock = clock;
@@ -52,14 +52,14 @@ class Account {
     return waitMs > 0 ? { waitMs } : atOnce;
   }
 
-  /** How a call ended. */
-  ended(refused: boolean): void {
-    this.#refused += ((refused ? 1 : 0) - this.#refused) / LAST_CALLS;
+  /** How a call ended. @param vain it was refused, or left at once. */
+  ended(vain: boolean): void {
+    this.#vain += ((vain ? 1 : 0) - this.#vain) / LAST_CALLS;
   }
 
   /** Most of its last calls came to nothing. */
   get isVain(): boolean {
-    return this.#refused > 0.5;
+    return this.#vain > 0.5;
   }
 
   /** It owes nothing any more. */

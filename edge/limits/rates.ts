@@ -11,7 +11,7 @@ import { RateLimit, type Turn } from './rate-limit.ts';
 export interface Rates {
   /**
    * Takes the time of a request of this user's. What runs an llm, or answers for one, has a rate of its own, unless most of
-   * the user's last calls were refused: then it is a request like others. Who is alone here is held to none.
+   * the user's last calls came to nothing: then it is a request like others. Who is alone here is held to none.
    * @returns undefined when it may go on at once, which is nearly always; else it waits.
    * @throws McpctlError `too_many_requests` when it would have to wait for long.
    */
@@ -30,16 +30,19 @@ interface RatesDeps {
 const USER_WAIT_MS = 5_000;
 const STRANGER_WAIT_MS = 1_000;
 
+/** Nobody gives up so soon: who leaves a call before it has said anything, and within this, did not wait for its answer. */
+const SOON_LEFT_MS = 1_000;
+
 type RateCap = 'user_rate' | 'address_rate';
 
 /** Calls that run an llm or make a task, and what workers say of one. */
 const work =
   /^\/(?:v1\/|api\/(?!v1(?:[/?]|$))|api\/v1\/(?:tasks(?:[/?]|$)|llms\/(?:_provider-task\/|[^/?]+\/infer(?:[/?]|$))))/i;
-/** A worker reads a large request by itself. */
-const workRead = /^\/api\/v1\/llms\/_provider-task\//i;
+/** What a worker says of a task; a large request it reads by itself. */
+const ofWorker = /^\/api\/v1\/llms\/_provider-task\//i;
 
 const isWork = ({ method, originalUrl }: Request): boolean =>
-  method === 'POST' ? work.test(originalUrl) : method === 'GET' && workRead.test(originalUrl);
+  method === 'POST' ? work.test(originalUrl) : method === 'GET' && ofWorker.test(originalUrl);
 
 export function createRates({ config, clock, metrics }: RatesDeps): Rates {
   const { maxUserCallRate, maxUserRequestRate, maxAddressRequestRate } = config;
@@ -60,12 +63,21 @@ export function createRates({ config, clock, metrics }: RatesDeps): Rates {
     throw new McpctlError('too_many_requests', message, { retryAfterS: turn.retryAfterS });
   };
 
+  /** A call that was refused came to nothing, and so did one that its caller left at once. */
+  const tellOfEnd = (account: ReturnType<RateLimit['of']>, req: Request, res: Response): void => {
+    const began = clock.elapsed();
+    const isLeft = (): boolean => !res.headersSent && clock.elapsed() - began < SOON_LEFT_MS;
+    res.once('close', () =>
+      account.ended(res.statusCode >= 400 || (isLeft() && !ofWorker.test(req.originalUrl))),
+    );
+  };
+
   return {
     ofUser(userId, req, res) {
       const account = ofUsers.of(userId);
       const isCall = isWork(req);
       const turn = account.take(isCall && !account.isVain ? callMs : requestMs, ofUsers.isAlone);
-      if (isCall) res.once('close', () => account.ended(res.statusCode >= 400));
+      if (isCall) tellOfEnd(account, req, res);
       if (turn.waitMs === 0) return undefined;
       const message = `You ask faster than one user may here: ${maxUserRequestRate} requests a second (MCPCTL_MAX_USER_REQUEST_RATE), calls that an llm answers ${maxUserCallRate} (MCPCTL_MAX_USER_CALL_RATE). Send fewer at a time; ask for lists rather than single tasks, or wait for a task with ?wait=30.`;
       return wait('user_rate', turn, { res, message });

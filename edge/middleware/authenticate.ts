@@ -23,7 +23,7 @@ export function tokenOf(req: Request): string | undefined {
 const AS = 'x-mcpctl-as';
 
 /** A user with more requests on their way than this takes turns with others at the beginning of each. */
-const MANY_IN_FLIGHT = 32;
+const MANY_IN_FLIGHT = 8;
 
 const isLimit = (thrown: unknown): boolean =>
   thrown instanceof McpctlError && thrown.code === 'too_many_requests';

@@ -1,5 +1,10 @@
+import { EventEmitter } from 'node:events';
 import { expect } from 'chai';
+import type { Request, Response } from 'express';
+import type { Actor } from '../../core/access.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
 import { FairGate } from '../../edge/limits/fair-gate.ts';
+import { authenticateBy } from '../../edge/middleware/authenticate.ts';
 import { loopTurn } from '../../core/text/loop-turns.ts';
 
 const limits = { ofOne: 1, inAll: 2, withinMs: 10_000, cap: 'gate', message: 'Wait.' };
@@ -99,5 +104,55 @@ describe('turns of the loop', () => {
     };
     await Promise.all([take('m', 1), take('m', 1), take('m', 1), take('a', 1), take('b', 1)]);
     expect(order).to.deep.equal(['m', 'a', 'b', 'm', 'm']);
+  });
+
+  it('hold no more slices than come to a millisecond', async () => {
+    const perTurn: number[] = [];
+    let [slices, left] = [0, 12];
+    const countTurns = (): void => {
+      perTurn.push(slices);
+      slices = 0;
+      if (left > 0) setImmediate(countTurns);
+    };
+    setImmediate(countTurns);
+    const slice = async (): Promise<void> => {
+      await loopTurn('m');
+      for (const until = performance.now() + 1.1; performance.now() < until;);
+      slices += 1;
+      left -= 1;
+    };
+    await Promise.all(Array.from({ length: left }, slice));
+    expect(Math.max(...perTurn)).to.equal(1);
+  });
+});
+
+describe('a crowd of requests of one user', () => {
+  it('begins a few a turn of the loop', async () => {
+    let [inFlight, begun] = [0, 0];
+    const actor = { userId: 'u', userName: 'mallory', tokenId: 't', tokenName: 't' } as Actor;
+    const handler = authenticateBy(
+      { of: () => 'token', actorOf: () => Promise.resolve(actor) },
+      {
+        caps: { enter: () => ({ inFlight: (inFlight += 1), leave: () => undefined }) },
+        rates: { ofUser: () => undefined },
+        metrics: { authFailed: () => undefined },
+        registry: {
+          groups: { actAs: () => Promise.resolve(actor) },
+          audits: { record: () => Promise.resolve() },
+        },
+        clock: systemClock,
+      },
+    );
+    const request = (): unknown => {
+      const res = Object.assign(new EventEmitter(), { set: () => undefined });
+      const context = { requestId: 'r' };
+      const req = { method: 'GET', originalUrl: '/', get: () => undefined, context, res };
+      return handler(req as unknown as Request, res as unknown as Response, () => (begun += 1));
+    };
+    const all = Promise.all(Array.from({ length: 40 }, request));
+    for (let n = 0; n < 50; n++) await Promise.resolve(); // what needs no turn has begun by then
+    expect(begun).to.equal(8);
+    await all;
+    expect(begun).to.equal(40);
   });
 });

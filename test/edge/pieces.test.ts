@@ -1,8 +1,12 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import type { Request, Response } from 'express';
 import fc from 'fast-check';
+import { GrowingBytes } from '../../core/text/growing-bytes.ts';
+import { decoderOf, inflate } from '../../edge/body/inflate.ts';
 import { askedInPieces, piecesOf } from '../../edge/connections/pieces.ts';
 
 describe('the pieces of a body', () => {
@@ -66,5 +70,21 @@ describe('the pieces of a body', () => {
     let bytes = 0;
     for await (const piece of req as AsyncIterable<Buffer>) bytes += piece.length;
     expect(bytes).to.equal(60_000);
+  });
+});
+
+describe('a compressed body', () => {
+  it('comes out of another thread in few pieces', async () => {
+    const bytes = 1_000_000;
+    const sent = new GrowingBytes(bytes);
+    sent.append(gzipSync(Buffer.alloc(bytes, 0x20)));
+    const decoder = decoderOf({ get: () => 'gzip' } as unknown as Request);
+    if (!decoder) throw new TypeError('gzip has a decoder');
+    let pieces = 0;
+    const room = { limit: bytes, reserve: () => void (pieces += 1) };
+    const res = new EventEmitter() as unknown as Response;
+    const out = await inflate(sent, decoder, { room, res });
+    expect(out.length).to.equal(bytes);
+    expect(pieces).to.be.at.most(Math.ceil(bytes / 16_000 / 3));
   });
 });

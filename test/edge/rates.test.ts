@@ -1,7 +1,10 @@
+import { EventEmitter } from 'node:events';
 import { expect } from 'chai';
+import type { Request, Response } from 'express';
 import fc from 'fast-check';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { RateLimit } from '../../edge/limits/rate-limit.ts';
+import { createRates } from '../../edge/limits/rates.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 
@@ -70,6 +73,45 @@ describe('a rate of many', () => {
     expect([asks('ada'), asks('mallory'), asks('mallory')]).to.deep.equal([false, false, false]);
     clock.pass(5_001);
     expect([asks('mallory'), asks('ada')]).to.deep.equal([true, false]);
+  });
+});
+
+describe('the calls of one who leaves them', () => {
+  const config = { maxUserRequestRate: 2, maxUserCallRate: 1_000, maxAddressRequestRate: 2 };
+  const metrics = { refused: (): void => undefined, slowed: (): void => undefined };
+
+  /** Makes forty calls, each left as told. @returns whether the next has to wait, though there was time for it. */
+  const isSlowed = (originalUrl: string, left: { afterMs: number; headersSent: boolean }): boolean => {
+    const clock = standing();
+    const rates = createRates({ config, clock, metrics });
+    const ask = (userId: string) => {
+      const res = Object.assign(new EventEmitter(), { statusCode: 200, headersSent: left.headersSent });
+      const req = { method: 'POST', originalUrl } as Request;
+      const early = rates.ofUser(userId, req, res as unknown as Response);
+      return { early, res };
+    };
+    ask('bob');
+    for (let n = 0; n < 40; n++) {
+      const { res } = ask('mallory');
+      clock.pass(left.afterMs);
+      res.emit('close');
+    }
+    ask('bob');
+    const { early, res } = ask('mallory');
+    res.emit('close');
+    return early !== undefined;
+  };
+  const call = '/v1/chat/completions';
+
+  it('count like other requests where they are left at once, before anything was said', () => {
+    expect(isSlowed(call, { afterMs: 20, headersSent: false })).to.equal(true);
+  });
+
+  it('do not where their answer had begun, or was waited for, nor do those of a worker', () => {
+    expect(isSlowed(call, { afterMs: 20, headersSent: true })).to.equal(false);
+    expect(isSlowed(call, { afterMs: 1_500, headersSent: false })).to.equal(false);
+    const answer = '/api/v1/llms/_provider-task/1/stream';
+    expect(isSlowed(answer, { afterMs: 20, headersSent: false })).to.equal(false);
   });
 });
 
