@@ -124,46 +124,53 @@ async function fork(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
 
 const PAGE = 200;
 
-async function allOf(deps: EdgeDeps, { id }: ThreadRow): Promise<MessageRow[]> {
-  const all: MessageRow[] = [];
-  for (;;) {
-    const page = await deps.registry.threads.messages(id, { after: all.at(-1)?.turnIndex, limit: PAGE });
-    all.push(...page);
+/** Page by page: between two of them others have the event loop. @param take is given each, and what it makes of it is kept alone. */
+async function eachPage<T>(
+  deps: EdgeDeps,
+  { id }: ThreadRow,
+  take: (page: readonly MessageRow[]) => T[],
+): Promise<T[]> {
+  const all: T[] = [];
+  for (let after: number | undefined; ;) {
+    const page = await deps.registry.threads.messages(id, { after, limit: PAGE });
+    all.push(...take(page));
     if (page.length < PAGE) return all;
+    after = page.at(-1)?.turnIndex;
   }
 }
 
 const shownAs = { user: 'You', tool: 'Result of a tool' } as const;
 
-function markdownOf({ title, agent }: ThreadRow, messages: readonly MessageRow[], reasons: boolean): string {
-  const blocks = messages.map(({ role, status, content, reasoning, toolCalls }) => {
-    const who = role === 'assistant' ? agent : shownAs[role];
-    const cut = status === 'complete' ? '' : ` (${status})`;
-    const thought = reasons && reasoning !== null ? [reasoning.replace(/^/gm, '> ')] : [];
-    const calls = (toolCalls ?? []).map(({ name, arguments: given }) => `→ ${name} ${given}`);
-    return [`**${who}**${cut}`, ...thought, content, ...calls].filter((text) => text !== '').join('\n\n');
-  });
-  return `# ${title === '' ? agent : title}\n\n${blocks.join('\n\n')}\n`;
+function markdownOf({ agent }: ThreadRow, message: MessageRow): string {
+  const { role, status, content, reasoning, toolCalls } = message;
+  const who = role === 'assistant' ? agent : shownAs[role];
+  const cut = status === 'complete' ? '' : ` (${status})`;
+  const thought = reasoning === null ? [] : [reasoning.replace(/^/gm, '> ')];
+  const calls = (toolCalls ?? []).map(({ name, arguments: given }) => `→ ${name} ${given}`);
+  return [`**${who}**${cut}`, ...thought, content, ...calls].filter((text) => text !== '').join('\n\n');
 }
 
 /** What was said: as chat completions write it, of which later turns are told; or each message with how it stands. */
 async function exported(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const { format, reasoning } = queryOf(req, threadExportQuerySchema);
   const thread = await ownThreadOf(deps, req);
-  const reasons = reasoning === 'true';
-  const messages = await allOf(deps, thread);
-  if (format === 'markdown')
-    return void res.type('text/markdown; charset=utf-8').send(markdownOf(thread, messages, reasons));
-  if (format === 'jsonl') {
-    const lines = messages.map((row) =>
-      JSON.stringify(messageView(reasons ? row : { ...row, reasoning: null })),
-    );
-    return void res.type('application/x-ndjson').send(lines.map((line) => `${line}\n`).join(''));
+  const shown = (row: MessageRow): MessageRow => (reasoning === 'true' ? row : { ...row, reasoning: null });
+  if (format === 'markdown') {
+    const blocks = await eachPage(deps, thread, (page) => page.map((row) => markdownOf(thread, shown(row))));
+    const text = `# ${thread.title === '' ? thread.agent : thread.title}\n\n${blocks.join('\n\n')}\n`;
+    return void res.type('text/markdown; charset=utf-8').send(text);
   }
-  const kept = messages
-    .filter(({ inContext }) => inContext)
-    .sort((a, b) => a.n - b.n || a.turnIndex - b.turnIndex);
-  const texts = historyTexts(kept, []);
+  if (format === 'jsonl') {
+    const lines = await eachPage(deps, thread, (page) =>
+      page.map((row) => `${JSON.stringify(messageView(shown(row)))}\n`),
+    );
+    return void res.type('application/x-ndjson').send(lines.join(''));
+  }
+  const kept = await eachPage(deps, thread, (page) => page.filter(({ inContext }) => inContext));
+  const texts = historyTexts(
+    kept.sort((a, b) => a.n - b.n || a.turnIndex - b.turnIndex),
+    [],
+  );
   res
     .type('application/json')
     .send(`{"title":${JSON.stringify(thread.title)},"messages":[${texts.join(',')}]}`);

@@ -1,5 +1,10 @@
 import { expect } from 'chai';
+import fc from 'fast-check';
 import type { MessageView, ThreadView, TurnView } from '../../core/agent/thread.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { usualLimits } from '../../core/registry/names/limits.ts';
+import { importBatches } from '../../core/registry/threads/keeping/import-messages.ts';
+import { createThreads } from '../../core/registry/threads/threads.ts';
 import { createThreadsDuty } from '../../scheduler/duties/threads.ts';
 import { edgeFixture, publicLlm, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
 import { speakFor } from '../support/speaker.ts';
@@ -148,6 +153,62 @@ describe('what becomes of threads', function () {
       expect(await code(`GET /threads/${made.id}/${path}`, { token: t.tokens.bob })).to.equal(
         'thread_not_found',
       );
+  });
+
+  it('what was said elsewhere is kept some hundred messages at a time, each turn in one piece', () => {
+    const message = fc.record({
+      role: fc.constantFrom('user', 'assistant', 'tool'),
+      content: fc.constantFrom('', 'short', 'x'.repeat(90_000), 'y'.repeat(300_000)),
+      ...{ parts: fc.constant(null), toolCalls: fc.constant(null), toolCallId: fc.constant(null) },
+    });
+    const some = fc.array(message, { maxLength: 60 });
+    const many = fc.array(
+      message.map((one) => ({ ...one, content: 'short' })),
+      { maxLength: 1_500 },
+    );
+    fc.assert(
+      fc.property(fc.oneof(some, many), (conversation) => {
+        const batches = [...importBatches(conversation)];
+        const turns = batches.flat();
+        expect(turns.flatMap((turn) => turn.messages)).to.deep.equal(conversation);
+        turns.forEach(({ n, isAnswered, messages: its }, at) => {
+          expect(n).to.equal(at + 1);
+          expect(its.findIndex(({ role }) => role === 'assistant')).to.equal(
+            isAnswered ? its.length - 1 : -1,
+          );
+        });
+        for (const batch of batches) {
+          if (batch.length === 1) continue;
+          expect(batch.flatMap((turn) => turn.messages)).to.have.length.at.most(500);
+          expect(batch.reduce((sum, { bytes }) => sum + bytes, 0)).to.be.at.most(262_144);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('what was said elsewhere has no more room than what is said here', async () => {
+    const limits = { ...usualLimits, maxThreadMessages: 4, maxThreadBytes: 1_000 };
+    const threads = createThreads(t.connection, limits);
+    const { id: agentId } = (await call('GET /agents/reviewer', { token: t.tokens.root })).json as {
+      id: string;
+    };
+    const rows = async (): Promise<unknown> =>
+      await t.connection.db('chatThreads').where({ title: 'full' }).select('id');
+    const made = async (contents: readonly string[]): Promise<string> => {
+      const conversation = contents.map((content, at) => ({
+        ...({ role: at % 2 === 0 ? 'user' : 'assistant', content } as const),
+        ...{ parts: null, toolCalls: null, toolCallId: null },
+      }));
+      return await threads.create({ agentId, ownerId: t.ada.id, title: 'full', messages: conversation }).then(
+        () => 'made',
+        (thrown: unknown) => (thrown instanceof McpctlError ? thrown.message : 'failed'),
+      );
+    };
+    expect(await made(['1', '2', '3', '4', '5'])).to.include('MCPCTL_MAX_THREAD_MESSAGES');
+    expect(await made(['x'.repeat(600), 'y'.repeat(600)])).to.include('MCPCTL_MAX_THREAD_BYTES');
+    expect(await rows()).to.deep.equal([]);
+    expect(await made(['1', '2', '3', '4'])).to.equal('made');
   });
 
   it('one whose time is over goes, and one in which somebody waits stays; old requests are kept by no task', async () => {

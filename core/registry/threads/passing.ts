@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { MOST_ROUNDS } from '../../agent/thread.ts';
 import type { Connection } from '../database/connect.ts';
-import { tasksOf } from './keep-threads.ts';
+import { tasksOf } from './keeping/keep-threads.ts';
 import { BRIEFLY } from './locked-thread.ts';
 import { unended } from './rows.ts';
 

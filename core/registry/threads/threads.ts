@@ -16,14 +16,13 @@ import {
   deleteOutlived,
   dropOldBodies,
   forkThread,
-  importMessages,
   leaveOut,
   outlived,
   tasksOf,
   withOldBodies,
-  type ImportedMessage,
   type ThreadChange,
-} from './keep-threads.ts';
+} from './keeping/keep-threads.ts';
+import { importMessages, needRoomFor, type ImportedMessage } from './keeping/import-messages.ts';
 import { endUnasked, type UnaskedTurn } from './end-unasked.ts';
 import { createPassingThreads, type PassingThreads } from './passing.ts';
 import { createUnfilled, type UnfilledAnswers } from './unfilled.ts';
@@ -70,7 +69,7 @@ export interface Threads
   get(id: string, scope: Scope, which?: { isPassing: boolean }): Promise<ThreadRow>;
   /** Of a user, how many threads they have with each of these agents, and when they last said something there. */
   usesOf(ownerId: string, agentIds: readonly string[]): Promise<ReadonlyMap<string, AgentUse>>;
-  /** @returns its id. @throws McpctlError `quota_exceeded`. */
+  /** @returns its id. @throws McpctlError `quota_exceeded`, `thread_full`. */
   create(thread: {
     agentId: string;
     ownerId: string;
@@ -233,6 +232,7 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     dropOldBodies: (turnIds) => dropOldBodies(db, turnIds),
     create: ({ agentId, ownerId, title, messages = [], expiresAt, author }) =>
       transaction(async (trx) => {
+        needRoomFor(messages, limits);
         const threadId = v7();
         await startThread(trx, { threadId, ownerId }, { agentId, title, most: limits.maxUserThreads });
         if (expiresAt) await changeThread(trx, { id: threadId, ownerId }, { expiresAt });

@@ -3,7 +3,7 @@ import type { AddedMessage } from '../../../core/agent/history.ts';
 import { McpctlError, type Fault } from '../../../core/errors.ts';
 import type { z } from 'zod';
 import type { threadCreateSchema } from '../../../core/agent/thread.ts';
-import type { ImportedMessage } from '../../../core/registry/threads/keep-threads.ts';
+import type { ImportedMessage } from '../../../core/registry/threads/keeping/import-messages.ts';
 import type { NewMessage } from '../../../core/registry/threads/accept-turn.ts';
 import { shownInLine } from '../../../core/names.ts';
 import { elementsAt, memberOf, memberText, topLevelMembers } from '../../../core/text/json-text.ts';

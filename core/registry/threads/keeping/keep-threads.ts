@@ -1,12 +1,10 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { z } from 'zod';
-import { McpctlError } from '../../errors.ts';
-import { storableJsonText } from '../../text/storable.ts';
-import type { RegistryLimits } from '../names/limits.ts';
-import { contentColumns } from './accept-turn.ts';
-import { lockThread, openTurns, startThread } from './locked-thread.ts';
-import { unended } from './rows.ts';
+import { McpctlError } from '../../../errors.ts';
+import type { RegistryLimits } from '../../names/limits.ts';
+import { lockThread, openTurns, startThread } from '../locked-thread.ts';
+import { unended } from '../rows.ts';
 
 /** What its owner says of a thread. */
 export interface ThreadChange {
@@ -97,75 +95,6 @@ export async function forkThread(
     { id, threadId, at },
   );
   return threadId;
-}
-
-/** A message that a thread begins with, made elsewhere. */
-export interface ImportedMessage {
-  role: 'user' | 'assistant' | 'tool';
-  content: string;
-  parts: string | null;
-  toolCalls: readonly { id: string; name: string; arguments: string }[] | null;
-  toolCallId: string | null;
-}
-
-/** One turn for each answer, and one for what is not answered, of which later ones are not told. */
-export async function importMessages(
-  trx: Knex.Transaction,
-  { id: threadId, ownerId }: Own,
-  messages: readonly ImportedMessage[],
-): Promise<void> {
-  const turns: ImportedMessage[][] = [];
-  for (const message of messages) {
-    const current = turns.at(-1);
-    if (!current || current.at(-1)?.role === 'assistant') turns.push([message]);
-    else current.push(message);
-  }
-  let turnIndex = 0;
-  const rows = turns.map((turnMessages, at) => {
-    const isAnswered = turnMessages.at(-1)?.role === 'assistant';
-    const turn = {
-      id: v7(),
-      threadId,
-      n: at + 1,
-      ownerId,
-      requestHash: '',
-      endedAt: trx.fn.now(),
-      bodyDropped: true,
-    };
-    const kept = turnMessages.map(({ role, content, parts, toolCalls, toolCallId }) => ({
-      ...{
-        id: v7(),
-        threadId,
-        turnId: turn.id,
-        turnIndex: turnIndex++,
-        role,
-        status: 'complete',
-        toolCallId,
-      },
-      ...contentColumns({ content, parts }),
-      toolCalls: toolCalls === null ? null : storableJsonText(toolCalls),
-      bytes:
-        Buffer.byteLength(parts ?? content) + (toolCalls ? Buffer.byteLength(JSON.stringify(toolCalls)) : 0),
-    }));
-    return { turn: { ...turn, status: isAnswered ? 'completed' : 'cancelled', inContext: isAnswered }, kept };
-  });
-  await trx.batchInsert(
-    'chatTurns',
-    rows.map(({ turn }) => turn),
-    500,
-  );
-  await trx.batchInsert(
-    'chatMessages',
-    rows.flatMap(({ kept }) => kept),
-    500,
-  );
-  const weighedBytes = rows.reduce(
-    (sum, { kept }) => sum + kept.reduce((all, { bytes }) => all + bytes, 0),
-    0,
-  );
-  await trx('chatThreads')
-    .where({ id: threadId })
-    .update({ nextTurn: rows.length + 1, nextMessage: turnIndex, weighedTo: turnIndex, weighedBytes });
 }
 
 const idsSchema = z.array(z.object({ id: z.string() }));
