@@ -1,18 +1,19 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
-import type { Actor, Reach, Scope } from '../access.ts';
+import { can, type Actor, type Reach, type Scope, type Target } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import { poolKeyOf } from '../names.ts';
 import { llmRowSchema, type LlmCreate, type LlmPatch, type LlmRow } from '../llm.ts';
 import { tellOfLlm } from './audit/llm-event.ts';
 import { MCP_TYPE } from '../mcp/names.ts';
+import type { Verb } from '../resources/define.ts';
 import { canonical } from './canonical.ts';
 import type { Connection } from './database/connect.ts';
 import { createFormerMembers, publishedBy, type FormerMembers } from './former-members.ts';
 import type { RegistryLimits } from './names/limits.ts';
 import { enterNames, type Entry } from './names/name-owners.ts';
 import { replaceAliases, takeNames } from './names/names.ts';
-import type { Joiner } from './names/joiner.ts';
+import { joiningIn, type Joiner } from './names/joiner.ts';
 import { leavePool } from './pools.ts';
 import { checkLlms, lockUser } from './names/quotas.ts';
 import { needUnpinned } from './llm-pins.ts';
@@ -27,7 +28,7 @@ interface LlmFilter {
   limit: number;
 }
 
-/** What a writer of an llm brings: who, and the revision it has seen (`If-Match`); null = any. */
+/** What a writer of an llm brings: who, whose rights are asked on the locked row, and the revision it has seen (`If-Match`); null = any. */
 interface Write {
   by: Joiner;
   ifMatch: number | null;
@@ -54,13 +55,16 @@ export interface Llms extends FormerMembers {
   bySession(sessionId: string): Promise<LlmRow[]>;
   /** Every llm, with the pool it is in. */
   places(): Promise<Pick<LlmRow, 'id' | 'name' | 'kind' | 'poolKey' | 'slotGroup' | 'ownerId'>[]>;
-  /** Makes a public row. */
+  /** Makes a public row. @throws McpctlError `forbidden`, `name_taken` … */
   create(llm: LlmCreate, by: Joiner): Promise<LlmRow>;
-  /** Idempotent: the same content twice is one revision. */
+  /** Idempotent: the same content twice is one revision. One that may not be seen is refused in the words of a name that is taken. */
   put(llm: LlmCreate, write: Write): Promise<{ row: LlmRow; created: boolean }>;
   patch(name: string, patch: LlmPatch, write: Write): Promise<LlmRow>;
-  /** @param isLive whether the row's session lives, as the caller has found just now. */
-  delete(name: string, how: Write & { isLive: (sessionId: string) => boolean }): Promise<LlmRow>;
+  /** @param isLive whether the row's session lives, as the caller has found just now. @param mayDelete asked of the locked row. */
+  delete(
+    name: string,
+    how: Write & { isLive: (sessionId: string) => boolean; mayDelete?: (row: LlmRow) => boolean },
+  ): Promise<LlmRow>;
 }
 
 const parseLlm = (row: unknown): LlmRow => llmRowSchema.parse(row);
@@ -101,6 +105,29 @@ function entriesOf(name: string, aliases: readonly string[], poolKey: string): E
   ];
 }
 
+/** What rights ask of a row. */
+export const targetOf = ({ name, ownerId, poolKey }: LlmRow) => ({ name, ownerId, poolKey });
+
+export const mayView = (actor: Actor, row: LlmRow): boolean =>
+  can(actor, 'view', { resource: 'llm', target: targetOf(row) });
+
+/** @throws McpctlError `forbidden`. The server itself is asked nothing. */
+function need({ actor }: Joiner, verb: Verb, target: Target): void {
+  if (!actor || can(actor, verb, { resource: 'llm', target })) return;
+  throw new McpctlError(
+    'forbidden',
+    `Your token may not ${verb} public llms here; publish yours with mcplocal.`,
+  );
+}
+
+/** What became of one. */
+interface WrittenLlm {
+  row: LlmRow;
+  created: boolean;
+  /** The names of the fields that are not as they were; none: nothing was written. */
+  changed: readonly string[];
+}
+
 interface Making {
   by: Joiner;
   limits: RegistryLimits;
@@ -111,12 +138,17 @@ interface Making {
 async function insert(
   trx: Knex.Transaction,
   llm: LlmCreate,
-  { by, limits, as = {} }: Making,
-): Promise<LlmRow> {
+  { by: writer, limits, as = {} }: Making,
+): Promise<WrittenLlm> {
+  const poolKey = poolKeyOf(llm);
+  const by = joiningIn(writer, poolKey);
   const { id = v7(), ownerId = by.userId } = as;
+  need(by, 'create', { name: llm.name, poolKey });
+  // To make another's is to change what they have.
+  if (ownerId !== by.userId) need(by, 'edit', { name: llm.name, poolKey, ownerId });
   const columns = columnsOf(llm);
   const user = await lockUser(trx, ownerId);
-  const entries = entriesOf(llm.name, columns.aliases, poolKeyOf(llm));
+  const entries = entriesOf(llm.name, columns.aliases, poolKey);
   await enterNames(trx, entries, { by, ownerId });
   await takeNames(trx, [
     { name: llm.name, resource: 'llm', id },
@@ -128,8 +160,9 @@ async function insert(
   await checkLlms(trx, user, limits);
   const row = parseOne(rows);
   if (row.apiKeyRef !== null) await referToKey(trx, row, by.actor);
-  await tellOfLlm(trx, by.actor, { before: null, after: row, names: Object.keys(llm) });
-  return row;
+  const changed = Object.keys(llm);
+  await tellOfLlm(trx, by.actor, { before: null, after: row, names: changed });
+  return { row, created: true, changed };
 }
 
 /** By its name, or by its id. */
@@ -164,31 +197,35 @@ function checkKeyStays(row: LlmRow, { url, apiKeyRef }: { url?: unknown; apiKeyR
 async function update(
   trx: Knex.Transaction,
   row: LlmRow,
-  change: { asked: Partial<LlmCreate>; columns: Partial<Columns>; by: Joiner },
-): Promise<LlmRow> {
+  change: Write & { asked: Partial<LlmCreate>; columns: Partial<Columns> },
+): Promise<WrittenLlm> {
+  const poolKey = poolKeyOf({ name: row.name, poolName: row.poolName, ...change.columns });
+  const by = joiningIn(change.by, poolKey);
+  for (const key of [row.poolKey, poolKey]) need(by, 'edit', { ...targetOf(row), poolKey: key });
+  checkRevision(row, change.ifMatch);
   if (row.kind === 'virtual') throw new McpctlError('llm_published');
   needNoServer(row);
   checkKeyStays(row, change.asked);
   const changed = changesOf(row, change.columns);
   if (!(await isReferred(trx, row)) && change.asked.apiKeyRef != null)
-    await referToKey(trx, { ...row, ...changed }, change.by.actor);
-  if (Object.keys(changed).length === 0) return row;
-  const poolKey = poolKeyOf({ name: row.name, poolName: row.poolName, ...changed });
+    await referToKey(trx, { ...row, ...changed }, by.actor);
+  const names = Object.keys(changed);
+  if (names.length === 0) return { row, created: false, changed: names };
   const former = new Set(row.aliases);
   const entries = entriesOf(row.name, changed.aliases ?? row.aliases, poolKey);
   // Where the pool stays, so does all that leads to it: only what is new is entered.
   const entered =
     poolKey === row.poolKey ? entries.filter((e) => e.as === 'alias' && !former.has(e.name)) : entries;
-  await enterNames(trx, entered, { by: change.by, ownerId: row.ownerId });
+  await enterNames(trx, entered, { by, ownerId: row.ownerId });
   if (changed.aliases) await replaceAliases(trx, { id: row.id, aliases: changed.aliases });
   const rows = await trx('llms')
     .where({ id: row.id })
     .update({ ...changed, revision: row.revision + 1, updatedAt: trx.fn.now() })
     .returning<unknown[]>('*');
   const now = parseOne(rows);
-  if (refersAnew({ from: row, to: now })) await referToKey(trx, now, change.by.actor);
-  await tellOfLlm(trx, change.by.actor, { before: row, after: now, names: Object.keys(changed) });
-  return now;
+  if (refersAnew({ from: row, to: now })) await referToKey(trx, now, by.actor);
+  await tellOfLlm(trx, by.actor, { before: row, after: now, names });
+  return { row: now, created: false, changed: names };
 }
 
 function writers(
@@ -196,28 +233,23 @@ function writers(
   limits: RegistryLimits,
 ): Pick<Llms, 'create' | 'put' | 'patch' | 'delete'> {
   return {
-    create: (llm, by) => transaction((trx) => insert(trx, llm, { by, limits })),
-    put: (llm, { by, ifMatch }) =>
-      transaction(async (trx) => {
-        const before = await lockLlm(trx, llm.name);
-        checkRevision(before, ifMatch);
-        return { row: await putLlm(trx, llm, { before, by, limits }), created: before === undefined };
-      }),
-    patch: (name, patch, { by, ifMatch }) =>
+    create: (llm, by) => transaction(async (trx) => (await insert(trx, llm, { by, limits })).row),
+    put: (llm, write) => transaction((trx) => putLlm(trx, llm, { ...write, limits })),
+    patch: (name, patch, write) =>
       transaction(async (trx) => {
         const row = await lockLlm(trx, name);
         if (!row) throw new McpctlError('llm_not_found');
-        checkRevision(row, ifMatch);
         const { aliases, ...rest } = patch;
         const columns = (
           aliases ? { ...rest, aliases: [...new Set(aliases)].sort() } : rest
         ) as Partial<Columns>;
-        return update(trx, row, { asked: rest as Partial<LlmCreate>, columns, by });
+        return (await update(trx, row, { ...write, asked: rest as Partial<LlmCreate>, columns })).row;
       }),
-    delete: (name, { by, ifMatch, isLive }) =>
+    delete: (name, { by, ifMatch, isLive, mayDelete = () => true }) =>
       transaction(async (trx) => {
         const row = await lockLlm(trx, name);
         if (!row) throw new McpctlError('llm_not_found');
+        if (!mayDelete(row)) throw new McpctlError('forbidden');
         checkRevision(row, ifMatch);
         if (row.providerSessionId !== null && isLive(row.providerSessionId)) {
           throw new McpctlError(
@@ -231,15 +263,20 @@ function writers(
   };
 }
 
-/** Makes one, or makes that one so. @param before it as it is, locked. */
-export const putLlm = (
+/** Makes one, or makes the one that is there so. */
+export async function putLlm(
   trx: Knex.Transaction,
   llm: LlmCreate,
-  { before, by, limits, as = {} }: Making & { before: LlmRow | undefined },
-): Promise<LlmRow> =>
-  before
-    ? update(trx, before, { asked: llm, columns: columnsOf(llm), by })
-    : insert(trx, llm, { by, limits, as });
+  { ifMatch, ...making }: Making & Write,
+): Promise<WrittenLlm> {
+  const { by } = making;
+  const there = await lockLlm(trx, llm.name);
+  const before = there && (!by.actor || mayView(by.actor, there)) ? there : undefined;
+  if (before) return update(trx, before, { asked: llm, columns: columnsOf(llm), by, ifMatch });
+  if (!there && ifMatch === null) return insert(trx, llm, making);
+  need(by, 'create', { name: llm.name, poolKey: poolKeyOf(llm) });
+  throw new McpctlError(ifMatch === null ? 'name_taken' : 'stale_revision');
+}
 
 /** What stands for a hosted MCP server is written and deleted with it. @throws McpctlError `llm_in_use` */
 function needNoServer({ type, name }: LlmRow): void {
@@ -249,10 +286,6 @@ function needNoServer({ type, name }: LlmRow): void {
     `'${name}' stands for an MCP server: change or delete that, with "mcpctl edit server" or "mcpctl delete server".`,
   );
 }
-
-/** Which fields of a row are not as they are to be. */
-export const differingOf = (row: LlmRow, llm: LlmCreate): string[] =>
-  Object.keys(changesOf(row, columnsOf(llm)));
 
 /** The caller holds the row's lock. @throws McpctlError `llm_in_use` */
 export async function dropLlm(trx: Knex.Transaction, row: LlmRow, by: Joiner): Promise<void> {

@@ -10,7 +10,7 @@ import {
   type LlmRow,
 } from '../../core/llm.ts';
 import { nameSchema, poolKeyOf } from '../../core/names.ts';
-import { checkRevision } from '../../core/registry/llms.ts';
+import { checkRevision, mayView, targetOf } from '../../core/registry/llms.ts';
 import { joinerOf } from '../../core/registry/names/joiner.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -24,21 +24,8 @@ import { didYouMean } from '../../core/runtime/nearest.ts';
 /** How many rows one call may look at for its status: the status shown is not the one stored. */
 const SCAN = 20;
 
-const mayView = (actor: Actor, row: LlmRow): boolean =>
-  can(actor, 'view', { resource: 'llm', target: targetOf(row) });
-
 const mayEdit = (actor: Actor, row: LlmRow): boolean =>
   can(actor, 'edit', { resource: 'llm', target: targetOf(row) });
-
-const targetOf = ({ name, ownerId, poolKey }: LlmRow) => ({ name, ownerId, poolKey });
-
-function need(actor: Actor, verb: 'create' | 'edit', target: { name: string; poolKey: string }): void {
-  if (can(actor, verb, { resource: 'llm', target })) return;
-  throw new McpctlError(
-    'forbidden',
-    `Your token may not ${verb} public llms here; publish yours with mcplocal.`,
-  );
-}
 
 /** A name that cannot be one is a name that is not there. */
 function nameOf(req: Request): string {
@@ -114,8 +101,9 @@ async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void
   } as const;
   // The owner of a pool does not delete in it what others publish; they put it out.
   const putsOut = force && isGuest && can(actor, 'edit', ofPool);
-  const target = targetOf(row);
-  if (!putsOut && !can(actor, 'delete', { resource: 'llm', target })) {
+  const mayDelete = (seen: LlmRow): boolean =>
+    putsOut || can(actor, 'delete', { resource: 'llm', target: targetOf(seen) });
+  if (!mayDelete(row)) {
     throw new McpctlError(
       'forbidden',
       `Your token may not delete '${row.name}': it is another user's, or outside its pools.`,
@@ -123,19 +111,15 @@ async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void
   }
   const isLive = await deps.liveness.sessions(row.providerSessionId ? [row.providerSessionId] : []);
   const ifMatch = ifMatchOf(req);
+  const how = { by: joinerOf(actor, row.poolKey), mayDelete };
   await written({ ...deps, req }, { verb: 'delete', resource: 'llm', name: row.name }, async () => {
-    if (!force)
-      return await deps.registry.llms.delete(row.name, { by: joinerOf(actor, row.poolKey), ifMatch, isLive });
+    if (!force) return await deps.registry.llms.delete(row.name, { ...how, ifMatch, isLive });
     checkRevision(row, ifMatch);
     // A guest would be back with its next registration.
     if (putsOut && row.ownerId !== actor.userId)
       await deps.registry.pools.deny(row.poolKey, row.ownerId, actor);
     await deps.putOut.rows({ llmId: row.id });
-    return await deps.registry.llms.delete(row.name, {
-      by: joinerOf(actor, row.poolKey),
-      ifMatch: null,
-      isLive: () => false,
-    });
+    return await deps.registry.llms.delete(row.name, { ...how, ifMatch: null, isLive: () => false });
   });
   res.status(204).end();
 }
@@ -157,7 +141,6 @@ export function llmRoutes(deps: EdgeDeps): Router {
   router.post('/llms', async (req, res) => {
     const actor = actorOf(req);
     const body = bodyOf(req, llmCreateSchema);
-    need(actor, 'create', { name: body.name, poolKey: poolKeyOf(body) });
     const row = await written({ ...deps, req }, { verb: 'create', resource: 'llm', name: body.name }, () =>
       llms.create(body, joinerOf(actor, poolKeyOf(body))),
     );
@@ -168,13 +151,7 @@ export function llmRoutes(deps: EdgeDeps): Router {
   router.put('/llms/:name', async (req, res) => {
     const actor = actorOf(req);
     const llm = { ...bodyOf(req, llmReplaceSchema), name: nameOf(req) };
-    const ifMatch = ifMatchOf(req);
-    const there = await llms.byName(llm.name);
-    const former = there && mayView(actor, there) ? there : undefined;
-    need(actor, former ? 'edit' : 'create', { name: llm.name, poolKey: poolKeyOf(llm) });
-    if (former) need(actor, 'edit', former);
-    else if (there) throw new McpctlError(ifMatch === null ? 'name_taken' : 'stale_revision');
-    const write = { by: joinerOf(actor, poolKeyOf(llm)), ifMatch };
+    const write = { by: joinerOf(actor, poolKeyOf(llm)), ifMatch: ifMatchOf(req) };
     const { row, created } = await written(
       { ...deps, req },
       { verb: 'edit', resource: 'llm', name: llm.name },
@@ -186,12 +163,8 @@ export function llmRoutes(deps: EdgeDeps): Router {
 
   router.patch('/llms/:name', async (req, res) => {
     const actor = actorOf(req);
-    const former = await rowOf(deps, req);
-    const { name, poolKey } = former;
-    need(actor, 'edit', former);
+    const { name, poolKey } = await rowOf(deps, req);
     const patch = bodyOf(req, llmPatchSchema);
-    if (patch.poolName !== undefined)
-      need(actor, 'edit', { ...targetOf(former), poolKey: poolKeyOf({ name, poolName: patch.poolName }) });
     const write = { by: joinerOf(actor, poolKey), ifMatch: ifMatchOf(req) };
     const row = await written({ ...deps, req }, { verb: 'edit', resource: 'llm', name }, () =>
       llms.patch(name, patch, write),

@@ -167,6 +167,21 @@ describe('by what somebody may, and who may as another', function () {
     expect((await api('GET /rbac')).text).to.equal(before);
   });
 
+  it('moves an llm into a pool of which they may not say who is in it by no call: the rights on the pool it leaves are none on that', async () => {
+    await llm('mine', 'own');
+    await llm('other', 'bobs');
+    expect(await answerOf('POST /pools/bobs/owner', { user: 'bob' })).to.equal('200');
+    await rbac('mover', { ...ada, ...may('edit:llm:mine', 'edit:pool:own') });
+    const backend = { type: 'openai', model: 'm', url: 'http://backend.test/v1', poolName: 'bobs' };
+    const as = (call: string, body: object) => answerOf(call, body, t.tokens.ada);
+    expect(await as('PUT /llms/mine', backend)).to.equal('409 pool_not_yours');
+    expect(await as('PATCH /llms/mine', { poolName: 'bobs' })).to.equal('409 pool_not_yours');
+    expect(await as('POST /apply', { documents: [{ resource: 'llm', name: 'mine', ...backend }] })).to.equal(
+      '409 pool_not_yours',
+    );
+    expect(await as('PATCH /llms/mine', { poolName: 'own', tier: 'fast' })).to.equal('200');
+  });
+
   it('makes no admin of who may write documents: not by taking one away, a token, a key, another’s set, or one project made from another', async () => {
     const mine = ['rbac', 'group', 'user', 'project', 'llm', 'token'].flatMap((word) =>
       ['view', 'create', 'edit'].map((role) => `${role}:${word}`),

@@ -9,7 +9,7 @@ export interface Joiner {
   overrules: boolean;
   /** Pool keys that the token is bound to; null or left out = every pool. */
   pools?: readonly string[] | null;
-  /** Who is asked whether they may refer to a secret, and whom the audit is told of; left out, it is the server itself. */
+  /** Who is asked for their rights, and whom the audit is told of; left out, it is the server itself. */
   actor?: Actor;
 }
 
@@ -24,3 +24,7 @@ export const joinerOf = (actor: Actor, poolKey: string | null): Joiner => ({
   pools: actor.pools,
   actor,
 });
+
+/** The same as who would be in that pool: what one may in the pool that an llm leaves is nothing in the one that it comes to. */
+export const joiningIn = (by: Joiner, poolKey: string): Joiner =>
+  by.actor ? joinerOf(by.actor, poolKey) : by;
