@@ -212,7 +212,7 @@ export const llmViewSchema = z.object({
 });
 export type LlmView = z.infer<typeof llmViewSchema>;
 
-/** The row as Postgres holds it (`core/registry/llms.ts` reads and writes it). */
+/** The row as Postgres holds it (`core/registry/llms/llms.ts` reads and writes it). */
 export const llmRowSchema = z.object({
   ...llmShape,
   // An edge of a newer release may have written these: a row of its shall not hide the others.

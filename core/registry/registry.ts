@@ -22,7 +22,7 @@ import { groupHooks, rbacHooks, userHooks } from './identity/identity-hooks.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createLeases, type Leases } from './database/leases.ts';
 import { usualLimits, type RegistryLimits } from './names/limits.ts';
-import { createLlms, type Llms } from './llms.ts';
+import { createLlms, type Llms } from './llms/llms.ts';
 import { createNames, type Names } from './names/names.ts';
 import { createPools, type Pools } from './pools.ts';
 import { createRedisGenerations, type RedisGenerations } from './redis-generations.ts';

@@ -16,7 +16,7 @@ const schemas = {
 };
 const written = llmCreateSchema.shape;
 
-/** What can be called. Rows of the published are their workers': all are kept by a store of their own (core/registry/llms.ts). */
+/** What can be called. Rows of the published are their workers': all are kept by a store of their own (core/registry/llms). */
 export const llm: KeptApart<typeof schemas> = {
   word: 'llm',
   plural: 'llms',

@@ -10,7 +10,8 @@ import {
   type LlmRow,
 } from '../../core/llm.ts';
 import { nameSchema, poolKeyOf } from '../../core/names.ts';
-import { checkRevision, mayView, targetOf } from '../../core/registry/llms.ts';
+import { mayView, targetOf } from '../../core/registry/llms/row.ts';
+import { checkRevision } from '../../core/registry/llms/write.ts';
 import { joinerOf } from '../../core/registry/names/joiner.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';

@@ -1,5 +1,5 @@
 import { tellOfHold } from '../../core/flow/hold.ts';
-import type { DoneMember } from '../../core/registry/former-members.ts';
+import type { DoneMember } from '../../core/registry/llms/former-members.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { announced, type Duty, type DutyDeps } from './duty.ts';
 

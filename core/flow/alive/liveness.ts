@@ -32,7 +32,7 @@ export interface LivePool {
   key: string;
   members: readonly LiveLlm[];
   /**
-   * Llms that have left it and still take what waits (core/registry/former-members.ts): whoever decides about that heeds them
+   * Llms that have left it and still take what waits (core/registry/llms/former-members.ts): whoever decides about that heeds them
    * (`takersIn`), what is asked anew does not reach them.
    */
   former: readonly LiveLlm[];

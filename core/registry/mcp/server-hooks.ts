@@ -14,7 +14,7 @@ import {
 } from '../../mcp/hosted/source.ts';
 import { fillTemplate, templateSchema, variableFaults, type Template } from '../../mcp/hosted/template.ts';
 import { serverLimitsSchema, type HealthCheck, type ServerLimits } from '../../mcp/server-limits.ts';
-import { deleteRows, lockLlm } from '../llms.ts';
+import { deleteRows, lockLlm } from '../llms/write.ts';
 import { joinerOf } from '../names/joiner.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { enterNames } from '../names/name-owners.ts';

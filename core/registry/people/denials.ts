@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import type { Connection } from '../database/connect.ts';
 import { IS_THERE, standsFor, unentitledIn } from '../entitled.ts';
-import { denyFormer, UNENTITLED_FORMER, type Candidate } from '../former-members.ts';
+import { denyFormer, UNENTITLED_FORMER, type Candidate } from '../llms/former-members.ts';
 import type { Held } from './sessions.ts';
 
 /** Llms of one provider session that may not be there any more; their rows say so already. */

@@ -8,8 +8,8 @@ import { HeldAgents, type AgentsOffered, type PublishedAgent } from '../agents/p
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { canonical } from '../canonical.ts';
-import { denyFormerOf } from '../former-members.ts';
-import { changesOf, parseLlms } from '../llms.ts';
+import { denyFormerOf } from '../llms/former-members.ts';
+import { changesOf, parseLlms } from '../llms/row.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { enterNames, type Entry } from '../names/name-owners.ts';
 import { takeNames } from '../names/names.ts';

@@ -4,8 +4,9 @@ import type { LlmRow } from '../../llm.ts';
 import type { Author } from '../../audit/event.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
-import { pinnedAmong } from '../llm-pins.ts';
-import { deleteRows, parseLlms } from '../llms.ts';
+import { pinnedAmong } from '../llms/pins.ts';
+import { parseLlms } from '../llms/row.ts';
+import { deleteRows } from '../llms/write.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { register, type Published, type Registration } from './register.ts';
 

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
-import { McpctlError } from '../errors.ts';
-import type { LlmRow } from '../llm.ts';
-import type { Joiner } from './names/joiner.ts';
+import { McpctlError } from '../../errors.ts';
+import type { LlmRow } from '../../llm.ts';
+import type { Joiner } from '../names/joiner.ts';
 
 /** Agents that are named where their llm was to be deleted. */
 const MOST_NAMED = 10;

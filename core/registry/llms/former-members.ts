@@ -1,9 +1,9 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import { llmRowSchema, type LlmRow } from '../llm.ts';
-import type { Connection } from './database/connect.ts';
-import { standsFor, unentitledIn } from './entitled.ts';
-import { LEFT_FOR } from './people/redis-users.ts';
+import { llmRowSchema, type LlmRow } from '../../llm.ts';
+import type { Connection } from '../database/connect.ts';
+import { standsFor, unentitledIn } from '../entitled.ts';
+import { LEFT_FOR } from '../people/redis-users.ts';
 
 /** An llm that has nothing left to do in a pool which it left, and who serves it. */
 export interface DoneMember {

@@ -1,32 +1,22 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
-import { can, type Actor, type Reach, type Scope, type Target } from '../access.ts';
-import { McpctlError } from '../errors.ts';
-import { poolKeyOf } from '../names.ts';
-import { llmRowSchema, type LlmCreate, type LlmPatch, type LlmRow } from '../llm.ts';
-import { tellOfLlm } from './audit/llm-event.ts';
-import { MCP_TYPE } from '../mcp/names.ts';
-import type { Verb } from '../resources/define.ts';
-import { canonical } from './canonical.ts';
-import type { Connection } from './database/connect.ts';
-import { createFormerMembers, publishedBy, type FormerMembers } from './former-members.ts';
-import type { RegistryLimits } from './names/limits.ts';
-import { enterNames, type Entry } from './names/name-owners.ts';
-import { replaceAliases, takeNames } from './names/names.ts';
-import { joiningIn, type Joiner } from './names/joiner.ts';
-import { leavePool } from './pools.ts';
-import { checkLlms, lockUser } from './names/quotas.ts';
-import { needUnpinned } from './llm-pins.ts';
-import { isReferred, refersAnew, referToKey } from './secrets/refer.ts';
-
-interface LlmFilter {
-  scope: Scope;
-  kind?: LlmRow['kind'] | undefined;
-  type?: string | undefined;
-  pool?: string | undefined;
-  after?: string | undefined;
-  limit: number;
-}
+import { can, type Target } from '../../access.ts';
+import { McpctlError } from '../../errors.ts';
+import type { LlmCreate, LlmPatch, LlmRow } from '../../llm.ts';
+import { MCP_TYPE } from '../../mcp/names.ts';
+import { poolKeyOf } from '../../names.ts';
+import type { Verb } from '../../resources/define.ts';
+import { tellOfLlm } from '../audit/llm-event.ts';
+import type { Connection } from '../database/connect.ts';
+import { joiningIn, type Joiner } from '../names/joiner.ts';
+import type { RegistryLimits } from '../names/limits.ts';
+import { enterNames, type Entry } from '../names/name-owners.ts';
+import { replaceAliases, takeNames } from '../names/names.ts';
+import { checkLlms, lockUser } from '../names/quotas.ts';
+import { leavePool } from '../pools.ts';
+import { isReferred, refersAnew, referToKey } from '../secrets/refer.ts';
+import { needUnpinned } from './pins.ts';
+import { changesOf, columnsOf, mayView, parseLlm, parseOne, targetOf, type Columns } from './row.ts';
 
 /** What a writer of an llm brings: who, whose rights are asked on the locked row, and the revision it has seen (`If-Match`); null = any. */
 interface Write {
@@ -34,27 +24,8 @@ interface Write {
   ifMatch: number | null;
 }
 
-export interface Llms extends FormerMembers {
-  /** By name. The stored status: core/flow/alive/liveness.ts lays over who is live. */
-  list(filter: LlmFilter): Promise<LlmRow[]>;
-  /**
-   * Those that may be there to be called: the user's own first, then in turns one of each owner, so that nobody's many
-   * push out another's few. @param pools those that a token is bound to; null = every pool.
-   */
-  callable(of: Pick<Actor, 'userId' | 'pools'> & { within: Reach[]; limit: number }): Promise<LlmRow[]>;
-  byName(name: string): Promise<LlmRow | undefined>;
-  byNames(names: readonly string[]): Promise<LlmRow[]>;
-  byId(id: string): Promise<LlmRow | undefined>;
-  /** The rows of these pools, by pool and name. */
-  byPools(poolKeys: readonly string[]): Promise<LlmRow[]>;
-  /** Which of these pools have an llm, or one that has left and still takes what waits. */
-  poolsAmong(poolKeys: readonly string[]): Promise<Set<string>>;
-  /** Pools with an llm that sleeps, as its row says. */
-  sleepingPools(): Promise<Set<string>>;
-  /** What a session publishes, or has published. */
-  bySession(sessionId: string): Promise<LlmRow[]>;
-  /** Every llm, with the pool it is in. */
-  places(): Promise<Pick<LlmRow, 'id' | 'name' | 'kind' | 'poolKey' | 'slotGroup' | 'ownerId'>[]>;
+/** What people write: public llms, and the end of others. */
+export interface LlmWrites {
   /** Makes a public row. @throws McpctlError `forbidden`, `name_taken` … */
   create(llm: LlmCreate, by: Joiner): Promise<LlmRow>;
   /** Idempotent: the same content twice is one revision. One that may not be seen is refused in the words of a name that is taken. */
@@ -67,35 +38,6 @@ export interface Llms extends FormerMembers {
   ): Promise<LlmRow>;
 }
 
-const parseLlm = (row: unknown): LlmRow => llmRowSchema.parse(row);
-/** Of a statement that returns exactly one row. */
-const parseOne = (rows: readonly unknown[]): LlmRow => parseLlm(rows[0]);
-export const parseLlms = (rows: readonly unknown[]): LlmRow[] => rows.map(parseLlm);
-
-function columnsOf(llm: LlmCreate) {
-  return {
-    type: llm.type,
-    model: llm.model,
-    url: llm.url,
-    tier: llm.tier ?? null,
-    apiKeyRef: llm.apiKeyRef ?? null,
-    poolName: llm.poolName ?? null,
-    aliases: [...new Set(llm.aliases ?? [])].sort(),
-    description: llm.description ?? '',
-    capabilities: llm.capabilities ?? {},
-    maxConcurrency: llm.maxConcurrency ?? null,
-  };
-}
-type Columns = ReturnType<typeof columnsOf>;
-
-/** The columns whose new value differs from the row's. */
-export function changesOf<C extends Partial<Columns>>(row: LlmRow, columns: C): Partial<C> {
-  const changed = Object.entries(columns).filter(
-    ([name, value]) => canonical(value) !== canonical(row[name as keyof LlmRow]),
-  );
-  return Object.fromEntries(changed) as Partial<C>;
-}
-
 /** What is entered with an llm: its name, its aliases, the key of its pool. */
 function entriesOf(name: string, aliases: readonly string[], poolKey: string): Entry[] {
   return [
@@ -104,12 +46,6 @@ function entriesOf(name: string, aliases: readonly string[], poolKey: string): E
     ...aliases.map((alias): Entry => ({ name: alias, as: 'alias', poolKey })),
   ];
 }
-
-/** What rights ask of a row. */
-export const targetOf = ({ name, ownerId, poolKey }: LlmRow) => ({ name, ownerId, poolKey });
-
-export const mayView = (actor: Actor, row: LlmRow): boolean =>
-  can(actor, 'view', { resource: 'llm', target: targetOf(row) });
 
 /** @throws McpctlError `forbidden`. The server itself is asked nothing. */
 function need({ actor }: Joiner, verb: Verb, target: Target): void {
@@ -228,10 +164,7 @@ async function update(
   return { row: now, created: false, changed: names };
 }
 
-function writers(
-  { transaction }: Connection,
-  limits: RegistryLimits,
-): Pick<Llms, 'create' | 'put' | 'patch' | 'delete'> {
+export function createLlmWrites({ transaction }: Connection, limits: RegistryLimits): LlmWrites {
   return {
     create: (llm, by) => transaction(async (trx) => (await insert(trx, llm, { by, limits })).row),
     put: (llm, write) => transaction((trx) => putLlm(trx, llm, { ...write, limits })),
@@ -301,80 +234,4 @@ export async function deleteRows(trx: Knex.Transaction, rows: readonly LlmRow[])
   const ids = rows.map((row) => row.id);
   await trx('names').whereIn('id', ids).delete();
   await trx('llms').whereIn('id', ids).delete();
-}
-
-/** A scope as SQL. */
-function narrow(query: Knex.QueryBuilder, { ownerId, orNames, pools, within }: Scope): void {
-  if (pools !== null) query.whereIn('poolKey', [...pools]);
-  const ofThese = '(owner_id = ? or name = any(?))';
-  if (ownerId !== null) query.whereRaw(ofThese, [ownerId, [...orNames]]);
-  if (within !== null) query.whereRaw(ofThese, [within.ownerId, [...within.names]]);
-}
-
-export function createLlms(connection: Connection, limits: RegistryLimits): Llms {
-  const { db } = connection;
-  const first = async (where: Record<string, string>): Promise<LlmRow | undefined> => {
-    const row: unknown = await db('llms').where(where).first();
-    return row === undefined ? undefined : parseLlm(row);
-  };
-  return {
-    ...writers(connection, limits),
-    ...createFormerMembers(connection),
-    async list({ scope, kind, type, pool, after, limit }) {
-      const query = db('llms').select('*').orderBy('name').limit(limit);
-      narrow(query, scope);
-      if (kind) query.where({ kind });
-      // The members of MCP servers are no llms to anybody who has not asked for them.
-      if (type) query.where({ type });
-      else query.whereNot({ type: MCP_TYPE });
-      if (pool) query.where({ poolKey: pool });
-      if (after) query.where('name', '>', after);
-      return parseLlms(await query);
-    },
-    async callable({ userId, pools, within, limit }) {
-      const turn = db.raw('row_number() over (partition by owner_id order by name) as turn');
-      const some = db('llms')
-        .select('*', turn)
-        .whereNot({ status: 'inactive' })
-        .whereNot({ type: MCP_TYPE })
-        .as('llms');
-      if (pools) some.whereIn('poolKey', [...pools]);
-      for (const { llms, pools: keys } of within)
-        some.whereRaw('(name = any(?) or pool_key = any(?))', [[...llms], [...keys]]);
-      const first = db.raw('owner_id = ? desc', [userId]);
-      const query = db.from(some).orderByRaw(first).orderBy(['turn', 'name']).limit(limit);
-      return parseLlms((await query) as unknown[]);
-    },
-    async poolsAmong(poolKeys) {
-      if (poolKeys.length === 0) return new Set();
-      const { rows } = await db.raw<{ rows: { poolKey: string }[] }>(
-        `select pool_key from llms where pool_key = any(:poolKeys)
-         union select pool_key from former_members_now where pool_key = any(:poolKeys)`,
-        { poolKeys: [...poolKeys] },
-      );
-      return new Set(rows.map((row) => row.poolKey));
-    },
-    sleepingPools: () => sleepingPools(db),
-    byName: (name) => first({ name }),
-    byId: (id) => first({ id }),
-    byNames: async (names) =>
-      names.length === 0 ? [] : parseLlms(await db('llms').whereIn('name', [...names])),
-    places: () => db('llms').select('id', 'name', 'kind', 'poolKey', 'slotGroup', 'ownerId'),
-    bySession: (sessionId) => publishedBy(db, sessionId),
-    byPools: async (poolKeys) =>
-      poolKeys.length === 0
-        ? []
-        : parseLlms(
-            await db('llms')
-              .whereIn('poolKey', [...poolKeys])
-              .orderBy(['poolKey', 'name']),
-          ),
-  };
-}
-
-async function sleepingPools(db: Connection['db']): Promise<Set<string>> {
-  const rows = await db('llms')
-    .where({ kind: 'virtual', status: 'hibernating' })
-    .distinct<{ poolKey: string }[]>('poolKey');
-  return new Set(rows.map((row) => row.poolKey));
 }
