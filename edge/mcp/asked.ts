@@ -2,15 +2,24 @@ import type { Request, Response } from 'express';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import type { McpProject } from '../../core/registry/mcp/servers.ts';
+import type { KeptPrompts } from './briefing/kept-prompts.ts';
 import type { ListChanges } from './changes.ts';
+import type { Kept } from './kept.ts';
 import type { Leg } from './legs/leg.ts';
-import type { KeptPages } from './pipe/kept-pages.ts';
 import type { PageTitles } from './pipe/page-titles.ts';
 import type { RpcId } from './rpc.ts';
 import type { ExchangeNotes } from './traffic/exchange.ts';
 
-/** What is kept for all requests at this edge: who listens, pages that were just read, and what is asked of what pages are called. */
-export type McpEdge = EdgeDeps & { changes: ListChanges; pages: KeptPages; titles: PageTitles };
+/** What is kept for all requests at this edge. */
+export type McpEdge = EdgeDeps & {
+  /** Who listens. */
+  changes: ListChanges;
+  /** Of results, by what names them, those that were just read. */
+  pages: Kept<readonly string[]>;
+  /** What is asked of what pages are called. */
+  titles: PageTitles;
+  prompts: KeptPrompts;
+};
 
 /** Nothing of it is kept: it is what its id says. */
 export interface Session {

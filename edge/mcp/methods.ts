@@ -70,7 +70,7 @@ function warm({ titles }: McpEdge, { req, project }: Asked): void {
 
 /** Of all that many servers have, page by page: a few at a time of one user. @param called what the entries are, in the result. */
 const listing =
-  (called: string, list: (deps: EdgeDeps, viewer: Viewer, asked: Asked) => Promise<Listing>): Method =>
+  (called: string, list: (deps: McpEdge, viewer: Viewer, asked: Asked) => Promise<Listing>): Method =>
   async (deps, asked) => {
     const { req, res, leg, id } = asked;
     await takeTurn(deps.gates.lists, req);

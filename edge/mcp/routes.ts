@@ -7,13 +7,14 @@ import { bodyOf } from '../http/parse.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { cancel, revisionFault, revisionOf, sessionOf } from './legs/legacy.ts';
 import { leaveBriefing } from './briefing/gate.ts';
+import { KeptPrompts } from './briefing/kept-prompts.ts';
 import { watchLists } from './changes.ts';
+import { Kept, roomForTexts } from './kept.ts';
 import { streamChanges } from './listen.ts';
 import { legacyLeg, modernLeg, modernRevisions } from './legs/leg.ts';
 import type { Asked, McpEdge } from './asked.ts';
 import { perform, serverInfo } from './methods.ts';
 import { unsubscribeFrom } from './subscribe/subscribe.ts';
-import { KeptPages } from './pipe/kept-pages.ts';
 import { PageTitles } from './pipe/page-titles.ts';
 import { faultOf, isModern } from './legs/modern.ts';
 import { resumeCall } from './call/resume.ts';
@@ -30,8 +31,9 @@ export const mcpRoutes = (deps: EdgeDeps): Router => {
   const at: McpEdge = {
     ...deps,
     changes: watchLists(deps),
-    pages: new KeptPages(deps.clock),
+    pages: new Kept(deps.clock, roomForTexts),
     titles: new PageTitles(deps),
+    prompts: new KeptPrompts(deps),
   };
   router.post('/projects/:name', async (req, res) => {
     await post(at, req, res);

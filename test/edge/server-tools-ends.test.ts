@@ -23,6 +23,7 @@ describe('a turn whose calls the server runs, as something comes between', funct
     answered,
     begin,
     requestOf,
+    toolsIn,
     callsOf,
     called,
     nextRound,
@@ -50,6 +51,30 @@ describe('a turn whose calls the server runs, as something comes between', funct
       'Unknown tool: no_such (invalid_request)',
     ]);
     await answered(round, { content: 'No.' });
+  });
+
+  it('calls in sixteen rounds and no more, and no gate of its project is before that', async () => {
+    await ok('PATCH /api/v1/projects/demo', { body: { gate: 'require' } });
+    let turn = await begin();
+    expect(await toolsIn(turn), 'nothing to be briefed with').to.deep.equal([
+      ...['one__add', 'two__add', 'two__secret'],
+    ]);
+    const before = (await callsOf('one')).length;
+    await answered(turn, calling(['a', 'one__add']));
+    await (await speak(await called('one', before))).end(whole(text('3')));
+    for (let round = 2; round <= 16; round++) {
+      const next = await nextRound(turn);
+      if (round === 1) expect((await requestOf(next.taskId)).messages.at(-1)).to.include({ content: '3' });
+      turn = { ...turn, taskId: next.taskId };
+      await answered(turn, calling(['b', 'no_such']));
+    }
+    const ended = await until(
+      () => turnOf(turn),
+      ({ status }) => status === 'error',
+    );
+    expect(ended.error?.code).to.equal('tool_rounds_exceeded');
+    expect(ended.answers).to.have.length(16);
+    await ok('PATCH /api/v1/projects/demo', { body: { gate: 'off' } });
   });
 
   it('shows nothing of a result once there is no project that could say what', async () => {

@@ -15,6 +15,8 @@ export interface ListedPrompt {
   /** Of its text in UTF-8; null: it is elsewhere, and was not read. */
   bytes: number | null;
   link: Link | null;
+  /** Of this one; each change of it is another. */
+  revision: number;
 }
 
 /** Of all that is told together, in UTF-8; more is listed. @internal tests count with it */
@@ -46,10 +48,27 @@ export interface Ranked {
 
 const MOST_SUMMARY_HITS = 3;
 
+type Words = Readonly<Record<keyof Hits, ReadonlySet<string>>>;
+/** Of prompts that are asked for often, the words of each are looked for once. */
+const lookedFor = new WeakMap<ListedPrompt, Words>();
+
+function wordsOfPrompt(prompt: ListedPrompt): Words {
+  const before = lookedFor.get(prompt);
+  if (before) return before;
+  const { tags, name, summary } = prompt;
+  const words = { tags: wordsOf(...tags), name: wordsOf(name), summary: wordsOf(summary) };
+  lookedFor.set(prompt, words);
+  return words;
+}
+
 function rankedOf(prompt: ListedPrompt, task: ReadonlySet<string>): Ranked {
-  const count = (...texts: readonly string[]): number =>
-    [...wordsOf(...texts)].filter((word) => task.has(word)).length;
-  const hits = { tags: count(...prompt.tags), name: count(prompt.name), summary: count(prompt.summary) };
+  const words = wordsOfPrompt(prompt);
+  const count = (of: keyof Hits): number => {
+    let hits = 0;
+    for (const word of task) if (words[of].has(word)) hits++;
+    return hits;
+  };
+  const hits = { tags: count('tags'), name: count('name'), summary: count('summary') };
   const score = prompt.weight * (3 * hits.tags + 2 * hits.name + Math.min(MOST_SUMMARY_HITS, hits.summary));
   return { prompt, hits, score, isWanted: true };
 }

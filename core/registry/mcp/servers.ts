@@ -40,7 +40,7 @@ import {
 import { NOT_KEPT, trust, withPins } from './pinned/pins.ts';
 import { pageTitlesIn, type PageTitles } from './page-titles.ts';
 import { projectPrompts, type ProjectPrompts } from './project-prompts.ts';
-import { listStamps, PROMPTS, type ListStamps } from './stamps.ts';
+import { listStamps, promptsRevision, type ListStamps } from './stamps.ts';
 
 /** A project as its MCP endpoint needs it. */
 export interface McpProject {
@@ -126,7 +126,7 @@ const serverSchema = z.object({
   journal: z.string().nullable(),
 });
 /** Asked with each call of a project that has a gate. */
-const REVISION = `case when p.gate = 'off' then '' else (${PROMPTS}) end as prompts_revision`;
+const REVISION = `case when p.gate = 'off' then '' else ${promptsRevision('p.id')} end as prompts_revision`;
 const toolSchema = pinnedRowSchema.extend({ definition: z.string() });
 
 export function createMcpServerRows({ db, transaction }: Connection): McpServerRows {

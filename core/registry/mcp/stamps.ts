@@ -29,10 +29,10 @@ const approved = (kinds: string): string => `coalesce((
     select string_agg(md5(a.server || a.name || a.hash), ',' order by a.server, a.kind, a.name)
     from offer_pins a where a.project_id = p.id and a.kind in (${kinds})), '')`;
 
-/** Which revision of a project's own prompts there is. */
-export const PROMPTS = `
+/** SQL: which revision of a project's own prompts there is. @param projectId SQL too. */
+export const promptsRevision = (projectId: string): string => `(
     select md5(coalesce(string_agg(own.id::text || ' ' || own.revision, ',' order by own.id), ''))
-    from prompts own where own.project_id = p.id`;
+    from prompts own where own.project_id = ${projectId})`;
 
 /**
  * Of those projects that are there, by their ids; in one question, which reads no definition of a tool. What a server has is read
@@ -61,8 +61,8 @@ export async function listStamps(
        md5(p.servers::text || p.prefix || p.pipeline::text || p.gate || ${all('tools')} || coalesce((
          select string_agg(a.server || a.name || a.hash, ',' order by a.server, a.name)
          from tool_pins a where a.project_id = p.id), '')) as tools,
-       md5(p.servers::text || p.prefix || (${PROMPTS}) || ${all('prompts')} || ${approved("'prompt'")}) as prompts,
-       case when p.gate = 'hide' then (${PROMPTS}) end as hides,
+       md5(p.servers::text || p.prefix || ${promptsRevision('p.id')} || ${all('prompts')} || ${approved("'prompt'")}) as prompts,
+       case when p.gate = 'hide' then ${promptsRevision('p.id')} end as hides,
        md5(p.servers::text || ${all('resources')} || ${approved("'resource', 'template'")}) as resources
      from projects p left join bound on bound.id = p.id left join made using (server_id)
      where p.id = any(?) group by p.id`,

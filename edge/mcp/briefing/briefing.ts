@@ -14,10 +14,11 @@ import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { inItsTurn } from '../../limits/turns.ts';
 import { statusIn } from '../../shown/agent-overlay.ts';
+import type { McpEdge } from '../asked.ts';
 import { countTools, serversFor, viewerOf, type Viewer } from '../tools.ts';
 import { readLinks } from './links.ts';
 import { pickedByLlm } from './pick.ts';
-import { promptsFor, READ, textsOf, type Caller } from './prompts.ts';
+import { promptsInTurn, READ, textsOf, type Caller } from './prompts.ts';
 
 /** What is told at once of all that is elsewhere; what comes behind is listed. */
 const MOST_LINKS = 8;
@@ -44,13 +45,13 @@ export interface Told {
  * task, prompts and servers, whoever asks and at whatever edge.
  */
 export async function briefingFor(
-  deps: EdgeDeps,
+  deps: McpEdge,
   caller: Caller,
   { task, tags, by }: { task: string; tags: readonly string[]; by: Told['about']['by'] },
 ): Promise<Told> {
   const { project, res } = caller;
   const left = whenLeft(res);
-  const prompts = await inItsTurn(deps.gates.lists, caller.req, () => promptsFor(deps, caller));
+  const prompts = await promptsInTurn(deps, caller);
   const byWords = rankedFor(prompts, { task, tags, picked: null });
   const llm = by === 'begin_session' ? project.llm : null;
   const picked =
@@ -62,8 +63,10 @@ export async function briefingFor(
         });
   const ranked = picked === null ? byWords : rankedFor(prompts, { task, tags, picked });
   const { chosen, links } = await withLinks(deps, caller, { ranked, left });
-  const texts = await textsOf(deps, chosen.whole, links);
-  const servers = await serversOf(deps, viewerOf(caller));
+  const { texts, servers } = await inItsTurn(deps.gates.lists, caller.req, async () => ({
+    texts: await textsOf(deps, caller, { prompts: chosen.whole.map(({ prompt }) => prompt), links }),
+    servers: await serversOf(deps, viewerOf(caller)),
+  }));
   return {
     texts: [
       texts.length === 0 ? 'No prompt of this project is for this task.' : textOfPrompts(texts),

@@ -2,7 +2,7 @@ import type { Briefing } from '../../../core/queue/live/mcp/briefings.ts';
 import { actorOf } from '../../http/context.ts';
 import { whenLeft } from '../../http/gone.ts';
 import type { EdgeDeps } from '../../deps.ts';
-import type { Asked, Session } from '../asked.ts';
+import type { Asked, McpEdge, Session } from '../asked.ts';
 import { briefingFor, type Told } from './briefing.ts';
 
 /** Of who asks: one token, whatever it says of sessions, since some clients begin one for each call. */
@@ -42,7 +42,7 @@ export interface First {
  * @returns null: they are to be told first.
  */
 export async function passGate(
-  deps: EdgeDeps,
+  deps: McpEdge,
   asked: Asked,
   tool: string,
 ): Promise<{ first: First | null } | null> {

@@ -1,7 +1,7 @@
 import type { ListedPrompt } from '../../../core/mcp/briefing/choose.ts';
 import { whenLeft } from '../../http/gone.ts';
-import type { EdgeDeps } from '../../deps.ts';
 import type { McpProject } from '../../../core/registry/mcp/servers.ts';
+import type { McpEdge } from '../asked.ts';
 import { exposedName } from '../names.ts';
 import { viewerOf } from '../tools.ts';
 import { readLinks } from './links.ts';
@@ -21,7 +21,7 @@ function byName({ name: project }: McpProject, prompts: readonly ListedPrompt[])
 }
 
 /** As `prompts/list` has them, by their names. No worker is asked. */
-export async function listOwnPrompts(deps: EdgeDeps, caller: Caller): Promise<Map<string, object>> {
+export async function listOwnPrompts(deps: McpEdge, caller: Caller): Promise<Map<string, object>> {
   const named = byName(caller.project, await promptsFor(deps, caller));
   return new Map(
     [...named].map(([name, { summary }]) => [
@@ -33,7 +33,7 @@ export async function listOwnPrompts(deps: EdgeDeps, caller: Caller): Promise<Ma
 
 /** What one says, as `prompts/get` has it; `dead`: why it cannot be read. Undefined: it has no such prompt. */
 export async function ownPromptNamed(
-  deps: EdgeDeps,
+  deps: McpEdge,
   caller: Caller,
   name: string,
 ): Promise<{ result: object } | { dead: string } | undefined> {
@@ -42,7 +42,7 @@ export async function ownPromptNamed(
   const links = await readLinks(deps, viewerOf(caller), { prompts: [prompt], left: whenLeft(caller.res) });
   const read = links.get(prompt.id);
   if (read?.status === 'dead') return { dead: read.why };
-  const [whole] = await textsOf(deps, [{ prompt }], links);
+  const [whole] = await textsOf(deps, caller, { prompts: [prompt], links });
   if (!whole) return undefined;
   const messages = [{ role: 'user', content: { type: 'text', text: whole.text } }];
   return { result: { ...(prompt.summary === '' ? {} : { description: prompt.summary }), messages } };

@@ -2,11 +2,11 @@ import { rankedFor, type ListedPrompt } from '../../../core/mcp/briefing/choose.
 import { textOfPrompts } from '../../../core/mcp/briefing/texts.ts';
 import type { LinkRead } from '../../../core/queue/live/mcp/linked-texts.ts';
 import { whenLeft } from '../../http/gone.ts';
-import type { EdgeDeps } from '../../deps.ts';
 import { inItsTurn } from '../../limits/turns.ts';
+import type { McpEdge } from '../asked.ts';
 import { viewerOf } from '../tools.ts';
 import { readLinks } from './links.ts';
-import { promptsFor, textsOf, type Caller } from './prompts.ts';
+import { promptsInTurn, textsOf, type Caller } from './prompts.ts';
 
 export interface Reading {
   names: readonly string[];
@@ -15,12 +15,12 @@ export interface Reading {
 
 /** Prompts by their names, or by words of their tags: those that have room, by `names`, and what became of the others. */
 export async function readingFor(
-  deps: EdgeDeps,
+  deps: McpEdge,
   caller: Caller,
   { names, tags }: Reading,
 ): Promise<{ texts: string[]; names: string[] }> {
   const left = whenLeft(caller.res);
-  const prompts = await inItsTurn(deps.gates.lists, caller.req, () => promptsFor(deps, caller));
+  const prompts = await promptsInTurn(deps, caller);
   const there = new Map(prompts.map((prompt) => [prompt.name, prompt]));
   const named = [...new Set(names)].flatMap((name) => there.get(name) ?? []);
   const byTags = rankedFor(prompts, { task: '', tags, picked: null })
@@ -28,10 +28,8 @@ export async function readingFor(
     .map(({ prompt }) => prompt);
   const asked = [...named, ...byTags];
   const links = await readLinks(deps, viewerOf(caller), { prompts: asked.slice(0, MOST_ASKED), left });
-  const texts = await textsOf(
-    deps,
-    roomFor(asked, links).map((prompt) => ({ prompt })),
-    links,
+  const texts = await inItsTurn(deps.gates.lists, caller.req, () =>
+    textsOf(deps, caller, { prompts: roomFor(asked, links), links }),
   );
   const readable = new Set(texts.map(({ prompt }) => prompt));
   const unread = asked.filter((prompt) => !readable.has(prompt));

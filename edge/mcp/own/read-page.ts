@@ -108,7 +108,8 @@ async function pagesFor(
   try {
     const pages = await pagesIn(deps, project, responseBody);
     if (!pages || pages.length === 0) return 'mcp_result_gone';
-    deps.pages?.keep(result, { userId, pages });
+    const size = pages.reduce((sum, text) => sum + text.length, 0);
+    deps.pages?.keep(result, { userId, value: pages, size });
     return pages;
   } catch (thrown) {
     deps.log.warn({ taskId: row.id, why: messageOf(thrown) }, 'an MCP result is not shown');

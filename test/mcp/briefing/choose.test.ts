@@ -12,7 +12,7 @@ import { firstSentence, wordsOf } from '../../../core/mcp/briefing/words.ts';
 import { namesIn } from '../../../edge/mcp/briefing/pick.ts';
 
 const prompt = (name: string, more: Partial<ListedPrompt> = {}): ListedPrompt => ({
-  ...{ id: name, name, priority: 500, weight: 5, tags: [], summary: '', bytes: 100, link: null },
+  ...{ id: name, name, priority: 500, weight: 5, tags: [], summary: '', bytes: 100, link: null, revision: 1 },
   ...more,
 });
 
