@@ -40,8 +40,10 @@ export const projectOverlay: Overlay = async (rows, { registry }) => {
   const ids = rows.map(({ id }) => id);
   const counts = await registry.agents.inProjects(ids);
   const unbound = await registry.mcp.unbound(ids);
+  const llmOwners = await registry.mcp.llmOwners(ids);
   return rows.map(({ id }) => ({
     ...(counts.get(id) ?? { agents: 0, prompts: 0 }),
+    llmOwner: llmOwners.get(id) ?? null,
     unbound: unbound.filter(({ projectId }) => projectId === id).map(unboundSentence),
   }));
 };

@@ -124,7 +124,10 @@ describe('cli: mcpctl connect', () => {
     });
     expect(read('.cursor/mcp.json')).to.deep.equal({ mcpServers: { demo: entry } });
     expect(read('.vscode/mcp.json')).to.deep.equal({ servers: { demo: { type: 'stdio', ...entry } } });
-    expect(session.err()).to.include(`Run "mcpctl login --server ${peer.url}"`);
+    expect(session.err())
+      .to.include(`Run "mcpctl login --server ${peer.url}"`)
+      .and.to.include('mcplocal is not on your PATH, and claude will not find it')
+      .and.to.include('Start claude with MCPCTL_HOME=');
     expect(session.err() + readFileSync(at('.mcp.json'), 'utf8')).to.not.include('secret-token');
     writeFileSync(at('.vscode/mcp.json'), '{ // mine\n}');
     expect(await connect('demo', 'vscode')).to.equal(2);

@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { catalogueEntry } from '../../../core/resources/catalogue.ts';
 import { resources } from '../../../core/resources/index.ts';
@@ -52,7 +53,19 @@ export async function runConnectProject(ctx: Context, asked: ConnectProjectOptio
     await write(path, text);
     ctx.out.note(`Written: ${path}. Its tools are there when ${asked.client} is started anew.`);
   }
+  noteProgram(ctx, asked.client);
   await noteAccount(ctx);
+}
+
+/** A client starts `mcplocal` by its name, in its own environment. */
+function noteProgram({ out, variable }: Context, client: string): void {
+  const folders = (variable('PATH') ?? '').split(delimiter).filter((folder) => folder !== '');
+  if (!folders.some((folder) => existsSync(join(folder, 'mcplocal'))))
+    out.note(
+      `Warning: mcplocal is not on your PATH, and ${client} will not find it: install it, or put its whole path in the place of "mcplocal".`,
+    );
+  const home = variable('MCPCTL_HOME');
+  if (home) out.note(`Start ${client} with MCPCTL_HOME=${home}, as this was: the token is in that folder.`);
 }
 
 function configAt(path: string): Record<string, unknown> {

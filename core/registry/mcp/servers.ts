@@ -21,6 +21,7 @@ import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
 import {
   MEANT_LLM,
+  llmOwnersIn,
   meantNameSchema,
   meansServer,
   unboundIn,
@@ -102,6 +103,8 @@ export interface McpServerRows extends ProjectPrompts, PageTitles {
   stamps(projectIds: readonly string[]): Promise<ReadonlyMap<string, ListStamps>>;
   /** Names in those projects that lead to nothing that they mean. */
   unbound(projectIds: readonly string[]): Promise<UnboundName[]>;
+  /** Whose llms those projects mean, by their ids: names of users. */
+  llmOwners(projectIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
   /** What session ids are signed with. */
   sessionKey(): Promise<string>;
 }
@@ -169,6 +172,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
     ...pageTitlesIn(db),
     stamps: (projectIds) => listStamps(db, projectIds),
     unbound: (projectIds) => unboundIn(db, projectIds),
+    llmOwners: (projectIds) => llmOwnersIn(db, projectIds),
     sessionKey: () => sessionKey(db),
   };
 }

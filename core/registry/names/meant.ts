@@ -39,3 +39,18 @@ export async function unboundIn(db: Knex, projectIds: readonly string[]): Promis
   );
   return z.array(unboundSchema).parse(rows);
 }
+
+/** Whose llms projects mean, by the projects' ids: names of users. */
+export async function llmOwnersIn(
+  db: Knex,
+  projectIds: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  if (projectIds.length === 0) return new Map();
+  const rows = await db('meantNames as m')
+    .join('projects as p', (on) => on.on('p.id', 'm.projectId').andOn('p.llm', 'm.name'))
+    .join('users as u', 'u.id', 'm.ownerId')
+    .whereIn('m.projectId', [...projectIds])
+    .where('m.field', 'llm')
+    .select<{ projectId: string; name: string }[]>('m.projectId', 'u.name');
+  return new Map(rows.map(({ projectId, name }) => [projectId, name]));
+}

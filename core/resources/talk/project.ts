@@ -30,6 +30,8 @@ export const project = defineResource({
     /** How many it has. */
     agents: z.number(),
     prompts: z.number(),
+    /** Whose the llm is that it means, who may read what that is asked; null: it has none. */
+    llmOwner: z.string().nullable(),
     /** Of its names those that lead to nothing that it means, a sentence each: they are not called. */
     unbound: z.array(z.string()),
   },
@@ -54,6 +56,7 @@ export const project = defineResource({
     shown('Servers', 'servers.server', { as: 'list' }),
     shown('Gate', 'gate'),
     shown('Llm', 'llm'),
+    shown('Llm of', 'llmOwner'),
     shown('Unbound', 'unbound', { as: 'list' }),
     ...ownership,
   ],

@@ -61,9 +61,9 @@ export class KeptPrompts {
     if (now) {
       const revisions = new Map(missing.map(({ id, revision }) => [id, revision]));
       const lasting = read.filter(({ id, revision }) => revisions.get(id) === revision);
-      const told = lasting.map(({ id, content }): [string, string] => [id, content]);
-      const all = new Map([...now.texts, ...told]);
-      this.#keep(project, { ...now, texts: lengthOf(all) > MOST_TEXTS ? new Map(told) : all });
+      const lastingTexts = lasting.map(({ id, content }): [string, string] => [id, content]);
+      const all = new Map([...now.texts, ...lastingTexts]);
+      this.#keep(project, { ...now, texts: lengthOf(all) > MOST_TEXTS ? new Map(lastingTexts) : all });
     }
     return new Map([...(before ?? []), ...texts]);
   }

@@ -287,9 +287,9 @@ describe('the gate of a project', function () {
     heard.length = 0;
     expect((await begins('["releases"]')).about.llm, 'it is another’s now').to.equal(null);
     expect(heard).to.deep.equal([]);
-    expect((await t.call('GET /api/v1/projects/demo', { token: t.tokens.root })).text).to.include(
-      "changed: the llm 'small'",
-    );
+    expect((await t.call('GET /api/v1/projects/demo', { token: t.tokens.root })).text)
+      .to.include("changed: the llm 'small'")
+      .and.to.include('"llmOwner":"root"');
     await api('PATCH /api/v1/projects/demo', { llm: null });
     await api('PATCH /api/v1/projects/demo', { llm: 'small' });
     expect((await begins('["releases"]')).about.llm, 'it was meant').to.equal('small');

@@ -50,7 +50,7 @@ describe('prompts that an edge has read', function () {
 
   it('are not kept as of a revision that they were not read at', async () => {
     const { mcp } = t.deps.registry;
-    const { prompts } = mcp;
+    const prompts = mcp.prompts.bind(mcp);
     await api('PATCH /api/v1/prompts/house', { content: 'Before.' });
     // As who asks knows the revision, a prompt comes; it is read with the others, and goes again.
     mcp.prompts = async (projectId) => {
