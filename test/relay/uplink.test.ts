@@ -171,6 +171,21 @@ describe("an answer's lines over the sse transport", () => {
     await new Promise((resolve) => uplink.req.once('close', resolve));
   });
 
+  it('end soon where much of a line is held, and nobody wants it any more', async () => {
+    const frame = await taken();
+    const uplink = worker.uplink(frame);
+    uplink.raw(`{"seq":1,"data":"1"}\n{"seq":2,"data":"${'x'.repeat(200_000)}`);
+    await until(
+      () => eventsOf(frame.taskId),
+      (events) => events.length === 1,
+    );
+    await t.call(`DELETE /api/v1/tasks/${frame.taskId}`);
+    const at = performance.now();
+    expect(await uplink.answer).to.deep.include({ status: 409 });
+    // A line that is not held is asked about after five seconds.
+    expect(performance.now() - at).to.be.lessThan(4_500);
+  });
+
   it('in chunks of a byte are refused, whatever the line; beats are not', async () => {
     const frame = await taken();
     const tiny = worker.uplink(frame);

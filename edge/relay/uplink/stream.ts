@@ -16,6 +16,9 @@ const BEAT_MS = 1_000;
 const longestLine = (bodyBytes: number): number => 2 * bodyBytes + 64 * 1024;
 /** Nobody is at the other end any more. */
 const DEAD_MS = 60_000;
+/** Whose unfinished line is longer is asked about sooner when it stops: nobody's memory is kept for an answer that nobody wants. */
+const MUCH_BYTES = 64 * 1024;
+const MUCH_QUIET_MS = 500;
 /** How often what a worker says here counts as a heartbeat of its session. */
 const LIFE_MS = 10_000;
 
@@ -44,7 +47,16 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
   const onLost = (): void => lost.abort();
   call.ended.addEventListener('abort', onLost, { once: true });
   if (call.ended.aborted) onLost();
-  void watch(deps, { spoken, call, heard, lost, over: over.signal });
+  const watched = { spoken, call, heard, lost, over: over.signal };
+  void watch(deps, watched);
+  let [held, isWatched] = [0, false];
+  const reserve = (bytes: number): void => {
+    held = bytes;
+    call.reserve(bytes);
+    if (isWatched || bytes <= MUCH_BYTES) return;
+    isWatched = true;
+    void watchHeld(deps, watched, () => held > MUCH_BYTES).then(() => (isWatched = false));
+  };
   try {
     const speaker = new Speaker(deps, spoken, onLost);
     speaker.beat();
@@ -60,7 +72,7 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
     };
     const limits = {
       limitBytes: longestLine(deps.config.bodyLimitBytes),
-      reserve: call.reserve,
+      reserve,
       owner: call.speaker.userId,
       arrives,
       clock: deps.clock,
@@ -148,8 +160,8 @@ interface Watched {
 
 /** While lines come they are a sign of life of the session; while none come, is the claim still current? */
 async function watch(deps: UplinkDeps, { spoken, call, heard, lost, over }: Watched): Promise<void> {
-  const { clock, heartbeats, redis, keys, log } = deps;
-  const { session: providerSessionId, claim } = spoken.fence;
+  const { clock, heartbeats } = deps;
+  const { session: providerSessionId } = spoken.fence;
   let livedAt = clock.elapsed();
   for (;;) {
     await pause(QUIET_MS, over);
@@ -158,17 +170,40 @@ async function watch(deps: UplinkDeps, { spoken, call, heard, lost, over }: Watc
     try {
       if (now - heard.at >= DEAD_MS) return void call.req.destroy();
       if (now - heard.at >= QUIET_MS) {
-        const [fence] = await readFences(redis, keys, [spoken.claim]);
-        if (fence?.claim !== claim || fence.state !== 'open') return lost.abort();
+        if (!(await isCurrent(deps, spoken))) return lost.abort();
       } else if (now - livedAt >= LIFE_MS) {
         livedAt = now;
         await heartbeats.beat({ providerSessionId }, call.speaker);
       }
     } catch (thrown) {
-      log.debug(
-        { taskId: call.taskId, why: messageOf(thrown) },
-        'a stream of a worker could not be looked at',
-      );
+      tellNotLooked(deps, call, thrown);
     }
   }
+}
+
+/** While much of a line is held, and no more comes of it: is the claim still current? */
+async function watchHeld(
+  deps: UplinkDeps,
+  { spoken, call, heard, lost, over }: Watched,
+  isHeld: () => boolean,
+): Promise<void> {
+  for (;;) {
+    await pause(MUCH_QUIET_MS, over);
+    if (over.aborted || !isHeld()) return;
+    if (deps.clock.elapsed() - heard.at < MUCH_QUIET_MS) continue;
+    try {
+      if (!(await isCurrent(deps, spoken))) return lost.abort();
+    } catch (thrown) {
+      tellNotLooked(deps, call, thrown);
+    }
+  }
+}
+
+async function isCurrent({ redis, keys }: UplinkDeps, spoken: SpokenClaim): Promise<boolean> {
+  const [fence] = await readFences(redis, keys, [spoken.claim]);
+  return fence?.claim === spoken.fence.claim && fence.state === 'open';
+}
+
+function tellNotLooked({ log }: UplinkDeps, { taskId }: UplinkCall, thrown: unknown): void {
+  log.debug({ taskId, why: messageOf(thrown) }, 'a stream of a worker could not be looked at');
 }
