@@ -7,6 +7,7 @@ const LOWEST_PRIORITY = 19;
 
 /** A process that attacks as it is told; what it costs itself is kept from who measures, as far as that can be. */
 export interface Attacker {
+  pid: number;
   /** Has it make what it will send. @returns what has it strike. */
   ready(order: Order): Promise<() => Promise<Done>>;
   stop(): void;
@@ -16,6 +17,7 @@ export function startAttacker(): Attacker {
   const child = forked('attacker.ts');
   if (child.pid !== undefined) setPriority(child.pid, LOWEST_PRIORITY);
   return {
+    pid: child.pid ?? 0,
     async ready(order) {
       const ready = messageOf<Told>(child);
       child.send(order);

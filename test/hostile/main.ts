@@ -1,7 +1,7 @@
 /**
  * `npm run hostile`: attacks on a running system, each from a process of its own, and what they cost: memory of the edge
- * for each byte that was sent, how long its event loop was held, and what another user feels, beside what that user feels
- * alone. Where that is missed, the same attack is made on a port that only discards: what the machine's cores do for
+ * for each byte that was sent, how long its event loop was held (by the clock, and by its own CPU), what CPU the two took,
+ * and what another user feels, beside what that user feels alone. Where that is missed, the same attack is made on a port that only discards: what the machine's cores do for
  * bytes that nobody looks at is not the edge's doing. What is missed is measured again, and holds when it is held in two of three.
  * `-- NAME …` runs some of them; `-- --harm` fails for harm alone (the edge falls, others are not served, memory grows beyond
  * the bytes) and merely tells the rest.
@@ -18,6 +18,7 @@ import {
   harmOf,
   measure,
   timedFaultsOf,
+  watched,
   type Cost,
   type Felt,
   type House,
@@ -26,7 +27,7 @@ import {
 const FOR_MS = 1_000;
 const HARM_FOR_MS = 500;
 /** Whatever is felt, no comparison is made. */
-const anything: Felt = { p95Ms: Infinity, heldMs: Infinity, failed: 0 };
+const anything: Felt = { p95Ms: Infinity, heldMs: Infinity, failed: 0, atOnceMs: Infinity };
 const ALONE_MS = 3_000;
 const TRIES = 3;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -38,8 +39,11 @@ const columns: readonly (readonly [string, (cost: Cost) => string])[] = [
   ['kept MB', ({ keptBytes }) => (keptBytes / 1e6).toFixed(1)],
   ['held ms', ({ heldMs }) => heldMs.toFixed(0)],
   ['without', ({ without }) => without.heldMs.toFixed(0)],
+  ['at once', ({ atOnceMs }) => atOnceMs.toFixed(0)],
   ['p95 ms', ({ p95Ms }) => p95Ms.toFixed(1)],
   ['without', ({ without }) => without.p95Ms.toFixed(1)],
+  ['edge cpu', ({ edgeCpuMs }) => edgeCpuMs.toFixed(0)],
+  ['its', ({ attackerCpuMs }) => attackerCpuMs.toFixed(0)],
   ['beside', ({ beside }) => beside],
 ];
 const line = (cells: readonly string[]): string =>
@@ -83,7 +87,8 @@ async function run(names: readonly string[], harm: boolean): Promise<number> {
   process.env['DATABASE_URL'] = services.databaseUrl;
   const failed: string[] = [];
   try {
-    const house = await furnish(await startSystem({ LOG_LEVEL: 'info', ...asShipped }));
+    const { env, path } = watched();
+    const house = await furnish(await startSystem({ LOG_LEVEL: 'info', ...asShipped }, { edge: env }), path);
     try {
       const alone = await feelAlone(house, ALONE_MS);
       say(line(columns.map(([title]) => title)));

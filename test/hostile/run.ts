@@ -1,4 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text as textOf } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { systemClock as clock, pause } from '../../core/runtime/clock.ts';
 import { chats } from '../support/backend.ts';
 import { until, type System } from '../support/system.ts';
@@ -14,6 +19,8 @@ export interface Felt {
   heldMs: number;
   /** Calls of that user that failed. */
   failed: number;
+  /** The longest stretch of the edge's own CPU between two turns of its loop; NaN where it is not watched (`watched`). */
+  atOnceMs: number;
 }
 
 /** What an attack cost, and whom. */
@@ -22,6 +29,9 @@ export interface Cost extends Done, Felt {
   /** The most that the edge's memory grew, and what was left of it 2 s after the end; NaN where there is no /proc. */
   grewBytes: number;
   keptBytes: number;
+  /** CPU that the edge took meanwhile, and its attacker; NaN where there is no /proc. */
+  edgeCpuMs: number;
+  attackerCpuMs: number;
   /** What the third user feels without the attack: alone, or beside the same attack on a port that only discards. */
   without: Felt;
   beside: 'nobody' | 'sink';
@@ -36,6 +46,8 @@ export interface House {
   largeTask: string;
   attacker: Attacker;
   sink: { port: number; stop: () => void };
+  /** Where the edge tells its stretches of CPU, if it does. */
+  stretches: string | undefined;
   close(): Promise<void>;
 }
 
@@ -60,8 +72,15 @@ export interface How {
 /** As an operator has it who sets nothing: of a system in tests users may ask as fast as they like. */
 export const asShipped = { MCPCTL_MAX_USER_REQUEST_RATE: '', MCPCTL_MAX_ADDRESS_REQUEST_RATE: '' };
 
+/** Of an edge whose stretches of CPU are to be known (stretches.mjs): its variables, and where it is asked. */
+export function watched(): { env: Record<string, string>; path: string } {
+  const path = join(tmpdir(), `hostile-${String(process.pid)}.sock`);
+  const preload = fileURLToPath(new URL('stretches.mjs', import.meta.url));
+  return { env: { NODE_OPTIONS: `--import ${preload}`, HOSTILE_STRETCHES: path }, path };
+}
+
 /** A pool with a worker for whoever calls, and what attackers have already. */
-export async function furnish(system: System): Promise<House> {
+export async function furnish(system: System, stretches?: string): Promise<House> {
   system.backend.reply(chats(['Hello', ' there']));
   await system.startWorker([{ name: 'victims', maxConcurrency: 8, backend: system.backend }]);
   const [victim, attackerToken] = await Promise.all([system.tokenFor('carol'), system.tokenFor('mallory')]);
@@ -88,6 +107,7 @@ export async function furnish(system: System): Promise<House> {
     largeTask: task.id,
     attacker,
     sink,
+    stretches,
     async close() {
       attacker.stop();
       sink.stop();
@@ -110,18 +130,23 @@ export async function measure(house: House, attack: string, how: How): Promise<C
   await untilServed(house);
   const strike = await house.attacker.ready({ ...order, port: Number(new URL(system.url).port) });
   const before = rssOf(pid);
+  const cpuBefore = [cpuMsOf(pid), cpuMsOf(house.attacker.pid)] as const;
   let most = before;
   const sampling = setInterval(() => (most = Math.max(most, rssOf(pid))), SAMPLE_MS);
   const struck = async () => {
     const [done, felt] = await Promise.all([strike(), feel(house, forMs)]);
+    const [edgeCpuMs, attackerCpuMs] = [
+      cpuMsOf(pid) - cpuBefore[0],
+      cpuMsOf(house.attacker.pid) - cpuBefore[1],
+    ];
     const until = clock.elapsed() + givenBackMs;
     while (rssOf(pid) - before > HEAP_BYTES && clock.elapsed() < until) await pause(LOOK_MS);
-    return { done, felt };
+    return { done, felt, cpu: { edgeCpuMs, attackerCpuMs } };
   };
-  const { done, felt } = await struck().finally(() => clearInterval(sampling));
+  const { done, felt, cpu } = await struck().finally(() => clearInterval(sampling));
   const keptBytes = rssOf(pid) - before;
   const ready = await isReadyAgain(system);
-  const cost = { attack, ...done, ...felt, grewBytes: most - before, keptBytes, ready };
+  const cost = { attack, ...done, ...felt, ...cpu, grewBytes: most - before, keptBytes, ready };
   if (!isFelt(felt, alone) || attacks[attack]?.needsAnswers)
     return { ...cost, without: alone, beside: 'nobody' };
   const strikeSink = await house.attacker.ready({ ...order, port: house.sink.port });
@@ -166,7 +191,9 @@ export function faultsOf(cost: Cost): string[] {
 export function timedFaultsOf(cost: Cost): string[] {
   const faults = faultsOf(cost);
   if (cost.heldMs > mostHeldMs(cost.without))
-    faults.push(`the event loop was held for ${cost.heldMs.toFixed(0)} ms`);
+    faults.push(
+      `the event loop was held for ${cost.heldMs.toFixed(0)} ms (its own work at once: ${cost.atOnceMs.toFixed(0)} ms)`,
+    );
   if (cost.p95Ms > mostP95Ms(cost.without))
     faults.push(
       `another user's p95 is ${cost.p95Ms.toFixed(0)} ms instead of ${cost.without.p95Ms.toFixed(0)}`,
@@ -188,9 +215,10 @@ const HELD_MS = 50;
 const PAUSE_MS = 5;
 
 async function feel(house: House, forMs: number): Promise<Felt> {
-  await heldMs(house.system); // resets it
+  await Promise.all([heldMs(house.system), atOnceMs(house)]); // resets them
   const { tookMs, failed } = await callsFor(house, forMs);
-  return { p95Ms: p95(tookMs), heldMs: await heldMs(house.system), failed };
+  const [held, atOnce] = await Promise.all([heldMs(house.system), atOnceMs(house)]);
+  return { p95Ms: p95(tookMs), heldMs: held, failed, atOnceMs: atOnce };
 }
 
 /** Calls of a third user, one after the other, for so long. */
@@ -223,6 +251,25 @@ function p95(values: readonly number[]): number {
 async function heldMs(system: System): Promise<number> {
   const text = await (await system.call('GET', '/metrics')).text();
   return Number(/^nodejs_eventloop_lag_max_seconds ([\d.e+-]+)$/m.exec(text)?.[1] ?? Number.NaN) * 1_000;
+}
+
+/** The longest stretch of the edge's CPU since this was asked last. */
+async function atOnceMs({ stretches }: House): Promise<number> {
+  return stretches === undefined ? Number.NaN : Number(await textOf(connect(stretches)));
+}
+
+const TICK_MS = 10;
+
+/** What a process has taken of the machine's cores so far. */
+function cpuMsOf(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${String(pid)}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  } catch {
+    return Number.NaN; // no /proc
+  }
 }
 
 function rssOf(pid: number): number {
