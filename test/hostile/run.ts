@@ -217,8 +217,8 @@ const PAUSE_MS = 5;
 async function feel(house: House, forMs: number): Promise<Felt> {
   await Promise.all([heldMs(house.system), atOnceMs(house)]); // resets them
   const { tookMs, failed } = await callsFor(house, forMs);
-  const [held, atOnce] = await Promise.all([heldMs(house.system), atOnceMs(house)]);
-  return { p95Ms: p95(tookMs), heldMs: held, failed, atOnceMs: atOnce };
+  const [delayMs, workMs] = await Promise.all([heldMs(house.system), atOnceMs(house)]);
+  return { p95Ms: p95(tookMs), heldMs: delayMs, failed, atOnceMs: workMs };
 }
 
 /** Calls of a third user, one after the other, for so long. */

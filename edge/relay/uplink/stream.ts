@@ -49,13 +49,13 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
   if (call.ended.aborted) onLost();
   const watched = { spoken, call, heard, lost, over: over.signal };
   void watch(deps, watched);
-  let [held, isWatched] = [0, false];
+  let [begunBytes, isWatched] = [0, false];
   const reserve = (bytes: number): void => {
-    held = bytes;
+    begunBytes = bytes;
     call.reserve(bytes);
     if (isWatched || bytes <= MUCH_BYTES) return;
     isWatched = true;
-    void watchHeld(deps, watched, () => held > MUCH_BYTES).then(() => (isWatched = false));
+    void watchHeld(deps, watched, () => begunBytes > MUCH_BYTES).then(() => (isWatched = false));
   };
   try {
     const speaker = new Speaker(deps, spoken, onLost);
