@@ -14,7 +14,8 @@ const BODY_KEPT_MS = 24 * 3_600_000;
 /**
  * Deletes threads whose time is over, by the operator's ceiling or by what their owners said, forgets answers of calls that nobody has come
  * for and nothing is to be kept of, drops old requests of turns, and puts the
- * text into answers whose tasks a scheduler has ended that knows no threads: as long as it is kept.
+ * text into answers whose tasks a scheduler has ended that knows no threads: as long as it is kept. What was answered is weighed, and all
+ * threads together, which the bounds on them go by.
  */
 export function createThreadsDuty(deps: DutyDeps): Duty {
   const { config, registry, queue, clock, log } = deps;
@@ -30,6 +31,10 @@ export function createThreadsDuty(deps: DutyDeps): Duty {
   const dropping = new EachItem<string>({
     ...{ name: 'threads', idOf: (id) => id, together: TOGETHER, lanes: 1, clock, log },
     act: (ids) => registry.threads.dropOldBodies(ids),
+  });
+  const weighing = new EachItem<string>({
+    ...{ name: 'threads', idOf: (id) => id, together: TOGETHER, lanes: 1, clock, log },
+    act: (ids) => registry.threads.weigh(ids),
   });
   const forgetting = new EachItem<{ id: string; ownerId: string }>({
     ...{ name: 'threads', idOf: ({ id }) => id, together: 1, lanes: 1, clock, log },
@@ -63,7 +68,10 @@ export function createThreadsDuty(deps: DutyDeps): Duty {
       const dropped = await dropping.run(old, signal);
       const empty = await registry.threads.unfilled(FILLED_WITHIN_MS, AT_ONCE + filling.resting);
       const filled = await filling.run(empty, signal);
-      return announced(deps, 'threads', deleted, forgotten, dropped, filled);
+      const since = await registry.threads.unweighed(AT_ONCE + weighing.resting);
+      const { did: _weighed, ...weighed } = await weighing.run(since, signal);
+      if (!signal.aborted) await registry.threads.weighAll();
+      return announced(deps, 'threads', deleted, forgotten, dropped, filled, { ...weighed, did: 0 });
     },
   };
 }

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { MessageView, ThreadView, TurnView } from '../../core/agent/thread.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { usualLimits } from '../../core/registry/names/limits.ts';
+import { usualLimits, type RegistryLimits } from '../../core/registry/names/limits.ts';
 import { importBatches } from '../../core/registry/threads/keeping/import-messages.ts';
 import { createThreads } from '../../core/registry/threads/threads.ts';
 import { createThreadsDuty } from '../../scheduler/duties/threads.ts';
@@ -209,6 +209,85 @@ describe('what becomes of threads', function () {
     expect(await made(['x'.repeat(600), 'y'.repeat(600)])).to.include('MCPCTL_MAX_THREAD_BYTES');
     expect(await rows()).to.deep.equal([]);
     expect(await made(['1', '2', '3', '4'])).to.equal('made');
+  });
+
+  it('has bounds together, of each user and of all: the duty weighs what was answered', async () => {
+    const duty = createThreadsDuty(dutyDeps(t));
+    const { threadId } = await say('x'.repeat(1_000), 'y'.repeat(5_000));
+    await duty.run(new AbortController().signal);
+    const sums = async (where = ''): Promise<{ threads: number; bytes: number }> => {
+      const { rows } = await t.connection.db.raw<{ rows: { threads: number; bytes: number }[] }>(
+        `select count(distinct t.id)::int as threads, sum(m.bytes)::float8 as bytes
+           from chat_threads t left join chat_messages m on m.thread_id = t.id where not t.is_passing ${where}`,
+      );
+      return rows[0] ?? expect.fail('no sums');
+    };
+    const all = await sums();
+    const { rows: totals } = await t.connection.db.raw<{ rows: unknown[] }>(
+      'select threads, bytes::float8 as bytes from thread_totals',
+    );
+    expect(totals).to.deep.equal([all]);
+    const own = await sums(`and t.owner_id = '${t.ada.id}'`);
+    const { id: agentId } = (await call('GET /agents/reviewer', { token: t.tokens.root })).json as {
+      id: string;
+    };
+    const message = (content: string) => ({
+      ...{ role: 'user' as const, content, parts: null, toolCalls: null, toolCallId: null },
+    });
+    const ways = (bounds: Partial<RegistryLimits>) => {
+      const threads = createThreads(t.connection, { ...usualLimits, ...bounds });
+      const why = (made: Promise<unknown>): Promise<string> =>
+        made.then(
+          () => 'made',
+          (thrown: unknown) =>
+            thrown instanceof McpctlError ? `${thrown.code} ${thrown.message}` : 'failed',
+        );
+      const of = { agentId, ownerId: t.ada.id, title: '' };
+      return {
+        create: (bytes: number) => why(threads.create({ ...of, messages: [message('z'.repeat(bytes))] })),
+        fork: () => why(threads.fork({ id: threadId, ownerId: t.ada.id, atTurn: null, title: null })),
+      };
+    };
+    const user = ways({ maxUserThreadBytes: own.bytes + 100 });
+    expect(await user.create(101)).to.match(/^quota_exceeded .*MCPCTL_MAX_USER_THREAD_BYTES/);
+    expect(await user.fork()).to.match(/^quota_exceeded .*MCPCTL_MAX_USER_THREAD_BYTES/);
+    const inAll = ways({ maxAllThreadBytes: all.bytes + 100 });
+    expect(await inAll.create(101)).to.match(/^quota_exceeded .*MCPCTL_MAX_ALL_THREAD_BYTES/);
+    expect(await ways({ maxThreads: all.threads }).fork()).to.match(/^quota_exceeded .*MCPCTL_MAX_THREADS/);
+    expect(await ways({ maxUserThreads: own.threads }).fork()).to.match(
+      /^quota_exceeded .*MCPCTL_MAX_USER_THREADS/,
+    );
+    expect(await sums()).to.deep.equal(all);
+    expect(await user.create(100)).to.equal('made');
+  });
+
+  it('a turn that would be over what a user’s threads may hold is refused, and nothing of it is kept', async () => {
+    const { threadId } = await say('one?', 'One.');
+    const { registry } = t.deps;
+    const usual = registry.threads.accept.bind(registry.threads);
+    const { rows } = await t.connection.db.raw<{ rows: { bytes: number }[] }>(
+      `select sum(weighed_bytes)::float8 as bytes from chat_threads where owner_id = ? and not is_passing`,
+      [t.ada.id],
+    );
+    const maxUserThreadBytes = (rows[0]?.bytes ?? 0) + 2_000;
+    const bounded = createThreads(t.connection, { ...usualLimits, maxUserThreadBytes });
+    registry.threads.accept = (turn) => bounded.accept(turn);
+    try {
+      const body = { message: 'x'.repeat(2_000), threadId };
+      const refused = await t.call('POST /api/v1/agents/reviewer/chat', { body, headers: later });
+      expect(refused.status).to.equal(429);
+      expect(refused.json).to.include({ code: 'quota_exceeded' });
+      expect(refused.text).to.include('MCPCTL_MAX_USER_THREAD_BYTES');
+      const fresh = await t.call('POST /api/v1/agents/reviewer/chat', {
+        body: { message: body.message },
+        headers: later,
+      });
+      expect(fresh.text).to.include('MCPCTL_MAX_USER_THREAD_BYTES');
+      expect(await messages(threadId)).to.deep.equal(['1 0 one?', '1 1 One.']);
+      await say('two?', 'Two.', threadId);
+    } finally {
+      registry.threads.accept = usual;
+    }
   });
 
   it('one whose time is over goes, and one in which somebody waits stays; old requests are kept by no task', async () => {

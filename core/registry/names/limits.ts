@@ -7,6 +7,9 @@ export interface RegistryLimits {
   maxUserSessions: number;
   maxUserTokens: number;
   maxUserThreads: number;
+  maxUserThreadBytes: number;
+  maxThreads: number;
+  maxAllThreadBytes: number;
   maxThreadMessages: number;
   maxThreadBytes: number;
   maxQueuedTurns: number;
@@ -25,6 +28,9 @@ export const usualLimits: RegistryLimits = {
   maxUserSessions: settings.maxUserSessions.schema.parse(undefined),
   maxUserTokens: settings.maxUserTokens.schema.parse(undefined),
   maxUserThreads: settings.maxUserThreads.schema.parse(undefined),
+  maxUserThreadBytes: settings.maxUserThreadBytes.schema.parse(undefined),
+  maxThreads: settings.maxThreads.schema.parse(undefined),
+  maxAllThreadBytes: settings.maxAllThreadBytes.schema.parse(undefined),
   maxThreadMessages: settings.maxThreadMessages.schema.parse(undefined),
   maxThreadBytes: settings.maxThreadBytes.schema.parse(undefined),
   maxQueuedTurns: settings.maxQueuedTurns.schema.parse(undefined),

@@ -130,8 +130,9 @@ export async function acceptTurn(
   if (turn.key !== null && !earlier) await freeKey(trx, turn.ownerId, turn.key);
   if (earlier) return { kind: 'known', turn: earlier };
   if (turn.starts?.passing) await needPassingRoom(trx, turn, limits);
+  const bytes = bytesOf(turn);
   const thread = turn.starts
-    ? await startThread(trx, turn, { ...turn.starts, most: limits.maxUserThreads })
+    ? await startThread(trx, turn, { ...turn.starts, bytes, limits })
     : await lockThread(trx, turn);
   const there = turn.starts ? [] : await openTurns(trx, turn.threadId);
   const waiting = there.find(
@@ -146,8 +147,9 @@ export async function acceptTurn(
   if (open.filter(({ status }) => status === 'queued').length >= limits.maxQueuedTurns)
     throw new McpctlError('turn_queue_full', undefined, { retryAfterS: 5 });
   const { threadId, messages } = turn;
-  const bytes = bytesOf(turn);
-  const weighed = await needRoom(trx, { threadId, messages: messages.length, bytes, thread, limits });
+  const ownerId = turn.starts ? undefined : turn.ownerId;
+  const entering = { threadId, ownerId, messages: messages.length, bytes, thread, limits };
+  const weighed = await needRoom(trx, entering);
   // Later turns are told of it, in neutral words for what did not come.
   if (waiting) await endUnasked(trx, { id: waiting.id, status: 'waiting' }, { status: 'completed' });
   const status = first ? 'queued' : 'running';

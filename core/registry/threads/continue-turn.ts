@@ -39,7 +39,7 @@ async function continueTurn(
   if (open) return { kind: 'busy', n: open.n, taskId: open.taskId };
   needLast(n, thread);
   if (thread.revision !== seen) return { kind: 'moved' };
-  await needRoom(trx, { threadId, messages: 0, bytes: 0, thread, limits });
+  await needRoom(trx, { threadId, ownerId, messages: 0, bytes: 0, thread, limits });
   const reopened = await trx('chatTurns')
     .where({ id, taskId })
     .whereNotNull('endedAt')

@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 import { McpctlError } from '../../errors.ts';
 import type { RegistryLimits } from '../names/limits.ts';
+import { needRoomForThread, needWeight, weightColumns, weightsSql, type Weights } from './keeping/weights.ts';
 import { unended, type TurnRow } from './rows.ts';
 
 /** A thread whose row is held: whoever holds it numbers what is said there next. */
@@ -34,10 +35,11 @@ interface Passing {
 const PASSING_FOR = `interval '24 hours'`;
 export const BRIEFLY = `interval '10 minutes'`;
 
+/** @param bytes of what it begins with. @throws McpctlError `quota_exceeded`. */
 export async function startThread(
   trx: Knex.Transaction,
   { threadId: id, ownerId }: { threadId: string; ownerId: string },
-  { agentId, title, passing, most }: StartedThread & { most: number },
+  { agentId, title, passing, bytes, limits }: StartedThread & { bytes: number; limits: RegistryLimits },
 ): Promise<LockedThread> {
   const begun = { nextTurn: 1, nextMessage: 0, revision: 1, weighedTo: 0, weighedBytes: 0 };
   if (passing !== undefined) {
@@ -49,15 +51,7 @@ export async function startThread(
     });
     return begun;
   }
-  const { rows } = await trx.raw<{ rows: { count: number }[] }>(
-    `select count(*)::int as count from (select 1 from chat_threads where owner_id = :ownerId and not is_passing limit :most) as own`,
-    { ownerId, most },
-  );
-  if ((rows[0]?.count ?? 0) >= most)
-    throw new McpctlError(
-      'quota_exceeded',
-      `You have ${most} threads, the most that one user may (MCPCTL_MAX_USER_THREADS). Delete some: mcpctl get thread.`,
-    );
+  await needRoomForThread(trx, { ownerId, bytes }, limits);
   await trx('chatThreads').insert({ id, agentId, ownerId, title });
   return begun;
 }
@@ -97,16 +91,18 @@ export async function openTurns(trx: Knex, threadId: string): Promise<OpenTurn[]
 /** Messages that are to be entered into a thread whose row is held. */
 interface Entering {
   threadId: string;
+  /** Whose room for all threads together is asked for, too; missing: it is an open turn's, which was let in. */
+  ownerId?: string | undefined;
   messages: number;
   bytes: number;
   thread: Pick<LockedThread, 'nextMessage' | 'weighedTo' | 'weighedBytes'>;
   limits: RegistryLimits;
 }
 
-/** With the place of the answer to them. @returns what is there already, in bytes. @throws McpctlError `thread_full`. */
+/** With the place of the answer to them. @returns what is there already, in bytes. @throws McpctlError `thread_full`, `quota_exceeded`. */
 export async function needRoom(
   trx: Knex.Transaction,
-  { threadId, messages, bytes: more, thread, limits }: Entering,
+  { threadId, ownerId, messages, bytes: more, thread, limits }: Entering,
 ): Promise<number> {
   const { maxThreadMessages, maxThreadBytes } = limits;
   if (thread.nextMessage + messages + 1 > maxThreadMessages)
@@ -114,16 +110,20 @@ export async function needRoom(
       'thread_full',
       `The thread has ${thread.nextMessage} messages, and at most ${maxThreadMessages} (MCPCTL_MAX_THREAD_MESSAGES). Begin another, or delete this one.`,
     );
-  const { rows } = await trx.raw<{ rows: { bytes: number }[] }>(
-    'select coalesce(sum(bytes), 0)::float8 as bytes from chat_messages where thread_id = ? and turn_index >= ?',
-    [threadId, thread.weighedTo],
+  const recent = `(select coalesce(sum(bytes), 0)::float8 from chat_messages where thread_id = :threadId and turn_index >= :weighedTo) as recent`;
+  const { rows } = await trx.raw<{ rows: (Weights & { recent: number })[] }>(
+    ownerId === undefined ? `select ${recent}` : `select ${recent}, ${weightColumns} from ${weightsSql}`,
+    { threadId, weighedTo: thread.weighedTo, ...(ownerId !== undefined && { ownerId }) },
   );
-  const there = thread.weighedBytes + (rows[0]?.bytes ?? 0);
+  const [weights] = rows;
+  const there = thread.weighedBytes + (weights?.recent ?? 0);
   if (there + more > maxThreadBytes)
     throw new McpctlError(
       'thread_full',
       `With this message the thread would hold ${there + more} bytes, and at most ${maxThreadBytes} (MCPCTL_MAX_THREAD_BYTES). Begin another, or delete this one.`,
     );
+  if (ownerId !== undefined && weights)
+    needWeight(weights, { threads: 0, bytes: weights.recent + more }, limits);
   return there;
 }
 

@@ -24,6 +24,7 @@ import {
 } from './keeping/keep-threads.ts';
 import { importMessages, needRoomFor, type ImportedMessage } from './keeping/import-messages.ts';
 import { endUnasked, type UnaskedTurn } from './end-unasked.ts';
+import { createThreadWeights, type ThreadWeights } from './keeping/weights.ts';
 import { createPassingThreads, type PassingThreads } from './passing.ts';
 import { createUnfilled, type UnfilledAnswers } from './unfilled.ts';
 import { createTurnStarts, type TurnStarts } from './start-turn.ts';
@@ -57,7 +58,8 @@ export interface Threads
     ToolResults,
     TurnCalls,
     UnfilledAnswers,
-    PassingThreads {
+    PassingThreads,
+    ThreadWeights {
   /** Newest first. @param after the `lastAt` and id of the last one seen. */
   list(query: {
     scope: Scope;
@@ -232,9 +234,9 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     dropOldBodies: (turnIds) => dropOldBodies(db, turnIds),
     create: ({ agentId, ownerId, title, messages = [], expiresAt, author }) =>
       transaction(async (trx) => {
-        needRoomFor(messages, limits);
+        const bytes = needRoomFor(messages, limits);
         const threadId = v7();
-        await startThread(trx, { threadId, ownerId }, { agentId, title, most: limits.maxUserThreads });
+        await startThread(trx, { threadId, ownerId }, { agentId, title, bytes, limits });
         if (expiresAt) await changeThread(trx, { id: threadId, ownerId }, { expiresAt });
         if (messages.length > 0) await importMessages(trx, { id: threadId, ownerId }, messages);
         await record(trx, author, { verb: 'create', ...about({ id: threadId, ownerId }) });
@@ -255,6 +257,7 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     ...createTurnCalls(connection, limits),
     ...createUnfilled(connection),
     ...createPassingThreads(connection),
+    ...createThreadWeights(connection),
     delete: (id, ownerId, author) =>
       transaction(async (trx) => {
         await lockThread(trx, { threadId: id, ownerId });

@@ -73,11 +73,11 @@ const batchSql = `
     from json_to_recordset(cast(:messages as json)) as said (n int, turn_index int, role text, content text, parts jsonb, tool_calls jsonb,
       tool_call_id text, bytes int) join turns on turns.n = said.n`;
 
-/** @throws McpctlError `thread_full`: what was said elsewhere has the room of what is said here. */
+/** @returns what they weigh. @throws McpctlError `thread_full`: what was said elsewhere has the room of what is said here. */
 export function needRoomFor(
   messages: readonly ImportedMessage[],
   { maxThreadMessages, maxThreadBytes }: Pick<RegistryLimits, 'maxThreadMessages' | 'maxThreadBytes'>,
-): void {
+): number {
   const bytes = messages.reduce((sum, message) => sum + bytesOf(message), 0);
   if (messages.length > maxThreadMessages)
     throw new McpctlError(
@@ -89,6 +89,7 @@ export function needRoomFor(
       'thread_full',
       `The thread would hold ${bytes} bytes, and at most ${maxThreadBytes} (MCPCTL_MAX_THREAD_BYTES). Leave out the oldest.`,
     );
+  return bytes;
 }
 
 /** Into a thread that was just made. */

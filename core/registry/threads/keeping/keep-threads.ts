@@ -51,7 +51,7 @@ export async function leaveOut(trx: Knex.Transaction, { id, ownerId }: Own, turn
 export async function forkThread(
   trx: Knex.Transaction,
   { id, ownerId, atTurn, title }: Own & { atTurn: number | null; title: string | null },
-  { maxUserThreads }: Pick<RegistryLimits, 'maxUserThreads'>,
+  limits: RegistryLimits,
 ): Promise<string> {
   const { nextTurn } = await lockThread(trx, { threadId: id, ownerId });
   const at = atTurn ?? nextTurn - 1;
@@ -65,8 +65,13 @@ export async function forkThread(
   const source = await trx('chatThreads')
     .where({ id })
     .first<{ agentId: string; title: string }>('agentId', 'title');
+  const { rows } = await trx.raw<{ rows: { bytes: number }[] }>(
+    `select coalesce(sum(m.bytes), 0)::float8 as bytes from chat_messages m join chat_turns q on q.id = m.turn_id
+       where m.thread_id = :id and q.n <= :at`,
+    { id, at },
+  );
   const threadId = v7();
-  const made = { agentId: source.agentId, title: title ?? source.title, most: maxUserThreads };
+  const made = { agentId: source.agentId, title: title ?? source.title, bytes: rows[0]?.bytes ?? 0, limits };
   await startThread(trx, { threadId, ownerId }, made);
   await trx.raw(
     `with source as (
