@@ -43,8 +43,10 @@ const processSchema = z.object({
   state: z.string(),
   reason: z.string().nullable().catch(null),
   printed: z.string().catch(''),
+  at: z.string().nullable().catch(null),
+  isMissed: z.boolean().catch(false),
 });
-type SeenProcess = z.infer<typeof processSchema>;
+export type SeenProcess = z.infer<typeof processSchema>;
 
 /** What alone is asked for; none: all that a server has. */
 export interface OnlyThings {
@@ -61,6 +63,8 @@ interface Hashed {
 export interface ServerCalls {
   /** What its process printed last, as the worker says that runs it. */
   logs(name: string): Promise<SeenProcess>;
+  /** What it printed behind a place that an answer before has said (`start`: all that is kept), once there is some; none after ten seconds. */
+  logsAfter(name: string, after: string): Promise<SeenProcess>;
   /** Begins its process anew. */
   restart(name: string): Promise<SeenProcess>;
   /** What projects have not approved of what an MCP server has. */
@@ -81,6 +85,8 @@ export function serverCalls(http: Http): ServerCalls {
   return {
     logs: async (name) =>
       readAnswer(processSchema, await http.json({ method: 'GET', path: at(name, 'logs') })),
+    logsAfter: async (name, after) =>
+      readAnswer(processSchema, await http.json({ method: 'GET', path: at(name, 'logs'), query: { after } })),
     restart: async (name) =>
       readAnswer(processSchema, await http.json({ method: 'POST', path: at(name, 'restart') })),
     changes: async (name, query) =>

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { serverOrders } from '../mcp/process/orders.ts';
+import { printedPlaceSchema, serverOrders } from '../mcp/process/orders.ts';
 import { holdSchema, llmTypeSchema, offeredCapabilitiesSchema, taskOperationSchema } from '../llm.ts';
 import { MOST_PERSONA_BYTES } from '../agent/compose.ts';
 import { paramsSchema } from '../agent/default-params.ts';
@@ -191,6 +191,8 @@ const frameSchema = z.discriminatedUnion('kind', [
     /** The member of the server's pool. */
     llmName: z.string(),
     order: z.enum(serverOrders),
+    /** Of `logs`: behind which place. */
+    after: printedPlaceSchema.optional(),
   }),
 ]);
 

@@ -4,7 +4,7 @@ import {
   changesQuerySchema,
   changesViewSchema,
 } from '../../core/mcp/pinned/approvals.ts';
-import { serverProcessSchema } from '../../core/mcp/process/orders.ts';
+import { logsQuerySchema, serverProcessSchema } from '../../core/mcp/process/orders.ts';
 import { z } from 'zod';
 import { listQuerySchema } from '../../core/page.ts';
 import { poolGuestSchema, poolOwnerViewSchema, poolViewSchema } from '../../core/pool.ts';
@@ -81,7 +81,8 @@ export const serverOperations: readonly Operation[] = [
     tag: 'servers',
     summary: 'What its process printed last',
     about:
-      'Asked of the worker that runs it, and kept nowhere: 64 KiB at most, without the values of its secrets. For its owner, and for who may edit it and has the operation `logs`.',
+      'Asked of the worker that runs it, and kept nowhere: 64 KiB at most, without the values of its secrets. For its owner, and for who may edit it and has the operation `logs`. With `after`, the place that an answer before has said (`at`), only what came behind it, in whole lines; where nothing has, the answer waits ten seconds at most.',
+    query: logsQuerySchema,
     status: 200,
     answer: serverProcessSchema.meta({ id: 'ServerProcess' }),
     errors: ['server_not_found', 'forbidden', 'mcp_server_down'],

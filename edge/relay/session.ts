@@ -164,10 +164,10 @@ export class RelaySession {
         return;
       }
       case 'server': {
-        const { orderId, order, llmId } = message;
+        const { orderId, order, after, llmId } = message;
         const llmName = this.#members.find((member) => member.llmId === llmId)?.name;
         if (llmName !== undefined && this.#phase === 'open')
-          this.#send({ kind: 'server', orderId, llmName, order });
+          this.#send({ kind: 'server', orderId, llmName, order, after });
         return;
       }
       case 'woken':

@@ -7,6 +7,7 @@ import {
   type ThingChange,
 } from '../../core/mcp/pinned/approvals.ts';
 import { serverNameSchema } from '../../core/mcp/names.ts';
+import { logsQuerySchema } from '../../core/mcp/process/orders.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { whenLeft } from '../http/gone.ts';
@@ -73,8 +74,9 @@ export function serverRoutes(deps: EdgeDeps): Router {
     const actor = actorOf(req);
     const server = await serverToOrder(deps, actor, nameOf(req));
     needMayRead(actor, server);
+    const { after } = queryOf(req, logsQuerySchema);
     await deps.bodyReads.tell(actor, { resource: 'server', ...server });
-    res.json(await orderServer(deps, server, { order: 'logs', left: whenLeft(res) }));
+    res.json(await orderServer(deps, server, { order: 'logs', after, left: whenLeft(res) }));
   });
   router.post('/servers/:name/restart', async (req, res) => {
     const actor = actorOf(req);

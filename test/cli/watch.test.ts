@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { llm, publicLlm, task, taskId } from './fixtures.ts';
 import { answers, fails, page, startPeer, until, within, type Peer, type Reply } from './peer.ts';
+import { until as patiently } from '../support/system.ts';
 import { startSession, type Session, type SessionOptions } from './session.ts';
 
 describe('cli: --watch', () => {
@@ -142,5 +143,47 @@ describe('cli: --watch', () => {
     await until(() => peer.requests.length > 4, 'further questions');
     await stop();
     expect(s.err().match(/more tasks than these 1/g)).to.have.length(1);
+  });
+
+  it('goes on with what an MCP server prints, over a worker that is away, until Ctrl-C', async () => {
+    const says = (more: object): Reply =>
+      answers(200, {
+        server: 'files',
+        state: 'ready',
+        reason: null,
+        printed: '',
+        at: null,
+        isMissed: false,
+        ...more,
+      });
+    const route = 'GET /api/v1/servers/files/logs';
+    script(route, [
+      says({ printed: 'one\n\u001b[31mtwo\n', at: 'aaaaaaaa.8' }),
+      fails(503, 'mcp_server_down', 'No machine runs it now.'),
+      says({ printed: 'three\n', at: 'bbbbbbbb.6', isMissed: true }),
+      says({ at: 'bbbbbbbb.6' }),
+    ]);
+    s = await startSession(peer.url);
+    code = s.run('logs', 'server', 'files', '-f');
+    // It pauses for seconds meanwhile.
+    await patiently(
+      () => Promise.resolve(s.out()),
+      (text) => text.includes('three'),
+    );
+    await stop();
+    expect(
+      s
+        .out()
+        .split('\n')
+        .map((line) => line.replace('\u001b', '')),
+    ).to.deep.equal(['one', '[31mtwo', 'three', '']);
+    expect(s.err()).to.include('No machine runs it now. Asking again …').and.include('kept no more');
+    const asked = peer.requests
+      .filter(({ url }) => url.includes('/logs'))
+      .map(({ url }) => url.split('after=')[1]);
+    expect(asked.slice(0, 4)).to.deep.equal(['start', 'aaaaaaaa.8', 'aaaaaaaa.8', 'bbbbbbbb.6']);
+    script(route, [answers(200, { server: 'files', state: 'ready', reason: null, printed: 'all' })]);
+    expect(await s.run('logs', 'server', 'files', '-f'), 'of a release before').to.not.equal(0);
+    expect(s.err()).to.include('leave out -f');
   });
 });

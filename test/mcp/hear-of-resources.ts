@@ -113,7 +113,7 @@ export function hearOfResources({ system, elsewhere, connect }: Hearing): void {
     const ask = async (method: 'GET' | 'POST', what: string) => {
       const answer = await t.call(method, `/api/v1/servers/notes/${what}`);
       expect(answer.status, await answer.clone().text()).to.equal(200);
-      return (await answer.json()) as { state: string; printed: string };
+      return (await answer.json()) as { state: string; printed: string; at: string };
     };
     await until(
       () => ask('GET', 'logs'),
@@ -122,9 +122,17 @@ export function hearOfResources({ system, elsewhere, connect }: Hearing): void {
     const pid = async (): Promise<unknown> =>
       JSON.stringify(await client.callTool({ name: 'n__pid', arguments: {} }));
     const before = await pid();
+    const shown = await ask('GET', 'logs?after=start');
+    const next = ask('GET', `logs?after=${shown.at}`);
+    await client.callTool({ name: 'n__stderr', arguments: {} });
+    expect((await next).printed, 'what came behind it alone').to.equal('token is undefined\n');
+    // Who follows hears of the next process when it is there, not when they ask again.
+    const anew = ask('GET', `logs?after=${(await next).at}`);
     expect(await ask('POST', 'restart')).to.deep.equal({
-      ...{ server: 'notes', state: 'ready', reason: null, printed: '' },
+      ...{ server: 'notes', state: 'ready', reason: null, printed: '', at: null, isMissed: false },
     });
+    expect((await anew).state).to.be.oneOf(['starting', 'ready']);
+    expect((await anew).printed).to.equal('');
     expect(await pid()).to.not.equal(before);
   });
 }

@@ -82,7 +82,7 @@ describe('an MCP server, as time goes by', function () {
     const both = servers.open(['--holds', '80'], { memoryMb: 110 }, clock);
     const child = await both.ready(nobody);
     await until(
-      () => Promise.resolve(child.stderr),
+      () => Promise.resolve(child.printed.text),
       (text) => text.includes('holds'),
     );
     both.lookAfter();

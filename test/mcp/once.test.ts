@@ -32,10 +32,9 @@ const ROLLING_S = Number(process.env['MCPCTL_ROUNDS'] ?? 0);
 /** Of the clients of one era. */
 const EACH_MS = 100;
 
-const mcpRemote = join(
-  dirname(createRequire(import.meta.url).resolve('mcp-remote/package.json')),
-  'dist/proxy.js',
-);
+/** The program of mcp-remote, as `npx` runs it. */
+const mcpRemote = (): string =>
+  join(dirname(createRequire(import.meta.url).resolve('mcp-remote/package.json')), 'dist/proxy.js');
 
 interface Outcome {
   text: string;
@@ -187,7 +186,7 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
     await client.connect(
       new StdioClientTransport({
         command: process.execPath,
-        args: [mcpRemote, at, '--header-file', headers, '--silent'],
+        args: [mcpRemote(), at, '--header-file', headers, '--silent'],
         env: { PATH: process.env['PATH'] ?? '', HOME: folder, MCP_REMOTE_CONFIG_DIR: folder },
         stderr: 'ignore',
       }),

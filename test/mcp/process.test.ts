@@ -56,7 +56,7 @@ describe('orders about the process of a server', function () {
     const logs = await t.call('GET /api/v1/servers/desk/logs', { token: t.tokens.ada });
     expect([logs.status, logs.json]).to.deep.equal([
       200,
-      { server: 'desk', state: 'ready', reason: null, printed: 'a line\n' },
+      { server: 'desk', state: 'ready', reason: null, printed: 'a line\n', at: null, isMissed: false },
     ]);
     expect(statuses).to.deep.equal([404, 200]);
     const again = await t.call('POST /api/v1/servers/desk/restart', { token: t.tokens.ada });

@@ -31,4 +31,51 @@ describe('the last that a process printed', () => {
       }),
     );
   });
+
+  it('is gone on with from a place, line by line, none twice and none left out while it is kept', () => {
+    const lines = fc.array(fc.constantFrom('a', 'bc', SECRET, `${SECRET.slice(0, 5)}`, 'see it'), {
+      maxLength: 40,
+    });
+    fc.assert(
+      fc.property(lines, fc.integer({ min: 1, max: 30 }), (printed, size) => {
+        const tail = tailOf(10_000);
+        const text = printed.map((line) => `${line}\n`).join('');
+        const bytes = Buffer.from(text);
+        let [seen, at] = ['', 'start'];
+        for (let from = 0; from < bytes.length; from += size) {
+          tail.push(bytes.subarray(from, from + size));
+          expect(tail.isBehind(at)).to.equal(at === 'start' || tail.since(at).printed !== '');
+          const next = tail.since(at);
+          [seen, at] = [seen + next.printed, next.at];
+        }
+        expect(seen).to.equal(blank(text));
+      }),
+    );
+  });
+
+  it('says of a place that is kept no more that there was more, and knows none of another process', async () => {
+    const tail = tailOf(60);
+    tail.push(Buffer.from('first\n'));
+    const { at } = tail.since('start');
+    for (let n = 0; n < 9; n += 1) tail.push(Buffer.from(`line ${String(n)} ....\n`));
+    const next = tail.since(at);
+    expect([next.isMissed, next.printed.endsWith('line 8 ....\n')]).to.deep.equal([true, true]);
+    const another = tailOf(60);
+    another.push(Buffer.from('anew\nand'));
+    expect(another.since(at)).to.include({ printed: 'anew\n', isMissed: false });
+    const more = another.more(new AbortController().signal);
+    another.push(Buffer.from(' on\n'));
+    await more;
+    expect(another.since(another.since(at).at).printed).to.equal('');
+  });
+
+  it('shows no part of a secret whose lines came one by one', () => {
+    const key = 'BEGIN\nmiddle-of-it\nEND';
+    const hidden = (text: string): string => text.replaceAll(key, '[redacted:key]');
+    const tail = new Tail({ most: 1_000, blank: hidden, longest: key.length });
+    tail.push(Buffer.from(`before\n${key}\nafter\n`));
+    const { at } = tail.since('start');
+    tail.push(Buffer.from(`${key}\nlast\n`));
+    expect(tail.since(at).printed).to.equal('[redacted:key]\nlast\n');
+  });
 });

@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import type { ServerProcessView } from '../../core/mcp/process/orders.ts';
+import { alone, eventsIn } from '../mcp/streamed.ts';
 import { fixture } from '../mcp/supervise.ts';
 import type { TestProcess } from '../support/process.ts';
 import { isAlive } from '../support/supervised.ts';
@@ -20,7 +22,8 @@ export async function killWithServers(
   const [started, counter] = [join(folder, 'started'), join(folder, 'counted')];
   const linesOf = (path: string): string[] =>
     existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
-  const args = [fixture, '--started', started, '--counter', counter];
+  const args = [fixture, '--started', started, '--counter', counter, '--notes'];
+  const counted = (): number => linesOf(counter).filter((line) => !line.startsWith('resources/')).length;
   const make = async (path: string, body: object): Promise<void> => {
     expect((await t.call('POST', `/api/v1/${path}`, { body })).status).to.equal(201);
   };
@@ -33,20 +36,24 @@ export async function killWithServers(
       ({ status, tools }) => status === 'active' && tools.length > 0,
       WITHIN_MS,
     );
-  const count = async (ms: number): Promise<string> => {
-    const params = { name: 'one__count', arguments: { ms } };
+  const call = async (name: string, given: object): Promise<string> => {
+    const params = { name: `one__${name}`, arguments: given };
     const headers = { accept: 'application/json', 'mcp-protocol-version': '2025-11-25' };
     const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
     return await (await t.call('POST', '/mcp/projects/kills', { body, headers })).text();
   };
+  const count = (ms: number): Promise<string> => call('count', { ms });
   await served();
   expect(await count(0)).to.include('counted');
   const [child = 0] = linesOf(started).map(Number);
   const parent = Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${String(child)}/status`, 'utf8'))?.[1]);
   const runs = workers.find((worker) => worker.child.pid === parent) ?? expect.fail('no worker runs it');
+  await followLogs(t, () => call('stderr', {}));
+  const hears = await hearOf(t, 'note:///a');
+  await hears(() => call('touch', { uri: 'note:///a' }));
   const calling = count(120_000);
   await until(
-    () => Promise.resolve(linesOf(counter).length),
+    () => Promise.resolve(counted()),
     (lines) => lines === 2,
     WITHIN_MS,
   );
@@ -62,9 +69,55 @@ export async function killWithServers(
   expect(isAlive(child), 'two processes of it').to.equal(false);
   await served();
   expect(await count(0)).to.include('counted');
-  expect(linesOf(counter), 'none was run twice').to.have.length(3);
+  expect(counted(), 'none was run twice').to.equal(3);
   expect(linesOf(started)).to.have.length(2);
+  await hears(() => call('touch', { uri: 'note:///a' }));
+  hears.leave();
   expect((await t.call('DELETE', '/api/v1/projects/kills')).status).to.equal(204);
   expect((await t.call('DELETE', '/api/v1/servers/one')).status).to.equal(204);
   return runs;
+}
+
+/** What it prints is shown as it is printed, and no line twice. */
+async function followLogs(t: System, print: () => Promise<unknown>): Promise<void> {
+  const ask = async (after: string): Promise<ServerProcessView> =>
+    (await (await t.call('GET', `/api/v1/servers/one/logs?after=${after}`)).json()) as ServerProcessView;
+  await print();
+  const first = await ask('start');
+  expect(first).to.include({ state: 'ready', printed: 'token is undefined\n', isMissed: false });
+  const next = ask(first.at ?? expect.fail('no place'));
+  await print();
+  expect(await next).to.include({ printed: 'token is undefined\n', isMissed: false });
+}
+
+/** A client in the newer era that hears of a resource. @returns waits until what is done makes it hear that it is another. */
+async function hearOf(t: System, uri: string) {
+  const leaving = new AbortController();
+  const method = 'subscriptions/listen';
+  const notifications = { resourceSubscriptions: [uri] };
+  const stream = await t.call('POST', '/mcp/projects/kills', {
+    body: { jsonrpc: '2.0', id: 1, method, params: { notifications, _meta: alone } },
+    headers: { 'mcp-protocol-version': '2026-07-28', 'mcp-method': method },
+    signal: leaving.signal,
+  });
+  let heard = 0;
+  const isBegun = new Promise<void>((resolve) => {
+    const counting = eventsIn(stream, (events) => {
+      if (events.length > 0) resolve();
+      heard = events.filter(({ data }) => data?.method === 'notifications/resources/updated').length;
+      return false;
+    });
+    counting.catch(() => undefined); // it is left
+  });
+  await isBegun;
+  const hears = async (change: () => Promise<unknown>): Promise<void> => {
+    const before = heard;
+    await change();
+    await until(
+      () => Promise.resolve(heard),
+      (n) => n > before,
+      WITHIN_MS,
+    );
+  };
+  return Object.assign(hears, { leave: () => leaving.abort() });
 }

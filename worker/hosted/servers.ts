@@ -103,13 +103,13 @@ export class ServersHere {
   }
 
   /** Does something about the process of one that is run here, and says what came of it. Never throws. */
-  async ordered({ orderId, llmName, order }: Parameters<Ordered>[0]): Promise<void> {
+  async ordered({ orderId, llmName, order, after }: Parameters<Ordered>[0]): Promise<void> {
     const { answers, log } = this.#deps;
     const running = [...this.#running.values()].find(({ row }) => poolOfServer(row.name) === llmName);
     if (!running) return;
     const { name: server } = running.row;
     try {
-      await answers.say({ server, orderId }, await running.supervised.ordered(order));
+      await answers.say({ server, orderId }, await running.supervised.ordered(order, after));
     } catch (thrown) {
       log.warn({ server, order, why: messageOf(thrown) }, 'what came of an order could not be said');
     }

@@ -25,7 +25,7 @@ export class ChildFailure extends Error {
 /** What speaks for a server: a process, or who dials one. */
 export type Peer = Pick<
   Child,
-  'request' | 'notify' | 'stop' | 'blank' | 'isGone' | 'open' | 'pid' | 'stderr' | 'tells'
+  'request' | 'notify' | 'stop' | 'blank' | 'isGone' | 'open' | 'pid' | 'printed' | 'tells'
 >;
 
 /** As JSON-RPC has it: a result, or an error of the server's own. */
@@ -95,7 +95,8 @@ export class Child {
   readonly #options: ChildOptions;
   readonly #waiting = new Map<number, Waiting>();
   #next = 1;
-  readonly #stderr: Tail;
+  /** What it printed beside its messages, its secrets blanked. */
+  readonly printed: Tail;
   #gone: string | undefined;
   #tooLarge = false;
   #stopping: Promise<void> | undefined;
@@ -105,7 +106,7 @@ export class Child {
     this.#options = options;
     const { command, args, cwd, env, guard, secrets } = options;
     const longest = Math.max(0, ...[...secrets.keys()].map((value) => value.length * LONGEST_FORM));
-    this.#stderr = new Tail({ most: MOST_STDERR_CHARS, blank: (text) => this.blank(text), longest });
+    this.printed = new Tail({ most: MOST_STDERR_CHARS, blank: (text) => this.blank(text), longest });
     const { child, release } = spawnGated({ command, args, cwd, env });
     this.#process = child;
     const { pid } = child;
@@ -124,7 +125,7 @@ export class Child {
       onTooLong: () => this.#overflow(),
     });
     child.stdout.on('data', (piece: Buffer) => lines.push(piece));
-    child.stderr.on('data', (piece: Buffer) => this.#stderr.push(piece));
+    child.stderr.on('data', (piece: Buffer) => this.printed.push(piece));
   }
 
   get pid(): number | undefined {
@@ -145,14 +146,9 @@ export class Child {
     return this.#waiting.size;
   }
 
-  /** What it printed beside its messages, its secrets blanked. */
-  get stderr(): string {
-    return this.#stderr.text;
-  }
-
   /** The last line of it, fit to be shown; empty where there is none. */
   get lastWords(): string {
-    const line = this.stderr.trimEnd().split('\n').at(-1) ?? '';
+    const line = this.printed.text.trimEnd().split('\n').at(-1) ?? '';
     return storableSentence(shownInLine(line), 300);
   }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { jsonValue } from '../../core/text/json-text.ts';
 import { readSse } from '../../core/text/sse.ts';
+import { Tail } from './tail.ts';
 import { withoutSecrets } from '../children/environment.ts';
 import type { Answer, Exchange } from '../providers/http/wire/exchange.ts';
 import { ChildFailure, messageSchema, type Answered, type Peer, type RequestOptions } from './child.ts';
@@ -66,13 +67,12 @@ export class HttpPeer implements Peer {
     return undefined;
   }
 
-  get stderr(): string {
-    return '';
-  }
-
   blank(text: string): string {
     return withoutSecrets(text, this.#options.secrets);
   }
+
+  /** There is no process. */
+  readonly printed = new Tail({ most: 0, blank: (text) => text, longest: 0 });
 
   async request(
     method: string,

@@ -35,7 +35,7 @@ export interface McpServers {
   /** What one printed last beside its messages; null: there is none of that name. */
   printedBy(server: string): string | null;
   /** Does something about the process of one; null: there is none of that name. Never throws. */
-  ordered(server: string, order: ServerOrder): Promise<ServerSays | null>;
+  ordered(server: string, order: ServerOrder, after?: string): Promise<ServerSays | null>;
   /** Ends all of them, with what they have started. */
   stop(): Promise<void>;
 }
@@ -88,7 +88,7 @@ export function openServers(entries: readonly McpServerEntry[], deps: McpServers
         ...introduced.offers,
       };
     },
-    ordered: async (server, order) => (await named(server)?.ordered(order)) ?? null,
+    ordered: async (server, order, after) => (await named(server)?.ordered(order, after)) ?? null,
     printedBy: (server) => named(server)?.printed ?? null,
     async stop() {
       await Promise.all(servers.map(({ supervised }) => supervised.stop()));

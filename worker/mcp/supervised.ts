@@ -11,6 +11,7 @@ import { Unresolved } from '../children/environment.ts';
 import { memoryOf } from '../children/memory.ts';
 import { ChildFailure, type Answered, type ChildOptions, type Peer, type RequestOptions } from './child.ts';
 import { introduce, listedBy, type Introduced } from './told/introduced.ts';
+import { Printed } from './printed.ts';
 import { WatchedResources, type ResourcesTold } from './told/watched-resources.ts';
 
 /** What a process, or whatever else speaks for a server, tells of itself. */
@@ -49,6 +50,7 @@ const LOOK_MS = 5_000;
 const LEAVE_LOOK_MS = 250;
 /** A start may take longer than whoever ordered it waits. */
 const RESTART_SAID_MS = 10_000;
+const nothingPrinted = { printed: '', at: null, isMissed: false };
 const MOST_REASON_CHARS = 500;
 const LIST_WITHIN_MS = 30_000;
 /** One that says again and again that it has other tools is asked no more often. */
@@ -70,7 +72,7 @@ export class Supervised {
   #introduced: Introduced | null = null;
   #state: ServerState = 'asleep';
   #reason: string | null = null;
-  #printed = '';
+  readonly #printed = new Printed();
   #usedAt = 0;
   #pingedAt = 0;
   /** It has said so since it was listed last. */
@@ -106,7 +108,7 @@ export class Supervised {
 
   /** What it printed last beside its messages, without its secrets; of the process before, where none runs. */
   get printed(): string {
-    return this.#child?.stderr ?? this.#printed;
+    return this.#printed.text;
   }
 
   get pid(): number | undefined {
@@ -156,11 +158,13 @@ export class Supervised {
   }
 
   /** As whoever may edit it orders, from afar. Never throws. */
-  async ordered(order: ServerOrder): Promise<ServerSays> {
+  async ordered(order: ServerOrder, after?: string): Promise<ServerSays> {
     if (order === 'restart') await this.#restart();
+    else if (after !== undefined) await this.#printed.follow(after, this.#over.signal);
     const reason =
       this.#reason === null ? null : storableSentence(shownInLine(this.#reason), MOST_REASON_CHARS);
-    return { state: this.#state, reason, printed: order === 'logs' ? this.printed : '' };
+    const printed = order === 'logs' ? this.#printed.since(after ?? null) : nothingPrinted;
+    return { state: this.#state, reason, ...printed };
   }
 
   /** What runs is ended, and its calls say that nobody knows what became of them; it is begun anew, however often it has failed. */
@@ -217,6 +221,7 @@ export class Supervised {
     try {
       child = await this.#launch();
       this.#child = child;
+      this.#printed.begun(child.printed);
       const how = { withinMs, signal: this.#over.signal };
       const introduced = await introduce(child, how);
       this.#introduced = introduced;
@@ -354,7 +359,6 @@ export class Supervised {
   }
 
   #end(child: Peer): void {
-    this.#printed = child.stderr;
     if (this.#child === child) this.#child = undefined;
     const stopping = child.stop().finally(() => this.#stops.delete(stopping));
     this.#stops.add(stopping);

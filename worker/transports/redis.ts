@@ -257,9 +257,9 @@ export class RedisTransport implements Transport {
     if (message.kind === 'wake') void this.#wake(message.wakeId);
     if (message.kind === 'again') this.#deps.onChanged?.();
     if (message.kind !== 'server') return;
-    const { orderId, order, llmId } = message;
+    const { orderId, order, after, llmId } = message;
     const served = this.#serving.find(({ member }) => member.llmId === llmId);
-    if (served) this.#deps.ordered?.({ orderId, order, llmName: served.member.name });
+    if (served) this.#deps.ordered?.({ orderId, order, after, llmName: served.member.name });
   }
 
   /**

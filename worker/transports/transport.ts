@@ -17,7 +17,13 @@ export interface ServedMember {
 export type Wake = (llmName: string) => Promise<WakeResult>;
 
 /** Does something about the process of one of its MCP servers, and says what came of it. Must not throw. */
-export type Ordered = (order: { orderId: string; llmName: string; order: ServerOrder }) => void;
+export type Ordered = (order: {
+  orderId: string;
+  llmName: string;
+  order: ServerOrder;
+  /** Of `logs`: behind which place of what was printed. */
+  after?: string | undefined;
+}) => void;
 
 /**
  * How a worker gets its tasks and says their answers. The transports behave the same to everybody else.

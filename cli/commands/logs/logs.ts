@@ -21,10 +21,14 @@ const ofProcess = (): Argument<string, undefined> =>
     },
   );
 
+export interface LogsOptions extends ProcessOptions {
+  follow?: true;
+}
+
 /** What an MCP server printed, asked of the worker that runs it. */
 export function makeLogs(
   ctx: Context,
-  run: (options: ProcessOptions) => Promise<void> = (o) => showLogs(ctx, o),
+  run: (options: LogsOptions) => Promise<void> = (o) => (o.follow ? followLogs(ctx, o) : showLogs(ctx, o)),
 ) {
   return new Command('logs')
     .summary('show what an MCP server printed last')
@@ -33,8 +37,12 @@ export function makeLogs(
     )
     .addArgument(ofProcess())
     .argument('<name>', 'which server')
+    .option('-f, --follow', 'go on with what it prints, in whole lines, until Ctrl-C')
     .addOption(objectFormatOption())
-    .addHelpText('before', 'Examples:\n  mcpctl logs instance files\n  mcpctl logs server files -o json\n')
+    .addHelpText(
+      'before',
+      'Examples:\n  mcpctl logs instance files\n  mcpctl logs instance files -f\n  mcpctl logs server files -o json\n',
+    )
     .action((_type, name, options) => run({ name, ...options }));
 }
 
@@ -61,6 +69,24 @@ async function showLogs(ctx: Context, { name, output }: ProcessOptions): Promise
   ctx.out.note(stateOf(name, view));
   const lines = (): string[] => view.printed.trimEnd().split('\n').map(oneLine);
   await printObject(ctx.out, output, { object: { ...view }, lines });
+}
+
+async function followLogs(ctx: Context, { name, output }: LogsOptions): Promise<void> {
+  if (output === 'yaml') throw new McpctlError('usage', 'What goes on is text or JSON; leave out -o yaml.');
+  const [{ followPrinted }, client] = await Promise.all([import('./follow-printed.ts'), ctx.client()]);
+  const isJson = output === 'json';
+  let before = '';
+  for await (const view of followPrinted(ctx, (after) => client.servers.logsAfter(name, after))) {
+    const state = stateOf(name, view);
+    if (state !== before) ctx.out.note(state);
+    before = state;
+    if (isJson) ctx.out.data(`${JSON.stringify(view)}\n`);
+    else {
+      if (view.isMissed) ctx.out.note('… some that was printed meanwhile is kept no more');
+      for (const line of view.printed.trimEnd().split('\n'))
+        if (view.printed !== '') ctx.out.data(`${oneLine(line)}\n`);
+    }
+  }
 }
 
 async function restart(ctx: Context, { name, output }: ProcessOptions): Promise<void> {

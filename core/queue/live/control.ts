@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { serverOrders } from '../../mcp/process/orders.ts';
+import { printedPlaceSchema, serverOrders } from '../../mcp/process/orders.ts';
 import { memberStateWord, sessionStateWord } from '../../member/protocol.ts';
 import type { LetGo } from '../../task/let-go.ts';
 import { orUnavailable } from '../link/connect.ts';
@@ -33,7 +33,14 @@ const controlSchema = z.discriminatedUnion('kind', [
   /** Wake this llm's backend; `wakeId` is the llm's id. Sent again until `wake:{L}` is held. */
   z.object({ kind: z.literal('wake'), wakeId: z.string() }),
   /** Do that about the process of this MCP server; what came of it is said as `OrderAnswers` has it. */
-  z.object({ kind: z.literal('server'), orderId: z.uuid(), llmId: z.string(), order: z.enum(serverOrders) }),
+  z.object({
+    kind: z.literal('server'),
+    orderId: z.uuid(),
+    llmId: z.string(),
+    order: z.enum(serverOrders),
+    /** Of `logs`: behind which place. */
+    after: printedPlaceSchema.optional(),
+  }),
   /** To the relay, from the edge that heard how it went. */
   z.object({ kind: z.literal('woken'), wakeId: z.string(), message: z.string().optional() }),
   /** To a worker that holds Redis itself: what it may there has changed, so register again. */

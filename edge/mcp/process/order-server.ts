@@ -43,7 +43,7 @@ export function needMayRead(actor: Actor, { name, ownerId }: Named): void {
 export async function orderServer(
   deps: EdgeDeps,
   { name }: Named,
-  { order, left }: { order: ServerOrder; left: AbortSignal },
+  { order, after, left }: { order: ServerOrder; after?: string | undefined; left: AbortSignal },
 ): Promise<ServerProcessView> {
   const { llmId, ...worker } = await workerOf(deps, name);
   const of = { server: name, orderId: randomUUID() };
@@ -54,7 +54,7 @@ export async function orderServer(
     over.abort();
   });
   try {
-    const message = { kind: 'server', orderId: of.orderId, llmId, order } as const;
+    const message = { kind: 'server', orderId: of.orderId, llmId, order, after } as const;
     const hearers = await deps.queue.control.send({ ...worker, message });
     if (hearers > 0) await pause(WITHIN_MS, AbortSignal.any([over.signal, left]));
     if (heard.says) return { server: name, ...heard.says };

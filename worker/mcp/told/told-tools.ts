@@ -64,10 +64,10 @@ export class ToldTools implements ServersTold {
   }
 
   /** Never throws: whoever gave the order waits for an answer, and no longer than a few seconds. */
-  async ordered({ orderId, llmName, order }: Parameters<Ordered>[0]): Promise<void> {
+  async ordered({ orderId, llmName, order, after }: Parameters<Ordered>[0]): Promise<void> {
     const { servers, edge, log } = this.#deps;
     const server = serverOfPool(llmName);
-    const says = server === null ? null : await servers.ordered(server, order);
+    const says = server === null ? null : await servers.ordered(server, order, after);
     if (says === null || this.#session === null) return;
     try {
       const body = { providerSessionId: this.#session, server, orderId, says };
