@@ -141,6 +141,16 @@ describe('the gate of a project', function () {
     expect(wrong.content[0]?.text).to.match(/^begin_session: task: /);
   });
 
+  it('tells which servers sleep, and asks none', async () => {
+    const sleeper = await scriptedWorker(t, { server: 'night', llm: 'nightly', sleeps: true });
+    await project('late', { gate: 'require', servers: [{ server: 'desk' }, { server: 'night' }] });
+    const { content } = await begin({ token: t.tokens.root, to: 'late' });
+    const lines = ['- desk: 2 tools', '- night: 2 tools, asleep: the first call wakes it'];
+    expect(content.at(-1)?.text.split('\n').slice(1)).to.deep.equal(lines);
+    expect(sleeper.asked).to.deep.equal([]);
+    sleeper.close();
+  });
+
   it('closes when a prompt changes', async () => {
     const token = await fresh();
     const isOpen = async (): Promise<boolean> => (await call('desk__echo', {}, { token })).isError !== true;

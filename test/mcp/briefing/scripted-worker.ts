@@ -15,13 +15,22 @@ export interface ScriptedWorker {
   close(): void;
 }
 
+interface Scripted {
+  server: string;
+  llm: string;
+  resources?: string[];
+  /** Both: they would be waked. */
+  sleeps?: boolean;
+}
+
 export async function scriptedWorker(
   t: EdgeFixture,
-  { server, llm, resources = [] }: { server: string; llm: string; resources?: string[] },
+  { server, llm, resources = [], sleeps = false }: Scripted,
 ): Promise<ScriptedWorker> {
   const worker = rawWorker(t.url, t.tokens.root);
+  const initialStatus = sleeps ? 'hibernating' : 'active';
   const kinds = [{ name: `mcp.${server}`, type: 'mcp', model: 'mcp', maxConcurrency: 16 }, { name: llm }];
-  await worker.register(kinds.map((kind) => ({ ...kind, initialStatus: 'active' })));
+  await worker.register(kinds.map((kind) => ({ ...kind, initialStatus })));
   const stream = await worker.open();
   const tools = ['echo', 'write'].map((name) => ({ name, inputSchema: { type: 'object' } }));
   const has = { tools, resources: resources.map((uri) => ({ uri, name: 'a file' })) };
