@@ -1,12 +1,13 @@
 import { useEffect } from 'preact/hooks';
-import { line, storesAway } from './net/live.ts';
-import { keys } from './state/keys.ts';
+import { isPaused, line, storesAway } from './net/live.ts';
+import { areKeysTold, keys } from './state/keys.ts';
 import { path } from './state/router.ts';
 import { listedKinds } from './state/catalogue.ts';
 import { door, may, signOut, who } from './state/session.ts';
 import { SignIn } from './screens/sign-in.tsx';
 import { screenOf, sections } from './screens/index.tsx';
 import { Theme } from './parts/theme.tsx';
+import { Keys } from './shown/keys.tsx';
 import { Component, type ComponentChildren } from 'preact';
 const lines = {
   live: ['●', 'live'],
@@ -14,21 +15,37 @@ const lines = {
   asking: ['○', 'asking every 5 s'],
 } as const;
 
+/** How what is shown follows what happens; pressed, it stands still. */
+function Line() {
+  const [sign, text] = isPaused.value ? ['‖', 'paused'] : lines[line.value];
+  return (
+    <button
+      type="button"
+      class={`line ${isPaused.value ? 'paused' : line.value}`}
+      aria-pressed={isPaused.value}
+      title="Nothing changes by itself while this is pressed"
+      onClick={() => (isPaused.value = !isPaused.value)}
+    >
+      <span aria-hidden="true">{sign}</span> {text}
+    </button>
+  );
+}
+
 function Banner() {
-  const [sign, text] = lines[line.value];
   return (
     <header>
       <a href="/ui/" class="name">
         mcpctl
       </a>
-      <span class={`line ${line.value}`}>
-        <span aria-hidden="true">{sign}</span> {text}
-      </span>
+      <Line />
       <span class="who">
         {who.value?.user}
         <span class="quiet"> · {who.value?.token}</span>
       </span>
       <Theme />
+      <button type="button" aria-label="Keys" onClick={() => (areKeysTold.value = true)}>
+        ?
+      </button>
       <button type="button" onClick={() => void signOut()}>
         Sign out
       </button>
@@ -125,6 +142,7 @@ export function App() {
           </Guarded>
         </main>
       </div>
+      <Keys />
       {door.value === 'out' && <SignIn />}
     </>
   );

@@ -42,7 +42,9 @@ import {
   type SeenTask,
   type SeenToken,
   type SeenWhoami,
+  readAnswer,
 } from './views.ts';
+import { taskCountsSchema, type TaskCountsView } from '../../core/task/task.ts';
 
 /** Bodies as they are sent. */
 export type ApplyAsked = z.input<typeof applySchema>;
@@ -91,6 +93,8 @@ export interface Client {
   tasks: {
     /** The newest `most`; `more` says whether there are others. */
     list(filters: Filters, most: number): Promise<{ items: SeenTask[]; more: boolean }>;
+    /** How many there are by how they ended, of the newest. */
+    count(filters: Filters): Promise<TaskCountsView>;
     /** @param waitS seconds that the server may hold the answer until the task has ended. */
     get(id: string, waitS?: number): Promise<SeenTask>;
     cancel(id: string): Promise<SeenTask>;
@@ -175,6 +179,12 @@ function taskCalls(http: Http, pages: Pages): Client['tasks'] {
       const wait = waitS === undefined ? {} : { query: { wait: waitS }, limitMs: (waitS + 30) * 1000 };
       return readTask(await http.json({ method: 'GET', path: one(id), ...wait }));
     },
+    count: async (query) =>
+      readAnswer(
+        taskCountsSchema,
+        await http.json({ method: 'GET', path: path('tasks', 'counts'), query }),
+        'The server told no counts that this release understands.',
+      ),
     cancel: async (id) => readTask(await http.json({ method: 'DELETE', path: one(id) })),
     create: async (body, pin) => {
       const headers = pin === undefined ? {} : { 'x-mcpctl-pin': pin };

@@ -71,6 +71,24 @@ export const taskListQuerySchema = listQuerySchema.extend({
   agent: uuidSchema.optional(),
 });
 
+/** Query of `GET /api/v1/tasks/counts`. */
+export const taskCountsQuerySchema = taskListQuerySchema.omit({ limit: true, after: true, status: true });
+
+/** So many of the newest tasks are counted. */
+export const MOST_COUNTED = 10_000;
+
+/** How many of the newest tasks there are of each kind. */
+export const taskCountsSchema = z.object({
+  /** All of them; where it is 10,000 there may be more. */
+  total: z.int(),
+  /** Not ended: they wait or run. */
+  open: z.int(),
+  completed: z.int(),
+  error: z.int(),
+  cancelled: z.int(),
+});
+export type TaskCountsView = z.infer<typeof taskCountsSchema>;
+
 /** Query of `GET /api/v1/tasks/:id`: seconds to wait for the end. */
 export const taskWaitQuerySchema = z.strictObject({ wait: z.coerce.number().min(0).max(60).default(0) });
 

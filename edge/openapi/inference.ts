@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors.ts';
+import { taskCountsQuerySchema, taskCountsSchema } from '../../core/task/task.ts';
+import type { Operation } from './operation.ts';
 
 /** What edge/inference/ask/headers.ts reads; docs/calling.md tells it at length. */
 export const wishes = z.object({
@@ -37,3 +39,15 @@ export const notAnswered: readonly ErrorCode[] = [
   'unstorable_result',
   'settle_pending',
 ];
+
+/** How many tasks there are. */
+export const countOperation: Operation = {
+  call: 'GET /tasks/counts',
+  tag: 'tasks',
+  summary: 'Count the newest tasks',
+  about: 'The newest 10,000 that you may see and that fit: where `total` is as many, there may be more.',
+  query: taskCountsQuerySchema,
+  status: 200,
+  answer: taskCountsSchema,
+  errors: ['invalid_request'],
+};

@@ -38,7 +38,7 @@ import {
 } from './access.ts';
 import { agentOperations, trafficOperations } from './agents.ts';
 import { applyOperations, backupOperations } from './apply.ts';
-import { notAnswered, notMade, wishes } from './inference.ts';
+import { countOperation, notAnswered, notMade, wishes } from './inference.ts';
 import { poolOperations, serverOperations } from './pools.ts';
 import { threadOperations } from './threads.ts';
 import { sessionOperations } from './worker.ts';
@@ -183,6 +183,7 @@ const tasks: Operation[] = [
     answer: listOf(Task),
     errors: ['invalid_request', 'invalid_cursor'],
   },
+  countOperation,
   {
     call: 'GET /tasks/{id}',
     tag: 'tasks',

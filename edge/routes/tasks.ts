@@ -1,5 +1,5 @@
 import { Router, type Request, type Response } from 'express';
-import { can, canToAll, scopeOf, type Actor } from '../../core/access.ts';
+import { can, canToAll, scopeOf, type Actor, type Scope } from '../../core/access.ts';
 import { callersOwn } from '../../core/agent/uncover.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
@@ -11,9 +11,13 @@ import type { TaskBodies } from '../../core/registry/tasks/tasks.ts';
 import { isLarge } from '../../core/runtime/time-of-bytes.ts';
 import {
   isTerminal,
+  MOST_COUNTED,
+  taskCountsQuerySchema,
   taskCreateSchema,
   taskListQuerySchema,
+  taskStatuses,
   taskWaitQuerySchema,
+  type TaskCountsView,
   type TaskRow,
   type TaskStatus,
   type TaskView,
@@ -160,13 +164,35 @@ const storedAs = (status: TaskStatus): readonly TaskStatus[] =>
 /** How many pages of rows one call may look at for its status: the one shown is not the one stored. */
 const MOST_PAGES = 20;
 
-async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
-  const actor = actorOf(req);
-  const { limit, after, status, ...filter } = queryOf(req, taskListQuerySchema);
-  const scope = scopeOf(actor, 'view', 'task');
+/** null: none that they may see. @throws McpctlError `forbidden`. */
+function seenBy(actor: Actor): Scope | null {
   // Everybody sees their own: it is the token that lets none through.
   if (scopeOf({ ...actor, pools: null }, 'view', 'task') === null)
     throw new McpctlError('forbidden', `Your token '${actor.tokenName}' may not view tasks.`);
+  return scopeOf(actor, 'view', 'task');
+}
+
+async function count(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const filter = queryOf(req, taskCountsQuerySchema);
+  const scope = seenBy(actorOf(req));
+  const counts: ReadonlyMap<TaskStatus, number> = scope
+    ? await deps.registry.tasks.statuses({ ...filter, scope, limit: MOST_COUNTED })
+    : new Map();
+  const sum = (statuses: readonly TaskStatus[]): number =>
+    statuses.reduce((all, status) => all + (counts.get(status) ?? 0), 0);
+  const view: TaskCountsView = {
+    total: sum(taskStatuses),
+    open: sum(storedAs('pending')),
+    completed: sum(['completed']),
+    error: sum(['error']),
+    cancelled: sum(['cancelled']),
+  };
+  res.json(view);
+}
+
+async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const { limit, after, status, ...filter } = queryOf(req, taskListQuerySchema);
+  const scope = seenBy(actorOf(req));
   if (!scope) return void res.json({ items: [], next: null });
   const statuses = status && storedAs(status);
   let before = afterOf(after, uuidSchema);
@@ -187,6 +213,7 @@ export function taskRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.post('/tasks', (req, res) => submit(deps, req, res));
   router.get('/tasks', listsInTurn(deps), (req, res) => list(deps, req, res));
+  router.get('/tasks/counts', listsInTurn(deps), (req, res) => count(deps, req, res));
   router.get('/tasks/:id', async (req, res) => {
     const { wait } = queryOf(req, taskWaitQuerySchema);
     const row = await taskOf(deps, req);

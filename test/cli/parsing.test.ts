@@ -17,6 +17,7 @@ import { makeStatus } from '../../cli/commands/status/status.ts';
 import { makeTaskCancel, makeTaskLogs, makeTaskWait } from '../../cli/commands/task/task.ts';
 import { makeTaskGet } from '../../cli/commands/task/get.ts';
 import { makeTaskRetry } from '../../cli/commands/task/retry.ts';
+import { makeTaskCount } from '../../cli/commands/task/count.ts';
 import { makeTaskList } from '../../cli/commands/task/list.ts';
 import { makeTokenCreate } from '../../cli/commands/token/create.ts';
 import { makeTokenList } from '../../cli/commands/token/list.ts';
@@ -158,6 +159,8 @@ describe('cli: what a command line means', () => {
       headers: true,
       ...still,
     });
+    const counted = { llm: 'm', output: 'json', headers: true };
+    expect(await parsed(makeTaskCount, ['--llm', 'm', '-o', 'json'])).to.deep.equal(counted);
     expect(await parsed(makeTaskGet, ['1', '2'])).to.deep.equal({
       ids: ['1', '2'],
       output: 'table',

@@ -80,6 +80,19 @@ describe('cli: task, token, pool', () => {
     expect(s.out()).to.include('5m ago');
   });
 
+  it('counts tasks, and says where there may be more', async () => {
+    const counts = { total: 10_000, open: 2, completed: 9_000, error: 998, cancelled: 0 };
+    peer.on('GET /api/v1/tasks/counts', answers(200, counts));
+    expect(await s.run('task', 'count', '--llm', 'tiny-chat')).to.equal(0);
+    expect(peer.requests[0]?.url).to.equal('/api/v1/tasks/counts?llm=tiny-chat');
+    expect(s.out()).to.match(/open +2\ncompleted +9000\n/);
+    expect(s.err()).to.include('there may be more');
+    peer.on('GET /api/v1/tasks/counts', answers(200, { total: 'many' }));
+    await fresh();
+    expect(await s.run('task', 'count')).not.to.equal(0);
+    expect(s.err()).to.include('no counts that this release understands');
+  });
+
   it('cancels tasks and says what they are then', async () => {
     peer.on(`DELETE /api/v1/tasks/${taskId}`, answers(200, { ...task, status: 'cancelled' }));
     expect(await s.run('task', 'cancel', taskId, 'other')).to.equal(1);

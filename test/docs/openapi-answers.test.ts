@@ -134,6 +134,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('POST /pools/{key}/owner', '/pools/gpt/owner', { body: { user: 'bob' } });
     const task = idOf(await fits('POST /tasks', '/tasks', { body: { llm: 'gpt', request: chat } }));
     await fits('GET /tasks', '/tasks');
+    await fits('GET /tasks/counts', '/tasks/counts');
     await fits('GET /tasks/{id}', `/tasks/${task}`);
     await fits('GET /tasks/{id}/explain', `/tasks/${task}/explain`);
     await fits('DELETE /tasks/{id}', `/tasks/${task}`);

@@ -14,6 +14,8 @@ const axe = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js'
 const rules = `{ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }`;
 
 export const sizes = { wide: { width: 1280, height: 800 }, narrow: { width: 360, height: 740 } };
+/** As `wide` is at 200 %. */
+const zoomed = { width: 640, height: 400, scale: 2 };
 
 /** That the page shows it, as an expression in it. */
 export const says = (pattern: RegExp): string => `${String(pattern)}.test(document.body.innerText)`;
@@ -43,6 +45,18 @@ export function inPage(now: () => { page: Page; url: string }) {
       const { page } = now();
       expect(faultsOf(page).filter((fault) => !pattern.test(fault))).to.deep.equal([]);
       forgiven = { page, faults: page.faults.length };
+    },
+    /** Twice as large, all of it is within the width, and each action where it can be reached. */
+    zoom: async (name: string, back: { width: number; height: number }): Promise<void> => {
+      const { page } = now();
+      await page.size(zoomed);
+      expect(await page.evaluate(`document.documentElement.scrollWidth - innerWidth`), name).to.equal(0);
+      const outside = `[...document.querySelectorAll('a, button, input, select, textarea, summary')].filter((one) => {
+        const { left, right, width } = one.getBoundingClientRect();
+        return width > 1 && !one.closest('.scroller, .skip') && (left < 0 || right > innerWidth);
+      }).map(({ outerHTML }) => outerHTML.slice(0, 120))`;
+      expect(await page.evaluate(outside), `${name} at 200 %`).to.deep.equal([]);
+      await page.size(back);
     },
     /** Looked at, accessible, within its width, and nothing wrong or foreign in it. */
     sound: async (name: string): Promise<void> => {

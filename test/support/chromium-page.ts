@@ -11,6 +11,14 @@ export interface Page {
   evaluate(expression: string): Promise<unknown>;
   /** Until the expression is true; fails after `withinMs` with what the page says. */
   until(expression: string, withinMs?: number): Promise<void>;
+  /** Presses a key of the keyboard itself, as `Tab`, `Enter` or `j`: what it does there is the browser's. It wants to be in front. */
+  key(name: string): Promise<void>;
+  /** Types into what has the focus. */
+  write(text: string): Promise<void>;
+  /** As when its window is made of another size, or zoomed: `scale` pixels of the screen to one of the page. */
+  size(of: { width: number; height: number; scale?: number }): Promise<void>;
+  /** What its script holds, in bytes, when nothing is left to be collected. */
+  heap(): Promise<number>;
   /** As when a person chooses its tab: the others are hidden. */
   front(): Promise<void>;
   /** As when a person closes its tab. */
@@ -32,6 +40,8 @@ export interface Page {
 }
 
 const STEP_MS = 50;
+/** Of keys that write nothing by themselves, as Windows numbers them. */
+const codes: Readonly<Record<string, number>> = { Tab: 9, Enter: 13, Escape: 27, End: 35, Home: 36 };
 
 /** Kept from before any script of the page runs, so that no violation is missed. */
 const listen = `addEventListener('securitypolicyviolation', (event) =>
@@ -40,8 +50,9 @@ const listen = `addEventListener('securitypolicyviolation', (event) =>
 export async function openPage(
   devTools: DevTools,
   { width, height }: { width: number; height: number },
+  where: { browserContextId?: string } = {},
 ): Promise<Page> {
-  const { targetId } = await devTools.call('Target.createTarget', { url: 'about:blank' });
+  const { targetId } = await devTools.call('Target.createTarget', { url: 'about:blank', ...where });
   const attached = await devTools.call('Target.attachToTarget', { targetId, flatten: true });
   const sessionId = String(attached['sessionId']);
   const call = (method: string, params?: object) => devTools.call(method, params, sessionId);
@@ -57,8 +68,11 @@ export async function openPage(
   });
   await Promise.all(['Page', 'Runtime', 'Log', 'Network'].map((domain) => call(`${domain}.enable`)));
   await call('Page.addScriptToEvaluateOnNewDocument', { source: listen });
-  const metrics = { width, height, deviceScaleFactor: 1, mobile: width < 600 };
-  await call('Emulation.setDeviceMetricsOverride', metrics);
+  const resize: Page['size'] = async ({ scale: deviceScaleFactor = 1, ...of }) => {
+    const metrics = { ...of, deviceScaleFactor, mobile: of.width < 600 };
+    await call('Emulation.setDeviceMetricsOverride', metrics);
+  };
+  await resize({ width, height });
 
   const evaluate = async (expression: string): Promise<unknown> => {
     const how = { expression, awaitPromise: true, returnByValue: true };
@@ -75,6 +89,20 @@ export async function openPage(
     asked,
     evaluate,
     text,
+    size: resize,
+    async key(name) {
+      const text = name === 'Enter' ? '\r' : name.length === 1 ? name : undefined;
+      const key = { key: name, windowsVirtualKeyCode: codes[name] ?? name.toUpperCase().charCodeAt(0) };
+      await call('Input.dispatchKeyEvent', { type: 'keyDown', ...key, ...(text !== undefined && { text }) });
+      await call('Input.dispatchKeyEvent', { type: 'keyUp', ...key });
+    },
+    async write(text) {
+      await call('Input.insertText', { text });
+    },
+    async heap() {
+      await call('HeapProfiler.collectGarbage');
+      return Number((await call('Runtime.getHeapUsage'))['usedSize']);
+    },
     async front() {
       await call('Page.bringToFront');
     },

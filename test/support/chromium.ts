@@ -23,6 +23,8 @@ const names = [
 export interface Browser {
   /** A new page of this size, with nothing in it. Pages share their cookies. */
   page(size: { width: number; height: number }): Promise<Page>;
+  /** The same, as of another person: with cookies of its own. */
+  stranger(size: { width: number; height: number }): Promise<Page>;
   close(): Promise<void>;
 }
 
@@ -59,6 +61,10 @@ async function startChromium(): Promise<Browser | undefined> {
   const devTools = await connectDevTools(await addressOf(child));
   return {
     page: (size) => openPage(devTools, size),
+    async stranger(size) {
+      const { browserContextId } = await devTools.call('Target.createBrowserContext');
+      return await openPage(devTools, size, { browserContextId: String(browserContextId) });
+    },
     async close() {
       // As a person closes it: its helpers end with it, so that nothing writes into the profile any more.
       await Promise.race([devTools.call('Browser.close').catch(() => null), exited]);

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { answers, chats } from '../support/backend.ts';
+import { chats } from '../support/backend.ts';
 import { hostile, inPage, says, sizes } from '../support/browsed.ts';
 import { chromiumFor, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { startSystem, until, type System } from '../support/system.ts';
+import { answerTests } from './answers.ts';
 import { screens } from './screens.ts';
 
 const CLIENT = 'io.modelcontextprotocol/clientInfo';
@@ -30,7 +31,8 @@ describe('the page in a browser', function () {
 
   const once = async (): Promise<string> =>
     ((await (await t.call('POST', '/ui/once')).json()) as { once: string }).once;
-  const { go, type, press, forgive, sound } = inPage(() => ({ page, url: t.url }));
+  const visit = inPage(() => ({ page, url: t.url }));
+  const { go, type, press, forgive, sound, zoom } = visit;
 
   it('begins with a link: signed in, the code gone from the address, at most eight requests', async () => {
     const code = await once();
@@ -90,54 +92,7 @@ describe('the page in a browser', function () {
     await press('Close');
   });
 
-  it('says beginning and end of an answer to a screen reader, and none of its words as they come', async () => {
-    await go('/playground?llm=house', /Message/);
-    await press('New conversation');
-    const words = Array.from({ length: 300 }, (_, n) => `word${String(n)} `);
-    t.backend.reply(chats(words, { intervalMs: 3 }));
-    await page.evaluate(`(() => {
-      window.said = [];
-      const live = '[role=status], [role=alert], [role=log], [aria-live]';
-      window.regions = document.querySelectorAll(live).length;
-      new MutationObserver((all) => all.forEach(({ target }) => {
-        const region = (target.nodeType === 1 ? target : target.parentElement).closest(live);
-        if (region) said.push(region.textContent);
-      })).observe(document.body, { subtree: true, childList: true, characterData: true });
-    })()`);
-    await type('form textarea', 'Many words');
-    await press('Send');
-    await page.until(says(/word299[^]*why this member/));
-    const heard = (await page.evaluate('said')) as string[];
-    expect(heard.length, JSON.stringify(heard).slice(0, 500)).to.be.within(2, 4);
-    expect(heard[0]).to.equal('The answer begins.');
-    expect(heard.at(-1)).to.equal(words.join(''));
-    expect(await page.evaluate('regions')).to.be.at.most(2);
-    await press('New conversation');
-  });
-
-  it('compares two models by one message, says where one failed, and asks that one again', async () => {
-    await go('/playground?llm=house&beside=desk', /Compare with/);
-    await press('New conversation');
-    t.backend.reply(chats(['one answer']));
-    await type('form textarea', 'Both of you');
-    await press('Send');
-    await page.until(`document.body.innerText.split('why this member').length === 3`);
-    expect(await page.evaluate(`[...document.querySelectorAll('.beside .chat')].map((c) => c.innerText)`))
-      .to.have.length(2)
-      .and.to.satisfy((both: string[]) => both.every((text) => text.includes('one answer')));
-    await sound('compared-1280');
-    t.backend.reply(answers(400, { error: { message: 'no such thing' } }));
-    await type('form textarea', 'Once more');
-    await press('Send');
-    await page.until(`document.body.innerText.split('Ask again').length === 3`);
-    forgive(/400/);
-    t.backend.reply(chats(['at last']));
-    await press('Ask again');
-    await page.until(says(/at last/));
-    await page.until(`document.body.innerText.split('Ask again').length === 2`);
-    await go('/playground?llm=house', /Message/);
-    await press('New conversation');
-  });
+  answerTests(visit, () => ({ t, page }));
 
   it('says who may what, and by which document', async () => {
     const made = [
@@ -191,19 +146,27 @@ describe('the page in a browser', function () {
     );
   });
 
-  it('fits 360 px, dark and light, on every screen', async () => {
+  it('fits 360 px, dark and light, and 200 %, on every screen, each of few calls', async () => {
     const wide = page;
     page = await browser.page(sizes.narrow);
     await page.goto(`${t.url}/ui/`);
     await page.until(says(/house/));
     await sound('overview-360');
+    await page.evaluate(`dispatchEvent(new KeyboardEvent('keydown', { key: '.' }))`); // so that each call is of a screen
+    const tooMany: string[] = [];
+    const calls = (): string[] => page.asked.filter((url) => url.includes('/ui/api/'));
     for (const theme of ['dark', 'light']) {
       await page.evaluate(`document.documentElement.dataset.theme = '${theme}'`);
-      for (const [name, pattern] of screens) {
+      for (const [name, pattern, most = 1] of screens) {
+        const before = calls().length;
         await go(`/${name}`, pattern);
         await sound(`${name.replaceAll('/', '-')}-360-${theme}`);
+        const asked = calls().slice(before);
+        if (asked.length > most) tooMany.push(`${name}: ${asked.join(' ')}`);
+        if (theme === 'light') await zoom(name, sizes.narrow);
       }
     }
+    expect(tooMany).to.deep.equal([]);
     page = wide;
     await page.front();
   });
@@ -237,11 +200,26 @@ describe('the page in a browser', function () {
     await press('Withdraw');
     await page.until(says(/No code is good now/));
     await go('/workers', /Heard/);
+    const one = (await (await t.call('GET', '/api/v1/sessions')).json()) as {
+      items: { id: string; name: string; llms: unknown[] }[];
+    };
+    const strange = one.items.find(({ name }) => name.includes('<img'));
+    await go(`/workers/${String(strange?.id)}`, /Heard/);
+    const labels = `[...document.querySelectorAll('[aria-label]')].map((one) => one.ariaLabel).join()`;
+    expect(await page.evaluate(labels)).to.include(`Drain ${String(strange?.name)}`);
+    expect(await page.evaluate('document.title')).to.equal(`Worker ${String(strange?.name)} · mcpctl`);
+    // One word to whoever pastes it.
+    expect(await page.text()).to.include(`mcpctl describe worker '${String(strange?.name)}'`);
+    const turned = encodeURIComponent(hostile.slice(-3_000 - 20).slice(0, 60));
+    await go(`/llms/${turned}`, /WWWW/);
+    await page.until(`document.querySelectorAll('main .fault').length === 2`);
+    forgive(/404/);
+    expect(await page.evaluate('document.title'))
+      .to.match(/^Llm .*red W+ · mcpctl$/)
+      .and.not.match(/[\u202a-\u202e\u200b\u001b]/);
+    await go('/workers', /Heard/);
     await page.evaluate(`document.querySelector('tbody a').click()`);
     await page.until(says(/What it publishes|It publishes no llm/));
-    const one = (await (await t.call('GET', '/api/v1/sessions')).json()) as {
-      items: { id: string; llms: unknown[] }[];
-    };
     const id = one.items.find(({ llms }) => llms.length > 0)?.id ?? '';
     await go(`/workers/${id}`, /Heard/);
     await press('Drain');
@@ -309,7 +287,18 @@ describe('the page in a browser', function () {
     await page.until(says(/shown this once/));
     const made = String(await page.evaluate(`document.querySelector('dialog code').innerText`));
     expect((await t.call('GET', '/api/v1/whoami', { token: made })).status).to.equal(200);
-    await press('Close');
+    // A page that a browser keeps for who comes back has it no more than one that is closed.
+    await page.evaluate(`dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))`);
+    await page.until(`!document.documentElement.outerHTML.includes('${made}')`);
+    await type('dialog input', 'from-the-page-too');
+    await press('Make it');
+    await page.until(says(/shown this once/));
+    const other = String(await page.evaluate(`document.querySelector('dialog code').innerText`));
+    await page.evaluate(`location.assign('/ui/status')`);
+    await page.until(`location.pathname === '/ui/status' && document.readyState === 'complete'`);
+    await page.evaluate('history.back()');
+    await page.until(says(/New token/));
+    expect(await page.evaluate('document.documentElement.outerHTML')).not.to.include(other);
     await page.until(says(/from-the-page/));
     expect(await page.evaluate('document.documentElement.outerHTML')).not.to.include(made);
     await page.evaluate(`document.querySelector('[aria-label="Revoke from-the-page"]').click()`);

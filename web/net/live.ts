@@ -24,6 +24,9 @@ export const storesAway = signal<number | null>(null);
 /** Since when what is shown may be old, for that or for a line that broke. */
 export const oldSince = signal<number | null>(null);
 
+/** Somebody reads: nothing that is shown changes by itself until they go on. It is this page's alone. */
+export const isPaused = signal(false);
+
 type Word = { topics: Topic[] } | { line: 'live' | 'away' } | { awayForMs: number | null };
 
 const FIRST_RETRY_MS = 500;

@@ -1,7 +1,7 @@
 import { useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { call, isFault, type Fault } from './api.ts';
-import { changes, hearOfStores, isLive, line, type Topic } from './live.ts';
+import { changes, hearOfStores, isLive, isPaused, line, type Topic } from './live.ts';
 
 export interface Load<T> {
   /** What came last; stays while it is asked again, and when that fails. */
@@ -36,6 +36,15 @@ function toldByCalls(awayForMs: number | null): void {
   if (line.value === 'asking') hearOfStores(awayForMs);
 }
 
+/** Hears that a page goes on that was paused. @returns what ends it. */
+function whenGoneOn(hear: () => void): () => void {
+  let wasPaused = isPaused.value;
+  return isPaused.subscribe((paused) => {
+    if (wasPaused && !paused) hear();
+    wasPaused = paused;
+  });
+}
+
 /** @returns what ends it. */
 function keep<T>({ path, topic, question }: Asked, { data, fault, at, asked }: Kept<T>): () => void {
   const left = new AbortController();
@@ -64,19 +73,23 @@ function keep<T>({ path, topic, question }: Asked, { data, fault, at, asked }: K
   };
   const next = (): void => {
     timer = undefined;
+    if (isPaused.value) return;
     if (isStale) void look();
     else if (fault.value || (topic !== undefined && !isLive.value))
       timer = setTimeout(() => void look(), POLL_MS);
   };
   const soon = (): void => {
     isStale = true;
-    if (!isAsking && timer === undefined) void look();
+    if (!isAsking && timer === undefined && !isPaused.value) void look();
   };
   const shown = (): void => {
     if (!document.hidden) soon();
   };
   const stopHearing =
     topic === undefined ? undefined : changes[topic].subscribe((n) => void (n > 0 && soon()));
+  const stopPausing = whenGoneOn(() => {
+    if (topic !== undefined || fault.value) soon();
+  });
   const stopAgain = asked.subscribe((n) => {
     if (n === 0) return;
     clearTimeout(timer);
@@ -89,6 +102,7 @@ function keep<T>({ path, topic, question }: Asked, { data, fault, at, asked }: K
     clearTimeout(timer);
     stopHearing?.();
     stopAgain();
+    stopPausing();
     document.removeEventListener('visibilitychange', shown);
   };
 }

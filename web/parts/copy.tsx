@@ -1,4 +1,5 @@
-import { useSignal } from '@preact/signals';
+import { useSignal, type Signal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
 
 /** A text with a button that copies it; where that is not allowed it selects the text instead. */
 export function Copy({ text, block = false, label }: { text: string; block?: boolean; label?: string }) {
@@ -29,4 +30,21 @@ export function Copy({ text, block = false, label }: { text: string; block?: boo
       </span>
     </span>
   );
+}
+
+/**
+ * What is shown this once. It is gone with what shows it, and when the page is left as a whole: a browser may keep a page as it was, for who
+ * goes back to it.
+ */
+export function useShownOnce<T>(nothing: T): Signal<T> {
+  const kept = useSignal(nothing);
+  useEffect(() => {
+    const forget = (): void => void (kept.value = nothing);
+    addEventListener('pagehide', forget);
+    return () => {
+      removeEventListener('pagehide', forget);
+      forget();
+    };
+  }, []);
+  return kept;
 }

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
+import { isNewer } from '../net/long-list.ts';
 
 interface Props<T> {
   /** The newest first. */
@@ -9,10 +10,6 @@ interface Props<T> {
   isFirst: boolean;
   children: (rows: readonly T[]) => ComponentChildren;
 }
-
-/** Ids rise with time; those that are numbers get longer. */
-const isNewer = (id: string, than: string): boolean =>
-  id.length === than.length ? id > than : id.length > than.length;
 
 /** Rows that are shown change in place; new ones wait behind a button, so that nothing moves below somebody’s pointer. */
 export function Newest<T extends { id: string }>({ rows, isFirst, children }: Props<T>) {

@@ -1,7 +1,7 @@
 import type { ReviewView, WhoCanView } from '../../core/access.ts';
 import { useLoad } from '../net/load.ts';
 import { Empty, Loaded } from '../parts/loaded.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
 import { Chosen, Typed } from '../shown/filters.tsx';
 import { catalogue } from '../state/catalogue.ts';
@@ -98,7 +98,10 @@ export function Access() {
   const whom = as === '' ? (who.value?.user ?? 'you') : as;
   const what = `${resource}${name === '' ? '' : `/${name}`}`;
   return (
-    <Screen title="Who may what" command={`mcpctl auth why ${verb} ${what}${as === '' ? '' : ` --as ${as}`}`}>
+    <Screen
+      title="Who may what"
+      command={shell`mcpctl auth why ${verb} ${what} ${as === '' ? [] : ['--as', as]}`}
+    >
       <div class="filters">
         {mayAsk && <Typed name="as" label="May (a user; else you)" />}
         <Chosen name="verb" label="Do" options={verbs.map((one) => [one, one] as const)} value={verb} />

@@ -1,7 +1,7 @@
 import type { AuditView } from '../../core/audit/query.ts';
 import { Empty, Loaded } from '../parts/loaded.tsx';
 import { Newest } from '../parts/newest.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
@@ -28,7 +28,7 @@ function Rows({ rows }: { rows: readonly AuditView[] }) {
       rows={rows}
       keyOf={({ id }) => id}
       columns={[
-        { head: 'When', cell: ({ at }) => <Age at={at} /> },
+        { head: 'When', sorted: 'descending', cell: ({ at }) => <Age at={at} /> },
         {
           head: 'Who',
           cell: ({ actor, as, token }) => (
@@ -78,12 +78,12 @@ export function Audit() {
     const value = query.value.get(name);
     return value === null ? [] : [[name, value]];
   });
-  const words = chosen.map(([name, value]) => `--${name} ${value}`);
+  const words = chosen.flatMap(([name = '', value = '']) => [`--${name}`, value]);
   const file = new URLSearchParams([...chosen, ['order', 'asc'], ['format', 'jsonl']]).toString();
   return (
     <Screen
       title="Audit"
-      command={['mcpctl get audit', ...words].join(' ')}
+      command={shell`mcpctl get audit ${words}`}
       actions={
         <a class="button" href={`/ui/api/v1/audit?${file}`} download data-whole>
           As a file

@@ -4,7 +4,7 @@ import { call } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
 import { useSending } from '../net/sending.ts';
 import { Empty, Fault, Loaded, NotForToken } from '../parts/loaded.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
 import { Write } from '../parts/write.tsx';
@@ -116,7 +116,7 @@ function List() {
 /** What lets a worker in: the codes that were made, never the codes themselves. */
 export function JoinCodes() {
   return (
-    <Screen title="Join codes" command="mcpctl worker codes" actions={<AddWorker />}>
+    <Screen title="Join codes" command={shell`mcpctl worker codes`} actions={<AddWorker />}>
       <p>
         <a href="/ui/workers">Workers</a> come in with a code that works once, for ten minutes.
       </p>

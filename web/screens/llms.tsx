@@ -5,7 +5,7 @@ import { useLoad } from '../net/load.ts';
 import { Choice } from '../shown/filters.tsx';
 import { Facts } from '../parts/facts.tsx';
 import { Empty, Loaded } from '../parts/loaded.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Status } from '../shown/status.tsx';
 import { Table } from '../parts/table.tsx';
@@ -44,7 +44,7 @@ function NoLlm() {
 export function Llms() {
   const { page: llms, paging } = useList<LlmView>('/llms', { filters: ['status'], topic: 'pools' });
   return (
-    <Screen title="Llms" command="mcpctl get llms">
+    <Screen title="Llms" command={shell`mcpctl get llms`}>
       <Filter />
       <Loaded of={llms}>
         {({ items, next }) => (
@@ -114,7 +114,7 @@ export function Llm() {
   return (
     <Screen
       title={`Llm ${name}`}
-      command={`mcpctl describe llm ${name}`}
+      command={shell`mcpctl describe llm ${name}`}
       actions={
         <a class="button" href={`/ui/playground?llm=${key}`}>
           Try it

@@ -2,7 +2,7 @@ import type { Binding } from '../../core/mcp/bindings.ts';
 import { useLoad } from '../net/load.ts';
 import type { Page } from '../net/api.ts';
 import { Empty, Loaded } from '../parts/loaded.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
 import { Status } from '../shown/status.tsx';
 
@@ -101,7 +101,7 @@ export function Mcp() {
   const servers = useLoad<Page<Server>>('/servers?limit=200', 'pools');
   const projects = useLoad<Page<Project>>('/projects?limit=200');
   return (
-    <Screen title="MCP" command="mcpctl get servers">
+    <Screen title="MCP" command={shell`mcpctl get servers`}>
       <Loaded of={servers}>
         {({ items, next }) =>
           items.length === 0 ? (

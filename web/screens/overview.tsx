@@ -2,7 +2,7 @@ import type { PoolView } from '../../core/pool.ts';
 import { useLoad } from '../net/load.ts';
 import type { Page } from '../net/api.ts';
 import { Empty, Loaded } from '../parts/loaded.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { PoolTable } from '../shown/pool-table.tsx';
 
 /** The four steps to a first answer; each turns green by itself. */
@@ -65,7 +65,7 @@ function Warnings({ pools }: { pools: readonly PoolView[] }) {
 export function Overview() {
   const pools = useLoad<Page<PoolView>>('/pools?limit=100', 'pools');
   return (
-    <Screen title="Overview" command="mcpctl status">
+    <Screen title="Overview" command={shell`mcpctl status`}>
       <Loaded of={pools}>
         {({ items }) => (
           <>

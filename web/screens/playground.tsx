@@ -6,8 +6,9 @@ import { useLoad } from '../net/load.ts';
 import type { Page } from '../net/api.ts';
 import { Code } from '../shown/code.tsx';
 import { Fault, Empty, Loaded } from '../parts/loaded.tsx';
-import { Screen } from '../parts/page.tsx';
+import { MOST_SHOWN, Words } from '../parts/words.tsx';
 import { Write } from '../parts/write.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { chat, draft, otherChat, settings, type Chat, type Turn } from '../state/chat.ts';
 import { Chosen } from '../shown/filters.tsx';
 import { query } from '../state/router.ts';
@@ -50,10 +51,10 @@ function Said({ turn, isLast, of, llm }: Shown & { turn: Turn; isLast: boolean }
       {answer.thought !== '' && (
         <details>
           <summary>What it thought</summary>
-          <p class="words quiet">{answer.thought}</p>
+          <Words text={answer.thought} isComing={isComing} class="quiet" />
         </details>
       )}
-      <p class="words">{answer.text}</p>
+      <Words text={answer.text} isComing={isComing} />
       {isComing && answer.text === '' && <p class="quiet">Waiting for its first word …</p>}
       {fault && <Fault fault={fault} />}
       {role === 'assistant' && !isComing && <Meta turn={turn} />}
@@ -65,7 +66,11 @@ function Said({ turn, isLast, of, llm }: Shown & { turn: Turn; isLast: boolean }
 /** Says beginnings, ends and whole answers to a screen reader, and never single words. */
 function Announcer({ of: { turns, isRunning } }: { of: Chat }) {
   const turn = turns.value.at(-1);
-  const text = isRunning.value ? 'The answer begins.' : turn?.role === 'assistant' ? turn.answer.text : '';
+  const text = isRunning.value
+    ? 'The answer begins.'
+    : turn?.role === 'assistant'
+      ? turn.answer.text.slice(0, MOST_SHOWN)
+      : '';
   return (
     <div class="hidden" role="status">
       {text}
@@ -211,6 +216,26 @@ function NobodyServes({ llm, pools }: { llm: string; pools: readonly PoolView[] 
   );
 }
 
+/**
+ * A page that is loaded anew goes on with its answers: their tasks, and nothing of what was said, stand beside the address in this tab's
+ * history.
+ */
+function useTakingUp(): void {
+  const both = [chat, otherChat];
+  const isBegun = useRef(false);
+  const answers = both.map(({ taskId }) => taskId.value);
+  useEffect(() => {
+    const { answers: before = [] } = (history.state ?? {}) as { answers?: (string | null)[] };
+    both.forEach((one, i) => {
+      const taskId = before[i];
+      if (!isBegun.current && typeof taskId === 'string') void one.takeUp(taskId);
+    });
+    // What is to be taken up is written down already.
+    if (isBegun.current || answers.some((id) => id !== null)) history.replaceState({ answers }, '');
+    isBegun.current = true;
+  }, [query.value.toString(), ...answers]);
+}
+
 function Talk({ pools }: { pools: readonly PoolView[] }) {
   const names = namesOf(pools);
   const llm = query.value.get('llm') ?? names[0] ?? '';
@@ -220,6 +245,7 @@ function Talk({ pools }: { pools: readonly PoolView[] }) {
     ...(other === '' ? [] : [{ of: otherChat, llm: other }]),
   ];
   const isCode = useSignal(false);
+  useTakingUp();
   // What is no longer seen is no longer answered either.
   useEffect(() => (other === '' ? otherChat.clear() : undefined), [other]);
   const isEmpty = columns.every(({ of }) => of.turns.value.length === 0);
@@ -261,7 +287,7 @@ export function Playground() {
   const pools = useLoad<Page<PoolView>>('/pools?limit=500', 'pools');
   const llm = query.value.get('llm') ?? 'NAME';
   return (
-    <Screen title="Playground" command={`mcpctl chat-llm ${llm}`}>
+    <Screen title="Playground" command={shell`mcpctl chat-llm ${llm}`}>
       <Loaded of={pools}>
         {({ items }) =>
           items.length === 0 ? (

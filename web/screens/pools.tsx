@@ -2,7 +2,7 @@ import type { MemberView, PoolView } from '../../core/pool.ts';
 import { useLoad } from '../net/load.ts';
 import type { Page } from '../net/api.ts';
 import { Empty, Loaded } from '../parts/loaded.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { PoolTable, Slots } from '../shown/pool-table.tsx';
 import { Status } from '../shown/status.tsx';
 import { Table } from '../parts/table.tsx';
@@ -12,7 +12,7 @@ import { named } from '../state/router.ts';
 export function Pools() {
   const pools = useLoad<Page<PoolView>>('/pools?limit=500', 'pools');
   return (
-    <Screen title="Pools" command="mcpctl get pools">
+    <Screen title="Pools" command={shell`mcpctl get pools`}>
       <Loaded of={pools}>
         {({ items }) =>
           items.length === 0 ? (
@@ -55,7 +55,7 @@ export function Pool() {
   return (
     <Screen
       title={`Pool ${name}`}
-      command={`mcpctl describe pool ${name}`}
+      command={shell`mcpctl describe pool ${name}`}
       actions={
         <a class="button" href={`/ui/playground?llm=${key}`}>
           Try it

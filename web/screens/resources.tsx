@@ -6,7 +6,7 @@ import { useSending } from '../net/sending.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Facts } from '../parts/facts.tsx';
 import { Fault, Empty, Loaded, NotForToken } from '../parts/loaded.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Table } from '../parts/table.tsx';
 import { Write } from '../parts/write.tsx';
@@ -122,7 +122,7 @@ function List({ entry }: { entry: CatalogueEntry }) {
   return (
     <Screen
       title={titled(entry.plural)}
-      command={`mcpctl get ${entry.plural}`}
+      command={shell`mcpctl get ${entry.plural}`}
       actions={<Create entry={entry} done={rows.again} />}
     >
       <p class="quiet">{titled(entry.about)}.</p>
@@ -195,7 +195,7 @@ function One({ entry, name }: { entry: CatalogueEntry; name: string }) {
   return (
     <Screen
       title={`${titled(entry.word)} ${title}`}
-      command={`mcpctl describe ${entry.word} ${title}`}
+      command={shell`mcpctl describe ${entry.word} ${title}`}
       actions={actions}
     >
       <Loaded of={one}>

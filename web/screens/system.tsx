@@ -2,7 +2,7 @@ import type { SystemView } from '../../core/operator/system.ts';
 import { useLoad } from '../net/load.ts';
 import { Empty, Loaded } from '../parts/loaded.tsx';
 import { Facts } from '../parts/facts.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
 import { Status } from '../shown/status.tsx';
@@ -42,7 +42,7 @@ export function System() {
     </button>
   );
   return (
-    <Screen title="System" command="mcpctl status --system" actions={again}>
+    <Screen title="System" command={shell`mcpctl status --system`} actions={again}>
       <Loaded of={system}>
         {({ version, edge, edges, stores, schedulerLeads, duties }) => (
           <>

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import type { ExplainView } from '../../core/task/explain.ts';
 import type { TaskView } from '../../core/task/task.ts';
 import { followTask, noAnswer } from '../net/answer.ts';
@@ -10,7 +10,8 @@ import { useSending } from '../net/sending.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Facts } from '../parts/facts.tsx';
 import { Fault, Loaded } from '../parts/loaded.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
+import { MOST_SHOWN, Words } from '../parts/words.tsx';
 import { Status } from '../shown/status.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
@@ -19,9 +20,6 @@ import { Why } from '../shown/why.tsx';
 import { named } from '../state/router.ts';
 
 const isOver = ({ status }: TaskView): boolean => ['completed', 'error', 'cancelled'].includes(status);
-/** Longer bodies are shown by their beginning: the rest is the command line's. */
-const MOST_SHOWN = 100_000;
-
 function bodyText(body: unknown): string {
   const text = typeof body === 'string' ? body : JSON.stringify(body, undefined, 2);
   return text.length > MOST_SHOWN
@@ -29,14 +27,18 @@ function bodyText(body: unknown): string {
     : text;
 }
 
+/** It may have megabytes: it is written out for who opens it. */
 function Body({ title, body }: { title: string; body: unknown }) {
+  const isOpen = useSignal(false);
   if (body === null || body === undefined) return null;
   return (
-    <details>
+    <details onToggle={({ currentTarget }) => (isOpen.value = currentTarget.open)}>
       <summary>{title}</summary>
-      <pre class="answer" tabIndex={0}>
-        {bodyText(body)}
-      </pre>
+      {isOpen.value && (
+        <pre class="answer" tabIndex={0}>
+          {bodyText(body)}
+        </pre>
+      )}
     </details>
   );
 }
@@ -59,9 +61,9 @@ function LiveAnswer({ id }: { id: string }) {
     <section>
       <h2>Answer, as it comes</h2>
       {fault.value && <Fault fault={fault.value} />}
-      <pre class="answer words" tabIndex={0}>
-        {thought + text || 'Nothing yet.'}
-      </pre>
+      <div class="answer" tabIndex={0} role="region" aria-label="Answer, as it comes">
+        <Words text={thought + text || 'Nothing yet.'} isComing class="mono" />
+      </div>
     </section>
   );
 }
@@ -69,6 +71,15 @@ function LiveAnswer({ id }: { id: string }) {
 function Cancel({ task, done }: { task: TaskView; done: () => void }) {
   const isAsking = useSignal(false);
   const { fault, send } = useSending();
+  const button = useRef<HTMLSpanElement>(null);
+  useEffect(() => {
+    const { current } = button;
+    // It goes when the task has ended: who pressed it stays where it was.
+    return () => {
+      if (current?.contains(document.activeElement))
+        (current.closest('.peek') ?? document).querySelector<HTMLElement>('h1, h2')?.focus();
+    };
+  }, []);
   const cancel = async (): Promise<void> => {
     isAsking.value = false;
     await send(async () => {
@@ -79,9 +90,11 @@ function Cancel({ task, done }: { task: TaskView; done: () => void }) {
   return (
     <>
       {fault.value && <Fault fault={fault.value} />}
-      <Write class="danger" onClick={() => (isAsking.value = true)}>
-        Cancel this task
-      </Write>
+      <span ref={button}>
+        <Write class="danger" onClick={() => (isAsking.value = true)}>
+          Cancel this task
+        </Write>
+      </span>
       {isAsking.value && (
         <Dialog title="Cancel this task?" close={() => (isAsking.value = false)}>
           <p>Whoever waits for it is told so; its backend stops.</p>
@@ -140,27 +153,37 @@ function Attempts({ task }: { task: TaskView }) {
   );
 }
 
-export function Task() {
-  const { raw: id } = named.value;
+/** All of one task but its heading; it stands on a screen of its own, or beside the list. */
+export function TaskDetails({ id }: { id: string }) {
   const task = useLoad<TaskView>(`/tasks/${id}`, 'tasks');
   const why = useLoad<ExplainView>(`/tasks/${id}/explain`, 'tasks');
   return (
-    <Screen title={`Task …${id.slice(-8)}`} command={`mcpctl describe task ${id}`}>
-      <Loaded of={task}>
-        {(view) => (
-          <>
-            <Facts of={factsOf(view)} />
-            {!isOver(view) && <Cancel task={view} done={task.again} />}
-            {!isOver(view) && view.streaming && <LiveAnswer id={id} />}
-            <Attempts task={view} />
-            <Why heading={whyOf(view)} of={why} />
-            <h2>Bodies</h2>
-            <Body title="Request" body={view.request} />
-            <Body title="Answer" body={view.response} />
-            {view.request === null && view.response === null && <p class="quiet">They are not kept.</p>}
-          </>
-        )}
-      </Loaded>
+    <Loaded of={task}>
+      {(view) => (
+        <>
+          <Facts of={factsOf(view)} />
+          {!isOver(view) && <Cancel task={view} done={task.again} />}
+          {!isOver(view) && view.streaming && <LiveAnswer id={id} />}
+          <Attempts task={view} />
+          <Why heading={whyOf(view)} of={why} />
+          <h2>Bodies</h2>
+          <Body title="Request" body={view.request} />
+          <Body title="Answer" body={view.response} />
+          {view.request === null && view.response === null && <p class="quiet">They are not kept.</p>}
+        </>
+      )}
+    </Loaded>
+  );
+}
+
+/** How people call it: its last characters tell it from others, as its first say when it was made. */
+export const taskTitle = (id: string): string => `Task …${id.slice(-8)}`;
+
+export function Task() {
+  const { raw: id } = named.value;
+  return (
+    <Screen title={taskTitle(id)} command={shell`mcpctl describe task ${id}`}>
+      <TaskDetails id={id} />
     </Screen>
   );
 }

@@ -1,13 +1,15 @@
-import type { TaskView } from '../../core/task/task.ts';
+import { useEffect, useId, useRef } from 'preact/hooks';
+import type { TaskCountsView, TaskView } from '../../core/task/task.ts';
+import { useLoad } from '../net/load.ts';
+import { useLongList, type LongList } from '../net/long-list.ts';
 import { Choice, Typed } from '../shown/filters.tsx';
 import { Empty, Loaded } from '../parts/loaded.tsx';
-import { Newest } from '../parts/newest.tsx';
-import { Screen } from '../parts/page.tsx';
-import { PageButtons, useList } from '../parts/paging.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { Status } from '../shown/status.tsx';
-import { Table } from '../parts/table.tsx';
+import { WindowedTable } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
-import { go, path, query } from '../state/router.ts';
+import { go, path, query, withQuery } from '../state/router.ts';
+import { TaskDetails, taskTitle } from './task.tsx';
 
 const statuses = ['pending', 'claimed', 'running', 'completed', 'error', 'cancelled'];
 const filters = ['status', 'pool', 'llm'] as const;
@@ -45,14 +47,100 @@ function NoTask() {
   );
 }
 
-function TaskTable({ tasks }: { tasks: readonly TaskView[] }) {
+/** Where it has no room beside the list, a task is opened on its own screen. */
+const hasRoom = (): boolean => matchMedia('(min-width: 60rem)').matches;
+
+function peekInstead(event: MouseEvent, id: string): void {
+  const { button, metaKey, ctrlKey, shiftKey, altKey } = event;
+  if (button !== 0 || metaKey || ctrlKey || shiftKey || altKey || !hasRoom()) return;
+  event.preventDefault();
+  // One step back leads to the list, however many were looked at.
+  go(withQuery({ peek: id }), query.value.has('peek') ? 'replace' : 'push');
+}
+
+/** One task beside the list, which stays as it is. */
+function Peek({ id }: { id: string }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const title = useId();
+  useEffect(() => heading.current?.focus(), [id]);
+  const close = (): void => {
+    (document.querySelector<HTMLElement>('main .selected a') ?? document.querySelector('h1'))?.focus();
+    go(withQuery({ peek: '' }), 'replace');
+  };
   return (
-    <Table
+    <section class="peek" aria-labelledby={title}>
+      <div class="head">
+        <h2 ref={heading} id={title} tabIndex={-1}>
+          {taskTitle(id)}
+        </h2>
+        <div class="actions">
+          <a href={`/ui/tasks/${id}`}>Open it whole</a>
+          <button type="button" data-close onClick={close}>
+            Close
+          </button>
+        </div>
+      </div>
+      <TaskDetails key={id} id={id} />
+    </section>
+  );
+}
+
+interface Listed {
+  list: LongList<TaskView>;
+  counts: TaskCountsView | undefined;
+}
+
+/** As many as are counted at most: there may be more. */
+const MOST_COUNTED = 10_000;
+
+/** How many fit the filters, where that was counted. */
+function totalOf({ list: { rows, isFromNewest, head }, counts }: Listed): number | null {
+  if (!isFromNewest) return null;
+  if (head.data.value?.next === null) return rows.length;
+  if (!counts || counts.total >= MOST_COUNTED) return null;
+  const status = query.value.get('status');
+  if (status === null) return Math.max(rows.length, counts.total);
+  return status === 'completed' || status === 'error' || status === 'cancelled' ? counts[status] : null;
+}
+
+function Counts({ of }: { of: TaskCountsView }) {
+  const { total, open, completed, error, cancelled } = of;
+  const most = total >= MOST_COUNTED ? ` of the newest ${total.toLocaleString('en')}` : '';
+  const parts = [
+    [open, 'open'],
+    [completed, 'completed'],
+    [error, 'failed'],
+    [cancelled, 'cancelled'],
+  ] as const;
+  return (
+    <p class="quiet">
+      {parts.map(([count, word]) => `${count.toLocaleString('en')} ${word}`).join(' · ')}
+      {most}
+    </p>
+  );
+}
+
+function TaskTable({ list, counts }: Listed) {
+  const { rows, drawn } = list;
+  return (
+    <WindowedTable
       caption="Tasks, newest first"
-      rows={tasks}
+      rows={rows}
+      total={totalOf({ list, counts })}
+      drawn={drawn}
       keyOf={({ id }) => id}
+      selected={query.value.get('peek') ?? ''}
       columns={[
-        { head: 'Task', cell: ({ id }) => <a class="mono" href={`/ui/tasks/${id}`}>{`…${id.slice(-8)}`}</a> },
+        {
+          head: 'Task',
+          cell: ({ id }) => (
+            <a
+              class="mono"
+              href={`/ui/tasks/${id}`}
+              onClick={(event) => peekInstead(event, id)}
+            >{`…${id.slice(-8)}`}</a>
+          ),
+        },
         {
           head: 'Status',
           cell: ({ status, error }) => (
@@ -63,7 +151,7 @@ function TaskTable({ tasks }: { tasks: readonly TaskView[] }) {
         },
         { head: 'Llm', cell: ({ llmName }) => llmName },
         { head: 'Member', wide: true, cell: ({ claimedLlm }) => claimedLlm ?? '–' },
-        { head: 'Made', cell: ({ createdAt }) => <Age at={createdAt} /> },
+        { head: 'Made', sorted: 'descending', cell: ({ createdAt }) => <Age at={createdAt} /> },
         {
           head: 'First',
           wide: true,
@@ -82,25 +170,62 @@ function TaskTable({ tasks }: { tasks: readonly TaskView[] }) {
   );
 }
 
-export function Tasks() {
-  const { page, paging, asked } = useList<TaskView>('/tasks', { filters, topic: 'tasks' });
+const isLive = ({ status }: TaskView): boolean => ['pending', 'claimed', 'running'].includes(status);
+
+function List() {
+  const words = new URLSearchParams(filters.map((name) => [name, query.value.get(name) ?? '']));
+  for (const name of filters) if (words.get(name) === '') words.delete(name);
+  const list = useLongList<TaskView>(`/tasks?${words.toString()}`, { topic: 'tasks', isLive });
+  words.delete('status');
+  // Counted once, and again with what is new: to count is dearer than to list.
+  const counted = useLoad<TaskCountsView>(`/tasks/counts?${words.toString()}`);
+  const counts = counted.data.value;
+  const { rows, fresh, isMore, goOn, isFromNewest } = list;
+  const showNewest = (): void => {
+    list.showNewest();
+    counted.again();
+  };
   return (
-    <Screen title="Tasks" command="mcpctl get tasks">
-      <Filters />
-      <Loaded of={page}>
-        {({ items, next }) => (
-          <>
-            {items.length === 0 ? (
-              <NoTask />
-            ) : (
-              <Newest key={asked} rows={items} isFirst={paging.isFirst()}>
-                {(tasks) => <TaskTable tasks={tasks} />}
-              </Newest>
+    <Loaded of={list.head}>
+      {({ items }) => (
+        <>
+          {counts && <Counts of={counts} />}
+          <p role="status" class="new">
+            {fresh > 0 && (
+              <button type="button" onClick={showNewest}>
+                {fresh}
+                {isMore ? '+' : ''} new
+              </button>
             )}
-            <PageButtons paging={paging} next={next} />
-          </>
-        )}
-      </Loaded>
+          </p>
+          {rows.length === 0 ? items.length === 0 && <NoTask /> : <TaskTable list={list} counts={counts} />}
+          {(goOn || !isFromNewest) && (
+            <p class="actions">
+              <button type="button" disabled={isFromNewest} onClick={showNewest}>
+                To the newest
+              </button>
+              <button type="button" disabled={!goOn} onClick={() => goOn?.()}>
+                Older ones
+              </button>
+            </p>
+          )}
+        </>
+      )}
+    </Loaded>
+  );
+}
+
+export function Tasks() {
+  const peeked = query.value.get('peek');
+  return (
+    <Screen title="Tasks" command={shell`mcpctl get tasks`}>
+      <Filters />
+      <div class={peeked === null ? '' : 'beside-peek'}>
+        <div>
+          <List />
+        </div>
+        {peeked !== null && <Peek id={peeked} />}
+      </div>
     </Screen>
   );
 }

@@ -6,7 +6,7 @@ import { watchTraffic, type Heard } from '../net/traffic.ts';
 import { Facts } from '../parts/facts.tsx';
 import { Empty, Fault } from '../parts/loaded.tsx';
 import { Newest } from '../parts/newest.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
 import { Choice, ClearFilters, Typed } from '../shown/filters.tsx';
 import { Status } from '../shown/status.tsx';
@@ -228,7 +228,8 @@ export function Traffic() {
   const chosen = filters.flatMap((name) => {
     const value = query.value.get(name);
     const flag = name === 'server' ? '--mcp-server' : `--${name}`;
-    return value === null ? [] : [value === 'true' ? flag : `${flag} ${value}`];
+    if (value === null) return [];
+    return value === 'true' ? [flag] : [flag, value];
   });
   const toggle = (
     <button type="button" class={isOn.value ? '' : 'main'} onClick={() => (isOn.value = !isOn.value)}>
@@ -238,7 +239,7 @@ export function Traffic() {
   return (
     <Screen
       title={`What clients ask of ${project}`}
-      command={['mcpctl console', project, '--watch', ...chosen].join(' ')}
+      command={shell`mcpctl console ${project} --watch ${chosen}`}
       actions={toggle}
     >
       <div class="filters">

@@ -2,7 +2,7 @@ import { useEffect } from 'preact/hooks';
 import type { Used, UsageView } from '../../core/operator/usage.ts';
 import { useLoad, type Load } from '../net/load.ts';
 import { Empty, Loaded } from '../parts/loaded.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { Table, type Column } from '../parts/table.tsx';
 import { query } from '../state/router.ts';
 import { Bars } from '../shown/bars.tsx';
@@ -145,7 +145,7 @@ export function Usage() {
   return (
     <Screen
       title="Usage"
-      command={`mcpctl usage --by ${by} --hours ${hours} --bucket ${bucket}`}
+      command={shell`mcpctl usage --by ${by} --hours ${hours} --bucket ${bucket}`}
       actions={actions}
     >
       <div class="filters">

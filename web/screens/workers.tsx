@@ -6,7 +6,7 @@ import { useSending } from '../net/sending.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Facts } from '../parts/facts.tsx';
 import { Empty, Fault, Loaded, NotForToken } from '../parts/loaded.tsx';
-import { Screen } from '../parts/page.tsx';
+import { Screen, shell } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
@@ -99,7 +99,7 @@ export function Workers() {
   const wanted = query.value.get('state') ?? '';
   const [, , fits] = states.find(([key]) => key === wanted) ?? states[0] ?? ['', '', () => true];
   return (
-    <Screen title="Workers" command="mcpctl get workers" actions={<AddWorker />}>
+    <Screen title="Workers" command={shell`mcpctl get workers`} actions={<AddWorker />}>
       <div class="filters">
         <Chosen
           name="state"
@@ -160,7 +160,7 @@ export function Worker() {
   return (
     <Screen
       title={`Worker ${worker?.name ?? name}`}
-      command={`mcpctl describe worker ${worker?.name ?? name}`}
+      command={shell`mcpctl describe worker ${worker?.name ?? name}`}
       actions={worker && <Actions worker={worker} done={one.again} />}
     >
       <Loaded of={one}>

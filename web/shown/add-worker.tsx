@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { JoinCodeView } from '../../core/access/join-code.ts';
 import { call } from '../net/api.ts';
 import { useSending } from '../net/sending.ts';
-import { Copy } from '../parts/copy.tsx';
+import { Copy, useShownOnce } from '../parts/copy.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { Fault } from '../parts/loaded.tsx';
 import { Write } from '../parts/write.tsx';
@@ -11,7 +11,7 @@ import { may } from '../state/session.ts';
 /** Makes a join code, which is in one signal and gone with the dialog. */
 function Invite() {
   const pool = useSignal('');
-  const made = useSignal<JoinCodeView | null>(null);
+  const made = useShownOnce<JoinCodeView | null>(null);
   const { fault, send } = useSending();
   if (!may('create', 'token'))
     return (

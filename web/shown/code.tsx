@@ -1,9 +1,9 @@
 import { bodyOf, chat } from '../state/chat.ts';
 import { Copy } from '../parts/copy.tsx';
 import { Dialog } from '../parts/dialog.tsx';
+import { quoted } from '../parts/page.tsx';
 
 const TOKEN = 'MCPCTL_TOKEN';
-const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 function programs(llm: string): [string, string][] {
   const { stream: _stream, stream_options: _options, ...body } = bodyOf(chat.turns.value);

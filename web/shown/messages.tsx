@@ -5,6 +5,7 @@ import { useLoad } from '../net/load.ts';
 import { useSending } from '../net/sending.ts';
 import { Fault, Empty, Loaded } from '../parts/loaded.tsx';
 import { Write } from '../parts/write.tsx';
+import { Words } from '../parts/words.tsx';
 
 const MOST = 100;
 
@@ -19,7 +20,7 @@ function Said({ message, agent }: { message: MessageView; agent: string }) {
   return (
     <section class={`turn ${role}`}>
       <h3>{by}</h3>
-      <p class="words">{content}</p>
+      <Words text={content} />
       <p class="quiet">
         {[
           servedBy,

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { TokenView } from '../../core/access.ts';
 import { call } from '../net/api.ts';
 import { useSending } from '../net/sending.ts';
-import { Copy } from '../parts/copy.tsx';
+import { Copy, useShownOnce } from '../parts/copy.tsx';
 import { Fault } from '../parts/loaded.tsx';
 import { Write } from '../parts/write.tsx';
 
@@ -10,7 +10,7 @@ import { Write } from '../parts/write.tsx';
 export function NewToken() {
   const name = useSignal('');
   const days = useSignal('');
-  const text = useSignal('');
+  const text = useShownOnce('');
   const { fault, send } = useSending();
   const submit = (event: Event): void => {
     event.preventDefault();

@@ -1,4 +1,5 @@
-import { signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals';
+import type { TaskView } from '../../core/task/task.ts';
 import { noAnswer, followTask, readAnswer, type Answer } from '../net/answer.ts';
 import { ask, call, isFault, type Fault } from '../net/api.ts';
 
@@ -28,13 +29,17 @@ export const settings = signal<Settings>({ system: '', temperature: '', maxToken
 export const draft = signal('');
 
 const GRACE = 'grace=30';
-/** The call that is under way. */
-interface Running {
-  abort: AbortController;
+/** A call whose task the server has not named yet: the key names it. */
+interface Call {
   path: string;
   body: Body;
-  /** Names the call until the server has named its task. */
   key: string;
+}
+/** What is under way. */
+interface Running {
+  abort: AbortController;
+  /** null: it was taken up, and has a name. */
+  call: Call | null;
   taskId: string | null;
 }
 
@@ -105,16 +110,39 @@ const keyOfCall = (): string =>
  * A stream says its task with its first bytes, which may be seconds away: the same call with the same key, but for an answer
  * that nobody waits for, is told the task that is there.
  */
-async function nameOf({ path, body, key }: Running): Promise<string | null> {
+async function nameOf({ path, body, key }: Call): Promise<string | null> {
   const headers = { 'idempotency-key': key, prefer: 'respond-async' };
   const answer = await ask('POST', path, { body, headers }).catch(() => undefined); // its grace ends it
   return answer?.headers.get('x-mcpctl-task-id') ?? null;
+}
+
+const textIn = (content: unknown): string => (typeof content === 'string' ? content : '');
+
+/** The conversation that a task was asked to go on with, as far as the server has kept it; what the model was told of itself is a setting. */
+function turnsIn(request: unknown, llm: string): Turn[] {
+  const { messages = [] } = (request ?? {}) as { messages?: { role?: unknown; content?: unknown }[] };
+  const system = messages.find(({ role }) => role === 'system');
+  if (system) settings.value = { ...settings.value, system: textIn(system.content) };
+  return messages.flatMap(({ role, content }) => {
+    if (role === 'user') return [turnOf('user', 'you', textIn(content))];
+    return role === 'assistant' ? [turnOf('assistant', llm, textIn(content))] : [];
+  });
+}
+
+/** Of an answer whose events are kept no more. */
+function answerIn(response: unknown): Answer {
+  const { choices } = (response ?? {}) as { choices?: { message?: { content?: unknown } }[] };
+  return { ...noAnswer, text: textIn(choices?.[0]?.message?.content) };
 }
 
 /** One conversation with one model at a time. */
 class Chat {
   readonly turns = signal<readonly Turn[]>([]);
   readonly isRunning = signal(false);
+  /** Of the last answer that has one: by it a page that was loaded anew goes on. */
+  readonly taskId = computed(
+    () => this.turns.value.findLast(({ taskId }) => taskId !== null)?.taskId ?? null,
+  );
   #running: Running | undefined;
 
   #last(change: Partial<Turn>): void {
@@ -128,7 +156,7 @@ class Chat {
     const path = `/llms/${encodeURIComponent(llm)}/infer`;
     const body = bodyOf(this.turns.value.slice(0, -1));
     const key = keyOfCall();
-    const mine: Running = { abort, path, body, key, taskId: null };
+    const mine: Running = { abort, call: { path, body, key }, taskId: null };
     this.#running = mine;
     const { show, flush } = painter((change) => this.#last(change));
     let now = noAnswer;
@@ -159,16 +187,43 @@ class Chat {
   }
 
   async #ask(llm: string, before: readonly Turn[]): Promise<void> {
-    this.isRunning.value = true;
-    this.turns.value = [...before, turnOf('assistant', llm, '')];
     const from = performance.now();
+    await this.#run([...before, turnOf('assistant', llm, '')], () => this.#answer(llm));
+    this.#last({ tookMs: performance.now() - from });
+  }
+
+  async #run(turns: readonly Turn[], work: () => Promise<unknown>): Promise<void> {
+    this.isRunning.value = true;
+    this.turns.value = turns;
     try {
-      await this.#answer(llm);
+      await work();
     } catch (thrown) {
       this.#last(isFault(thrown) ? { fault: thrown } : { isStopped: true });
     }
-    this.#last({ tookMs: performance.now() - from });
     this.isRunning.value = false;
+  }
+
+  /** Goes on with an answer that this page was at before it was loaded anew: it is read again from its first word. */
+  async takeUp(taskId: string): Promise<void> {
+    if (this.isRunning.value || this.turns.value.length > 0) return;
+    const task = await call<TaskView>('GET', `/tasks/${encodeURIComponent(taskId)}`).catch(() => undefined);
+    if (!task || this.turns.value.length > 0) return; // it is kept no more, or somebody went on meanwhile
+    const { llmName, claimedLlm: member, request, response } = task;
+    const abort = new AbortController();
+    this.#running = { abort, call: null, taskId };
+    const { show, flush } = painter(({ answer }) => this.#last({ answer }));
+    const turns = [...turnsIn(request, llmName), { ...turnOf('assistant', llmName, ''), taskId, member }];
+    await this.#run(turns, async () => {
+      try {
+        await followTask({ taskId, signal: abort.signal, show });
+      } catch (thrown) {
+        if (!isFault(thrown) || thrown.status !== 410) throw thrown;
+        show(answerIn(response));
+      } finally {
+        flush();
+        this.#running = undefined;
+      }
+    });
   }
 
   async send(llm: string, text: string): Promise<void> {
@@ -183,8 +238,8 @@ class Chat {
   /** Ends the task itself, so that its backend stops; closing the connection alone would leave it its grace. */
   async stop(): Promise<void> {
     if (!this.#running) return;
-    const { abort, taskId } = this.#running;
-    const id = taskId ?? (await nameOf(this.#running));
+    const { abort, taskId, call: unnamed } = this.#running;
+    const id = taskId ?? (unnamed && (await nameOf(unnamed)));
     abort.abort();
     if (id !== null) await call('DELETE', `/tasks/${id}`).catch(() => undefined); // it has ended
   }

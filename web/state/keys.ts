@@ -1,3 +1,5 @@
+import { signal } from '@preact/signals';
+import { isPaused } from '../net/live.ts';
 import { go } from './router.ts';
 
 /** `g` and one of these leads to a screen. */
@@ -11,21 +13,38 @@ const places: Readonly<Record<string, string>> = {
 };
 const PAUSE_MS = 1_500;
 
+/** Whether the keys are told of just now. */
+export const areKeysTold = signal(false);
+
 const isTyping = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement &&
   (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 
-/** Moves along the first links of rows. */
+const find = (selector: string): HTMLElement | null => document.querySelector<HTMLElement>(selector);
+
+/** Moves along the first links of rows, from the one that has the focus or is open beside them; what is open beside them moves along. */
 function move(by: 1 | -1): void {
-  const links = [...document.querySelectorAll<HTMLElement>('main tbody th a')];
-  const at = links.findIndex((link) => link === document.activeElement);
-  links[at < 0 ? 0 : Math.max(0, Math.min(links.length - 1, at + by))]?.focus();
+  const links = [...document.querySelectorAll<HTMLElement>('main tbody th a')].filter(
+    (link) => !link.closest('.peek'),
+  );
+  const focused = links.findIndex((link) => link === document.activeElement);
+  const at = focused < 0 ? links.findIndex((link) => link.closest('.selected')) : focused;
+  const next = links[at < 0 ? 0 : Math.max(0, Math.min(links.length - 1, at + by))];
+  next?.focus();
+  if (find('main .peek')) next?.click();
 }
 
-/**
- * `j` `k` between rows, `/` to the filter, `n` shows new rows, `g t` leads to a screen. Never in a field, with a modifier, in a dialog or while a word is
- * being composed.
- */
+const does: Readonly<Record<string, () => void>> = {
+  j: () => move(1),
+  k: () => move(-1),
+  n: () => find('main .new button')?.click(),
+  '/': () => find('main [data-filter]')?.focus(),
+  '.': () => (isPaused.value = !isPaused.value),
+  '?': () => (areKeysTold.value = true),
+  Escape: () => find('main .peek [data-close]')?.click(),
+};
+
+/** As docs/web.md tells them. Never in a field, with a modifier, in a dialog or while a word is being composed. */
 export function keys(): () => void {
   let wasG = -Infinity;
   const press = (event: KeyboardEvent): void => {
@@ -34,13 +53,10 @@ export function keys(): () => void {
     if (document.querySelector('dialog[open]')) return;
     const place = performance.now() - wasG < PAUSE_MS ? places[key] : undefined;
     wasG = key === 'g' ? performance.now() : -Infinity;
-    if (place !== undefined) go(place);
-    else if (key === 'j') move(1);
-    else if (key === 'k') move(-1);
-    else if (key === 'n') document.querySelector<HTMLElement>('main .new button')?.click();
-    else if (key === '/') document.querySelector<HTMLElement>('main [data-filter]')?.focus();
-    else return;
+    const act = place === undefined ? does[key] : () => go(place);
+    if (!act) return;
     event.preventDefault();
+    act();
   };
   addEventListener('keydown', press);
   return () => removeEventListener('keydown', press);

@@ -25,10 +25,11 @@ export const named = computed(() => {
 
 /** @param to below `/ui`. @param how `replace` leaves no way back, for what is typed into a filter. */
 export function go(to: string, how: 'push' | 'replace' = 'push'): void {
+  const before = path.value;
   if (how === 'push') history.pushState(null, '', BASE + to);
   else history.replaceState(null, '', BASE + to);
   address.value = here();
-  if (how === 'push') scrollTo(0, 0);
+  if (path.value !== before) scrollTo(0, 0);
 }
 
 /** The query with some values changed; an empty one is left out. */

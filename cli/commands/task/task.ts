@@ -1,5 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import type { Context } from '../../who/context.ts';
+import { makeTaskCount } from './count.ts';
 import { makeTaskGet } from './get.ts';
 import { makeTaskList } from './list.ts';
 import { makeTaskRetry } from './retry.ts';
@@ -10,7 +11,7 @@ import type { TaskWaitOptions } from './run-wait.ts';
 
 export function makeTask(ctx: Context) {
   return new Command('task')
-    .summary('list, show, follow, wait for, cancel and retry tasks')
+    .summary('list, count, show, follow, wait for, cancel and retry tasks')
     .description('Work with tasks: every inference is one.')
     .addHelpText(
       'before',
@@ -22,6 +23,7 @@ export function makeTask(ctx: Context) {
 `,
     )
     .addCommand(makeTaskList(ctx))
+    .addCommand(makeTaskCount(ctx))
     .addCommand(makeTaskGet(ctx))
     .addCommand(makeTaskLogs(ctx))
     .addCommand(makeTaskCancel(ctx))

@@ -26,6 +26,23 @@ export interface TaskFilter {
   limit: number;
 }
 
+/** The newest `limit` of those that it names. */
+function narrowed(
+  db: Knex,
+  { scope, statuses, pool, llm, agent, before, limit }: TaskFilter,
+): Knex.QueryBuilder {
+  const query = db('tasks').orderBy('id', 'desc').limit(limit);
+  if (scope.ownerId !== null) query.where({ ownerId: scope.ownerId });
+  if (scope.within !== null) query.where({ ownerId: scope.within.ownerId });
+  if (scope.pools !== null) query.whereIn('poolName', [...scope.pools]);
+  if (statuses !== undefined) query.whereIn('status', [...statuses]);
+  if (pool !== undefined) query.where({ poolName: pool });
+  if (llm !== undefined) query.where({ llmName: llm });
+  if (agent !== undefined) query.where({ agentId: agent });
+  if (before !== undefined) query.where('id', '<', before);
+  return query;
+}
+
 /** The bodies of a task, as text; either may have been dropped. */
 export interface TaskBodies {
   requestBody: string | null;
@@ -52,6 +69,7 @@ const inShortSchema = z.object({
   poolName: z.string(),
   status: z.enum(taskStatuses),
 });
+const statusCounts = z.array(z.object({ status: z.enum(taskStatuses), count: z.int() }));
 export type TaskInShort = z.infer<typeof inShortSchema>;
 
 export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
@@ -60,6 +78,8 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   byId(id: string): Promise<TaskRow | undefined>;
   /** Newest first: ids are uuid v7, so they are in the order of time. */
   list(filter: TaskFilter): Promise<TaskRow[]>;
+  /** How many of those that `list` would give are stored as what; one that lives is pending, whatever it is just now. */
+  statuses(filter: TaskFilter): Promise<ReadonlyMap<TaskStatus, number>>;
   /** The newest of all, in a few words each: whoever looks every second reads no more of them. */
   newest(most: number): Promise<TaskInShort[]>;
   bodies(id: string): Promise<TaskBodies>;
@@ -90,17 +110,13 @@ export function createTasks(connection: Connection): Tasks {
       const row: unknown = await db('tasks').where({ id }).first(rowColumns);
       return row === undefined ? undefined : parseTask(row);
     },
-    async list({ scope, statuses, pool, llm, agent, before, limit }) {
-      const query = db('tasks').orderBy('id', 'desc').limit(limit);
-      if (scope.ownerId !== null) query.where({ ownerId: scope.ownerId });
-      if (scope.within !== null) query.where({ ownerId: scope.within.ownerId });
-      if (scope.pools !== null) query.whereIn('poolName', [...scope.pools]);
-      if (statuses !== undefined) query.whereIn('status', [...statuses]);
-      if (pool !== undefined) query.where({ poolName: pool });
-      if (llm !== undefined) query.where({ llmName: llm });
-      if (agent !== undefined) query.where({ agentId: agent });
-      if (before !== undefined) query.where('id', '<', before);
-      return parseTasks(await query.select<unknown[]>(rowColumns));
+    list: async (filter) => parseTasks(await narrowed(db, filter).select<unknown[]>(rowColumns)),
+    async statuses(filter) {
+      const rows: unknown = await db
+        .from(narrowed(db, filter).select('status').as('newest'))
+        .groupBy('status')
+        .select('status', db.raw('count(*)::int as count'));
+      return new Map(statusCounts.parse(rows).map(({ status, count }) => [status, count]));
     },
     async newest(most) {
       const columns = Object.keys(inShortSchema.shape);

@@ -1,0 +1,245 @@
+import { expect } from 'chai';
+import { inPage, says, sizes } from '../support/browsed.ts';
+import type { Browser } from '../support/chromium.ts';
+import type { Page } from '../support/chromium-page.ts';
+import { publicLlm, type EdgeFixture } from '../support/edge.ts';
+
+/** As many as one list keeps. */
+const ROWS = 5_000;
+
+/** Screens, what they say to who is no administrator, and all that they may press there. */
+const offered: readonly [string, RegExp, string[]][] = [
+  ['/llms', /three/, []],
+  ['/llms/one', /Model|model/, ['Try it']],
+  ['/pools', /three/, []],
+  ['/pools/one', /Members|member/, ['Try it']],
+  ['/workers', /No worker/, ['Add a worker']],
+  ['/join-codes', /No code/, ['Add a worker', 'Look again']],
+  ['/audit', /Outcome/, ['As a file']],
+  ['/r/tokens', /test/, ['New token', 'Revoke']],
+  ['/r/users', /One of the preset/, []],
+  ['/r/groups', /One of the preset/, []],
+  ['/r/rbac', /One of the preset/, []],
+  ['/r/secrets', /One of the preset/, []],
+];
+/** Of an administrator; asked by hand. */
+const adminCalls: readonly [string, string, object?][] = [
+  ['POST', '/llms', { name: 'mine', type: 'openai', model: 'm', url: 'http://backend.test/v1' }],
+  ['DELETE', '/llms/one'],
+  ['POST', '/pools/one/allow', { user: 'ada' }],
+  ['GET', '/users'],
+  ['POST', '/users', { name: 'another' }],
+  ['GET', '/rbac'],
+  ['GET', '/secrets/theirs'],
+  ['DELETE', '/secrets/theirs'],
+];
+
+interface World {
+  t: EdgeFixture;
+  browser: Browser;
+  /** Of an administrator. */
+  page: Page;
+  url: string;
+}
+
+/** Of keys, of lists of tasks and of who is no administrator, in a world that is there. */
+export function listTests(world: () => World): void {
+  const { go, press } = inPage(world);
+  const token = (): { token: string } => ({ token: world().t.tokens.root });
+  const key = (name: string, how: object = {}, from = 'document.activeElement'): Promise<unknown> =>
+    world().page.evaluate(
+      `${from}.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, key: '${name}', ...${JSON.stringify(how)} }))`,
+    );
+
+  it('tells of its keys, stands still while it is paused, and is right when it goes on', async () => {
+    const { t, browser, page, url } = world();
+    await go('/llms', /three/);
+    await key('?', {}, 'document.body');
+    await page.until(`document.querySelector('dialog[open]')?.innerText.includes('to the next row')`);
+    await key('j'); // not below a dialog
+    expect(await page.evaluate(`document.activeElement.closest('dialog') !== null`)).to.equal(true);
+    await press('Close');
+    await page.until(`document.querySelector('dialog[open]') === null`);
+    await key('.', {}, 'document.body');
+    await page.until(says(/‖ paused/));
+    const other = await browser.page(sizes.wide); // hears of it, and pauses nothing itself
+    await other.goto(`${url}/ui/llms`);
+    await other.until(says(/three/));
+    await page.front();
+    const asked = page.asked.length;
+    await publicLlm(t, 'later');
+    await other.front();
+    await other.until(says(/later/));
+    await page.front();
+    expect(page.asked.length).to.equal(asked);
+    expect(await page.text()).not.to.include('later');
+    await key('.', {}, 'document.body');
+    await page.until(says(/later/));
+    await page.until(says(/● live/));
+    await other.shut();
+  });
+
+  it('is used by keyboard alone: from signing in, by a task beside the list, to its end and back to its row', async () => {
+    const { t, browser, page, url } = world();
+    const body = { llm: 'one', request: { messages: [{ role: 'user', content: 'hi' }] } };
+    const made = [];
+    for (let n = 0; n < 3; n++)
+      made.push(((await t.call('POST /api/v1/tasks', { ...token(), body })).json as { id: string }).id);
+    const [, id = ''] = made;
+    const alone = await browser.stranger(sizes.wide);
+    await alone.front();
+    await alone.goto(`${url}/ui/tasks`);
+    await alone.until(`document.querySelector('input[name=token]') !== null`);
+    const on = (pattern: RegExp): Promise<void> =>
+      alone.until(`${String(pattern)}.test(document.activeElement.innerText)`);
+    const seen = `(() => { const { outlineStyle } = getComputedStyle(document.activeElement); return outlineStyle !== 'none'; })()`;
+    /** As often as it takes, and no oftener than there are things to go to; each can be seen to have the focus. */
+    const tabTo = async (pattern: RegExp): Promise<number> => {
+      for (let tabs = 0; tabs < 60; tabs++) {
+        const text = String(await alone.evaluate('document.activeElement.innerText'));
+        if (pattern.test(text) && text.length < 30) return tabs;
+        await alone.key('Tab');
+        expect(await alone.evaluate(seen), `focus is seen after ${text}`).to.equal(true);
+      }
+      throw new Error(`Nothing that says ${String(pattern)} can be tabbed to.`);
+    };
+    await alone.key('Tab');
+    await alone.write(t.tokens.root);
+    await alone.key('Enter');
+    await alone.until(says(new RegExp(id.slice(-8))));
+    await alone.evaluate(`document.activeElement.blur()`); // as one who comes to a page that is there
+    expect(await tabTo(/Skip to the content/)).to.equal(1);
+    await alone.key('Enter');
+    await alone.until(`document.activeElement.id === 'main'`);
+    const row = new RegExp(id.slice(-8));
+    for (const down of ['j', 'j']) {
+      await alone.key(down);
+      await alone.until(`document.activeElement.closest('tr') !== null`);
+    }
+    await alone.key('Enter');
+    await alone.until(`document.activeElement.tagName === 'H2'`); // of the task beside the list
+    await on(row);
+    await alone.until(says(/Why does it wait/));
+    await alone.key('k');
+    await on(new RegExp((made[2] ?? '').slice(-8)));
+    await alone.key('j');
+    await on(row);
+    await alone.until(says(/Cancel this task/));
+    await tabTo(/Cancel this task/);
+    await alone.key('Enter');
+    await alone.until(`document.querySelector('dialog[open]') !== null`);
+    await tabTo(/Cancel the task/);
+    await alone.key('Enter');
+    await alone.until(`/cancelled/.test(document.querySelector('.peek').innerText)`);
+    await on(row); // its button has gone
+    await alone.until(`/cancelled/.test(document.querySelector('tr.selected').innerText)`);
+    await alone.key('Escape');
+    await alone.until(`document.querySelector('.peek') === null`);
+    expect(await alone.evaluate(`document.activeElement.closest('tr')?.innerText`)).to.match(row);
+    expect(alone.faults.filter((fault) => !/401/.test(fault))).to.deep.equal([]);
+    await alone.shut();
+    await page.front();
+  });
+
+  it(`holds ${ROWS} tasks: few of them in the document, its heap bounded, and what is new moves nothing`, async () => {
+    const { t, page } = world();
+    const body = { llm: 'two', request: { messages: [{ role: 'user', content: 'hi' }] } };
+    const make = async (): Promise<string> =>
+      ((await t.call('POST /api/v1/tasks', { ...token(), body })).json as { id: string }).id;
+    const { db } = t.connection;
+    const columns =
+      'operation, source, pool_name, llm_name, streaming, priority, request_hash, queue_deadline, on_disconnect, owner_id';
+    await db.raw(
+      `insert into tasks (id, status, completed_at, ${columns})
+       select ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'completed', now(), ${columns}
+       from tasks, generate_series(1, :others) as n where id = :id`,
+      { id: await make(), others: ROWS + 100 },
+    );
+    await go('/tasks?llm=two', /Tasks/);
+    await page.front();
+    await page.until(`document.querySelector('.windowed tbody th') !== null`);
+    const asked = (): number => page.asked.filter((url) => url.includes('/tasks?')).length;
+    const before = asked();
+    const drawn = `document.querySelectorAll('main tbody tr').length`;
+    const last = `Number([...document.querySelectorAll('main tbody tr[aria-rowindex]')].at(-1).getAttribute('aria-rowindex'))`;
+    const toEnd = `((box) => { box.scrollTop = box.scrollHeight; })(document.querySelector('.windowed'))`;
+    for (let end = 0; end < ROWS + 1;) {
+      await page.evaluate(toEnd);
+      await page.until(`${last} > ${String(end)}`);
+      end = Number(await page.evaluate(last));
+      expect(await page.evaluate(drawn)).to.be.at.most(120);
+    }
+    const all = ROWS + 102; // with the one that waits, and its heading
+    await page.until(`document.querySelector('[aria-rowcount]').ariaRowCount === '${String(all)}'`);
+    expect(await page.text()).to.include(`1 open · ${(ROWS + 100).toLocaleString('en')} completed`);
+    expect(asked() - before).to.be.at.most(24); // 250 a call, and the looks in between
+    expect(await page.heap()).to.be.below(80e6);
+    const shown = `document.querySelector('.windowed').innerText`;
+    const scrolled = `new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(${drawn}))))`;
+    await page.evaluate(`document.querySelector('.windowed').focus()`);
+    for (const way of ['Home', 'End', 'Home']) {
+      await page.key(way);
+      await page.until(way === 'Home' ? `${shown}.includes('pending')` : `${last} > ${String(ROWS)}`);
+      expect(await page.evaluate(scrolled)).to.be.within(10, 120);
+    }
+    const heap = await page.heap();
+    const ids = `[...document.querySelectorAll('main tbody th')].map((th) => th.innerText).join()`;
+    const rows = await page.evaluate(ids);
+    let fresh = '';
+    for (let round = 0; round < Number(process.env['MCPCTL_ROUNDS'] ?? 1); round++) {
+      fresh = await make();
+      await page.until(says(new RegExp(`${String(Math.min(100, round + 1))}\\+? new`)));
+      expect(await page.evaluate(ids)).to.equal(rows);
+      expect(await page.evaluate(drawn)).to.be.at.most(120);
+    }
+    expect((await page.heap()) - heap).to.be.below(10e6);
+    await key('n', {}, 'document.body');
+    await page.until(`${shown}.includes('${fresh.slice(-8)}')`);
+    expect(await page.evaluate(`document.querySelector('th[aria-sort]').innerText`)).to.equal('Made');
+    await go('/tasks?llm=two&status=error', /No task fits/);
+  });
+
+  it('shows a user no button of an administrator, and answers none of their calls', async () => {
+    const { t, browser, page, url } = world();
+    expect(
+      (await t.call('POST /api/v1/secrets', { ...token(), body: { name: 'theirs', data: { key: 'x' } } }))
+        .status,
+    ).to.equal(201);
+    const alone = await browser.stranger(sizes.wide);
+    await alone.front();
+    await alone.goto(`${url}/ui/`);
+    await alone.until(`document.querySelector('input[name=token]') !== null`);
+    await alone.key('Tab');
+    await alone.write(t.tokens.ada);
+    await alone.key('Enter');
+    await alone.until(says(/● live/));
+    await alone.until(says(/Tokens/));
+    const all = (selector: string): Promise<unknown> =>
+      alone.evaluate(
+        `[...new Set([...document.querySelectorAll('${selector}')].map((one) => one.innerText.trim()))]`,
+      );
+    for (const kind of ['Users', 'Groups', 'Rights', 'Secrets'])
+      expect(await all('nav a')).not.to.include(kind);
+    const visit = inPage(() => ({ page: alone, url: t.url }));
+    const seen: Record<string, unknown> = {};
+    for (const [path, pattern] of offered) {
+      await visit.go(path, pattern);
+      await alone.until(`!${says(/Loading …/)}`);
+      seen[path] = await all('main button, main a.button');
+    }
+    expect(seen).to.deep.equal(Object.fromEntries(offered.map(([path, , buttons]) => [path, buttons])));
+    for (const [method, path, body] of adminCalls) {
+      const how = {
+        method,
+        headers: { 'content-type': 'application/json' },
+        ...(body && { body: JSON.stringify(body) }),
+      };
+      const status = await alone.evaluate(
+        `fetch('/ui/api/v1${path}', ${JSON.stringify(how)}).then(({ status }) => status)`,
+      );
+      expect(status, `${method} ${path}`).to.be.oneOf([403, 404]);
+    }
+    await alone.shut();
+    await page.front();
+  });
+}
