@@ -1,6 +1,8 @@
 import { expect } from 'chai';
+import type { Knex } from 'knex';
 import { startSession } from '../cli/session.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { until } from '../support/system.ts';
 import { ada, forGroup, forUser, identityCalls, may } from '../support/identity.ts';
 
 describe('by what somebody may, and who may as another', function () {
@@ -180,6 +182,38 @@ describe('by what somebody may, and who may as another', function () {
       '409 pool_not_yours',
     );
     expect(await as('PATCH /llms/mine', { poolName: 'own', tier: 'fast' })).to.equal('200');
+  });
+
+  it('writes an llm by the rights on the row as it is then: one that was moved while the call waited is in no pool of its token', async () => {
+    await llm('mine', 'own');
+    const made = await api('POST /tokens', { name: 'bound', pools: ['own'], preset: 'full' });
+    const { token = '' } = made.json;
+    expect(await answerOf('PATCH /llms/mine', { tier: 'fast' }, token)).to.equal('200');
+    const moved = (poolName: string, db: Knex = t.connection.db) =>
+      db('llms').where({ name: 'mine' }).update({ poolName });
+    const backend = { type: 'openai', model: 'm', url: 'http://backend.test/v1', poolName: 'own' };
+    for (const [call, body, answer] of [
+      ['PATCH /llms/mine', { tier: 'slow' }, '403 forbidden'],
+      ['PUT /llms/mine', backend, '409 name_taken'],
+      ['DELETE /llms/mine', undefined, '403 forbidden'],
+    ] as const) {
+      await moved('own');
+      const trx = await t.connection.db.transaction();
+      const { rows } = await trx.raw<{ rows: { pid: number }[] }>('select pg_backend_pid() as pid');
+      await moved('another', trx);
+      const asked = answerOf(call, body, token);
+      const waiting = async (): Promise<number> => {
+        const blocked = await t.connection.db.raw<{ rows: unknown[] }>(
+          'select 1 from pg_stat_activity where ? = any(pg_blocking_pids(pid))',
+          [rows[0]?.pid ?? 0],
+        );
+        return blocked.rows.length;
+      };
+      await until(waiting, (count) => count > 0, 10_000);
+      await trx.commit();
+      expect(await asked, call).to.equal(answer);
+    }
+    expect((await t.registry.llms.byName('mine'))?.tier).to.equal('fast');
   });
 
   it('makes no admin of who may write documents: not by taking one away, a token, a key, another’s set, or one project made from another', async () => {
