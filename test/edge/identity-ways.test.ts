@@ -184,6 +184,24 @@ describe('by what somebody may, and who may as another', function () {
     expect(await as('PATCH /llms/mine', { poolName: 'own', tier: 'fast' })).to.equal('200');
   });
 
+  it('takes no well-known name, and none that an admin gave up, by a right on some other pool', async () => {
+    await llm('mine', 'own');
+    await llm('gone');
+    expect(await answerOf('DELETE /llms/gone')).to.equal('204');
+    await rbac('keeper', { ...ada, ...may('edit:pool:own') });
+    const publish = (name: string) =>
+      answerOf(
+        'POST /llms/_provider-register',
+        { transports: ['sse'], providers: [{ name, type: 'openai', model: 'm', poolName: 'own' }] },
+        t.tokens.ada,
+      );
+    expect(await publish('gpt-4o')).to.equal('409 name_reserved');
+    expect(await publish('gone')).to.equal('409 name_retired');
+    expect(await publish('hers')).to.equal('201');
+    await rbac('named', { ...ada, ...may('edit:pool:gpt-4o') });
+    expect(await publish('gpt-4o')).to.equal('201');
+  });
+
   it('writes an llm by the rights on the row as it is then: one that was moved while the call waited is in no pool of its token', async () => {
     await llm('mine', 'own');
     const made = await api('POST /tokens', { name: 'bound', pools: ['own'], preset: 'full' });

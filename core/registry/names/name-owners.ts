@@ -99,18 +99,21 @@ export async function enterNames(
     .ignore();
 }
 
+/** SQL: who enters may say whose that name is. One may so of the pool that is joined, and of other names not by that. */
+const overruled = (name: string): string => `(:overrules and user_may(:userId, 'edit', 'pool', ${name}))`;
+
 async function enterNew(
   trx: Knex.Transaction,
   names: readonly string[],
   { by, ownerId }: Entering,
 ): Promise<void> {
-  const { rows } = await trx.raw<{ rows: { name: string }[] }>(
+  const { rows } = await trx.raw<{ rows: { name: string; isTheirs: boolean }[] }>(
     `insert into name_owners (name, owner_id, entered_by)
        select name, :ownerId, :userId from unnest(cast(:names as text[])) name order by name
-       on conflict (name) do nothing returning name`,
-    { names, ownerId, userId: by.userId },
+       on conflict (name) do nothing returning name, ${overruled('name_owners.name')} as is_theirs`,
+    { names, ownerId, userId: by.userId, overrules: by.overrules },
   );
-  const wellKnown = by.overrules ? undefined : rows.find(({ name }) => isWellKnown(name));
+  const wellKnown = rows.find(({ name, isTheirs }) => !isTheirs && isWellKnown(name));
   if (wellKnown) {
     throw new McpctlError(
       'name_reserved',
@@ -278,9 +281,10 @@ async function inherit(
 ): Promise<void> {
   const { rows } = await trx.raw<{ rows: { name: string }[] }>(
     `update name_owners w set owner_id = :ownerId, entered_by = :userId
-       where w.name = any(:names) and ${isUnused('w.name')} and user_may(w.owner_id, 'edit', 'pool', w.name)
+       where w.name = any(:names) and ${overruled('w.name')} and ${isUnused('w.name')}
+         and user_may(w.owner_id, 'edit', 'pool', w.name)
        returning w.name`,
-    { names, ownerId, userId: by.userId },
+    { names, ownerId, userId: by.userId, overrules: by.overrules },
   );
   const inherited = rows.map(({ name }) => name);
   if (inherited.length > 0) await trx('pools').whereIn('key', inherited).delete();
