@@ -13,7 +13,7 @@ const envs = [...new Set(names.map((name) => settings[name].env as string))];
 function defaultOf(env: string): string | undefined {
   const parsed = names
     .filter((name) => settings[name].env === env)
-    .map((n) => settings[n].schema.safeParse(undefined));
+    .map((n) => settings[n].schema().safeParse(undefined));
   const first = parsed.find((result) => !result.success) ?? parsed[0];
   if (!first?.success) return 'required';
   const value = first.data;

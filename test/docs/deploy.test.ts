@@ -81,7 +81,7 @@ describe('what is there for deploying', () => {
   });
 
   it('gives every process longer to leave than its own grace', () => {
-    const graceS = settings.graceMs.schema.parse(undefined) / 1_000;
+    const graceS = settings.graceMs.schema().parse(undefined) / 1_000;
     const times = samples.flatMap((path) =>
       [
         ...read(path).matchAll(

@@ -44,7 +44,7 @@ describe('docs/security.md', () => {
     for (const row of limits) {
       const setting = Object.values(settings).find(({ env }) => env === span(row['setting']));
       expect(setting, row['what']).to.not.equal(undefined);
-      expect(numberOf(row['default'] ?? ''), row['what']).to.equal(setting?.schema.parse(undefined));
+      expect(numberOf(row['default'] ?? ''), row['what']).to.equal(setting?.schema().parse(undefined));
     }
   });
 });

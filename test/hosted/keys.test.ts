@@ -110,7 +110,7 @@ describe('the key of a public llm', () => {
       'MCPCTL_HOSTED_KEYS',
     );
     expect(await refusal({ file: at('other') }, [at('oth')])).to.include('MCPCTL_HOSTED_KEYS');
-    const { schema } = settings.hostedKeys;
+    const schema = settings.hostedKeys.schema();
     expect(schema.parse(' A, /run/secrets/ ')).to.deep.equal(['A', '/run/secrets/']);
     for (const text of ['a key', './key', 'A=1'])
       expect(schema.safeParse(text).success, text).to.equal(false);

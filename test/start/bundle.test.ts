@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { bundle } from '../../start/boot/bundle.mjs';
 import { createSockets } from '../support/sockets.ts';
@@ -33,6 +33,48 @@ const answers: Readonly<Record<string, string>> = {
 };
 
 type Bundled = typeof whole;
+
+/** What a file, and what it imports at once, loads: folders and files of ours, packages, and Node's own modules. */
+function loadedBy(entry: string): { folders: string[]; packages: string[]; own: string[] } {
+  const files = new Set([entry]);
+  const others = new Set<string>();
+  for (const file of files)
+    // it grows meanwhile
+    for (const [, name = ''] of readFileSync(file, 'utf8').matchAll(atOnce))
+      if (name.startsWith('.')) files.add(join(dirname(file), name));
+      else others.add(name);
+  const folders = new Set([...files].map(dirname));
+  const own = [...others].filter((name) => name.startsWith('node:'));
+  const packages = [...others].filter((name) => !name.startsWith('node:'));
+  return { folders: [...folders].sort(), packages: packages.sort(), own: own.sort() };
+}
+const atOnce = /^(?:import|export) (?!type )(?:[^;]*? from )?'([^']+)';/gm;
+
+describe('what a worker of a person loads that nobody calls', () => {
+  const { folders, packages, own } = loadedBy('worker/run.ts');
+
+  it('is these rooms, and none of what is loaded where it is asked for', () => {
+    const below = (root: string): string =>
+      folders
+        .filter((folder) => folder === root || folder.startsWith(`${root}/`))
+        .map((folder) => folder.slice(root.length + 1) || '.')
+        .join(' ');
+    expect(below('core')).to.equal(
+      '. agent judge judge/mend judge/parts mcp mcp/process member queue/link runtime runtime/files runtime/keyring runtime/network runtime/process runtime/settings task text translate',
+    );
+    expect(below('worker')).to.equal(
+      '. backends children local owner providers providers/anthropic providers/http providers/http/wire providers/ollama providers/openai registration sources transports transports/sse wake work',
+    );
+    expect(folders.filter((folder) => !/^(core|worker)(\/|$)/.test(folder))).to.deep.equal([]);
+  });
+
+  it('is these packages, and these modules of Node: to import TLS’s makes all of its authorities', () => {
+    expect(packages.join(' ')).to.equal('eventsource-parser fastest-levenshtein ipaddr.js pino undici zod');
+    expect(own.map((name) => name.replace('node:', '')).join(' ')).to.equal(
+      'child_process crypto events fs fs/promises http net os path stream util v8 vm zlib',
+    );
+  });
+});
 
 describe('what is left out of the bundles', function () {
   this.timeout(30_000);

@@ -56,7 +56,7 @@ function parse<K extends SettingName>(
   for (const name of names) {
     const setting = settings[name];
     const raw = env[setting.env];
-    const parsed = setting.schema.safeParse(raw === '' ? undefined : raw);
+    const parsed = setting.schema().safeParse(raw === '' ? undefined : raw);
     if (parsed.success) values[name] = parsed.data;
     else {
       const missing = raw === undefined || raw === '';

@@ -8,27 +8,27 @@ export const networkSettings = {
     env: 'HTTP_PROXY',
     about:
       'the proxy between a worker or `mcpctl` and an edge at `http://…`, like `http://proxy.example:8080`',
-    schema: text,
+    schema: () => text,
   },
   httpsProxy: {
     env: 'HTTPS_PROXY',
     about: 'the proxy between a worker or `mcpctl` and an edge at `https://…`; without it HTTP_PROXY',
-    schema: text,
+    schema: () => text,
   },
   noProxy: {
     env: 'NO_PROXY',
     about: 'hosts that a worker or `mcpctl` reaches without the proxy, separated by commas; `*` for all',
-    schema: text,
+    schema: () => text,
   },
   caFile: {
     env: 'MCPCTL_CA_FILE',
     about: 'a PEM file with further certificate authorities that a worker or `mcpctl` trusts at the edge',
-    schema: text,
+    schema: () => text,
   },
   nodeCaFile: {
     env: 'NODE_EXTRA_CA_CERTS',
     about: "node's own setting of the same kind; both are heeded",
-    schema: text,
+    schema: () => text,
   },
 } as const;
 

@@ -62,28 +62,29 @@ const urlOf = {
 
 /** Which Redis, and how it is found. Part of the one table in settings.ts. */
 export const redisSettings = {
-  redisUrl: { ...urlOf, schema: redisUrl },
-  optionalRedisUrl: { ...urlOf, schema: redisUrl.optional() },
+  redisUrl: { ...urlOf, schema: () => redisUrl },
+  optionalRedisUrl: { ...urlOf, schema: () => redisUrl.optional() },
   /** All nodes that REDIS_URL names, where it names several: what is wrong with them is told of `redisUrl`. */
   redisNodes: {
     ...urlOf,
-    schema: z
-      .string()
-      .default('')
-      .transform((text) => (areUrls(text) ? redisUrlsOf(text) : []))
-      .transform((urls) => (urls.length > 1 ? urls : [])),
+    schema: () =>
+      z
+        .string()
+        .default('')
+        .transform((text) => (areUrls(text) ? redisUrlsOf(text) : []))
+        .transform((urls) => (urls.length > 1 ? urls : [])),
   },
   redisSentinels: {
     env: 'REDIS_SENTINELS',
     about:
       'the Sentinels that know where the primary is, like `s1:26379,s2:26379,s3:26379`; of REDIS_URL only user, password, ' +
       'database and TLS count then; empty = the host of REDIS_URL',
-    schema: sentinels,
+    schema: () => sentinels,
   },
   redisSentinelName: {
     env: 'REDIS_SENTINEL_NAME',
     about: 'what the Sentinels call that primary',
-    schema: z.string().default('mymaster'),
+    schema: () => z.string().default('mymaster'),
   },
 } as const;
 

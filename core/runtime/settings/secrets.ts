@@ -24,41 +24,43 @@ export const secretSettings = {
     about:
       'a file with the keys that secrets are kept under, 32 bytes in base64 a line: the first one seals, all open; ' +
       'it may be written anew under a running process',
-    schema: z.string().optional(),
+    schema: () => z.string().optional(),
   },
   secretsKey: {
     env: 'MCPCTL_SECRETS_KEY',
     about: 'the same keys separated by commas, where no file can be given; behind those of a file',
-    schema: keys,
+    schema: () => keys,
   },
   secretsReveal: {
     env: 'MCPCTL_SECRETS_REVEAL',
     about: '`0`: this edge shows the values of secrets to nobody, whatever they are granted',
-    schema: flag(true),
+    schema: () => flag(true),
   },
   hostedKeys: {
     env: 'MCPCTL_HOSTED_KEYS',
     about:
       'variables and files that llms may name in `apiKeyRef`, like `OPENAI_API_KEY,/run/secrets/` (a folder ends in `/`); ' +
       "empty = any but mcpctl's own",
-    schema: list.refine((all) => all.every(isKeyPlace), 'use names of variables, and absolute paths'),
+    schema: () => list.refine((all) => all.every(isKeyPlace), 'use names of variables, and absolute paths'),
   },
   hostedRole: {
     env: 'MCPCTL_HOSTED_ROLE',
     about: '`release` lets this role of Postgres read what hosted workers read, and nothing else',
-    schema: z
-      .string()
-      .regex(/^[a-z_][a-z0-9_-]{0,62}$/, 'must be the name of a role: a-z 0-9 _ - and no more than 63')
-      .optional(),
+    schema: () =>
+      z
+        .string()
+        .regex(/^[a-z_][a-z0-9_-]{0,62}$/, 'must be the name of a role: a-z 0-9 _ - and no more than 63')
+        .optional(),
   },
   hostedRedisPassword: {
     env: 'MCPCTL_HOSTED_REDIS_PASSWORD',
     about:
       'the same at scheduler and hosted workers: these sign in to Redis as a user of that password, whom the scheduler keeps ' +
       'to the pools of the public llms; empty = as REDIS_URL says',
-    schema: z
-      .string()
-      .regex(/^[\x21-\x7e]{32,256}$/, 'must be 32 to 256 characters without blanks: openssl rand -hex 32')
-      .optional(),
+    schema: () =>
+      z
+        .string()
+        .regex(/^[\x21-\x7e]{32,256}$/, 'must be 32 to 256 characters without blanks: openssl rand -hex 32')
+        .optional(),
   },
 } as const;

@@ -8,23 +8,23 @@ export const tlsSettings = {
   redisTlsVerify: {
     env: 'REDIS_TLS_REJECT_UNAUTHORIZED',
     about: '`0` accepts any certificate on `rediss://`, as platforms need that sign their own',
-    schema: flag(true),
+    schema: () => flag(true),
   },
   redisCa: {
     env: 'REDIS_CA',
     about: 'the authorities to trust on `rediss://`: PEM text, or the path of a file with it',
-    schema: authorities,
+    schema: () => authorities,
   },
   databaseSslMode: {
     env: 'PGSSLMODE',
     about:
       'TLS to Postgres where DATABASE_URL says nothing of it: `disable`, `require`, `verify-ca`, `verify-full`, or ' +
       '`no-verify`, which accepts any certificate',
-    schema: oneOf(sslModes).optional(),
+    schema: () => oneOf(sslModes).optional(),
   },
   databaseCa: {
     env: 'DATABASE_CA',
     about: 'the authorities to trust at Postgres: PEM text, or the path of a file with it; turns TLS on',
-    schema: authorities,
+    schema: () => authorities,
   },
 } as const;

@@ -7,17 +7,23 @@ import { keepProbes } from '../http/wire/kept.ts';
 import type { Endpoints } from '../http/url.ts';
 import type { ModelInfo } from '../provider.ts';
 
-const size = z.int().positive().nullish().catch(undefined);
-const supported = z.looseObject({ supported: z.boolean() }).nullish().catch(undefined);
-const listSchema = z.looseObject({
-  data: z.array(
-    z.looseObject({
-      id: z.string(),
-      max_input_tokens: size,
-      max_tokens: size,
-      capabilities: z.looseObject({ image_input: supported, thinking: supported }).nullish().catch(undefined),
-    }),
-  ),
+/** Made when the first list is read, as most workers have no such backend. */
+const listSchema = z.lazy(() => {
+  const size = z.int().positive().nullish().catch(undefined);
+  const supported = z.looseObject({ supported: z.boolean() }).nullish().catch(undefined);
+  return z.looseObject({
+    data: z.array(
+      z.looseObject({
+        id: z.string(),
+        max_input_tokens: size,
+        max_tokens: size,
+        capabilities: z
+          .looseObject({ image_input: supported, thinking: supported })
+          .nullish()
+          .catch(undefined),
+      }),
+    ),
+  });
 });
 type Listed = z.infer<typeof listSchema>['data'][number];
 

@@ -38,24 +38,27 @@ export function cachedIn(usage: unknown): number | undefined {
   return usageSchema.parse(usage)?.cache_read_input_tokens ?? undefined;
 }
 
-const blockSchema = z
-  .discriminatedUnion('type', [
-    z.looseObject({ type: z.literal('text'), text: z.string() }),
-    z.looseObject({ type: z.literal('thinking'), thinking: z.string() }),
-    z.looseObject({
-      type: z.literal('tool_use'),
-      id: z.string(),
-      name: z.string(),
-      input: z.unknown().optional(),
-    }),
-  ])
-  .optional()
-  .catch(undefined);
-const answerSchema = z.looseObject({
-  id: z.string().catch(''),
-  content: z.array(blockSchema),
-  stop_reason: z.string().nullish(),
-  usage: z.unknown().optional(),
+/** Made when the first answer is read, as most workers have no such backend. */
+const answerSchema = z.lazy(() => {
+  const blockSchema = z
+    .discriminatedUnion('type', [
+      z.looseObject({ type: z.literal('text'), text: z.string() }),
+      z.looseObject({ type: z.literal('thinking'), thinking: z.string() }),
+      z.looseObject({
+        type: z.literal('tool_use'),
+        id: z.string(),
+        name: z.string(),
+        input: z.unknown().optional(),
+      }),
+    ])
+    .optional()
+    .catch(undefined);
+  return z.looseObject({
+    id: z.string().catch(''),
+    content: z.array(blockSchema),
+    stop_reason: z.string().nullish(),
+    usage: z.unknown().optional(),
+  });
 });
 
 export interface Head {

@@ -5,31 +5,38 @@ import { chatId } from './ids.ts';
 import { cachedIn, finishReasonOf, usageBody, type Head } from './to-chat.ts';
 import type { Tools } from './tools.ts';
 
-const index = z.int().nonnegative();
-const startSchema = z.looseObject({
-  message: z.looseObject({ id: z.string(), usage: z.unknown().optional() }),
-});
-const blockSchema = z.looseObject({
-  index,
-  content_block: z.looseObject({
-    type: z.string(),
-    id: z.string().optional(),
-    name: z.string().optional(),
-    text: z.string().optional(),
-    thinking: z.string().optional(),
-    input: z.unknown().optional(),
+// Each is made when the first event is read, as most workers have no such backend.
+const index = z.lazy(() => z.int().nonnegative());
+const startSchema = z.lazy(() =>
+  z.looseObject({
+    message: z.looseObject({ id: z.string(), usage: z.unknown().optional() }),
   }),
-});
-const deltaSchema = z.looseObject({
-  index,
-  delta: z.looseObject({
-    text: z.string().optional(),
-    thinking: z.string().optional(),
-    partial_json: z.string().optional(),
+);
+const blockSchema = z.lazy(() =>
+  z.looseObject({
+    index,
+    content_block: z.looseObject({
+      type: z.string(),
+      id: z.string().optional(),
+      name: z.string().optional(),
+      text: z.string().optional(),
+      thinking: z.string().optional(),
+      input: z.unknown().optional(),
+    }),
   }),
-});
-const stopSchema = z.looseObject({ index });
-const endSchema = z.looseObject({ delta: z.looseObject({ stop_reason: z.string() }) });
+);
+const deltaSchema = z.lazy(() =>
+  z.looseObject({
+    index,
+    delta: z.looseObject({
+      text: z.string().optional(),
+      thinking: z.string().optional(),
+      partial_json: z.string().optional(),
+    }),
+  }),
+);
+const stopSchema = z.lazy(() => z.looseObject({ index }));
+const endSchema = z.lazy(() => z.looseObject({ delta: z.looseObject({ stop_reason: z.string() }) }));
 
 interface Call {
   /** Among the answer's tool calls. */
