@@ -28,7 +28,11 @@ const task: Type = {
   entry: null,
 };
 
-const typeOf = (entry: CatalogueEntry): Type => ({ ...entry, entry });
+/** Not a copy of all of it: the fields are made when they are asked for. */
+const typeOf = (entry: CatalogueEntry): Type => {
+  const { word, plural, short, about } = entry;
+  return { word, plural, short, about, entry };
+};
 
 /** What its owner says of a thread; what was said in it is no document. */
 function editableThreads(): CatalogueEntry[] {

@@ -91,15 +91,19 @@ function fieldsOf(resource: Listed | Definition): CatalogueField[] {
   );
 }
 
+/** What is written of it is made when it is asked for: that takes a JSON Schema of each field, and listing needs none. */
 export function catalogueEntry(resource: Listed | Definition): CatalogueEntry {
   const { word, plural, short, about, key, calls, filters, columns, describe } = resource;
+  let fields: CatalogueField[] | undefined;
   return {
     ...{ word, plural, about, key },
     short: [...short],
     calls: [...calls],
     filters: [...filters],
     ...('isRenamed' in resource && { isRenamed: resource.isRenamed }),
-    fields: fieldsOf(resource),
+    get fields() {
+      return (fields ??= fieldsOf(resource));
+    },
     columns: [...columns],
     describe: [...describe],
     example: 'example' in resource ? { ...resource.example } : {},

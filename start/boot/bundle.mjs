@@ -18,6 +18,8 @@ const unused = /\/(locales\/index|client-h2|socks5-proxy-agent|llhttp_simd-wasm)
 const NOTICES = 'bundle/third-party-licences.txt';
 /** Whose code is in which file of the bundles: what a bill of materials is made of. */
 const TAKEN_IN = 'bundle/packages.json';
+/** Node looks for the next package.json above each module it loads: here it finds one at once. */
+const SCOPE = 'bundle/package.json';
 /** What makes every bundle, of many files or of one. */
 const common = {
   bundle: true,
@@ -65,6 +67,7 @@ export async function bundle(root, dist, programs) {
     plugins: [lean(root, leftOut), whereItWas(root)],
   });
   mkdirSync(join(dist, dirname(NOTICES)), { recursive: true });
+  writeFileSync(join(dist, SCOPE), `${JSON.stringify({ type: 'module' })}\n`);
   writeFileSync(join(dist, NOTICES), noticesOf(root, Object.keys(metafile.inputs)));
   const taken = Object.entries(metafile.outputs).map(([path, { inputs }]) => [
     relative(dist, join(root, path)).replaceAll('\\', '/'),
