@@ -47,6 +47,9 @@ export function oneOf<const T extends readonly [string, ...string[]]>(words: T) 
   return z.enum(words, { error: `use one of: ${words.filter((word) => word !== '').join(', ')}` });
 }
 
+/** What is wrong of it is `error`. */
+export const textLike = (pattern: RegExp, error: string) => z.string().regex(pattern, error);
+
 /** A URL is not repeated in a fault: it may hold a password. */
 export const urlLike = (protocol: RegExp, example: string) =>
   z.url({ protocol, error: `use a URL like ${example}` });

@@ -4,7 +4,19 @@ import { networkSettings } from './network.ts';
 import { quotaSettings } from './quotas.ts';
 import { redisSettings } from './redis.ts';
 import { secretSettings } from './secrets.ts';
-import { count, flag, isNetwork, isOrigin, list, ms, oneOf, tokenText, urlLike, whole } from './kinds.ts';
+import {
+  count,
+  flag,
+  isNetwork,
+  isOrigin,
+  list,
+  ms,
+  oneOf,
+  textLike,
+  tokenText,
+  urlLike,
+  whole,
+} from './kinds.ts';
 import { sslModes, tlsSettings } from './tls.ts';
 import { watchSettings } from './watches.ts';
 
@@ -40,20 +52,12 @@ export const settings = {
   namespace: {
     env: 'MCPCTL_REDIS_NAMESPACE',
     about: 'starts every Redis key and channel, so that installations can share one Redis',
-    schema: () =>
-      z
-        .string()
-        .regex(/^[A-Za-z0-9_-]{1,64}$/, 'use 1 to 64 of A-Z a-z 0-9 _ -')
-        .default('mcpctl'),
+    schema: () => textLike(/^[A-Za-z0-9_-]{1,64}$/, 'use 1 to 64 of A-Z a-z 0-9 _ -').default('mcpctl'),
   },
   schema: {
     env: 'MCPCTL_PG_SCHEMA',
     about: 'the Postgres schema that holds the tables',
-    schema: () =>
-      z
-        .string()
-        .regex(/^[a-z_][a-z0-9_]{0,62}$/, 'use a plain lower-case schema name')
-        .default('public'),
+    schema: () => textLike(/^[a-z_][a-z0-9_]{0,62}$/, 'use a plain lower-case schema name').default('public'),
   },
   databasePool: {
     env: 'MCPCTL_PG_POOL',

@@ -4,7 +4,8 @@ import { z } from 'zod';
  * An OpenAI chat body, as far as Anthropic has words for it. Everything is untrusted and loosely shaped. Made when the first one is
  * read, as most workers have no such backend.
  */
-export const chatRequestSchema = z.lazy(() => {
+
+function madeMessage() {
   const urlSchema = z.union([z.string().transform((url) => ({ url })), z.looseObject({ url: z.string() })]);
   const textPart = z.looseObject({ type: z.enum(['text', 'input_text', 'output_text']), text: z.string() });
   const refusalPart = z.looseObject({ type: z.literal('refusal'), refusal: z.string() });
@@ -19,7 +20,7 @@ export const chatRequestSchema = z.lazy(() => {
     function: z.looseObject({ name: z.string(), arguments: z.string().nullish() }),
   });
 
-  const messageSchema = z.discriminatedUnion('role', [
+  return z.discriminatedUnion('role', [
     z.looseObject({ role: z.enum(['system', 'developer']), content: textSchema }),
     z.looseObject({
       role: z.literal('user'),
@@ -39,8 +40,10 @@ export const chatRequestSchema = z.lazy(() => {
       content: z.union([z.string(), z.array(z.discriminatedUnion('type', [textPart, imagePart]))]).nullish(),
     }),
   ]);
+}
 
-  const toolSchema = z.looseObject({
+const madeTool = () =>
+  z.looseObject({
     type: z.literal('function'),
     function: z.looseObject({
       name: z.string(),
@@ -50,17 +53,17 @@ export const chatRequestSchema = z.lazy(() => {
     }),
   });
 
+function madeRequest() {
   const tokens = z.int().positive().nullish();
-
   return z.looseObject({
-    messages: z.array(messageSchema).min(1),
+    messages: z.array(madeMessage()).min(1),
     max_tokens: tokens,
     max_completion_tokens: tokens,
     temperature: z.number().nullish(),
     top_p: z.number().nullish(),
     stop: z.union([z.string(), z.array(z.string())]).nullish(),
     user: z.string().nullish(),
-    tools: z.array(toolSchema).nullish(),
+    tools: z.array(madeTool()).nullish(),
     tool_choice: z
       .union([
         z.enum(['auto', 'none', 'required']),
@@ -89,7 +92,9 @@ export const chatRequestSchema = z.lazy(() => {
       .nullish(),
     logprobs: z.literal(false, { error: 'must be false: Anthropic does not tell them' }).nullish(),
   });
-});
+}
+
+export const chatRequestSchema = z.lazy(madeRequest);
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
 export type ChatMessage = ChatRequest['messages'][number];
 export type UserPart = Exclude<Extract<ChatMessage, { role: 'user' }>['content'], string>[number];
