@@ -122,6 +122,7 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
       patienceMs,
     }: { until?: AbortSignal; as?: string | undefined; patienceMs?: number | undefined } = {},
   ): Promise<Http> => {
+    (await import('../../core/runtime/process/small-heap.ts')).compileParserOnce(); // before undici is there
     const [{ createHttp }, { openNetwork }] = await Promise.all([
       import('../net/http.ts'),
       import('../../core/runtime/network/network.ts'),

@@ -28,6 +28,11 @@ const forGood = '--liftoff-only';
  */
 export function keepHeapSmall(): void {
   for (const [meanwhile] of whileItStarts) setFlagsFromString(meanwhile);
+  compileParserOnce();
+}
+
+/** The parser alone, for a command: it would wait at its end until all that V8 has begun to optimize is done. */
+export function compileParserOnce(): void {
   setFlagsFromString(forGood);
 }
 

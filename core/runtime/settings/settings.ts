@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { limitSettings } from './limits.ts';
 import { networkSettings } from './network.ts';
+import { postgresSettings } from './postgres.ts';
 import { quotaSettings } from './quotas.ts';
 import { redisSettings } from './redis.ts';
 import { secretSettings } from './secrets.ts';
@@ -17,7 +18,7 @@ import {
   urlLike,
   whole,
 } from './kinds.ts';
-import { sslModes, tlsSettings } from './tls.ts';
+import { tlsSettings } from './tls.ts';
 import { watchSettings } from './watches.ts';
 
 /**
@@ -29,40 +30,13 @@ import { watchSettings } from './watches.ts';
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-const databaseUrl = urlLike(/^postgres(ql)?$/, 'postgres://user:password@host:5432/database').refine(
-  (text) => {
-    const mode = URL.canParse(text) ? new URL(text).searchParams.get('sslmode') : null;
-    return mode === null || (sslModes as readonly string[]).includes(mode);
-  },
-  { error: `sslmode must be one of: ${sslModes.join(', ')}` },
-);
-
 export const settings = {
-  databaseUrl: {
-    env: 'DATABASE_URL',
-    about: 'Postgres ≥ 15, as platforms set it',
-    schema: () => databaseUrl,
-  },
-  optionalDatabaseUrl: {
-    env: 'DATABASE_URL',
-    about: 'Postgres ≥ 15, as platforms set it',
-    schema: () => databaseUrl.optional(),
-  },
+  ...postgresSettings,
   ...redisSettings,
   namespace: {
     env: 'MCPCTL_REDIS_NAMESPACE',
     about: 'starts every Redis key and channel, so that installations can share one Redis',
     schema: () => textLike(/^[A-Za-z0-9_-]{1,64}$/, 'use 1 to 64 of A-Z a-z 0-9 _ -').default('mcpctl'),
-  },
-  schema: {
-    env: 'MCPCTL_PG_SCHEMA',
-    about: 'the Postgres schema that holds the tables',
-    schema: () => textLike(/^[a-z_][a-z0-9_]{0,62}$/, 'use a plain lower-case schema name').default('public'),
-  },
-  databasePool: {
-    env: 'MCPCTL_PG_POOL',
-    about: 'Postgres connections a process may hold',
-    schema: () => count(10),
   },
   workerSource: {
     env: 'WORKER_SOURCE',
