@@ -32,17 +32,17 @@ export const quotaSettings = {
   maxUserThreadBytes: {
     env: 'MCPCTL_MAX_USER_THREAD_BYTES',
     about: 'how many bytes the threads of one user may hold together; admins too',
-    schema: count(1_000_000_000),
+    schema: () => count(1_000_000_000),
   },
   maxThreads: {
     env: 'MCPCTL_MAX_THREADS',
     about: 'how many threads there may be, of all users',
-    schema: count(200_000),
+    schema: () => count(200_000),
   },
   maxAllThreadBytes: {
     env: 'MCPCTL_MAX_ALL_THREAD_BYTES',
     about: 'how many bytes the threads of all users may hold; counted once a minute',
-    schema: count(20_000_000_000),
+    schema: () => count(20_000_000_000),
   },
   maxThreadMessages: {
     env: 'MCPCTL_MAX_THREAD_MESSAGES',
