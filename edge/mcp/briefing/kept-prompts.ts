@@ -13,17 +13,18 @@ interface Read {
   texts: ReadonlyMap<string, string>;
 }
 
-/** What a prompt takes besides its texts: its words, and the names of their places. */
+/** What a prompt takes besides its text: itself, and each word of its line and tags by itself. */
 const PROMPT_SIZE = 1_000;
+const OF_WORDS = 8;
 /** Of one project, in UTF-16 code units; beyond it those that are told next are kept. */
 const MOST_TEXTS = 1_048_576;
 const lengthOf = (texts: Read['texts']): number =>
   [...texts.values()].reduce((sum, text) => sum + text.length, 0);
 const sizeOf = ({ prompts, texts }: Read): number =>
-  prompts.reduce(
-    (sum, { name, summary, tags }) => sum + PROMPT_SIZE + name.length + summary.length + tags.join().length,
-    0,
-  ) + lengthOf(texts);
+  prompts.reduce((sum, { name, summary, tags }) => {
+    const words = name.length + summary.length + tags.join().length;
+    return sum + PROMPT_SIZE + OF_WORDS * words;
+  }, lengthOf(texts));
 
 /**
  * Prompts of projects, and the texts of those that are told, as they were read last. A project says which revision of its prompts there is: what was
