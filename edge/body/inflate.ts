@@ -8,7 +8,10 @@ import type { Room } from './room.ts';
 type Decoder = ReturnType<typeof createGunzip>;
 type MakeDecoder = (options: { chunkSize: number }) => Decoder;
 
-/** No text that anybody means is written at more than this; what is smaller than the spare may be. */
+/**
+ * No text that anybody means is written at more than this, neither all of it nor what was read so far; what is smaller
+ * than the spare may be.
+ */
 const MOST_TIMES = 100;
 const SPARE_BYTES = 1024 * 1024;
 /**
@@ -47,8 +50,8 @@ export async function inflate(
   decoder: MakeDecoder,
   { room, res }: { room: Room; res: Response },
 ): Promise<GrowingBytes> {
-  const most = Math.min(room.limit, sent.length * MOST_TIMES + SPARE_BYTES);
-  const bytes = new GrowingBytes(most);
+  const bytes = new GrowingBytes(room.limit);
+  const inflating = decoder({ chunkSize: PIECE_BYTES });
   const gone = new AbortController();
   const leave = (): void => gone.abort();
   res.once('close', leave);
@@ -56,10 +59,12 @@ export async function inflate(
     if (res.destroyed) leave();
     await pipeline(
       piecesOf(sent),
-      decoder({ chunkSize: PIECE_BYTES }),
+      inflating,
       async (out: AsyncIterable<Buffer>) => {
         for await (const piece of out) {
-          if (!bytes.append(piece)) throw tooLarge(most, room);
+          if (!bytes.append(piece)) throw new McpctlError('body_too_large');
+          // `bytesWritten` are those that it has taken: a bomb has burst long before its end.
+          if (bytes.length > inflating.bytesWritten * MOST_TIMES + SPARE_BYTES) throw bombed();
           room.reserve(bytes.length);
         }
       },
@@ -81,8 +86,7 @@ function* piecesOf(sent: GrowingBytes): Generator<Buffer> {
     yield Buffer.from(sent.view().subarray(at, at + PIECE_BYTES));
 }
 
-function tooLarge(most: number, { limit }: Room): McpctlError {
-  if (most === limit) return new McpctlError('body_too_large');
+function bombed(): McpctlError {
   const message = `The body inflates to more than ${String(MOST_TIMES)} times its size; send it plain.`;
   return new McpctlError('body_too_large', message);
 }

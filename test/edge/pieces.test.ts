@@ -74,17 +74,35 @@ describe('the pieces of a body', () => {
 });
 
 describe('a compressed body', () => {
+  const decoder = decoderOf({ get: () => 'gzip' } as unknown as Request);
+  if (!decoder) throw new TypeError('gzip has a decoder');
+  const inflated = async (text: Buffer): Promise<{ pieces: number; most: number; out: number | Error }> => {
+    const limit = 40_000_000;
+    const sent = new GrowingBytes(limit);
+    sent.append(gzipSync(text));
+    let [pieces, most] = [0, 0];
+    const reserve = (bytes: number): void => {
+      pieces += 1;
+      most = bytes;
+    };
+    const res = new EventEmitter() as unknown as Response;
+    const out = await inflate(sent, decoder, { room: { limit, reserve }, res }).then(
+      ({ length }) => length,
+      (thrown: unknown) => thrown as Error,
+    );
+    return { pieces, most, out };
+  };
+
   it('comes out of another thread in few pieces', async () => {
     const bytes = 1_000_000;
-    const sent = new GrowingBytes(bytes);
-    sent.append(gzipSync(Buffer.alloc(bytes, 0x20)));
-    const decoder = decoderOf({ get: () => 'gzip' } as unknown as Request);
-    if (!decoder) throw new TypeError('gzip has a decoder');
-    let pieces = 0;
-    const room = { limit: bytes, reserve: () => void (pieces += 1) };
-    const res = new EventEmitter() as unknown as Response;
-    const out = await inflate(sent, decoder, { room, res });
-    expect(out.length).to.equal(bytes);
+    const { pieces, out } = await inflated(Buffer.alloc(bytes, 0x20));
+    expect(out).to.equal(bytes);
     expect(pieces).to.be.at.most(Math.ceil(bytes / 16_000 / 3));
+  });
+
+  it('is refused as soon as it has burst, and not at its end', async () => {
+    const bomb = await inflated(Buffer.alloc(32_000_000, 0x20));
+    expect(bomb.out).to.be.an('error').with.property('code', 'body_too_large');
+    expect(bomb.most).to.be.lessThan(2_500_000);
   });
 });
