@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
 import { everything } from '../../core/access.ts';
+import { pageTitlesIn } from '../../core/registry/mcp/page-titles.ts';
 
 /** How often each code came. */
 async function tally(work: readonly Promise<unknown>[]): Promise<Record<string, number>> {
@@ -94,5 +95,25 @@ describe('what one user may have in the registry', () => {
     expect(Number(kept?.count)).to.be.at.most(37);
     expect(await codeOf(register(t.bob, ['n39']))).to.equal('name_retired');
     expect(await codeOf(register(t.bob, ['n0']))).to.equal('ok');
+  });
+
+  it('is so many titles of pages: the last ones, and beyond all of them those of who has most', async () => {
+    const titles = pageTitlesIn(t.connection.db, { ofOwner: 6, inAll: 8, atOnce: 5 });
+    const keep = async ({ id, name }: { id: string; name: string }, from: number, count: number) => {
+      const named = Array.from({ length: count }, (_, n) => `${name}${String(from + n)}`);
+      await titles.keepPageTitles(id, new Map(named.map((key) => [key, key])));
+    };
+    const kept = async (): Promise<string> =>
+      (await t.connection.db('pageTitles').orderBy('madeAt').orderBy('key').pluck('key')).join(' ');
+    await keep(t.bob, 0, 2);
+    for (let n = 0; n < 9; n += 3) await keep(t.ada, n, 3);
+    expect(await kept(), 'of one').to.equal('bob0 bob1 ada3 ada4 ada5 ada6 ada7 ada8');
+    await keep(t.root, 0, 2);
+    expect(await kept(), 'of all').to.equal('bob0 bob1 ada5 ada6 ada7 ada8 root0 root1');
+    await t.connection.db('pageTitles').where({ ownerId: t.ada.id }).update({ ownerId: null });
+    await keep(t.bob, 2, 1);
+    expect(await kept(), "a release's before, of nobody").to.equal(
+      'bob0 bob1 ada6 ada7 ada8 root0 root1 bob2',
+    );
   });
 });

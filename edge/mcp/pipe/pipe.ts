@@ -21,7 +21,7 @@ type Settled = (body: string, row: Pick<TaskRow, 'id' | 'retention'>) => Promise
 type PipeDeps = Pick<EdgeDeps, 'clock' | 'log'>;
 /** What each page is called, or not. */
 type Title = (pages: readonly string[]) => Promise<readonly (string | null | undefined)[]>;
-type Piping = Pick<McpProject, 'id' | 'llm' | 'pipeline'>;
+type Piping = Pick<McpProject, 'id' | 'ownerId' | 'llm' | 'pipeline'>;
 
 /** Longer no result is looked through. */
 const LONGEST_MS = 5_000;
@@ -93,7 +93,7 @@ export function progressOf(deps: Pick<EdgeDeps, 'clock'>, project: Piping): Reda
 /** Null: nobody is asked. */
 export function titleBy({ titles }: Pick<McpEdge, 'titles'>, project: Piping, actor: Actor): Title | null {
   const llm = titlesBy(project);
-  return llm === null ? null : (pages) => titles.of(actor, { llm, pages });
+  return llm === null ? null : (pages) => titles.of(actor, { llm, ownerId: project.ownerId, pages });
 }
 
 const pagesOfText = (text: string, pipeline: Piping['pipeline']): string[] =>
