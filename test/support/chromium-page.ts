@@ -35,6 +35,8 @@ export interface Page {
   faults: readonly string[];
   /** Every address that it asked for. */
   asked: readonly string[];
+  /** Every request as it was made, with its headers and body, as JSON. */
+  sent: readonly { method: string; url: string; text: string }[];
   /** Writes `<name>.png` into the folder that SCREENSHOTS names; without one it does nothing. */
   screenshot(name: string): Promise<void>;
 }
@@ -58,6 +60,7 @@ export async function openPage(
   const call = (method: string, params?: object) => devTools.call(method, params, sessionId);
   const faults: string[] = [];
   const asked: string[] = [];
+  const sent: { method: string; url: string; text: string }[] = [];
   let loaded = (): void => undefined;
   devTools.on((event) => {
     if (event.sessionId !== sessionId) return;
@@ -65,6 +68,11 @@ export async function openPage(
     const { fault, url } = meaningOf(event.method, event.params ?? {});
     if (fault !== undefined) faults.push(fault);
     if (url !== undefined) asked.push(url);
+    if (event.method === 'Network.requestWillBeSent') {
+      // What is behind `#` stays in the browser.
+      const { urlFragment: _, ...request } = event.params?.['request'] as Record<string, unknown>;
+      sent.push({ ...(request as { method: string; url: string }), text: JSON.stringify(request) });
+    }
   });
   await Promise.all(['Page', 'Runtime', 'Log', 'Network'].map((domain) => call(`${domain}.enable`)));
   await call('Page.addScriptToEvaluateOnNewDocument', { source: listen });
@@ -87,6 +95,7 @@ export async function openPage(
   return {
     faults,
     asked,
+    sent,
     evaluate,
     text,
     size: resize,

@@ -6,6 +6,7 @@ import { chromiumFor, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 import { answerTests } from './answers.ts';
+import { atLast } from './at-last.ts';
 import { screens } from './screens.ts';
 
 const CLIENT = 'io.modelcontextprotocol/clientInfo';
@@ -29,8 +30,13 @@ describe('the page in a browser', function () {
     await t?.close();
   });
 
-  const once = async (): Promise<string> =>
-    ((await (await t.call('POST', '/ui/once')).json()) as { once: string }).once;
+  /** Whatever nobody may find in a log or in a request that is not about it. */
+  const secrets: string[] = [];
+  const once = async (): Promise<string> => {
+    const { once: code } = (await (await t.call('POST', '/ui/once')).json()) as { once: string };
+    secrets.push(code);
+    return code;
+  };
   const visit = inPage(() => ({ page, url: t.url }));
   const { go, type, press, forgive, sound, zoom } = visit;
 
@@ -138,6 +144,7 @@ describe('the page in a browser', function () {
     await sound('task-1280');
     await press('Cancel this task');
     await page.until(`document.querySelector('dialog[open]') !== null`);
+    await sound('cancel-1280');
     await press('Cancel the task');
     await page.until(says(/cancelled/));
     await until(
@@ -188,6 +195,7 @@ describe('the page in a browser', function () {
     const body = { protocol: 1, transports: ['sse'], host: hostile.slice(0, 60), providers: [] };
     const call = await t.call('POST', '/api/v1/llms/_provider-register', { token: made, body });
     expect(call.status).to.equal(201);
+    secrets.push(code, made);
     await press('Close');
     expect(await page.evaluate('document.documentElement.outerHTML')).not.to.include(code);
     await go('/join-codes?state=used', /desk-two/);
@@ -222,6 +230,10 @@ describe('the page in a browser', function () {
     await page.until(says(/What it publishes|It publishes no llm/));
     const id = one.items.find(({ llms }) => llms.length > 0)?.id ?? '';
     await go(`/workers/${id}`, /Heard/);
+    await page.evaluate(`document.querySelector('[aria-label^="Revoke "]').click()`);
+    await page.until(says(/Revoke it/));
+    await sound('revoke-worker-1280');
+    await press('Close');
     await press('Drain');
     await page.until(says(/drained/));
     await sound('worker-1280');
@@ -299,10 +311,12 @@ describe('the page in a browser', function () {
     await page.evaluate('history.back()');
     await page.until(says(/New token/));
     expect(await page.evaluate('document.documentElement.outerHTML')).not.to.include(other);
+    secrets.push(made, other);
     await page.until(says(/from-the-page/));
     expect(await page.evaluate('document.documentElement.outerHTML')).not.to.include(made);
     await page.evaluate(`document.querySelector('[aria-label="Revoke from-the-page"]').click()`);
     await page.until(`document.querySelector('dialog[open]') !== null`);
+    await sound('revoke-token-1280');
     await page.evaluate(`document.querySelector('dialog .main').click()`);
     await page.until(`document.querySelector('dialog[open]') === null`);
     await page.until(`document.querySelector('[aria-label="Revoke from-the-page"]') === null`);
@@ -388,6 +402,8 @@ describe('the page in a browser', function () {
     await t.call('DELETE', `/api/v1/tokens/${made.id}`);
     await page.until(`document.querySelector('dialog[open] input[name=token]') !== null`);
     forgive(/401/);
+    await sound('sign-in-again-1280');
+    secrets.push(made.token, t.token);
     const before = page.asked.length;
     await type('dialog input[name=token]', t.token);
     await press('Sign in');
@@ -395,4 +411,6 @@ describe('the page in a browser', function () {
     expect(page.asked.length - before).to.be.at.most(8);
     expect(await page.evaluate(`document.querySelector('form textarea').value`)).to.equal('half a thought');
   });
+
+  atLast(() => ({ t, browser, page, secrets, once, go, type, press }));
 });

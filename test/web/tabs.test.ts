@@ -27,6 +27,25 @@ const failing = [
   ...['/r/tokens', '/r/users/root', '/pools/one', '/llms/one', '/tasks/nobody', '/system'],
 ];
 
+/** What they say where there is nothing. */
+const noneOf: readonly (readonly [string, RegExp])[] = [
+  ['/pools', /No pool that you may see/],
+  ['/llms', /No llm that you may see/],
+  ['/tasks', /No task yet that you may see/],
+  ['/playground', /There is no model that you may ask/],
+  ['/workers', /No worker that you may see/],
+  ['/join-codes', /No code that you may see/],
+  ['/mcp', /No MCP server that you may see/],
+  ['/usage', /No task that you may see has ended/],
+  ['/r/agents', /There are no agents/],
+];
+/** And where a filter hides what there is. */
+const filteredOf: readonly (readonly [string, RegExp])[] = [
+  ['/llms?status=active', /No llm has this status/],
+  ['/tasks?llm=nobody', /No task fits these filters/],
+  ['/audit?name=nobody', /No event is like that/],
+];
+
 const services = (): { databaseUrl: string; redisUrl: string } => ({
   databaseUrl: process.env['DATABASE_URL'] ?? '',
   redisUrl: process.env['REDIS_URL'] ?? '',
@@ -59,6 +78,8 @@ describe('several tabs, and the keyboard', function () {
     await t?.close();
     await Promise.all(Object.values(wires ?? {}).map((wire) => wire.close()));
   });
+
+  afterEach(() => Object.values(wires).forEach((wire) => wire.mend()));
 
   const key = (name: string, how: object = {}, from = 'document.activeElement'): Promise<unknown> =>
     page.evaluate(
@@ -161,8 +182,7 @@ describe('several tabs, and the keyboard', function () {
       await page.until(says(/● live/)); // the edge is there
       if (which === 'redis') {
         await go('/llms', /Redis cannot be reached now/);
-        forgive(/503|504/);
-        await sound('stores-away');
+        await sound('stores-away', /503|504/);
       }
       wires[which].mend();
       if (which === 'redis') await page.until(says(/three/));
@@ -182,8 +202,7 @@ describe('several tabs, and the keyboard', function () {
         `[...document.querySelectorAll('main .fault button')].some((b) => b.innerText === 'Try again')`,
       );
     }
-    forgive(/ERR_|net::/);
-    await sound('server-away');
+    await sound('server-away', /ERR_|net::/);
     wires.edge.mend();
     await page.until(says(/● live/));
     // It asks by itself, too, and may have by now.
@@ -236,9 +255,54 @@ describe('several tabs, and the keyboard', function () {
     forgive(/412/);
     const { json } = await t.call('GET /api/v1/projects/shared', token());
     expect(json).to.include({ description: 'by another' });
+    await sound('changed-by-another');
     expect(await page.evaluate(`document.querySelector('dialog textarea').value`)).to.equal('mine');
     await press('Close');
     await page.until(`document.activeElement?.innerText === 'Edit'`); // the focus goes back
+  });
+
+  it('tells what is not there from what one may not see, and from what a filter hides, each with a next step', async () => {
+    const as = async ({ token: text }: { token: string }): Promise<void> => {
+      const how = {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ token: text }),
+      };
+      const status = `fetch('/ui/session', ${JSON.stringify(how)}).then((answer) => answer.status)`;
+      expect(await page.evaluate(status)).to.equal(200);
+      await page.goto(`${url}/ui/access`);
+      await page.until(says(/Yes|No/));
+    };
+    const step = `document.querySelector('main :is(.empty, .head) :is(a, button, code)') !== null`;
+    const texts: string[] = [];
+    const say = async (path: string, pattern: RegExp): Promise<void> => {
+      await go(path, pattern);
+      expect(await page.evaluate(step), path).to.equal(true);
+      texts.push(String(await page.evaluate(`document.querySelector('main .empty').innerText`)));
+    };
+    for (const name of ['one', 'two', 'three'])
+      expect((await t.call(`DELETE /api/v1/llms/${name}`, token())).status).to.equal(204);
+    await as({ token: t.tokens.bob });
+    for (const [path, none] of noneOf) await say(path, none);
+    for (const [path, none] of filteredOf) await say(path, none);
+    const made = async (more: object): Promise<{ token: string }> => {
+      const answer = await t.call('POST /api/v1/tokens', {
+        token: t.tokens.bob,
+        body: { name: 'narrow', ...more },
+      });
+      expect(answer.status, answer.text).to.equal(201);
+      return answer.json as { token: string };
+    };
+    await as(await made({ preset: 'full', bindings: [{ role: 'view', resource: 'secret' }] }));
+    const [tasks, rest] = [['/tasks', '/usage'], noneOf.map(([path]) => path)];
+    const may = /may not (see|ask)|one of the preset/i;
+    for (const path of [...rest.filter((one) => !tasks.includes(one)), '/audit', '/system'])
+      await say(path, may);
+    await as(await made({ name: 'publisher', preset: 'publish' }));
+    for (const path of tasks) await say(path, may);
+    expect(new Set(texts).size, texts.join('\n')).to.equal(texts.length);
+    await sound('not-for-this-token');
+    await as(token());
   });
 
   it('follows one stream for all tabs, hidden ones ask nothing, and another leads when the first is closed', async () => {

@@ -1,0 +1,130 @@
+import { expect } from 'chai';
+import { chats } from '../support/backend.ts';
+import { startBalancer } from '../support/balancer.ts';
+import { says, sizes, type inPage } from '../support/browsed.ts';
+import type { Browser } from '../support/chromium.ts';
+import type { Page } from '../support/chromium-page.ts';
+import type { System } from '../support/system.ts';
+
+interface World extends Pick<ReturnType<typeof inPage>, 'go' | 'type' | 'press'> {
+  t: System;
+  browser: Browser;
+  /** In which everything before was done. */
+  page: Page;
+  /** Tokens and codes that were made meanwhile. */
+  secrets: readonly string[];
+  /** A code that signs in once. */
+  once: () => Promise<string>;
+}
+
+/** What is asked of the whole system once everything else was done in its page. */
+export function atLast(now: () => World): void {
+  it('says beginning and end of an answer to a screen reader, and none of its words as they come', async () => {
+    const { t, page, go, type, press } = now();
+    await go('/playground?llm=house', /Message/);
+    await press('New conversation');
+    const words = Array.from({ length: 300 }, (_, n) => `word${String(n)} `);
+    t.backend.reply(chats(words, { intervalMs: 3 }));
+    await page.evaluate(`(() => {
+      window.said = [];
+      const live = '[role=status], [role=alert], [role=log], [aria-live]';
+      window.regions = document.querySelectorAll(live).length;
+      new MutationObserver((all) => all.forEach(({ target }) => {
+        const region = (target.nodeType === 1 ? target : target.parentElement).closest(live);
+        if (region) said.push(region.textContent);
+      })).observe(document.body, { subtree: true, childList: true, characterData: true });
+    })()`);
+    await type('form textarea', 'Many words');
+    await press('Send');
+    await page.until(says(/word299[^]*why this member/));
+    const heard = (await page.evaluate('said')) as string[];
+    expect(heard.length, JSON.stringify(heard).slice(0, 500)).to.be.within(2, 4);
+    expect(heard[0]).to.equal('The answer begins.');
+    expect(heard.at(-1)).to.equal(words.join(''));
+    expect(await page.evaluate('regions')).to.be.at.most(2);
+    await press('New conversation');
+  });
+
+  it('leaves no token, code or cookie in a request that is not about it, nor in a log', async () => {
+    const { t, page, secrets } = now();
+    const signsIn = {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'sec-fetch-site': 'same-origin' },
+    };
+    const answer = await fetch(`${t.url}/ui/session`, {
+      ...signsIn,
+      body: JSON.stringify({ token: t.token }),
+    });
+    const cookies = answer.headers.getSetCookie().map((cookie) => /=([^;]+)/.exec(cookie)?.[1] ?? '');
+    expect(cookies).to.have.length(2);
+    expect(secrets.length).to.be.at.least(6);
+    for (const secret of [...secrets, ...cookies]) {
+      const withIt = page.sent.filter(({ text }) => text.includes(secret));
+      const others = withIt.filter(({ method, url }) => method !== 'POST' || !url.endsWith('/ui/session'));
+      expect(others.map(({ url }) => url)).to.deep.equal([]);
+      const lines = [t.edge, t.scheduler].flatMap((one) => one.lines.map((line) => JSON.stringify(line)));
+      expect(lines.length).to.be.greaterThan(10);
+      expect(lines.filter((line) => line.includes(secret))).to.deep.equal([]);
+    }
+  });
+
+  it('shows what another edge changed within moments, and goes on where its own is killed', async () => {
+    const { t, browser, once } = now();
+    const [first, rounds] = [t.edge, Number(process.env['MCPCTL_ROUNDS'] ?? 3)];
+    const second = await t.startEdge();
+    const balancer = await startBalancer([first, second]);
+    balancer.only(second);
+    const tab = await browser.page(sizes.wide);
+    try {
+      const other = { at: first };
+      const sessions = (await (await t.call('GET', '/api/v1/sessions', other)).json()) as {
+        items: { id: string; llms: { name: string }[] }[];
+      };
+      const { id } =
+        sessions.items.find(({ llms }) => llms.some(({ name }) => name === 'desk')) ??
+        expect.fail('it is there');
+      await tab.goto(`${balancer.url}/ui/#once=${await once()}`);
+      await tab.until(says(/● live/));
+      await tab.goto(`${balancer.url}/ui/workers/${id}`);
+      await tab.until(says(/● live[^]*Heard/));
+      expect(balancer.asked(second, '/events')).to.be.greaterThan(0);
+      const [change, shows] = [
+        (word: string) => t.call('POST', `/api/v1/sessions/${id}/${word}`, other),
+        (word: string) => `document.querySelector('main .facts .status').innerText === '${word}'`,
+      ];
+      const tookMs: number[] = [];
+      const seen = async (word: string, state: string): Promise<void> => {
+        const from = performance.now();
+        expect((await change(word)).status).to.equal(200);
+        await tab.until(shows(state));
+        tookMs.push(performance.now() - from);
+      };
+      for (let round = 0; round < rounds; round++) {
+        await seen('pause', 'paused');
+        await seen('resume', 'live');
+      }
+      if (rounds > 3) {
+        const p95 = tookMs.toSorted((a, b) => a - b)[Math.floor(tookMs.length * 0.95)] ?? 0;
+        process.stderr.write(`      over two edges: p95 ${p95.toFixed(0)} ms of ${String(tookMs.length)}\n`);
+        expect(p95).to.be.below(1_500);
+      }
+      const killedAt = performance.now();
+      await second.kill('SIGKILL');
+      balancer.only();
+      await tab.until(says(/reconnecting/));
+      const heardMs = performance.now() - killedAt;
+      expect((await change('pause')).status).to.equal(200); // while nothing is heard
+      await tab.until(says(/● live/));
+      const liveMs = performance.now() - killedAt;
+      if (rounds > 3)
+        process.stderr.write(`      killed: heard ${heardMs.toFixed(0)}, live ${liveMs.toFixed(0)} ms\n`);
+      await tab.until(shows('paused'));
+      expect(balancer.asked(first, '/events')).to.be.greaterThan(0);
+      expect((await change('resume')).status).to.equal(200);
+    } finally {
+      await tab.shut();
+      await balancer.close();
+      await second.kill('SIGKILL');
+    }
+  });
+}
