@@ -1,12 +1,11 @@
 import { expect } from 'chai';
-import { chats } from '../support/backend.ts';
 import { startBalancer } from '../support/balancer.ts';
-import { says, sizes, type inPage } from '../support/browsed.ts';
+import { says, sizes } from '../support/browsed.ts';
 import type { Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import type { System } from '../support/system.ts';
 
-interface World extends Pick<ReturnType<typeof inPage>, 'go' | 'type' | 'press'> {
+interface World {
   t: System;
   browser: Browser;
   /** In which everything before was done. */
@@ -19,32 +18,6 @@ interface World extends Pick<ReturnType<typeof inPage>, 'go' | 'type' | 'press'>
 
 /** What is asked of the whole system once everything else was done in its page. */
 export function atLast(now: () => World): void {
-  it('says beginning and end of an answer to a screen reader, and none of its words as they come', async () => {
-    const { t, page, go, type, press } = now();
-    await go('/playground?llm=house', /Message/);
-    await press('New conversation');
-    const words = Array.from({ length: 300 }, (_, n) => `word${String(n)} `);
-    t.backend.reply(chats(words, { intervalMs: 3 }));
-    await page.evaluate(`(() => {
-      window.said = [];
-      const live = '[role=status], [role=alert], [role=log], [aria-live]';
-      window.regions = document.querySelectorAll(live).length;
-      new MutationObserver((all) => all.forEach(({ target }) => {
-        const region = (target.nodeType === 1 ? target : target.parentElement).closest(live);
-        if (region) said.push(region.textContent);
-      })).observe(document.body, { subtree: true, childList: true, characterData: true });
-    })()`);
-    await type('form textarea', 'Many words');
-    await press('Send');
-    await page.until(says(/word299[^]*why this member/));
-    const heard = (await page.evaluate('said')) as string[];
-    expect(heard.length, JSON.stringify(heard).slice(0, 500)).to.be.within(2, 4);
-    expect(heard[0]).to.equal('The answer begins.');
-    expect(heard.at(-1)).to.equal(words.join(''));
-    expect(await page.evaluate('regions')).to.be.at.most(2);
-    await press('New conversation');
-  });
-
   it('leaves no token, code or cookie in a request that is not about it, nor in a log', async () => {
     const { t, page, secrets } = now();
     const signsIn = {

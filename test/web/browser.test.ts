@@ -412,5 +412,5 @@ describe('the page in a browser', function () {
     expect(await page.evaluate(`document.querySelector('form textarea').value`)).to.equal('half a thought');
   });
 
-  atLast(() => ({ t, browser, page, secrets, once, go, type, press }));
+  atLast(() => ({ t, browser, page, secrets, once }));
 });
