@@ -67,3 +67,24 @@ export class Slots {
     }
   }
 }
+
+/** Of each slot group of a session: what its worker calls them is its own, and may be another each time. */
+export class SlotGroups {
+  readonly #slots = new Map<string, Slots>();
+
+  get size(): number {
+    return this.#slots.size;
+  }
+
+  of(group: string): Slots {
+    const slots = this.#slots.get(group) ?? new Slots(1);
+    this.#slots.set(group, slots);
+    return slots;
+  }
+
+  /** Forgets the others, but for those of which something runs still. */
+  keepOnly(groups: ReadonlySet<string>): void {
+    for (const [group, { taken }] of this.#slots)
+      if (taken === 0 && !groups.has(group)) this.#slots.delete(group);
+  }
+}

@@ -2,9 +2,11 @@
 interface Room {
   most: number;
   mostOfUser: number;
+  /** Each counts as this, though there be nothing in it: it has a key, a place, and what is beside its texts. */
+  least: number;
 }
 /** Of texts, in UTF-16 code units. */
-export const roomForTexts: Room = { most: 16 * 1024 * 1024, mostOfUser: 4 * 1024 * 1024 };
+export const roomForTexts: Room = { most: 16 * 1024 * 1024, mostOfUser: 4 * 1024 * 1024, least: 1_024 };
 const KEPT_MS = 600_000;
 
 interface Entry<T> {
@@ -39,10 +41,10 @@ export class Kept<T> {
 
   /** Instead of what was kept under that key. What is more than one user's room is not kept. */
   keep(key: string, { userId, value, size }: Omit<Entry<T>, 'at'>): void {
-    const { most, mostOfUser } = this.#room;
+    const { most, mostOfUser, least } = this.#room;
     this.#kept.delete(key);
     if (size > mostOfUser) return;
-    this.#kept.set(key, { userId, value, size, at: this.#elapsed() });
+    this.#kept.set(key, { userId, value, size: Math.max(size, least), at: this.#elapsed() });
     this.#dropTo(mostOfUser, (kept) => kept.userId === userId);
     this.#dropTo(most, () => true);
   }

@@ -10,7 +10,7 @@ import { RelayClaims } from './claims.ts';
 import { PING_MS, type ControlStream } from './control-stream.ts';
 import { createMember, groupOf, slotsOf, standingOf, type RelayMember } from './member.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
-import { Slots } from '../../core/member/slots.ts';
+import { SlotGroups } from '../../core/member/slots.ts';
 import { RelayWakes } from './wakes.ts';
 
 const AGAIN_MS = 250;
@@ -35,7 +35,7 @@ export class RelaySession {
   readonly #stream: ControlStream;
   readonly #changed: () => void;
   readonly #wakes: RelayWakes;
-  readonly #slots = new Map<string, Slots>();
+  readonly #slots = new SlotGroups();
   /** Which of them an llm takes from, by its id. */
   #groups: ReadonlyMap<string, string> = new Map();
   readonly #gone = new AbortController();
@@ -95,7 +95,7 @@ export class RelaySession {
 
   /** Counts the slots, before anything is taken. */
   prepare(rows: readonly LlmRow[]): void {
-    for (const group of new Set(rows.map(groupOf))) this.#slotsOf(group).resize(slotsOf(rows, group));
+    for (const group of new Set(rows.map(groupOf))) this.#slots.of(group).resize(slotsOf(rows, group));
     this.#groups = new Map(rows.map((row) => [row.id, groupOf(row)]));
   }
 
@@ -125,12 +125,13 @@ export class RelaySession {
     for (const row of served) {
       const current = this.#members.find((member) => isSame(member, row));
       if (current) current.standing = standingOf(row, current.standing);
-      const member = current ?? createMember({ ...context, send }, row, this.#slotsOf(groupOf(row)));
+      const member = current ?? createMember({ ...context, send }, row, this.#slots.of(groupOf(row)));
       if (!current && this.#quiet.has(row.name)) member.standing = 'quiet';
       if (!current) await member.consumer.start();
       kept.push(member);
     }
     this.#members = kept;
+    this.#slots.keepOnly(new Set(kept.map(({ group }) => group)));
     this.#turnSwitches();
     // Let go of meanwhile, it has nobody else who would dismiss them.
     for (const member of this.gone.aborted ? [...kept, ...dropped] : dropped) this.#dismiss(member);
@@ -143,7 +144,7 @@ export class RelaySession {
     for (const entry of current) {
       if (this.claims.has(entry.claim.claimId)) continue;
       const group = this.#groups.get(entry.llmId);
-      const free = group === undefined ? () => undefined : this.#slotsOf(group).occupy();
+      const free = group === undefined ? () => undefined : this.#slots.of(group).occupy();
       this.claims.hold(entry, { free, heard: true });
     }
     for (const ref of stale) this.#send({ kind: 'cancel', ...ref });
@@ -345,12 +346,6 @@ export class RelaySession {
     const takes = this.#phase === 'open' && !isQuiet && !this.#isSilent();
     for (const member of this.#members)
       member.gate.set(takes && member.standing === 'serving' && !this.#deps.rests.isResting(member.llmId));
-  }
-
-  #slotsOf(group: string): Slots {
-    const slots = this.#slots.get(group) ?? new Slots(1);
-    this.#slots.set(group, slots);
-    return slots;
   }
 
   #dismiss({ consumer, gate }: RelayMember): void {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { Slots } from '../../core/member/slots.ts';
+import { SlotGroups, Slots } from '../../core/member/slots.ts';
 
 /** I10: a worker never runs more than it declared. */
 describe('slots', () => {
@@ -61,5 +61,19 @@ describe('slots', () => {
     expect(await waiting).to.equal(null);
     release?.();
     expect(slots.isFree()).to.equal(true);
+  });
+
+  it('of groups that a worker no longer names are forgotten when nothing runs there any more', () => {
+    const groups = new SlotGroups();
+    const free = groups.of('busy').occupy();
+    for (let n = 0; n < 1_000; n++) {
+      groups.of(`group ${String(n)}`);
+      groups.keepOnly(new Set([`group ${String(n)}`]));
+    }
+    expect(groups.size).to.equal(2);
+    expect(groups.of('busy').taken, 'what runs there still counts').to.equal(1);
+    free();
+    groups.keepOnly(new Set());
+    expect(groups.size).to.equal(0);
   });
 });

@@ -69,7 +69,7 @@ describe('prompts that an edge has read', function () {
 describe('what is kept for a while', () => {
   it('is what was asked for last, of one user and of all, and for ten minutes', () => {
     let now = 0;
-    const kept = new Kept<string>({ elapsed: () => now }, { most: 10, mostOfUser: 6 });
+    const kept = new Kept<string>({ elapsed: () => now }, { most: 10, mostOfUser: 6, least: 1 });
     const keep = (userId: string, key: string, size: number) =>
       kept.keep(`${userId} ${key}`, { userId, value: key, size });
     const there = (...keys: string[]) => keys.filter((key) => kept.get(key) !== undefined);
@@ -87,5 +87,8 @@ describe('what is kept for a while', () => {
     expect(there('ada 1', 'ada 3', 'bob 1'), 'in all').to.deep.equal(['ada 3', 'bob 1']);
     now = 600_001;
     expect(there('ada 3', 'bob 1')).to.deep.equal([]);
+    const empty = Array.from({ length: 20 }, (_, n) => `ada empty${String(n)}`);
+    for (const key of empty) kept.keep(key, { userId: 'ada', value: '', size: 0 });
+    expect(there(...empty), 'of what is nothing as well').to.have.length(6);
   });
 });
