@@ -139,6 +139,8 @@ describe('the page in a browser', function () {
     await go('/tasks', /Llm/);
     await page.until(says(new RegExp(`…${id.slice(-8)}`)));
     await sound('tasks-1280');
+    await go(`/tasks?peek=${id}`, /first words[^]*Why desk/);
+    await sound('peek-1280');
     await go(`/tasks/${id}`, /Why desk/);
     await page.until(says(/first words/));
     await sound('task-1280');

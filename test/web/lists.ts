@@ -43,8 +43,7 @@ interface World {
 }
 
 /** Of keys, of lists of tasks and of who is no administrator, in a world that is there. */
-export function listTests(world: () => World): void {
-  const { go, press } = inPage(world);
+export function listTests({ go, press, sound }: ReturnType<typeof inPage>, world: () => World): void {
   const token = (): { token: string } => ({ token: world().t.tokens.root });
   const key = (name: string, how: object = {}, from = 'document.activeElement'): Promise<unknown> =>
     world().page.evaluate(
@@ -56,6 +55,7 @@ export function listTests(world: () => World): void {
     await go('/llms', /three/);
     await key('?', {}, 'document.body');
     await page.until(`document.querySelector('dialog[open]')?.innerText.includes('to the next row')`);
+    await sound('keys-1280');
     await key('j'); // not below a dialog
     expect(await page.evaluate(`document.activeElement.closest('dialog') !== null`)).to.equal(true);
     await press('Close');

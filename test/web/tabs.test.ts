@@ -58,7 +58,8 @@ describe('several tabs, and the keyboard', function () {
   let page: Page;
   let wires: { edge: Wire; postgres: Wire; redis: Wire };
   let url = '';
-  const { go, type, press, forgive, sound } = inPage(() => ({ page, url }));
+  const visit = inPage(() => ({ page, url }));
+  const { go, type, press, forgive, sound } = visit;
   const token = (): { token: string } => ({ token: t.tokens.root });
   before(async function () {
     browser = await chromiumFor(this);
@@ -213,7 +214,7 @@ describe('several tabs, and the keyboard', function () {
     forgive(/ERR_|net::/);
   });
 
-  listTests(() => ({ t, browser, page, url }));
+  listTests(visit, () => ({ t, browser, page, url }));
 
   it('comes back to filters, and shows any address that is pasted', async () => {
     await page.goto(`${url}/ui/audit?verb=create&name=nobody`);
