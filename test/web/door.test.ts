@@ -183,7 +183,9 @@ describe('the door of the page', function () {
       const answer = await t.call(`GET ${path}`, { token: null });
       expect(answer.status, path).to.equal(200);
       expect(answer.text).to.include('<div id="app">').and.include('/ui/status');
-      expect(answer.text).not.to.match(/<script(?! type="module" src="\/ui\/a\/)|style=|onload/);
+      expect(answer.text).not.to.match(
+        /<script(?! type="module" blocking="render" src="\/ui\/a\/)|style=|onload/,
+      );
       const policy = answer.headers.get('content-security-policy') ?? '';
       expect(policy)
         .to.include("default-src 'none'")

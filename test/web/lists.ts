@@ -92,7 +92,7 @@ export function listTests({ go, press, sound }: ReturnType<typeof inPage>, world
     await alone.until(`document.querySelector('input[name=token]') !== null`);
     const on = (pattern: RegExp): Promise<void> =>
       alone.until(`${String(pattern)}.test(document.activeElement.innerText)`);
-    const seen = `(() => { const { outlineStyle } = getComputedStyle(document.activeElement); return outlineStyle !== 'none'; })()`;
+    const seen = `(() => { const { outlineStyle } = getComputedStyle(document.activeElement); return outlineStyle !== 'none' && document.activeElement.getBoundingClientRect().right > 0; })()`;
     /** As often as it takes, and no oftener than there are things to go to; each can be seen to have the focus. */
     const tabTo = async (pattern: RegExp): Promise<number> => {
       for (let tabs = 0; tabs < 60; tabs++) {
