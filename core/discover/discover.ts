@@ -15,8 +15,8 @@ export interface Discover {
 }
 
 /**
- * Looks for backends on this machine: loopback only, every port at once, 500 ms for each answer (about a
- * second in all). Never throws. Found does not mean published; what to publish is suggested by
+ * Looks for backends on this machine: loopback only, every port at once, 2 s for each answer (about a
+ * second in all, where none is slow). Never throws. Found does not mean published; what to publish is suggested by
  * `suggestProviders` (discover/suggest.ts):
  *
  *   const found = await discoverBackends({ ollamaHost: env.OLLAMA_HOST });

@@ -2,7 +2,8 @@ import { GrowingBytes } from '../text/growing-bytes.ts';
 import { jsonValue } from '../text/json-text.ts';
 import { request } from 'node:http';
 
-const answerMs = 500;
+/** Who is not there refuses at once; one that is there may be busy with a prompt, as its whole machine may. */
+const answerMs = 2_000;
 const answerBytes = 4_000_000;
 
 interface Glance {

@@ -1,3 +1,5 @@
+import { MOST_PUBLISHED } from '../member/protocol.ts';
+import { modelSchema } from '../names.ts';
 import type { BackendType, FoundBackend } from './probes.ts';
 
 /** An entry of `providers` in config.json (docs/spec.md §7). */
@@ -22,29 +24,40 @@ interface Suggesting {
   taken?: Iterable<string>;
   /** Models that cannot chat, too, behind the others. */
   others?: boolean;
+  /** What needs no entry: it has one. */
+  isThere?: (url: string, model: string) => boolean;
+  /** So many at most: all that a machine may publish, unless told. */
+  most?: number;
 }
+
+/** Whether an llm may be registered with it: a backend calls its models as it likes. */
+export const isSharable = (model: string): boolean => modelSchema.safeParse(model).success;
 
 /**
  * Entries for what was found: named `<model>-<host>` in the pool `<model>`, so that a second teammate with the
- * same model joins it instead of colliding. Those in memory come first.
+ * same model joins it instead of colliding. Those in memory come first; what no llm may be called is left out.
  */
 export function suggestProviders(
   backends: readonly FoundBackend[],
   host: string,
-  { taken: before = [], others = false }: Suggesting = {},
+  { taken: before = [], others = false, isThere = () => false, most = MOST_PUBLISHED }: Suggesting = {},
 ): Suggested[] {
   const taken = new Set(before);
-  return backends.flatMap(({ type, url, models }) =>
-    models
-      .filter(({ chat }) => chat || others)
-      .sort((a, b) => rankOf(b) - rankOf(a))
-      .map((model) => {
-        const poolName = asName(shortName(model.id), longest) || 'model';
-        const name = freeName(`${asName(poolName, 40)}-${asName(shortHost(host), 22) || 'host'}`, taken);
-        taken.add(name);
-        return { model, provider: { name, type, url, model: model.id, poolName, publish: true } };
-      }),
-  );
+  const suggested: Suggested[] = [];
+  for (const { type, url, models } of backends) {
+    const seen = new Set<string>();
+    for (const model of [...models].sort((a, b) => rankOf(b) - rankOf(a))) {
+      if (suggested.length >= most) return suggested;
+      const { id, chat } = model;
+      if ((!chat && !others) || seen.has(id) || !isSharable(id) || isThere(url, id)) continue;
+      seen.add(id);
+      const poolName = asName(shortName(id), longest) || 'model';
+      const name = freeName(`${asName(poolName, 40)}-${asName(shortHost(host), 22) || 'host'}`, taken);
+      taken.add(name);
+      suggested.push({ model, provider: { name, type, url, model: id, poolName, publish: true } });
+    }
+  }
+  return suggested;
 }
 
 const rankOf = ({ chat, loaded = false }: Suggested['model']): number => Number(chat) * 2 + Number(loaded);

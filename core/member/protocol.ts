@@ -98,6 +98,9 @@ export type AgentOffer = z.infer<typeof agentOfferSchema>;
 /** As whoever publishes writes it. */
 export type PublishedAgent = z.input<typeof agentOfferSchema>;
 
+/** So many llms one machine publishes at most. */
+export const MOST_PUBLISHED = 256;
+
 export const registerSchema = z.object({
   providerSessionId: uuidSchema.optional(),
   /** Random per process: tells a restarted worker from a copied session file. */
@@ -113,7 +116,10 @@ export const registerSchema = z.object({
   redisUser: z.boolean().optional(),
   /** Each of its calls says its instance: one that does not is not its own. */
   saysInstance: z.boolean().optional(),
-  providers: z.array(providerOfferSchema).max(256).refine(once, 'two providers have the same name'),
+  providers: z
+    .array(providerOfferSchema)
+    .max(MOST_PUBLISHED)
+    .refine(once, 'two providers have the same name'),
   agents: z.array(agentOfferSchema).max(256).refine(once, 'two agents have the same name').default([]),
 });
 export type RegisterBody = z.infer<typeof registerSchema>;

@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -344,6 +347,51 @@ describe('mcplocal and the owner of its machine', function () {
     ]);
     const left = await typed(['leave'], []);
     expect(left.text).to.include(`Left ${t.url}`);
+  });
+
+  it('shares what a machine may publish, of hundreds of models with any name, and shows as many as fit the screen', async function () {
+    const longest = 'x'.repeat(3_000);
+    const odd = ['evil\u001b[2J', 'two\n  http://127.0.0.1:1  lines', '', longest, '\u202eabc'];
+    const even = Array.from({ length: 300 }, (_, n) => `model-${String(n)}`);
+    const data = [...odd, ...even, ...Array.from({ length: 2_000 }, () => 'model-7')].map((id) => ({ id }));
+    const answer = JSON.stringify({ data });
+    const server = createServer((req, res) => {
+      const isAsked = req.url === '/v1/models';
+      res.writeHead(isAsked ? 200 : 404).end(isAsked ? answer : '{}');
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    env['OLLAMA_HOST'] = `127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+    try {
+      const looked = await mcplocal('detect');
+      expect(looked.shown)
+        .to.include('5 of those cannot be shared')
+        .and.not.include('\n  http://127.0.0.1:1 ');
+      expect(looked.shown.includes(longest)).to.equal(false);
+      await mcplocal('init', '--yes');
+      const { providers } = await config();
+      expect(providers.map(({ model }) => model)).to.deep.equal(even.slice(0, 256));
+      expect((await mcplocal('init', '--yes')).shown).to.include('as many as one machine may');
+      const more = [...providers, { ...providers[0], name: 'more' }];
+      await writeFile(join(home, 'config.json'), JSON.stringify({ providers: more }));
+      expect((await mcplocal('doctor')).shown).to.include('257 are published, and one machine publishes 256');
+      await rm(join(home, 'config.json'));
+      if (!hasPseudoTerminal()) return;
+      const { status, text } = await typed(
+        ['init'],
+        [
+          ['256 marked', 'a'],
+          ['0 marked', '\u001b[6~\u001b[B \r'],
+          ['Do you come first?', 'n\r'],
+          ['Hours that are yours', '\r'],
+        ],
+      );
+      expect(status, text).to.equal(0);
+      const ups = [...text.matchAll(/\u001b\[(\d+)A/g)].map(([, up]) => Number(up));
+      expect(Math.max(...ups)).to.be.within(1, 23);
+      expect((await config()).providers.map(({ model }) => model)).to.deep.equal([even[22]]);
+    } finally {
+      server.close().closeAllConnections();
+    }
   });
 
   it('waits at a terminal for who confirms it, and asks whether what is shared goes into the pool', async function () {

@@ -167,6 +167,24 @@ describe('a worker that is kept running', function () {
     expect(state('linux')).to.include({ installed: false, active: false });
   });
 
+  it('is written at a whole path whatever the environment says, and what is printed can be pasted', async () => {
+    const printed = (platform: NodeJS.Platform) => run('install', { dryRun: true, platform });
+    for (const odd of ['', 'config']) {
+      env['XDG_CONFIG_HOME'] = odd;
+      expect(await printed('linux')).to.include(`# ${root}/.config/systemd/user/mcplocal.service\n`);
+    }
+    for (const odd of ['', 'ada']) {
+      env['HOME'] = odd;
+      expect(await printed('linux')).to.match(/^# \/.*\/\.config\/systemd\/user\/mcplocal\.service$/m);
+    }
+    const home = join(root, "it's; $(echo mine)");
+    env['HOME'] = home;
+    const [, , domain = '', file = ''] =
+      /^\$ (launchctl bootstrap) (\S+) (.*)$/m.exec(await printed('darwin')) ?? [];
+    const words = spawnSync('sh', ['-c', `printf '%s\\n' ${domain} ${file}`], { encoding: 'utf8' });
+    expect(words.stdout.split('\n')[1]).to.equal(join(home, 'Library/LaunchAgents/mcpctl.mcplocal.plist'));
+  });
+
   it('is the machine’s with --system: as whose home it is, without lingering, printed as systemd takes it', async function () {
     const shown = await run('install', { system: true, dryRun: true });
     const user = userInfo().username;

@@ -1,5 +1,7 @@
 import { discoverBackends, portsLookedAt } from '../../core/discover/discover.ts';
 import type { FoundBackend } from '../../core/discover/probes.ts';
+import { isSharable } from '../../core/discover/suggest.ts';
+import { oneLine } from '../../core/runtime/plain.ts';
 import type { Face } from './face.ts';
 
 const labels: Readonly<Record<FoundBackend['type'], string>> = {
@@ -31,6 +33,11 @@ export async function look(face: Face): Promise<FoundBackend[]> {
     face.say(
       `  ${labels[type].padEnd(11)} ${url.padEnd(28)} ${many}${loaded > 0 ? `, ${String(loaded)} loaded` : ''}`,
     );
+    const odd = models.filter(({ id }) => !isSharable(id)).length;
+    if (odd > 0)
+      face.say(
+        `  ${String(odd)} of those cannot be shared: a model's name has 1 to 256 letters and nothing that does not show.`,
+      );
   }
   const taken = new Set(backends.map(({ url }) => Number(new URL(url).port)));
   const free = portsLookedAt(where).filter((port) => !taken.has(port));
@@ -38,12 +45,19 @@ export async function look(face: Face): Promise<FoundBackend[]> {
   return backends;
 }
 
+/** A backend calls its models as it likes, and each has one line here. */
+function shownModel({ id }: Model): string {
+  const name = oneLine(id);
+  return name.length > MOST_SHOWN ? `${name.slice(0, MOST_SHOWN)}…` : name;
+}
+const MOST_SHOWN = 256;
+
 export async function detect(face: Face): Promise<void> {
   const backends = await look(face);
   for (const { url, models } of backends)
     for (const model of models)
       face.say(
-        `  ${url}  ${model.id}  ${[lengthText(model.contextLength), abilitiesOf(model)].filter(Boolean).join('  ')}`.trimEnd(),
+        `  ${url}  ${shownModel(model)}  ${[lengthText(model.contextLength), abilitiesOf(model)].filter(Boolean).join('  ')}`.trimEnd(),
       );
   face.say(
     backends.length > 0

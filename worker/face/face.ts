@@ -98,24 +98,43 @@ export async function agree(
   return answer === '' ? otherwise : /^y(es)?$/i.test(answer);
 }
 
+/** Of a terminal that does not say how large it is. */
+const USUAL = { columns: 80, rows: 24 } as const;
+
 /**
- * Several of some lines: Space marks, the arrows move, Enter goes on.
+ * Several of some lines: Space marks, A marks all or none, the arrows and pages move, Enter goes on. Where the screen is too low for
+ * all of them, those around the one that is pointed at are shown.
  * @param marked which are marked to begin with. @returns which are in the end. @throws McpctlError `usage` on Ctrl-C.
  */
 export async function choose(
-  { stdin, screen }: Face,
+  { stdin, screen }: Pick<Face, 'stdin' | 'screen'>,
   lines: readonly string[],
   marked: readonly boolean[],
 ): Promise<boolean[]> {
   const marks = lines.map((_, n) => marked[n] ?? false);
   let at = 0;
-  const width = Math.max(20, screen.columns || 80);
+  let top = 0;
+  const width = Math.max(20, screen.columns || USUAL.columns);
+  // What scrolled away cannot be drawn again.
+  const height = Math.min(lines.length, Math.max(1, (screen.rows || USUAL.rows) - 3));
+  const isCut = height < lines.length;
+  const show = (text: string): void =>
+    void screen.write(`\r\u001b[2K${[...text].slice(0, width - 1).join('')}\n`);
   const draw = (again: boolean): void => {
-    if (again) screen.write(`\u001b[${String(lines.length)}A`);
-    for (const [n, line] of lines.entries()) {
-      const text = `${n === at ? '>' : ' '} [${marks[n] ? 'x' : ' '}] ${plain(line)}`;
-      screen.write(`\r\u001b[2K${[...text].slice(0, width - 1).join('')}\n`);
-    }
+    top = Math.max(at - height + 1, Math.min(top, at));
+    if (again) screen.write(`\u001b[${String(height + Number(isCut))}A`);
+    for (const [n, line] of lines.slice(top, top + height).entries())
+      show(`${top + n === at ? '>' : ' '} [${marks[top + n] ? 'x' : ' '}] ${plain(line)}`);
+    const count = marks.filter(Boolean).length;
+    if (isCut) show(`  ${String(at + 1)} of ${String(lines.length)}, ${String(count)} marked`);
+  };
+  const moves: Readonly<Record<string, () => number>> = {
+    up: () => at - 1,
+    down: () => at + 1,
+    pageup: () => at - height,
+    pagedown: () => at + height,
+    home: () => 0,
+    end: () => lines.length - 1,
   };
   emitKeypressEvents(stdin);
   const before = stdin.isRaw;
@@ -127,11 +146,12 @@ export async function choose(
       const end = (): void => reject(givenUp());
       stdin.once('end', end);
       const press = (_text: string | undefined, key: { name?: string; ctrl?: boolean }): void => {
-        const isOver = key.name === 'return' || key.name === 'enter';
-        const isEnd = key.ctrl === true && (key.name === 'c' || key.name === 'd');
-        if (key.name === 'space') marks[at] = !marks[at];
-        if (key.name === 'up') at = Math.max(0, at - 1);
-        if (key.name === 'down') at = Math.min(lines.length - 1, at + 1);
+        const { name = '', ctrl = false } = key;
+        const isOver = name === 'return' || name === 'enter';
+        const isEnd = ctrl && (name === 'c' || name === 'd');
+        if (name === 'space') marks[at] = !marks[at];
+        if (name === 'a' && !ctrl) marks.fill(marks.includes(false));
+        if (Object.hasOwn(moves, name)) at = Math.max(0, Math.min(lines.length - 1, moves[name]?.() ?? at));
         if (!isOver && !isEnd) return draw(true);
         stdin.off('keypress', press);
         stdin.off('end', end);

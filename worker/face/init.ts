@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { suggestProviders, type SuggestedProvider } from '../../core/discover/suggest.ts';
 import type { FoundBackend } from '../../core/discover/probes.ts';
 import { McpctlError } from '../../core/errors.ts';
+import { MOST_PUBLISHED } from '../../core/member/protocol.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { writePrivately } from '../../core/runtime/files/private-file.mjs';
 import { parseWorkerConfig } from '../sources/config.ts';
@@ -16,6 +17,7 @@ const entrySchema = z.looseObject({
   name: z.string().optional(),
   url: z.string().optional(),
   model: z.string().optional(),
+  publish: z.unknown().optional(),
 });
 const fileSchema = z.looseObject({ providers: z.array(entrySchema).default([]) });
 /** config.json as somebody has written it: what is not understood here stays as it is. */
@@ -41,26 +43,29 @@ interface Offered extends SuggestedProvider {
   line: string;
 }
 
+const publishedOf = (providers: ConfigFile['providers']): number =>
+  providers.filter(({ publish }) => publish === true).length;
+
 /** What of a machine may be shared and is not in the file yet, whoever else has a name there. */
 function offeredBy(
   backends: readonly FoundBackend[],
   { providers }: ConfigFile,
   pools: readonly string[] | undefined,
 ): Offered[] {
-  const isThere = ({ url, model }: SuggestedProvider): boolean =>
+  const isThere = (url: string, model: string): boolean =>
     providers.some((entry) => entry.model === model && (entry.url === undefined || entry.url === url));
   const taken = providers.flatMap(({ name }) => name ?? []);
-  const suggested = suggestProviders(backends, hostname(), { taken, others: true });
-  return suggested
-    .filter(({ provider }) => !isThere(provider))
-    .map(({ provider, model }) => {
+  const most = MOST_PUBLISHED - publishedOf(providers);
+  return suggestProviders(backends, hostname(), { taken, others: true, isThere, most }).map(
+    ({ provider, model }) => {
       const poolName =
         pools === undefined || pools.includes(provider.poolName) ? provider.poolName : pools[0];
       const of = { ...provider, poolName: poolName ?? provider.poolName };
       const facts = [lengthText(model.contextLength).padStart(5), abilitiesOf(model).padEnd(13)].join('  ');
       const line = `${of.model.padEnd(24)} ${of.type.padEnd(9)}${facts} pool ${of.poolName}  as ${of.name}`;
       return { ...of, chat: model.chat, line };
-    });
+    },
+  );
 }
 
 async function chosen(face: Face, offered: readonly Offered[]): Promise<Offered[]> {
@@ -71,7 +76,9 @@ async function chosen(face: Face, offered: readonly Offered[]): Promise<Offered[
       'usage',
       'Nobody can be asked here which models to share: say --yes for every one that can chat.',
     );
-  face.say('Which do you want to share?  Space marks, Enter goes on. Nothing is shared until you do.');
+  face.say(
+    'Which do you want to share?  Space marks, A all or none, Enter goes on. Nothing is shared until you do.',
+  );
   const marks = await choose(
     face,
     offered.map(({ line }) => line),
@@ -95,6 +102,12 @@ async function askWhoIsFirst(face: Face, file: ConfigFile): Promise<Partial<Conf
     face.say(`'${hours}' is none: write days and hours, like Mon-Fri 9-18, or 22:00-6.`);
   }
 }
+
+/** Why nothing that was found is offered. */
+const nothingMore = ({ providers }: ConfigFile): string =>
+  publishedOf(providers) < MOST_PUBLISHED
+    ? 'Every model that was found and can be shared is in config.json already.'
+    : `config.json shares ${String(MOST_PUBLISHED)} models, which is as many as one machine may.`;
 
 export interface Shared {
   file: string;
@@ -121,7 +134,7 @@ export async function init(face: Face, pools?: readonly string[]): Promise<Share
     const first = await askWhoIsFirst(face, file);
     writeFile(face, { ...file, ...first, providers: [...file.providers, ...added] });
   }
-  if (offered.length === 0) face.say('Every model that was found is in config.json already.');
+  if (offered.length === 0) face.say(nothingMore(file));
   for (const { name, poolName } of added) face.say(`Shared as ${name}, in the pool ${poolName}.`);
   if (added.length > 0)
     face.say(

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { homedir, userInfo } from 'node:os';
-import { join } from 'node:path';
+import { userInfo } from 'node:os';
+import { isAbsolute, join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
+import { personsHome } from '../../core/runtime/files/home.ts';
 import type { Face } from '../face/face.ts';
 import { LABEL, launchdPlist, systemdUnit, windowsTask, type Unit } from './units.ts';
 
@@ -34,7 +35,9 @@ interface Where {
 
 function systemd({ system, env }: Where): Keeper {
   const systemctl = (...args: string[]): Call => ['systemctl', ...(system ? [] : ['--user']), ...args];
-  const config = env['XDG_CONFIG_HOME'] ?? join(env['HOME'] ?? homedir(), '.config');
+  const named = env['XDG_CONFIG_HOME'] ?? '';
+  // What is no whole path is none, as systemd itself has it.
+  const config = isAbsolute(named) ? named : join(personsHome(env['HOME']), '.config');
   const name = 'mcplocal.service';
   return {
     file: system ? `/etc/systemd/system/${name}` : join(config, 'systemd/user', name),
@@ -56,7 +59,7 @@ function systemd({ system, env }: Where): Keeper {
 }
 
 function launchd({ system, env }: Where): Keeper {
-  const home = env['HOME'] ?? homedir();
+  const home = personsHome(env['HOME']);
   const file = join(
     system ? '/Library' : join(home, 'Library'),
     system ? 'LaunchDaemons' : 'LaunchAgents',
@@ -115,8 +118,13 @@ export function keeperOf(where: Where, { home }: Pick<Face, 'home'>): Keeper {
   );
 }
 
-export const shownCall = (call: Call): string =>
-  call.map((word) => (/[\s"']/.test(word) ? `'${word}'` : word)).join(' ');
+/** As it is pasted into a shell: that of POSIX, or of Windows where it is a path of Windows. */
+export const shownCall = (call: Call): string => call.map(shownWord).join(' ');
+
+function shownWord(word: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
+  return /^[A-Za-z]:\\/.test(word) ? `"${word}"` : `'${word.replaceAll("'", `'\\''`)}'`;
+}
 
 const WITHIN_MS = 60_000;
 const MOST_BYTES = 1024 * 1024;

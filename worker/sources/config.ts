@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type Fault, McpctlError } from '../../core/errors.ts';
-import type { AgentOffer } from '../../core/member/protocol.ts';
+import { MOST_PUBLISHED, type AgentOffer } from '../../core/member/protocol.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { isProviderType, providerTypes, type ProviderTypeName } from '../providers/index.ts';
 import type { ParamRules } from '../providers/http/params.ts';
@@ -81,6 +81,7 @@ export function parseWorkerConfig(text: string, home: string): WorkerConfig {
   const twice = keptTwice(providers);
   if (twice.length > 0) throw faulty(twice);
   const published = providers.filter((provider) => provider.publish);
+  if (published.length > MOST_PUBLISHED) throw faulty([tooMany(published.length)]);
   const warnings = unknownSections(parsed.data);
   const mcpServers = parsed.data.mcpServers.filter((server) => server.publish);
   const { agents, mcp } = parsed.data;
@@ -91,6 +92,12 @@ function faulty(faults: Fault[]): McpctlError {
   const lines = faults.map((fault) => `  ${fault.path}: ${fault.message}`).join('\n');
   return new McpctlError('invalid_config', `config.json has faults:\n${lines}`, { details: faults });
 }
+
+/** The server would refuse all of them for it. */
+const tooMany = (count: number): Fault => ({
+  path: 'providers',
+  message: `${String(count)} are published, and one machine publishes ${String(MOST_PUBLISHED)} at most: take "publish" from the others`,
+});
 
 /** One backend is started, and put to sleep, in one way, whatever llms it has. */
 function keptTwice(providers: readonly ConfiguredProvider[]): Fault[] {

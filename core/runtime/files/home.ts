@@ -1,5 +1,5 @@
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { homedir, userInfo } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
 
 /** The files of `$MCPCTL_HOME` (docs/spec.md §7), and what `npm start` keeps beside them. */
 export interface Home {
@@ -30,9 +30,12 @@ export interface Home {
   running: string;
 }
 
+/** @param home `HOME`; what is no whole path is another folder for whoever is begun elsewhere, such as a service, and counts for nothing. */
+export const personsHome = (home = homedir()): string => (isAbsolute(home) ? home : userInfo().homedir);
+
 /** @param configured the value of `MCPCTL_HOME`; empty means `~/.mcpctl`. */
 export function homeAt(configured: string): Home {
-  const root = configured === '' ? join(homedir(), '.mcpctl') : resolve(configured);
+  const root = configured === '' ? join(personsHome(), '.mcpctl') : resolve(configured);
   const at = (name: string): string => join(root, name);
   return {
     root,
