@@ -77,7 +77,8 @@ export function packageJsonOf({ manifest }: Tree, program: Program, { atOnce, la
     ...{ name: program.name, version, description: program.summary, license, type: 'module', engines },
     bin: Object.fromEntries(Object.entries(program.bin).map(([name, file]) => [name, `dist/${file}`])),
     man: [`man/${program.name}.1`],
-    files: ['dist', 'man', ...beside, `${program.name}.cdx.json`],
+    // npm 11 leaves a shrinkwrap out that is not named.
+    files: ['dist', 'man', ...beside, `${program.name}.cdx.json`, 'npm-shrinkwrap.json'],
     dependencies: pick([...atOnce, ...rest].sort()),
     optionalDependencies: pick(later.filter((name) => program.optional.includes(name))),
   };

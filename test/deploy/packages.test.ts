@@ -192,6 +192,10 @@ describe('the packages of this tree', function () {
     const archives = ['mcpctl', 'mcplocal'].map((name) => packed(at(name), folder));
     const again = packed(at('mcpctl'), mkdtempSync(join(folder, 'again-')));
     expect(readFileSync(again).equals(readFileSync(archives[0] ?? '')), 'to the byte').to.equal(true);
+    for (const archive of archives)
+      expect(spawnSync('tar', ['-tzf', archive], { encoding: 'utf8' }).stdout.split('\n')).to.include.members(
+        ['package/npm-shrinkwrap.json', 'package/package.json'],
+      );
     mkdirSync(at('prefix'));
     const { status, stderr } = spawnSync(
       'npm',
