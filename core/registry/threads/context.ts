@@ -117,7 +117,7 @@ const isTold = `case (select thoughts from told) when 'always' then true when 'n
  * words alone is on its line as it is sent, as JSON and in the bytes of \`JSON.stringify\`: nobody takes it apart. Messages are read by
  * their index, which the thread has them by, and each asks for its turn by that one's id: whatever Postgres knows of the tables, and
  * of a thread that was just imported it knows nothing, it goes through no turn twice. Where it is aligned, it begins with
- * the first message of the turn that has the one at its beginning.
+ * the first message of the turn that has the one at its beginning. `offset 0` keeps Postgres from asking for a turn anew wherever its number is used.
  */
 const pageSql = `
   with told as (
@@ -140,7 +140,7 @@ const pageSql = `
               and (q.in_context or q.n = cast(:open as int)) and q.id is distinct from cast(:without as uuid)) as n
             from chat_messages m where m.thread_id = :threadId
               and m.turn_index >= coalesce((select "index" from first), cast(:begin as int)) and m.turn_index < :end
-            order by m.turn_index) m where m.n is not null) ordered) as texts`;
+            order by m.turn_index offset 0) m where m.n is not null) ordered) as texts`;
 
 const pageSchema = z.object({
   first: z.number().nullable(),
