@@ -2,7 +2,9 @@ import type { GoneQueue } from '../../core/registry/gone-queues.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { announced, type Duty, type DutyDeps } from './duty.ts';
 
-const MOST = 500;
+/** Of a turn, as far as its time goes: llms are deleted by the hundred in one request. */
+const MOST = 5_000;
+const BUDGET_MS = 20_000;
 
 /**
  * Removes what is left in Redis of the queues of llms that are gone, and of pools that have no llm and no task any
@@ -29,6 +31,7 @@ export function createClearQueuesDuty(deps: DutyDeps): Duty {
     name: 'clear-queues',
     idOf: ({ poolKey, llmId }) => `${poolKey} ${llmId}`,
     act: clear,
+    budgetMs: BUDGET_MS,
     clock,
     log,
   });

@@ -366,6 +366,13 @@ describe('a duty among items that it cannot do', function () {
     expect(await redis.keys(`${keys.namespace}:{${keys.pool('solo').hash}}*`)).to.deep.equal([]);
   });
 
+  it('clear-queues: who deletes llms by the hundred leaves no more rows than a turn takes away', async () => {
+    await t.connection.db.raw(
+      `insert into gone_queues (pool_key, llm_id) select 'many', gen_random_uuid() from generate_series(1, 600)`,
+    );
+    expect(await run('clear-queues')).to.equal(600);
+  });
+
   it('a request that cannot be read any more ends its task, and no other', async () => {
     const [broken, good] = await four();
     await t.connection.db('tasks').where({ id: broken.id }).update({ requestHeaders: '{}' });
