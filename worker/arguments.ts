@@ -106,6 +106,7 @@ ${lines.join('\n')}
   mcplocal mcp list  the MCP servers of config.json, and how they are (-o json)
   mcplocal mcp remove NAME
                      take one out of config.json
+  mcplocal mcp prune remove installed packages that no server of config.json is started from  (--dry-run)
   mcplocal mcp logs NAME
                      what one printed last beside its messages
   mcplocal mcp connect PROJECT

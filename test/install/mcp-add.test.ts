@@ -1,4 +1,14 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -199,6 +209,56 @@ describe('mcplocal mcp add, list and remove', function () {
     for (const pointer of readdirSync(join(root, 'known'))) writeFileSync(join(root, 'known', pointer), '');
     expect(await ensure()).to.equal(path);
     expect(await ensure('/nowhere')).to.equal(path);
+  });
+
+  it('is pruned of packages that nothing is started from, but for those of an hour, of a hosted worker, and while a worker runs', async () => {
+    const home = newHome();
+    const root = join(home, 'mcp');
+    const used = 'd'.repeat(32);
+    const args = [join(root, used, 'node_modules', 'x', 'main.js')];
+    writeFileSync(
+      join(home, 'config.json'),
+      JSON.stringify({ mcpServers: [{ name: 'x', command: 'node', args }] }),
+    );
+    const put = (name: string, version: string, at: Date): string => {
+      const folder = join(root, name.repeat(32));
+      mkdirSync(join(folder, 'node_modules', 'x'), { recursive: true });
+      writeFileSync(join(folder, 'package.json'), JSON.stringify({ dependencies: { x: version } }));
+      writeFileSync(join(folder, 'node_modules', 'x', 'main.js'), 'x'.repeat(150_000));
+      utimesSync(folder, at, at);
+      return folder;
+    };
+    const long = new Date(Date.now() - 7_200_000);
+    put('d', '4.0.0', long);
+    const [old, young, hosted] = [
+      put('a', '1.0.0', long),
+      put('b', '2.0.0', new Date()),
+      put('c', '3.0.0', long),
+    ];
+    mkdirSync(join(root, 'known'));
+    writeFileSync(join(root, 'known', 'pointer'), 'c'.repeat(32));
+    const shown = await run(home, ['prune', '--dry-run']);
+    expect(shown)
+      .to.include(`Would be removed: x@1.0.0, 0.2 MB, in ${old}\n`)
+      .and.include('Kept, as it is not an hour old: x@2.0.0');
+    expect(shown).to.include('1, 0.2 MB in all.').and.not.include('3.0.0').and.not.include(used);
+    expect(existsSync(old)).to.equal(true);
+    const worker = createServer(
+      (_req, res) => void res.writeHead(200, { 'content-type': 'application/json' }).end('{}'),
+    );
+    await new Promise<void>((resolve) => worker.listen(homeAt(home).socket, resolve));
+    const refused = await run(home, ['prune']).catch((thrown: unknown) => String(thrown));
+    await new Promise((resolve) => worker.close(resolve));
+    expect(refused).to.include('A worker runs').and.include('--dry-run');
+    expect(existsSync(old)).to.equal(true);
+    expect(await run(home, ['prune'])).to.include('Removed: x@1.0.0');
+    expect([old, young, hosted, join(root, used)].map((at) => existsSync(at))).to.deep.equal([
+      false,
+      true,
+      true,
+      true,
+    ]);
+    expect(await run(home, ['prune'])).to.include('Nothing to remove.');
   });
 
   it('takes nothing that is not what it is to be', async () => {

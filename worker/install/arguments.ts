@@ -31,10 +31,11 @@ export type McpArguments =
   | { command: 'list'; json: boolean }
   | { command: 'remove'; name: string }
   | { command: 'logs'; name: string }
+  | { command: 'prune'; dryRun: boolean }
   | { command: 'connect'; project: string }
   | { command: 'help' };
 
-const commands = ['add', 'list', 'remove', 'logs', 'connect'] as const;
+const commands = ['add', 'list', 'remove', 'prune', 'logs', 'connect'] as const;
 
 /** @param argv what follows `mcplocal mcp`. @throws McpctlError `usage`. */
 export function readMcpArguments(argv: readonly string[]): McpArguments {
@@ -68,6 +69,13 @@ function argumentsOf(command: (typeof commands)[number], argv: readonly string[]
     case 'remove':
     case 'logs':
       return { command, name: only(argv, `mcplocal mcp ${command} NAME`) };
+    case 'prune': {
+      const { values } = parseArgs({
+        args: [...argv],
+        options: { 'dry-run': { type: 'boolean', default: false } },
+      });
+      return { command, dryRun: values['dry-run'] };
+    }
     case 'connect':
       return { command, project: only(argv, 'mcplocal mcp connect PROJECT') };
   }

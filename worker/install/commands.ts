@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import type { Home } from '../../core/runtime/files/home.ts';
@@ -13,6 +13,7 @@ import type { McpServerEntry } from '../sources/config-schema.ts';
 import type { AddArguments, McpArguments } from './arguments.ts';
 import { changeServers, configuredServers } from './config-file.ts';
 import { install, type Installed } from './install.ts';
+import { forget, unusedPackages } from './prune.ts';
 import { wantedBy, type Wanted } from './wanted.ts';
 
 export interface McpCommandDeps {
@@ -28,7 +29,7 @@ export interface McpCommandDeps {
   templates: () => Promise<ReadTemplates>;
 }
 
-/** `mcplocal mcp add | list | remove | logs`. @throws McpctlError. */
+/** `mcplocal mcp add | list | remove | prune | logs`. @throws McpctlError. */
 export async function runMcpCommand(
   asked: Exclude<McpArguments, { command: 'connect' | 'help' }>,
   deps: McpCommandDeps,
@@ -40,6 +41,8 @@ export async function runMcpCommand(
       return await list(asked.json, deps);
     case 'remove':
       return await remove(asked.name, deps);
+    case 'prune':
+      return await prune(asked.dryRun, deps);
     case 'logs':
       named(asked.name, deps);
       return deps.print(await askLogs(deps.home.socket, asked.name));
@@ -75,7 +78,7 @@ async function add(asked: AddArguments, deps: McpCommandDeps): Promise<void> {
       throw new McpctlError('usage', 'Nothing was added.');
     changeServers(home.config, (servers) => [...servers, entry]);
   } catch (thrown) {
-    await prune(deps);
+    await forgetUnused(deps);
     throw thrown;
   }
   print(
@@ -157,7 +160,7 @@ async function remove(name: string, deps: McpCommandDeps): Promise<void> {
   named(name, deps);
   const isOther = (server: unknown): boolean => (server as { name?: unknown }).name !== name;
   changeServers(deps.home.config, (servers) => servers.filter(isOther));
-  await prune(deps);
+  await forgetUnused(deps);
   deps.print(`Removed. A worker that runs keeps '${name}' until it is started anew.\n`);
 }
 
@@ -174,18 +177,38 @@ function named(name: string, { home }: McpCommandDeps): McpServerEntry {
   throw new McpctlError('server_not_found', `config.json has no server '${name}'.${hint}`);
 }
 
+const rootOf = ({ home }: McpCommandDeps): string => join(home.root, 'mcp');
+
 /** Packages that no server is started from any more; not while a worker runs, which may be running one. */
-async function prune({ home }: McpCommandDeps): Promise<void> {
-  const root = join(home.root, 'mcp');
-  if (!existsSync(root)) return;
-  if (await askWorker(home.socket, 'status').then(() => true, isThere)) return;
-  const used = configuredServers(home.config).flatMap(({ command, args }) => [command, ...args]);
-  for (const folder of readdirSync(root)) {
-    if (!/^[0-9a-f]{32}$/.test(folder)) continue;
-    const at = join(root, folder);
-    if (!used.some((part) => part.startsWith(`${at}/`))) rmSync(at, { recursive: true, force: true });
-  }
+async function forgetUnused(deps: McpCommandDeps): Promise<void> {
+  if (!existsSync(rootOf(deps)) || (await isWorkerThere(deps))) return;
+  unusedPackages({ root: rootOf(deps), config: deps.home.config, now: deps.now }).forEach(forget);
 }
+
+/** The same by hand, for what was taken out of config.json there, or while a worker ran. */
+async function prune(dryRun: boolean, deps: McpCommandDeps): Promise<void> {
+  const { home, print, now } = deps;
+  const unused = unusedPackages({ root: rootOf(deps), config: home.config, now });
+  const go = unused.filter(({ isNew }) => !isNew);
+  if (go.length > 0 && !dryRun && (await isWorkerThere(deps)))
+    throw new McpctlError(
+      'usage',
+      'A worker runs, and may have started one of them still: end it first. --dry-run shows them.',
+    );
+  for (const one of unused) {
+    if (!one.isNew && !dryRun) forget(one);
+    const done = one.isNew ? 'Kept, as it is not an hour old' : dryRun ? 'Would be removed' : 'Removed';
+    const what = one.packages.join(', ') || 'packages that it does not name';
+    print(`${done}: ${oneLine(what)}, ${megabytes(one.bytes)}, in ${one.folder}\n`);
+  }
+  const all = megabytes(go.reduce((sum, { bytes }) => sum + bytes, 0));
+  print(go.length === 0 ? 'Nothing to remove.\n' : `${String(go.length)}, ${all} in all.\n`);
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1_000_000).toFixed(1)} MB`;
+
+const isWorkerThere = ({ home }: McpCommandDeps): Promise<boolean> =>
+  askWorker(home.socket, 'status').then(() => true, isThere);
 
 const isThere = (thrown: unknown): boolean =>
   !(thrown instanceof McpctlError && thrown.code === 'server_unreachable');

@@ -1,0 +1,68 @@
+import { existsSync, lstatSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
+import { jsonValue } from '../../core/text/json-text.ts';
+import { configuredServers } from './config-file.ts';
+
+/** A folder of packages that no server of config.json is started from. */
+export interface Unused {
+  folder: string;
+  /** What was asked for, as `name@version`; empty where the folder does not say. */
+  packages: readonly string[];
+  bytes: number;
+  /** It was put there a moment ago, perhaps by somebody who has yet to agree to enter it. */
+  isNew: boolean;
+}
+
+/** As long as somebody may take to agree. */
+const NEW_MS = 3_600_000;
+const FOLDER = /^[0-9a-f]{32}$/;
+
+const manifestSchema = z.looseObject({ dependencies: z.record(z.string(), z.string()).catch({}) });
+
+/**
+ * What is installed in `root` and no server of `config` is started from: versions of before, and what was taken out by hand. What a hosted worker of the
+ * same home has installed is its own. @throws McpctlError `invalid_config`: of a config.json with faults nothing is unused.
+ */
+export function unusedPackages(of: { root: string; config: string; now: number }): Unused[] {
+  const { root, config, now } = of;
+  if (!existsSync(root)) return [];
+  const used = configuredServers(config).flatMap(({ command, args }) => [command, ...args]);
+  const hosted = hostedFolders(root);
+  return readdirSync(root)
+    .filter((name) => FOLDER.test(name) && !hosted.has(name))
+    .map((name) => join(root, name))
+    .filter((folder) => !used.some((part) => part.startsWith(`${folder}/`)))
+    .map((folder) => ({
+      folder,
+      packages: packagesIn(folder),
+      bytes: bytesIn(folder),
+      isNew: now - statSync(folder).mtimeMs < NEW_MS,
+    }));
+}
+
+export function forget({ folder }: Pick<Unused, 'folder'>): void {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** Those that ensure.ts points to. */
+function hostedFolders(root: string): ReadonlySet<string> {
+  const pointers = join(root, 'known');
+  if (!existsSync(pointers)) return new Set();
+  return new Set(readdirSync(pointers).map((name) => readPlainFile(join(pointers, name), 64).trim()));
+}
+
+function packagesIn(folder: string): string[] {
+  const manifest = join(folder, 'package.json');
+  const text = existsSync(manifest) ? readPlainFile(manifest) : '';
+  const { dependencies } = manifestSchema.safeParse(jsonValue(text)).data ?? { dependencies: {} };
+  return Object.entries(dependencies).map(([name, version]) => `${name}@${version}`);
+}
+
+function bytesIn(folder: string): number {
+  let bytes = 0;
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true }))
+    if (entry.isFile()) bytes += lstatSync(join(entry.parentPath, entry.name)).size;
+  return bytes;
+}
