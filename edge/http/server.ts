@@ -2,6 +2,7 @@ import { createServer, ServerResponse, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Express } from 'express';
 import { McpctlError } from '../../core/errors.ts';
+import { once } from 'node:events';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
 import { guard, type Guarding } from '../connections/guard.ts';
@@ -38,6 +39,10 @@ const MOST_HEADER_BYTES = 16 * 1024;
 const LAST_WORDS_MS = 1_000;
 /** With nothing in flight for so long, whoever still holds a connection is not in the middle of using it. */
 const QUIET_MS = 500;
+/** Asked whether it is ready it says that it is not, and nobody is in the middle of anything. */
+const probes: ReadonlySet<string> = new Set(['/readyz', '/livez']);
+/** So long may who comes put off that it is quiet. */
+const MOST_QUIET_MS = 3_000;
 
 /**
  * Requests and answers that begin as the app's own. Express makes them so as they come, by another prototype, and an object
@@ -83,7 +88,8 @@ function listen(server: Server, { port, host }: EdgeServerOptions): Promise<void
 /**
  * `over` aborts when nothing is in flight, and nobody is in the middle of using a kept connection. A connection that is
  * closed under a caller who has just written to it is an error that the caller may not repeat; so from `begin` on each
- * answer says `connection: close`, and what was kept before is closed when it has been quiet for a moment.
+ * answer says `connection: close`, and what was kept before is closed when it has been quiet for a moment. Whoever asks meanwhile,
+ * as their balancer has not noticed yet, puts that off, for some seconds.
  */
 function watchTraffic(server: Server): { begin(): void; keeps(): boolean; readonly over: AbortSignal } {
   const over = new AbortController();
@@ -92,6 +98,7 @@ function watchTraffic(server: Server): { begin(): void; keeps(): boolean; readon
   const look = (): void => {
     if (leaving && inFlight === 0 && quiet) over.abort();
   };
+  let leftAt = 0;
   const beginQuiet = (): void => {
     quiet = false;
     clearTimeout(timer);
@@ -107,9 +114,11 @@ function watchTraffic(server: Server): { begin(): void; keeps(): boolean; readon
     socket.once('close', () => (open -= 1));
   });
   // First of all who hear of it: an answer may be sent before the next one does.
-  server.prependListener('request', (_req, res) => {
+  server.prependListener('request', (req, res) => {
     inFlight += 1;
     const isLast = leaving;
+    const isLate = leaving && !quiet && performance.now() - leftAt < MOST_QUIET_MS;
+    if (isLate && !probes.has(req.url ?? '')) beginQuiet();
     if (isLast) res.shouldKeepAlive = false;
     res.once('close', () => {
       inFlight -= 1;
@@ -119,6 +128,7 @@ function watchTraffic(server: Server): { begin(): void; keeps(): boolean; readon
   });
   const begin = (): void => {
     leaving = true;
+    leftAt = performance.now();
     if (open > 0) beginQuiet();
     look();
   };
@@ -139,13 +149,17 @@ export function createEdgeServer(options: EdgeServerOptions): EdgeServer {
   const stop = async (): Promise<void> => {
     if (!server.listening) return;
     traffic.begin();
+    const endsAt = performance.now() + options.graceMs;
     const lastWordsMs = Math.min(LAST_WORDS_MS, options.graceMs);
     await pause(options.graceMs - lastWordsMs, traffic.over);
     options.leaving.abort();
     await pause(lastWordsMs, traffic.over);
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    const closed = new AbortController();
+    server.close(() => closed.abort());
+    // Who has connected a moment ago is about to ask, and hears that it leaves.
+    await pause(Math.min(QUIET_MS, endsAt - performance.now()), closed.signal);
     server.closeAllConnections();
-    await closed;
+    if (!closed.signal.aborted) await once(closed.signal, 'abort');
   };
 
   return {
