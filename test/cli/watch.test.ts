@@ -185,6 +185,8 @@ describe('cli: --watch', () => {
       .and.include('kept no more');
     expect(asked().slice(0, 4)).to.deep.equal(['start', 'aaaaaaaa.8', 'aaaaaaaa.8', 'bbbbbbbb.6']);
     script(route, [answers(200, { server: 'files', state: 'ready', reason: null, printed: 'all' })]);
+    await s.close();
+    s = await startSession(peer.url);
     expect(await s.run('logs', 'server', 'files', '-f'), 'of a release before').to.not.equal(0);
     expect(s.err()).to.include('leave out -f');
   });
