@@ -56,7 +56,7 @@ function* turnsOf(messages: readonly ImportedMessage[]): Generator<ImportedMessa
 }
 
 /** What a message weighs in its thread. */
-export const bytesOf = ({ parts, content, toolCalls }: ImportedMessage): number =>
+const bytesOf = ({ parts, content, toolCalls }: ImportedMessage): number =>
   Buffer.byteLength(parts ?? content) + (toolCalls ? Buffer.byteLength(JSON.stringify(toolCalls)) : 0);
 
 /** One text for any number of rows: what a builder makes of thousands of values takes ten times as long. */
