@@ -94,6 +94,7 @@ function inTurn() {
     drop: (viewer: Viewer): void => void waiting.delete(viewer),
     stop(): void {
       clearTimeout(timer);
+      timer = undefined;
       waiting.clear();
     },
   };
@@ -120,7 +121,10 @@ export function createLive(deps: LiveDeps): Live {
       awayAt = undefined;
     } catch (thrown) {
       before = undefined; // whatever changes meanwhile is told when they are back
-      if (awayAt === undefined) for (const viewer of viewers) viewer.away(deps.clock.elapsed() - from);
+      if (awayAt === undefined) {
+        turns.stop(); // to be told of a change would end it
+        for (const viewer of viewers) viewer.away(deps.clock.elapsed() - from);
+      }
       awayAt ??= from;
       deps.log.debug({ why: messageOf(thrown) }, 'nobody who watches was told: the stores are away');
     }

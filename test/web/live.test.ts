@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { ExplainView } from '../../core/task/explain.ts';
-import type { Viewer } from '../../edge/live/live.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { createLive, type Viewer } from '../../edge/live/live.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 
 /** The events of a stream as they come, until it is left. */
@@ -135,6 +136,44 @@ describe('what is live', function () {
     expect(toldAt).to.have.length(most);
     // A timer may be a millisecond early, never more.
     expect((toldAt.at(-1) ?? 0) - (toldAt[0] ?? 0)).to.be.at.least((most - 1) * (apartMs - 1));
+  });
+
+  it('tells nobody of a change once the stores are away, whoever had not had their turn by then', async () => {
+    const most = 40; // more than have their turn between two looks
+    const actor = (await t.deps.authenticator.actorOf(t.tokens.ada)) ?? expect.fail('ada is somebody');
+    const { registry } = t.deps;
+    let [isAway, looks] = [false, 0];
+    const newest = async (count: number) => {
+      if (isAway) throw new McpctlError('unavailable');
+      looks += 1;
+      return await registry.tasks.newest(count);
+    };
+    const live = createLive({ ...t.deps, registry: { ...registry, tasks: { ...registry.tasks, newest } } });
+    let [allAway, allBack] = [(): void => undefined, (): void => undefined];
+    const wentAway = new Promise<void>((resolve) => (allAway = resolve));
+    const cameBack = new Promise<void>((resolve) => (allBack = resolve));
+    let [away, back, early] = [0, 0, 0];
+    const viewer = (): Viewer => {
+      let awayAt = -1;
+      return {
+        actor,
+        tell() {
+          if (awayAt < 0) isAway = true;
+          else if (looks === awayAt) early += 1;
+          else if (++back === most) allBack();
+        },
+        away() {
+          awayAt = looks;
+          if (++away === most) allAway();
+        },
+      };
+    };
+    for (let n = 0; n < most; n++) live.watch(viewer());
+    await wentAway;
+    isAway = false;
+    await cameBack;
+    await live.stop();
+    expect([away, early]).to.deep.equal([most, 0]);
   });
 
   it('lets go of who reads nothing, before it holds more than 64 kB of theirs', async () => {
