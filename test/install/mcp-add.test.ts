@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -259,6 +260,11 @@ describe('mcplocal mcp add, list and remove', function () {
       true,
     ]);
     expect(await run(home, ['prune'])).to.include('Nothing to remove.');
+    const linked = `${home}-linked`; // what it is started from is the same by another path
+    symlinkSync(home, linked);
+    homes.push(linked);
+    expect(await run(linked, ['prune'])).to.include('Nothing to remove.');
+    expect(existsSync(args[0] ?? '')).to.equal(true);
   });
 
   it('takes nothing that is not what it is to be', async () => {

@@ -28,12 +28,12 @@ const manifestSchema = z.looseObject({ dependencies: z.record(z.string(), z.stri
 export function unusedPackages(of: { root: string; config: string; now: number }): Unused[] {
   const { root, config, now } = of;
   if (!existsSync(root)) return [];
-  const used = configuredServers(config).flatMap(({ command, args }) => [command, ...args]);
+  // Its name is a sum, which stands for nothing else, however the path to it is written: over a link, or as Windows does.
+  const used = JSON.stringify(configuredServers(config));
   const hosted = hostedFolders(root);
   return readdirSync(root)
-    .filter((name) => FOLDER.test(name) && !hosted.has(name))
+    .filter((name) => FOLDER.test(name) && !hosted.has(name) && !used.includes(name))
     .map((name) => join(root, name))
-    .filter((folder) => !used.some((part) => part.startsWith(`${folder}/`)))
     .map((folder) => ({
       folder,
       packages: packagesIn(folder),
