@@ -78,4 +78,25 @@ describe('the last that a process printed', () => {
     tail.push(Buffer.from(`${key}\nlast\n`));
     expect(tail.since(at).printed).to.equal('[redacted:key]\nlast\n');
   });
+
+  it('shows no part of a secret that begins before what is kept', () => {
+    const key = 'BEGIN\nmiddle-of-it\nEND';
+    const hidden = (text: string): string => text.replaceAll(key, '[redacted:key]');
+    const tail = new Tail({ most: 40, blank: hidden, longest: key.length });
+    tail.push(Buffer.from('BEGIN\n'));
+    const { at } = tail.since('start');
+    tail.push(Buffer.from(`middle-of-it\nEND\n${'y'.repeat(19)}\n`)); // cut within its first line
+    const next = tail.since(at);
+    expect([next.isMissed, next.printed.includes('middle')]).to.deep.equal([true, false]);
+  });
+
+  it('repeats nothing where what was shown has become a secret, whatever letters are before it', () => {
+    const key = 'BEGIN\nEND';
+    const hidden = (text: string): string => text.replaceAll(key, '[redacted:key]');
+    const tail = new Tail({ most: 1_000, blank: hidden, longest: key.length });
+    tail.push(Buffer.from('one 😀\ntwo\nBEGIN\n'));
+    const { at } = tail.since('start');
+    tail.push(Buffer.from('END\nlast\n'));
+    expect(tail.since(at).printed).to.equal('last\n');
+  });
 });

@@ -54,12 +54,15 @@ export class Tail {
     if (place === null) return { printed: this.text, at, isMissed: false };
     const from = this.#behind(place);
     if (from === null) return { printed: this.#shown(end), at, isMissed: false };
-    if (from < 0) return { printed: this.#shown(end), at, isMissed: true };
     if (from >= end) return { printed: '', at, isMissed: false };
+    // So near to where it is cut it may begin within a secret of several lines, of which nothing is left to know it by.
+    if (from < 0 || (this.#isCut && from < this.#longest))
+      return { printed: this.#shown(end), at, isMissed: true };
     // What was shown of the text before it, which may have become a piece of a secret, is where this begins.
     const [before, all] = [this.#blank(this.#text.slice(0, from)), this.#blank(this.#text.slice(0, end))];
     if (all.startsWith(before)) return { printed: all.slice(before.length), at, isMissed: false };
-    const common = [...before].findIndex((char, n) => all[n] !== char);
+    let common = 0;
+    while (before[common] === all[common]) common += 1;
     return { printed: all.slice(all.indexOf('\n', common) + 1), at, isMissed: false };
   }
 
