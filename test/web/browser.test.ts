@@ -217,7 +217,7 @@ describe('the page in a browser', function () {
     await go(`/workers/${String(strange?.id)}`, /Heard/);
     const labels = `[...document.querySelectorAll('[aria-label]')].map((one) => one.ariaLabel).join()`;
     expect(await page.evaluate(labels)).to.include(`Drain ${String(strange?.name)}`);
-    expect(await page.evaluate('document.title')).to.equal(`Worker ${String(strange?.name)} · mcpctl`);
+    await page.until(`document.title === ${JSON.stringify(`Worker ${String(strange?.name)} · mcpctl`)}`);
     // One word to whoever pastes it.
     expect(await page.text()).to.include(`mcpctl describe worker '${String(strange?.name)}'`);
     const turned = encodeURIComponent(hostile.slice(-3_000 - 20).slice(0, 60));
