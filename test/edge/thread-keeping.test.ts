@@ -284,6 +284,9 @@ describe('what becomes of threads', function () {
       });
       expect(fresh.text).to.include('MCPCTL_MAX_USER_THREAD_BYTES');
       expect(await messages(threadId)).to.deep.equal(['1 0 one?', '1 1 One.']);
+      await say('x'.repeat(1_200), 'That counts, before the duty has looked.');
+      const next = { body: { message: 'x'.repeat(1_200) }, headers: later };
+      expect(await code('POST /agents/reviewer/chat', next)).to.equal('quota_exceeded');
       await say('two?', 'Two.', threadId);
     } finally {
       registry.threads.accept = usual;

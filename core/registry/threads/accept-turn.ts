@@ -162,8 +162,8 @@ export async function acceptTurn(
     await insertPlaceholder(trx, { ...place, taskId: turn.task.id, answerIndex, made: turn.made.made });
   await moveOn(trx, turn.threadId, {
     ...{ turns: 1, messages: turn.messages.length + (isRunning ? 1 : 0) },
-    // Nothing is being said: what was said has its final weight.
-    ...(isRunning && { weighed: { to: thread.nextMessage, bytes: weighed }, cut: turn.made.composition }),
+    // Nothing is being said: what was said has its final weight, and so has what it brings.
+    ...(isRunning && { weighed: { to: answerIndex, bytes: weighed + bytes }, cut: turn.made.composition }),
   });
   if (!isRunning) return { kind: 'queued', place: { ...place, answerIndex: null } };
   const [row] = await insertTasks(preparedIn(trx), [turn.task]);
