@@ -214,7 +214,13 @@ describe('what becomes of threads', function () {
   it('has bounds together, of each user and of all: the duty weighs what was answered', async () => {
     const duty = createThreadsDuty(dutyDeps(t));
     const { threadId } = await say('x'.repeat(1_000), 'y'.repeat(5_000));
+    // As if it had called a tool that its client runs.
+    const { taskId } = await say('what?', 'w'.repeat(3_000));
+    const waiting = { status: 'waiting', endedAt: null, toolDeadline: new Date(Date.now() + 3_600_000) };
+    await t.connection.db('chatTurns').where({ taskId }).update(waiting);
     await duty.run(new AbortController().signal);
+    const over = { status: 'completed', endedAt: new Date(), toolDeadline: null };
+    await t.connection.db('chatTurns').where({ taskId }).update(over);
     const sums = async (where = ''): Promise<{ threads: number; bytes: number }> => {
       const { rows } = await t.connection.db.raw<{ rows: { threads: number; bytes: number }[] }>(
         `select count(distinct t.id)::int as threads, sum(m.bytes)::float8 as bytes

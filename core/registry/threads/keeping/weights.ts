@@ -2,7 +2,6 @@ import type { Knex } from 'knex';
 import { McpctlError } from '../../../errors.ts';
 import type { RegistryLimits } from '../../names/limits.ts';
 import type { Connection } from '../../database/connect.ts';
-import { unended } from '../rows.ts';
 
 /** What an owner's threads come to, and those of all. */
 export interface Weights {
@@ -67,7 +66,7 @@ export async function needRoomForThread(
 
 /** What is known of how much was said, for the bounds on it: what is not weighed yet is no part of a sum. */
 export interface ThreadWeights {
-  /** Threads in which nothing is open, and something was said or answered since they were weighed; that of longest ago first. */
+  /** Threads in which nothing is being answered, and something was said or answered since they were weighed; that of longest ago first. */
   unweighed(limit: number): Promise<string[]>;
   /** Weighs them. One in which something is said meanwhile is left to who says it, or to a later look. @returns how many were. */
   weigh(ids: readonly string[]): Promise<number>;
@@ -81,10 +80,13 @@ export const createThreadWeights = ({ db, transaction }: Connection): ThreadWeig
   weighAll: () => weighAll(db),
 });
 
+/** SQL: of what an answer that is on its way will weigh nothing is known yet; all else of an open turn weighs what it does. */
+const isAnswering = `exists (select 1 from chat_turns where thread_id = t.id and status = 'running')`;
+
 async function unweighed(db: Knex, limit: number): Promise<string[]> {
   const { rows } = await db.raw<{ rows: { id: string }[] }>(
     `select t.id from chat_threads t where t.weighed_to < t.next_message and not t.is_passing
-       and not exists (${unended('t.id', '1')}) order by t.last_turn_at limit :limit`,
+       and not ${isAnswering} order by t.last_turn_at limit :limit`,
     { limit },
   );
   return rows.map(({ id }) => id);
@@ -101,7 +103,7 @@ async function weigh(trx: Knex.Transaction, ids: readonly string[]): Promise<num
   const { rowCount } = await trx.raw<{ rowCount: number }>(
     `update chat_threads t set weighed_to = t.next_message, weighed_bytes = t.weighed_bytes + (
          select coalesce(sum(bytes), 0) from chat_messages m where m.thread_id = t.id and m.turn_index >= t.weighed_to)
-       where t.id = any(:ids) and not exists (${unended('t.id', '1')})`,
+       where t.id = any(:ids) and not ${isAnswering}`,
     { ids: locked.map(({ id }) => id) },
   );
   return rowCount;
