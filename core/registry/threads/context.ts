@@ -114,7 +114,7 @@ const isTold = `case (select thoughts from told) when 'always' then true when 'n
 
 /**
  * A page of messages as one text, a line each: a row for each of thousands would cost more to take apart than all that follows. One of
- * words alone is on its line as it is sent, as JSON and in the bytes of \`JSON.stringify\`: nobody takes it apart. Messages are read by
+ * words alone is on its line as it is sent, as JSON and in the bytes of `JSON.stringify`: nobody takes it apart. Messages are read by
  * their index, which the thread has them by, and each asks for its turn by that one's id: whatever Postgres knows of the tables, and
  * of a thread that was just imported it knows nothing, it goes through no turn twice. Where it is aligned, it begins with
  * the first message of the turn that has the one at its beginning. `offset 0` keeps Postgres from asking for a turn anew wherever its number is used.
