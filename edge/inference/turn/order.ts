@@ -156,8 +156,12 @@ function cutIn(
   const room = roomLeft(all, refused);
   if (room === null || bytes <= room) return null; // as most are: nothing needs to be weighed
   const turns = new Map<number, ContextMessage[]>();
-  for (const message of messages)
-    if (message.n < open) turns.set(message.n, [...(turns.get(message.n) ?? []), message]);
+  for (const message of messages) {
+    if (message.n >= open) continue;
+    const its = turns.get(message.n);
+    if (its) its.push(message);
+    else turns.set(message.n, [message]);
+  }
   const weighed = [...turns].map(([n, its]) => ({ n, bytes: bytesOf(its) }));
   return cutOf(weighed, { bytes, room });
 }
