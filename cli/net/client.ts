@@ -129,8 +129,7 @@ export interface Client {
     /** Some fields of it. */
     change(entry: CatalogueEntry, name: string, body: Keyed['raw']): Promise<Keyed>;
     rename(entry: CatalogueEntry, name: string, to: string): Promise<Keyed>;
-    /** @param how who is to have what was its own. */
-    /** @param how `force`: of an llm, also one that a running worker publishes. */
+    /** @param how `transferTo`: who is to have what was its own; `force`: of an llm, also one that a running worker publishes. */
     delete(
       entry: CatalogueEntry,
       name: string,
