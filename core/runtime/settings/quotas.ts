@@ -36,7 +36,7 @@ export const quotaSettings = {
   },
   maxThreads: {
     env: 'MCPCTL_MAX_THREADS',
-    about: 'how many threads there may be, of all users',
+    about: 'how many threads there may be, of all users; counted once a minute',
     schema: () => count(200_000),
   },
   maxAllThreadBytes: {
