@@ -43,7 +43,10 @@ interface World {
 }
 
 /** Of keys, of lists of tasks and of who is no administrator, in a world that is there. */
-export function listTests({ go, press, sound }: ReturnType<typeof inPage>, world: () => World): void {
+export function listTests(
+  { go, press, forgive, sound }: ReturnType<typeof inPage>,
+  world: () => World,
+): void {
   const token = (): { token: string } => ({ token: world().t.tokens.root });
   const key = (name: string, how: object = {}, from = 'document.activeElement'): Promise<unknown> =>
     world().page.evaluate(
@@ -197,6 +200,40 @@ export function listTests({ go, press, sound }: ReturnType<typeof inPage>, world
     await page.until(`${shown}.includes('${fresh.slice(-8)}')`);
     expect(await page.evaluate(`document.querySelector('th[aria-sort]').innerText`)).to.equal('Made');
     await go('/tasks?llm=two&status=error', /No task fits/);
+  });
+
+  it('keeps the rows right that what is new has pushed out of the newest', async () => {
+    const { t, page } = world();
+    const { db } = t.connection;
+    const body = { llm: 'three', request: { messages: [{ role: 'user', content: 'hi' }] } };
+    const { id } = (await t.call('POST /api/v1/tasks', { ...token(), body })).json as { id: string };
+    await go('/tasks?llm=three', /Tasks/);
+    await page.front();
+    const row = `[...document.querySelectorAll('main tbody tr')].find((tr) => tr.innerText.includes('${id.slice(-8)}'))?.innerText`;
+    await page.until(`/pending/.test(${row})`);
+    const columns =
+      'operation, source, pool_name, llm_name, streaming, priority, request_hash, queue_deadline, on_disconnect, owner_id';
+    await db.raw(
+      `insert into tasks (id, status, completed_at, ${columns})
+       select ('ffffffff-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'completed', now(), ${columns}
+       from tasks, generate_series(1, 120) as n where id = ?`,
+      [id],
+    );
+    await page.until(says(/100\+ new/));
+    await t.call(`DELETE /api/v1/tasks/${id}`, token());
+    await page.until(`/cancelled/.test(${row})`);
+    await db.raw(`delete from tasks where id > 'ffffffff-0000-7000-8000-000000000000'`);
+    await go('/tasks?llm=three&status=error', /No task fits/);
+  });
+
+  it('opens nothing but a task beside the list, whatever its address says', async () => {
+    const { page } = world();
+    const before = page.asked.length;
+    await go(`/tasks?llm=three&peek=${encodeURIComponent('../llms/one')}`, /Open it whole/);
+    await page.until(`document.querySelector('.peek [role=alert], .peek .fault') !== null`);
+    expect(page.asked.slice(before).filter((asked) => asked.endsWith('/llms/one'))).to.deep.equal([]);
+    forgive(/404|400/);
+    await go('/tasks?llm=three&status=error', /No task fits/);
   });
 
   it('shows a user no button of an administrator, and answers none of their calls', async () => {

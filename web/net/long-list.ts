@@ -16,6 +16,8 @@ interface Chunk<T> {
   /** Where it begins: a cursor of the server's. */
   after: string;
   rows: readonly T[];
+  /** They came with the newest, which do not reach them any more. */
+  isBehind?: boolean;
 }
 
 export interface LongList<T> {
@@ -44,6 +46,25 @@ function patched<T extends { id: string }>(rows: readonly T[], { items, next }: 
   const now = new Map(items.map((item) => [item.id, item]));
   const last = next === null ? undefined : items.at(-1)?.id;
   return rows.flatMap((row) => now.get(row.id) ?? (last !== undefined && isNewer(last, row.id) ? row : []));
+}
+
+/**
+ * Chunks with their first rows as they are by now. So much may be new that the newest end before some of them, or all: those are looked at
+ * again from there.
+ */
+function renewed<T extends { id: string }>(chunks: readonly Chunk<T>[], page: Page<T>): readonly Chunk<T>[] {
+  const own = chunks.filter(({ after, isBehind }) => after === '' || isBehind);
+  const rows = own.flatMap((chunk) => chunk.rows);
+  const last = page.next === null ? undefined : page.items.at(-1)?.id;
+  const reached = rows.filter(({ id }) => last === undefined || !isNewer(last, id));
+  // A place in front of all of them stays one, and is nearer to them than later ones.
+  const place = reached.length === 0 && own[0]?.rows.length === 0 ? own[1]?.after : page.next;
+  const behind = { after: place ?? '', rows: rows.slice(reached.length), isBehind: true };
+  return [
+    { after: '', rows: patched(reached, page) },
+    ...(behind.rows.length > 0 ? [behind] : []),
+    ...chunks.slice(own.length),
+  ];
 }
 
 /** Where each chunk's rows are among all. */
@@ -143,11 +164,10 @@ export function useLongList<T extends { id: string }>(
   const page = head.data.value;
   useEffect(() => {
     if (!page) return;
-    const [first, ...others] = chunks.value;
-    const top = first?.rows[0]?.id;
-    if (!first || top === undefined) return begin(page);
-    fresh.value = page.items.filter(({ id }) => isNewer(id, top)).length;
-    chunks.set([{ ...first, rows: patched(first.rows, page) }, ...others]);
+    const [top] = chunks.value.flatMap((chunk) => chunk.rows);
+    if (!top) return begin(page);
+    fresh.value = page.items.filter(({ id }) => isNewer(id, top.id)).length;
+    chunks.set(renewed(chunks.value, page));
     lookAgain(chunks, { ...inDocument.current, isLive });
   }, [page]);
 

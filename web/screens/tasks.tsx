@@ -224,7 +224,8 @@ export function Tasks() {
         <div>
           <List />
         </div>
-        {peeked !== null && <Peek id={peeked} />}
+        {/* It came with an address that somebody may have made up, and becomes a part of others. */}
+        {peeked !== null && <Peek id={encodeURIComponent(peeked)} />}
       </div>
     </Screen>
   );
