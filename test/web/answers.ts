@@ -57,6 +57,19 @@ export function answerTests(
     ).to.equal('{}');
     await page.evaluate('location.reload()'); // it has ended by now
     await page.until(`document.querySelectorAll('.turn').length === 2 && ${says(/un deux trois quatre/)}`);
+    const asked = page.asked.length;
+    const user = await page.evaluate('history.state.user');
+    await page.evaluate(
+      `(window.isBefore = true, history.replaceState({ ...history.state, user: 'another' }, ''), location.reload())`,
+    );
+    await page.until(`window.isBefore === undefined && ${says(/Message/)}`);
+    const frames = `new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(true))))`;
+    await page.evaluate(frames); // whatever is asked for by then was
+    expect(page.asked.slice(asked).filter((url) => url.includes('/tasks/'))).to.deep.equal([]);
+    await page.evaluate(
+      `(history.replaceState({ ...history.state, user: ${JSON.stringify(user)} }, ''), location.reload())`,
+    );
+    await page.until(`document.querySelectorAll('.turn').length === 2`);
     await press('New conversation');
     await page.evaluate('location.reload()');
     await page.until(says(/Message/));

@@ -12,6 +12,7 @@ import { Screen, shell } from '../parts/page.tsx';
 import { chat, draft, otherChat, settings, type Chat, type Turn } from '../state/chat.ts';
 import { Chosen } from '../shown/filters.tsx';
 import { query } from '../state/router.ts';
+import { who } from '../state/session.ts';
 
 function Meta({ turn }: { turn: Turn }) {
   const { member, queueMs, firstMs, tookMs, answer, isStopped, taskId } = turn;
@@ -218,20 +219,21 @@ function NobodyServes({ llm, pools }: { llm: string; pools: readonly PoolView[] 
 
 /**
  * A page that is loaded anew goes on with its answers: their tasks, and nothing of what was said, stand beside the address in this tab's
- * history.
+ * history. It stays there for whoever signs in here next, and is taken up by nobody else.
  */
 function useTakingUp(): void {
   const both = [chat, otherChat];
   const isBegun = useRef(false);
   const answers = both.map(({ taskId }) => taskId.value);
   useEffect(() => {
-    const { answers: before = [] } = (history.state ?? {}) as { answers?: (string | null)[] };
+    const state = (history.state ?? {}) as { answers?: (string | null)[]; user?: string };
+    const user = who.value?.user;
     both.forEach((one, i) => {
-      const taskId = before[i];
-      if (!isBegun.current && typeof taskId === 'string') void one.takeUp(taskId);
+      const taskId = state.answers?.[i];
+      if (!isBegun.current && state.user === user && typeof taskId === 'string') void one.takeUp(taskId);
     });
     // What is to be taken up is written down already.
-    if (isBegun.current || answers.some((id) => id !== null)) history.replaceState({ answers }, '');
+    if (isBegun.current || answers.some((id) => id !== null)) history.replaceState({ answers, user }, '');
     isBegun.current = true;
   }, [query.value.toString(), ...answers]);
 }
