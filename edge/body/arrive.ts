@@ -37,7 +37,8 @@ export function arrive(req: IncomingMessage, { limit, reserve }: Room): Promise<
         times += 1;
         if (times % WEIGHED_EACH === 0 && socket.bytesRead - readBefore > mostWire(bytes.length))
           throw new McpctlError('body_too_large', 'The body is sent in chunks that are mostly overhead.');
-        if (piecesOf(req) > FREE_PIECES + bytes.length / PIECE_BYTES)
+        // Pieces are counted as they come, also those that wait to be taken.
+        if (piecesOf(req) > FREE_PIECES + (bytes.length + req.readableLength) / PIECE_BYTES)
           throw new McpctlError(
             'body_too_large',
             `The body is sent in too many small pieces; send ${String(PIECE_BYTES)} bytes or more in each.`,
