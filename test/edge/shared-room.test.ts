@@ -123,6 +123,19 @@ describe('a bound over all edges', function () {
     await settled(() => forgotten.inside + late.inside, MOST);
   });
 
+  it('counts an edge no more that said it before the clock of Redis was set back', async () => {
+    const key = t.door.keys.share('calls', 'token');
+    const [seconds] = await t.redis.time();
+    await t.redis.hset(
+      key,
+      'killed',
+      `${String(MOST)} ${String(MOST)} ${String((Number(seconds) + 3_600) * 1_000)}`,
+    );
+    const edge = new Edge(roomOf());
+    edge.come(MOST);
+    await settled(() => edge.inside, MOST);
+  });
+
   it('is each edge’s own while Redis is away, and nothing is kept of who has nothing open', async () => {
     const away = { take: () => Promise.reject(new Error('away')) };
     const alone = new Edge({ ...roomOf(), shares: away });

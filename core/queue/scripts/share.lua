@@ -1,6 +1,6 @@
 --[[ share: an edge says what it has open of an owner's and what it would have, and takes as much of that as there is room for beside what
   other edges have. What an edge has not said again for as long as it lasts is there no more. Where others want, too, none grows beyond its
-  part while another has less. By Redis's clock.
+  part while another has less. By Redis's clock; what was said later than now, it was before the clock was set back.
   KEYS  1 share:<what>:<owner>
   ARGV  1 edge   2 has   3 wants, no less than it has   4 most at all edges together   5 ttl ms
   Returns  how many this edge may have from now on, and how many others have
@@ -12,7 +12,7 @@ local others, asking, poorest = 0, 1, most
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local had, wanted, at = string.match(all[i + 1], '^(%d+) (%d+) (%d+)$')
-  if not had or now - at > ttl then
+  if not had or math.abs(now - at) > ttl then
     redis.call('HDEL', KEYS[1], all[i])
   elseif all[i] ~= ARGV[1] then
     others = others + had
