@@ -102,10 +102,10 @@ export class FairGate {
         gone?.removeEventListener('abort', refuse);
         ofOwner.delete(waiting);
         if (ofOwner.size === 0 && this.#waiting.get(owner) === ofOwner) this.#waiting.delete(owner);
-        this.#want(owner);
       };
       const refuse = (): void => {
         end();
+        this.#want(owner);
         if (gone?.aborted !== true) this.#metrics.refused(this.#limits.cap);
         reject(this.#refusal());
       };

@@ -4,6 +4,7 @@ import type { Request, Response } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { FairGate } from '../../edge/limits/fair-gate.ts';
+import type { Wanted } from '../../edge/limits/shared-room.ts';
 import { authenticateBy } from '../../edge/middleware/authenticate.ts';
 import { loopTurn } from '../../core/text/loop-turns.ts';
 
@@ -39,6 +40,26 @@ describe('a gate', () => {
     (await crowd[0])?.();
     (await crowd[1])?.();
     expect(inside).to.deep.equal(['mallory', 'ada', 'bob', 'mallory', 'mallory']);
+  });
+
+  it('says of one who is let in that they want what they wanted when they waited', async () => {
+    const wanted: Wanted[] = [];
+    let [mostNow, onRoom] = [0, (): void => undefined];
+    const room = {
+      may: () => mostNow,
+      want: (_owner: string, now: Wanted) => void wanted.push(now),
+      whenRoom: (tell: () => void) => void (onRoom = tell),
+    };
+    const gate = new FairGate({ ...limits, room }, metrics);
+    const entered = gate.enter('ada');
+    mostNow = 1;
+    onRoom();
+    (await entered)();
+    expect(wanted.map(({ has, wants }) => [has, wants])).to.deep.equal([
+      [0, 1],
+      [1, 1],
+      [0, 0],
+    ]);
   });
 
   it('lets others in before one who was inside just now', async () => {
