@@ -157,7 +157,7 @@ export function createEdgeServer(options: EdgeServerOptions): EdgeServer {
     const closed = new AbortController();
     server.close(() => closed.abort());
     // Who has connected a moment ago is about to ask, and hears that it leaves.
-    await pause(Math.min(QUIET_MS, endsAt - performance.now()), closed.signal);
+    await pause(Math.max(0, Math.min(QUIET_MS, endsAt - performance.now())), closed.signal);
     server.closeAllConnections();
     if (!closed.signal.aborted) await once(closed.signal, 'abort');
   };
