@@ -19,8 +19,9 @@ const whileItStarts = [
  * undici's parser of HTTP is WebAssembly, and one function of it is so large that a few answers make V8 optimize it, on
  * a thread of its own, with 38 MB: in one process of three or four the C library keeps 10 MB of them for that thread. The
  * code that V8 makes first is as fast for what a worker reads. Asked when such a module is compiled: never given back.
+ * `--liftoff-only` would say both, and ends the process where a function is beyond the first compiler: it is for tests of V8.
  */
-const forGood = '--liftoff-only';
+const forGood = ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering'] as const;
 
 /**
  * Keeps what a process holds small while it starts, until `letHeapGrow`; before undici is loaded. Its heap is collected
@@ -33,7 +34,7 @@ export function keepHeapSmall(): void {
 
 /** The parser alone, for a command: it would wait at its end until all that V8 has begun to optimize is done. */
 export function compileParserOnce(): void {
-  setFlagsFromString(forGood);
+  for (const flag of forGood) setFlagsFromString(flag);
 }
 
 /** Lets the heap grow and what runs often be optimized, as usual, once what starting took is given back (`giveBack`). */
