@@ -112,7 +112,9 @@ export class SharedRoom {
     const before = Math.min(one.may, wants);
     one.may = before;
     try {
-      const taken = await shares.take({ what, owner, edge }, { has, wants, most });
+      // What it may until the answer is there, it has: more might be let in meanwhile than the answer leaves it.
+      const holds = Math.max(has, before);
+      const taken = await shares.take({ what, owner, edge }, { has: holds, wants, most });
       Object.assign(one, taken, { isAway: false });
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'what is open is counted at this edge alone: Redis is away');
