@@ -3,6 +3,7 @@ import { inPage, says, sizes } from '../support/browsed.ts';
 import type { Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { publicLlm, type EdgeFixture } from '../support/edge.ts';
+import { until } from '../support/system.ts';
 
 /** As many as one list keeps. */
 const ROWS = 5_000;
@@ -232,6 +233,12 @@ export function listTests(
     await go(`/tasks?llm=three&peek=${encodeURIComponent('../llms/one')}`, /Open it whole/);
     await page.until(`document.querySelector('.peek [role=alert], .peek .fault') !== null`);
     expect(page.asked.slice(before).filter((asked) => asked.endsWith('/llms/one'))).to.deep.equal([]);
+    // Why it is where it is was asked for, too, and is refused in its own time.
+    await until(
+      () => Promise.resolve(page.faults),
+      (faults) => faults.some((fault) => fault.includes('/explain')),
+      30_000,
+    );
     forgive(/404|400/);
     await go('/tasks?llm=three&status=error', /No task fits/);
   });
