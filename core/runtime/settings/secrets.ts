@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { messageOf } from '../../errors.ts';
 import { keyringOf } from '../keyring/keyring.ts';
-import { flag, isKeyPlace, list } from './kinds.ts';
+import { flag, isKeyPlace, list, textLike } from './kinds.ts';
 
 /** A key is not repeated in a fault. */
 const keys = z
@@ -47,10 +47,10 @@ export const secretSettings = {
     env: 'MCPCTL_HOSTED_ROLE',
     about: '`release` lets this role of Postgres read what hosted workers read, and nothing else',
     schema: () =>
-      z
-        .string()
-        .regex(/^[a-z_][a-z0-9_-]{0,62}$/, 'must be the name of a role: a-z 0-9 _ - and no more than 63')
-        .optional(),
+      textLike(
+        /^[a-z_][a-z0-9_-]{0,62}$/,
+        'must be the name of a role: a-z 0-9 _ - and no more than 63',
+      ).optional(),
   },
   hostedRedisPassword: {
     env: 'MCPCTL_HOSTED_REDIS_PASSWORD',
@@ -58,9 +58,9 @@ export const secretSettings = {
       'the same at scheduler and hosted workers: these sign in to Redis as a user of that password, whom the scheduler keeps ' +
       'to the pools of the public llms; empty = as REDIS_URL says',
     schema: () =>
-      z
-        .string()
-        .regex(/^[\x21-\x7e]{32,256}$/, 'must be 32 to 256 characters without blanks: openssl rand -hex 32')
-        .optional(),
+      textLike(
+        /^[\x21-\x7e]{32,256}$/,
+        'must be 32 to 256 characters without blanks: openssl rand -hex 32',
+      ).optional(),
   },
 } as const;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { oneOf, whole } from './kinds.ts';
+import { oneOf, textLike, whole } from './kinds.ts';
 
 /** The settings of who watches a process: its log, its probes, what it says it is (settings.ts). */
 export const watchSettings = {
@@ -11,11 +11,7 @@ export const watchSettings = {
   commit: {
     env: 'MCPCTL_COMMIT',
     about: 'the commit that runs, as `/metrics` tells it; empty = what is checked out, where there is a .git',
-    schema: () =>
-      z
-        .string()
-        .regex(/^[\w.-]{0,64}$/, 'use a commit id')
-        .default(''),
+    schema: () => textLike(/^[\w.-]{0,64}$/, 'use a commit id').default(''),
   },
   healthPort: {
     env: 'MCPCTL_HEALTH_PORT',
