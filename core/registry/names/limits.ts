@@ -1,4 +1,4 @@
-import { settings } from '../../runtime/settings/settings.ts';
+import { readConfig } from '../../runtime/settings/config.ts';
 
 /** How much one user may have in the registry, and for how long what nobody uses any more stays theirs. */
 export interface RegistryLimits {
@@ -22,20 +22,20 @@ export interface RegistryLimits {
 }
 
 /** As the settings say where nobody has set them. */
-export const usualLimits: RegistryLimits = {
-  maxUserLlms: settings.maxUserLlms.schema().parse(undefined),
-  maxUserPools: settings.maxUserPools.schema().parse(undefined),
-  maxUserSessions: settings.maxUserSessions.schema().parse(undefined),
-  maxUserTokens: settings.maxUserTokens.schema().parse(undefined),
-  maxUserThreads: settings.maxUserThreads.schema().parse(undefined),
-  maxUserThreadBytes: settings.maxUserThreadBytes.schema().parse(undefined),
-  maxThreads: settings.maxThreads.schema().parse(undefined),
-  maxAllThreadBytes: settings.maxAllThreadBytes.schema().parse(undefined),
-  maxThreadMessages: settings.maxThreadMessages.schema().parse(undefined),
-  maxThreadBytes: settings.maxThreadBytes.schema().parse(undefined),
-  maxQueuedTurns: settings.maxQueuedTurns.schema().parse(undefined),
-  maxUserQueuedBytes: settings.maxUserQueuedBytes.schema().parse(undefined),
-  quotas: settings.quotas.schema().parse(undefined),
-  nameKeepMs: settings.nameKeepMs.schema().parse(undefined),
-  leaseMs: settings.leaseMs.schema().parse(undefined),
-};
+export const usualLimits: RegistryLimits = readConfig({}, [
+  'maxUserLlms',
+  'maxUserPools',
+  'maxUserSessions',
+  'maxUserTokens',
+  'maxUserThreads',
+  'maxUserThreadBytes',
+  'maxThreads',
+  'maxAllThreadBytes',
+  'maxThreadMessages',
+  'maxThreadBytes',
+  'maxQueuedTurns',
+  'maxUserQueuedBytes',
+  'quotas',
+  'nameKeepMs',
+  'leaseMs',
+]);
