@@ -38,6 +38,7 @@ import type { Priority } from '../task/task.ts';
  * | `brief:<project>:<token>` | which revision of a project's prompts a token was told | edge → edges | an hour after its last call |
  * | `told:<project>:<token>` | in which session of an MCP client that was, and whether something ran in it since | edge → edges | the same |
  * | `listen:<user>` | which streams of MCP clients a user has open at all edges, by when each was heard of last | edge → edges | 90 s |
+ * | `share:<what>:<owner>` | how many MCP calls of a token, or streams of a user, each edge has open, and wants | edges → edges | 10 s |
  * | `sub:<user>`, `subs` | of which resources which stream of a client hears, of a user and all, until when | edge → edges | 5 min after it was said last |
  * | `sub:<stream>:ch` | sharded channel: a stream hears of others now | edge → edge | – |
  * | `heard:{P}` | which resources of the MCP server of the pool somebody hears of, until when | edge → edge, hosted worker | 5 min after it was said last |
