@@ -78,12 +78,12 @@ function inTurn() {
   let timer: NodeJS.Timeout | undefined;
   const next = (): void => {
     timer = undefined;
-    for (const [viewer, changed] of waiting) {
-      waiting.delete(viewer);
-      viewer.tell(topics.filter((topic) => changed.has(topic)));
-      timer = setTimeout(next, APART_MS);
-      return;
-    }
+    const [first] = waiting;
+    if (!first) return;
+    const [viewer, changed] = first;
+    waiting.delete(viewer);
+    viewer.tell(topics.filter((topic) => changed.has(topic)));
+    timer = setTimeout(next, APART_MS);
   };
   return {
     add(viewer: Viewer, changed: readonly Topic[]): void {
