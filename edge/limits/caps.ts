@@ -70,7 +70,7 @@ const ROOM_RETRY_S = 1;
 /** How often who has many streams is counted elsewhere. */
 const STREAMS_AGAIN_MS = 1_000;
 /** Who has no more here than this part of what they may is not worth a question. */
-const FEW_STREAMS = 32;
+const FEW_STREAMS = 1 / 32;
 const nothing = { streams: 0, bytes: 0 };
 
 export function createCaps({ config, registry, metrics, clock, log, shared, returned }: CapsDeps): Caps {
@@ -137,7 +137,7 @@ function createRooms({
     againMs: STREAMS_AGAIN_MS,
   });
   const sayStreams = (userId: string, streams: number): void => {
-    const has = streams > maxUserStreams / FEW_STREAMS ? streams : 0;
+    const has = streams > FEW_STREAMS * maxUserStreams ? streams : 0;
     everywhere.want(userId, { has, wants: has });
   };
   const takeRoom = (userId: string, { streams, bytes }: { streams: number; bytes: number }): void => {
