@@ -69,7 +69,7 @@ export function createThreadsDuty(deps: DutyDeps): Duty {
       const empty = await registry.threads.unfilled(FILLED_WITHIN_MS, AT_ONCE + filling.resting);
       const filled = await filling.run(empty, signal);
       const since = await registry.threads.unweighed(AT_ONCE + weighing.resting);
-      const { did: _weighed, ...weighed } = await weighing.run(since, signal);
+      const weighed = await weighing.run(since, signal);
       if (!signal.aborted) await registry.threads.weighAll();
       return announced(deps, 'threads', deleted, forgotten, dropped, filled, { ...weighed, did: 0 });
     },
