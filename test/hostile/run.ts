@@ -6,6 +6,7 @@ import { text as textOf } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { systemClock as clock, pause } from '../../core/runtime/clock.ts';
 import { chats } from '../support/backend.ts';
+import { cpuMsOf } from '../support/cpu.ts';
 import { until, type System } from '../support/system.ts';
 import type { Done } from './attack.ts';
 import { attacks } from './attacks.ts';
@@ -256,20 +257,6 @@ async function heldMs(system: System): Promise<number> {
 /** The longest stretch of the edge's CPU since this was asked last. */
 async function atOnceMs({ stretches }: House): Promise<number> {
   return stretches === undefined ? Number.NaN : Number(await textOf(connect(stretches)));
-}
-
-const TICK_MS = 10;
-
-/** What a process has taken of the machine's cores so far. */
-function cpuMsOf(pid: number): number {
-  try {
-    const fields = readFileSync(`/proc/${String(pid)}/stat`, 'utf8')
-      .replace(/^.*\) /s, '')
-      .split(' ');
-    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-  } catch {
-    return Number.NaN; // no /proc
-  }
 }
 
 function rssOf(pid: number): number {
