@@ -190,7 +190,7 @@ interface Declared {
   example: Readonly<Record<string, unknown>>;
 }
 
-export interface Schemas {
+interface Schemas {
   /** Body of POST; strict, as all that people send. */
   create: z.ZodObject;
   /** Body of PUT: the whole truth, an absent field is its fallback. */
@@ -207,14 +207,10 @@ export interface Definition extends Omit<Declared, 'reachedBy'>, Listed {
   schemas: Schemas;
 }
 
-/**
- * A resource that people write as any other, whose rows have a store of their own, with quotas of its own; others may refer to it. Its
- * schemas are given: that store is typed by them.
- */
-export interface KeptApart<S extends Schemas = Schemas>
-  extends Listed, Referable, Pick<Definition, 'missing' | 'example'> {
+/** A resource that people write as any other, whose rows have a store of their own, with quotas of its own; others may refer to it. */
+export interface KeptApart extends Listed, Referable, Pick<Definition, 'missing' | 'example'> {
   key: 'name' | 'id';
-  schemas: S;
+  schemas: Schemas;
   /** Words of what is made before it, beside what its references lead to. */
   behind: readonly string[];
 }

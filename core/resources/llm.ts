@@ -7,17 +7,10 @@ import {
 } from '../llm.ts';
 import { optional, required, shown, type KeptApart } from './define.ts';
 
-const schemas = {
-  create: llmCreateSchema,
-  replace: llmReplaceSchema,
-  change: llmPatchSchema,
-  query: llmListQuerySchema,
-  view: llmViewSchema,
-};
 const written = llmCreateSchema.shape;
 
 /** What can be called. Rows of the published are their workers': all are kept by a store of their own (core/registry/llms). */
-export const llm: KeptApart<typeof schemas> = {
+export const llm: KeptApart = {
   word: 'llm',
   plural: 'llms',
   short: ['l'],
@@ -42,7 +35,13 @@ export const llm: KeptApart<typeof schemas> = {
     capabilities: optional(written.capabilities, {}, { json: true }),
     maxConcurrency: optional(written.maxConcurrency, null, { audit: 'value' }),
   },
-  schemas,
+  schemas: {
+    create: llmCreateSchema,
+    replace: llmReplaceSchema,
+    change: llmPatchSchema,
+    query: llmListQuerySchema,
+    view: llmViewSchema,
+  },
   behind: ['secret'],
   missing: 'llm_not_found',
   columns: [
