@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { startSession } from '../cli/session.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { ada, forUser, identityCalls, may } from '../support/identity.ts';
-import { until } from '../support/system.ts';
+import { untilBlocking } from '../support/system.ts';
 
 /** What ada may do to who is who, which is everything, but for what she does not have herself. */
 const managing = ['user', 'group', 'rbac', 'token'].flatMap((word) =>
@@ -105,17 +105,9 @@ describe('nobody gives what they lack, or takes it', function () {
     const before = await state();
     const trx = await t.connection.db.transaction();
     await trx.raw('select revision from identity_epoch for update');
-    const { rows } = await trx.raw<{ rows: { pid: number }[] }>('select pg_backend_pid() as pid');
     await trx.raw(`delete from rbac_subjects where rbac_id in (select id from rbac where name = 'enough')`);
     const asked = ways.filter(([, what]) => !what.startsWith('GET')).map((way) => call(way));
-    const waiting = async (): Promise<number> => {
-      const blocked = await t.connection.db.raw<{ rows: unknown[] }>(
-        'select 1 from pg_stat_activity where ? = any(pg_blocking_pids(pid))',
-        [rows[0]?.pid ?? 0],
-      );
-      return blocked.rows.length;
-    };
-    await until(waiting, (count) => count > 0, 10_000);
+    await untilBlocking(trx);
     await trx.commit();
     for (const [at, answer] of (await Promise.all(asked)).entries())
       expect(answer, ways[at]?.[0]).to.equal('403 escalation');

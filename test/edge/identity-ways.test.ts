@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { startSession } from '../cli/session.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-import { until } from '../support/system.ts';
+import { untilBlocking } from '../support/system.ts';
 import { ada, forGroup, forUser, identityCalls, may } from '../support/identity.ts';
 
 describe('by what somebody may, and who may as another', function () {
@@ -217,17 +217,9 @@ describe('by what somebody may, and who may as another', function () {
     ] as const) {
       await moved('own');
       const trx = await t.connection.db.transaction();
-      const { rows } = await trx.raw<{ rows: { pid: number }[] }>('select pg_backend_pid() as pid');
       await moved('another', trx);
       const asked = answerOf(call, body, token);
-      const waiting = async (): Promise<number> => {
-        const blocked = await t.connection.db.raw<{ rows: unknown[] }>(
-          'select 1 from pg_stat_activity where ? = any(pg_blocking_pids(pid))',
-          [rows[0]?.pid ?? 0],
-        );
-        return blocked.rows.length;
-      };
-      await until(waiting, (count) => count > 0, 10_000);
+      await untilBlocking(trx);
       await trx.commit();
       expect(await asked, call).to.equal(answer);
     }

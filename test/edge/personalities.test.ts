@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { codeOf } from '../support/registry.ts';
-import { until } from '../support/system.ts';
+import { untilBlocking } from '../support/system.ts';
 import { edgeFixture, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
 
 const hi = { messages: [{ role: 'user', content: 'hi' }] };
@@ -292,17 +292,11 @@ describe('personalities', function () {
   it('are called otherwise with their user locked before any row of an agent, as workers register', async () => {
     const one = '/agents/reviewer/personalities/grumpy';
     const { db } = t.connection;
-    const waiting = 'select 1 from pg_stat_activity where ? = any(pg_blocking_pids(pid))';
     let renaming: Promise<Answer> | undefined;
     await db.transaction(async (trx) => {
       await trx.raw('select id from users where id = ? for no key update', [t.ada.id]);
-      const own = await trx.raw<{ rows: { pid: number }[] }>('select pg_backend_pid() as pid');
-      const pid = own.rows[0]?.pid ?? expect.fail('no pid');
       renaming = t.call(`PATCH /api/v1${one}`, { body: { name: 'grumpier' } });
-      await until(
-        async () => (await db.raw<{ rows: unknown[] }>(waiting, [pid])).rows.length,
-        (count) => count > 0,
-      );
+      await untilBlocking(trx);
       const { rows } = await trx.raw<{ rows: unknown[] }>(
         `select id from agents where name = 'reviewer' for update nowait`,
       );

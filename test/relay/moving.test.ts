@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { sendControl } from '../../core/queue/live/control.ts';
 import { readFences } from '../../core/queue/task/fence.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-import { until } from '../support/system.ts';
+import { until, untilBlocking } from '../support/system.ts';
 import { submitTask } from '../support/tasks.ts';
 import { secondEdge, type SecondEdge } from './second-edge.ts';
 import { SseWorker } from './sse-worker.ts';
@@ -100,16 +100,9 @@ describe('a worker of the sse transport, and two edges', () => {
     const { db } = t.connection;
     const writing = await db.transaction();
     await writing('sessions').where({ id: session }).forUpdate().select('id');
-    const [writer] = await writing.select<{ pid: number }[]>(db.raw('pg_backend_pid() as pid'));
     await t.registry.sessions.markGone([session]);
     await sendControl(t.deps.queue, { session, boot, message: { kind: 'registered' } });
-    await until(
-      async () => {
-        const blocked = db('pg_stat_activity').whereRaw('? = any(pg_blocking_pids(pid))', [writer?.pid ?? 0]);
-        return (await blocked.select<object[]>('pid')).length;
-      },
-      (waiting) => waiting > 0,
-    );
+    await untilBlocking(writing);
     await writing.commit();
     const row = await submitTask(t, { poolKey: 'h' });
     const frame = await stream.next('infer');

@@ -4,7 +4,7 @@ import { stored } from '../../core/resources/index.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 import { ada, identityCalls, may } from '../support/identity.ts';
 import { keyOfTests, keyringWith } from '../support/keyring.ts';
-import { until } from '../support/system.ts';
+import { until, untilBlocking } from '../support/system.ts';
 
 interface Body {
   code?: string;
@@ -174,7 +174,6 @@ describe('secrets', function () {
     const before = await reveals();
     const locking = await db.transaction();
     await locking.raw('lock table audit in share mode');
-    const { rows } = await locking.raw<{ rows: [{ pid: number }] }>('select pg_backend_pid() as pid');
     const left = new AbortController();
     const answered = fetch(`${t.url}/api/v1/secrets/openai/reveal`, {
       ...{ method: 'POST', body: '{}', signal: left.signal },
@@ -183,16 +182,7 @@ describe('secrets', function () {
       () => 'answered',
       () => 'left',
     );
-    await until(
-      async () =>
-        (
-          await db.raw<{ rows: unknown[] }>(
-            'select 1 from pg_stat_activity where ? = any(pg_blocking_pids(pid))',
-            [rows[0].pid],
-          )
-        ).rows.length,
-      (blocked) => blocked > 0,
-    );
+    await untilBlocking(locking);
     left.abort();
     expect(await answered, 'nothing was sent before it was on record').to.equal('left');
     await locking.commit();

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Knex } from 'knex';
 import type { LlmView } from '../../core/llm.ts';
 import { createKeys } from '../../core/queue/keys.ts';
 import { openRedis } from '../../core/queue/link/connect.ts';
@@ -317,4 +318,11 @@ export async function until<T>(
       throw new TypeError(`not within ${withinMs} ms; the last answer: ${JSON.stringify(answer)}`);
     await pause(Math.min(Math.max(LOOK_MS, waitedMs * SHARE), LONGEST_LOOK_MS));
   }
+}
+
+/** Somebody waits for what a transaction holds. It is asked of that one itself, and of locks: of those each look is a new one. */
+export async function untilBlocking(trx: Knex.Transaction): Promise<void> {
+  const sql = 'select 1 from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))';
+  const waiting = async () => (await trx.raw<{ rows: unknown[] }>(sql)).rows.length;
+  await until(waiting, (count) => count > 0);
 }
