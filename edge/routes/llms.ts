@@ -94,25 +94,10 @@ async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void
   const actor = actorOf(req);
   const row = await rowOf(deps, req);
   const { force } = queryOf(req, llmDeleteQuerySchema);
-  const pool = await deps.registry.pools.byKey(row.poolKey);
-  const isGuest = pool !== undefined && pool.ownerId !== row.ownerId;
-  const ofPool = {
-    resource: 'pool',
-    target: { ...(pool && { ownerId: pool.ownerId }), name: row.poolKey, poolKey: row.poolKey },
-  } as const;
-  // The owner of a pool does not delete in it what others publish; they put it out.
-  const putsOut = force && isGuest && can(actor, 'edit', ofPool);
-  const mayDelete = (seen: LlmRow): boolean =>
-    putsOut || can(actor, 'delete', { resource: 'llm', target: targetOf(seen) });
-  if (!mayDelete(row)) {
-    throw new McpctlError(
-      'forbidden',
-      `Your token may not delete '${row.name}': it is another user's, or outside its pools.`,
-    );
-  }
+  const how = { by: joinerOf(actor, row.poolKey), force };
+  const { putsOut } = await deps.registry.llms.needDelete(row, how);
   const isLive = await deps.liveness.sessions(row.providerSessionId ? [row.providerSessionId] : []);
   const ifMatch = ifMatchOf(req);
-  const how = { by: joinerOf(actor, row.poolKey), mayDelete };
   await written({ ...deps, req }, { verb: 'delete', resource: 'llm', name: row.name }, async () => {
     if (!force) return await deps.registry.llms.delete(row.name, { ...how, ifMatch, isLive });
     checkRevision(row, ifMatch);

@@ -12,7 +12,7 @@ describe('by what somebody may, and who may as another', function () {
     t = await edgeFixture();
   });
   afterEach(() => t.close());
-  const { api, answerOf, llm, rbac, narrow } = identityCalls(() => t);
+  const { api, answerOf, asAda, llm, rbac, narrow } = identityCalls(() => t);
 
   it('lets who may impersonate act as whom they cover, and never gain, change identity, or read what was said', async () => {
     await llm('alpha');
@@ -224,6 +224,27 @@ describe('by what somebody may, and who may as another', function () {
       expect(await asked, call).to.equal(answer);
     }
     expect((await t.registry.llms.byName('mine'))?.tier).to.equal('fast');
+  });
+
+  it('puts a guest out of a pool by the rights on that: one that was moved while the call waited is in another’s', async () => {
+    for (const [name, pool] of [
+      ['host', 'lair'],
+      ['guest', 'lair'],
+      ['away', 'another'],
+    ] as const)
+      await llm(name, pool);
+    const { db } = t.connection;
+    await db('pools').where({ key: 'lair' }).update({ ownerId: t.ada.id });
+    expect(await asAda('DELETE /llms/guest')).to.equal('403 forbidden');
+    const trx = await db.transaction();
+    await trx('llms').where({ name: 'guest' }).update({ poolName: 'another' });
+    const asked = asAda('DELETE /llms/guest?force');
+    await untilBlocking(trx);
+    await trx.commit();
+    expect(await asked).to.equal('403 forbidden');
+    expect(await t.registry.llms.byName('guest')).to.include({ poolKey: 'another' });
+    await db('llms').where({ name: 'guest' }).update({ poolName: 'lair' });
+    expect(await asAda('DELETE /llms/guest?force')).to.equal('204');
   });
 
   it('makes no admin of who may write documents: not by taking one away, a token, a key, another’s set, or one project made from another', async () => {

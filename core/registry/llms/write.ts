@@ -31,11 +31,19 @@ export interface LlmWrites {
   /** Idempotent: the same content twice is one revision. One that may not be seen is refused in the words of a name that is taken. */
   put(llm: LlmCreate, write: Write): Promise<{ row: LlmRow; created: boolean }>;
   patch(name: string, patch: LlmPatch, write: Write): Promise<LlmRow>;
-  /** @param isLive whether the row's session lives, as the caller has found just now. @param mayDelete asked of the locked row. */
-  delete(
-    name: string,
-    how: Write & { isLive: (sessionId: string) => boolean; mayDelete?: (row: LlmRow) => boolean },
-  ): Promise<LlmRow>;
+  /** @param isLive whether the row's session lives, as the caller has found just now. @throws McpctlError as `needDelete`, of the locked row. */
+  delete(name: string, how: Write & Deleting): Promise<LlmRow>;
+  /**
+   * For what is to be done before one is deleted. @returns whether it is put out of its pool: it is a guest there, and who asks may edit the pool.
+   * @throws McpctlError `forbidden`.
+   */
+  needDelete(row: LlmRow, how: Pick<Write & Deleting, 'by' | 'force'>): Promise<{ putsOut: boolean }>;
+}
+
+interface Deleting {
+  isLive: (sessionId: string) => boolean;
+  /** By the rights on its pool, too: who owns that does not delete in it what others publish; they put it out. */
+  force?: boolean | undefined;
 }
 
 /** What is entered with an llm: its name, its aliases, the key of its pool. */
@@ -164,7 +172,7 @@ async function update(
   return { row: now, created: false, changed: names };
 }
 
-export function createLlmWrites({ transaction }: Connection, limits: RegistryLimits): LlmWrites {
+export function createLlmWrites({ db, transaction }: Connection, limits: RegistryLimits): LlmWrites {
   return {
     create: (llm, by) => transaction(async (trx) => (await insert(trx, llm, { by, limits })).row),
     put: (llm, write) => transaction((trx) => putLlm(trx, llm, { ...write, limits })),
@@ -178,11 +186,12 @@ export function createLlmWrites({ transaction }: Connection, limits: RegistryLim
         ) as Partial<Columns>;
         return (await update(trx, row, { ...write, asked: rest as Partial<LlmCreate>, columns })).row;
       }),
-    delete: (name, { by, ifMatch, isLive, mayDelete = () => true }) =>
+    needDelete: (row, how) => needDelete(db, row, how),
+    delete: (name, { by, ifMatch, isLive, force }) =>
       transaction(async (trx) => {
         const row = await lockLlm(trx, name);
         if (!row) throw new McpctlError('llm_not_found');
-        if (!mayDelete(row)) throw new McpctlError('forbidden');
+        await needDelete(trx, row, { by, force });
         checkRevision(row, ifMatch);
         if (row.providerSessionId !== null && isLive(row.providerSessionId)) {
           throw new McpctlError(
@@ -220,8 +229,28 @@ function needNoServer({ type, name }: LlmRow): void {
   );
 }
 
+async function needDelete(
+  db: Knex,
+  row: LlmRow,
+  { by: { actor }, force = false }: Pick<Write & Deleting, 'by' | 'force'>,
+): Promise<{ putsOut: boolean }> {
+  if (!actor) return { putsOut: false };
+  const { name, ownerId, poolKey } = row;
+  const pool = force
+    ? await db('pools').where({ key: poolKey }).first<{ ownerId: string } | undefined>('ownerId')
+    : undefined;
+  const ofPool = { resource: 'pool', target: { ...pool, name: poolKey, poolKey } } as const;
+  const putsOut = pool !== undefined && pool.ownerId !== ownerId && can(actor, 'edit', ofPool);
+  if (putsOut || can(actor, 'delete', { resource: 'llm', target: targetOf(row) })) return { putsOut };
+  throw new McpctlError(
+    'forbidden',
+    `Your token may not delete '${name}': it is another user's, or outside its pools.`,
+  );
+}
+
 /** The caller holds the row's lock. @throws McpctlError `llm_in_use` */
-export async function dropLlm(trx: Knex.Transaction, row: LlmRow, by: Joiner): Promise<void> {
+export async function dropLlm(trx: Knex.Transaction, row: LlmRow, writer: Joiner): Promise<void> {
+  const by = joiningIn(writer, row.poolKey);
   if (row.kind === 'public') needNoServer(row);
   await needUnpinned(trx, row, by);
   await deleteRows(trx, [row]);
