@@ -167,7 +167,8 @@ describe('what becomes of threads', function () {
       { maxLength: 1_500 },
     );
     fc.assert(
-      fc.property(fc.oneof(some, many), (conversation) => {
+      fc.property(fc.oneof(some, many), (imported) => {
+        const conversation = imported.map((one) => ({ ...one, bytes: Buffer.byteLength(one.content) }));
         const batches = [...importBatches(conversation)];
         const turns = batches.flat();
         expect(turns.flatMap((turn) => turn.messages)).to.deep.equal(conversation);

@@ -234,11 +234,11 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     dropOldBodies: (turnIds) => dropOldBodies(db, turnIds),
     create: ({ agentId, ownerId, title, messages = [], expiresAt, author }) =>
       transaction(async (trx) => {
-        const bytes = needRoomFor(messages, limits);
+        const weighed = needRoomFor(messages, limits);
         const threadId = v7();
-        await startThread(trx, { threadId, ownerId }, { agentId, title, bytes, limits });
+        await startThread(trx, { threadId, ownerId }, { agentId, title, bytes: weighed.bytes, limits });
         if (expiresAt) await changeThread(trx, { id: threadId, ownerId }, { expiresAt });
-        if (messages.length > 0) await importMessages(trx, { id: threadId, ownerId }, messages);
+        if (messages.length > 0) await importMessages(trx, { id: threadId, ownerId }, weighed);
         await record(trx, author, { verb: 'create', ...about({ id: threadId, ownerId }) });
         return threadId;
       }),

@@ -12,11 +12,16 @@ export interface ImportedMessage {
   toolCallId: string | null;
 }
 
+interface WeighedMessage extends ImportedMessage {
+  /** What it weighs in its thread. */
+  bytes: number;
+}
+
 interface ImportedTurn {
   n: number;
   /** Else later turns are not told of it. */
   isAnswered: boolean;
-  messages: readonly ImportedMessage[];
+  messages: readonly WeighedMessage[];
   bytes: number;
 }
 
@@ -27,11 +32,11 @@ const [MOST_MESSAGES, MOST_BYTES] = [500, 262_144];
  * What becomes of messages, one turn for each answer and one for what is not answered, in the batches that they are kept in.
  * @internal
  */
-export function* importBatches(messages: readonly ImportedMessage[]): Generator<ImportedTurn[]> {
+export function* importBatches(messages: readonly WeighedMessage[]): Generator<ImportedTurn[]> {
   let [batch, count, bytes]: [ImportedTurn[], number, number] = [[], 0, 0];
   let n = 0;
   for (const turn of turnsOf(messages)) {
-    const turnBytes = turn.reduce((sum, message) => sum + bytesOf(message), 0);
+    const turnBytes = together(turn);
     if (batch.length > 0 && (count + turn.length > MOST_MESSAGES || bytes + turnBytes > MOST_BYTES)) {
       yield batch;
       [batch, count, bytes] = [[], 0, 0];
@@ -44,8 +49,8 @@ export function* importBatches(messages: readonly ImportedMessage[]): Generator<
   if (batch.length > 0) yield batch;
 }
 
-function* turnsOf(messages: readonly ImportedMessage[]): Generator<ImportedMessage[]> {
-  let turn: ImportedMessage[] = [];
+function* turnsOf(messages: readonly WeighedMessage[]): Generator<WeighedMessage[]> {
+  let turn: WeighedMessage[] = [];
   for (const message of messages) {
     turn.push(message);
     if (message.role !== 'assistant') continue;
@@ -55,7 +60,9 @@ function* turnsOf(messages: readonly ImportedMessage[]): Generator<ImportedMessa
   if (turn.length > 0) yield turn;
 }
 
-/** What a message weighs in its thread. */
+const together = (messages: readonly WeighedMessage[]): number =>
+  messages.reduce((sum, { bytes }) => sum + bytes, 0);
+
 const bytesOf = ({ parts, content, toolCalls }: ImportedMessage): number =>
   Buffer.byteLength(parts ?? content) + (toolCalls ? Buffer.byteLength(JSON.stringify(toolCalls)) : 0);
 
@@ -73,12 +80,19 @@ const batchSql = `
     from json_to_recordset(cast(:messages as json)) as said (n int, turn_index int, role text, content text, parts jsonb, tool_calls jsonb,
       tool_call_id text, bytes int) join turns on turns.n = said.n`;
 
-/** @returns what they weigh. @throws McpctlError `thread_full`: what was said elsewhere has the room of what is said here. */
+/** What a thread begins with, weighed: each message, and all of them together. */
+interface WeighedMessages {
+  messages: readonly WeighedMessage[];
+  bytes: number;
+}
+
+/** @throws McpctlError `thread_full`: what was said elsewhere has the room of what is said here. */
 export function needRoomFor(
-  messages: readonly ImportedMessage[],
+  imported: readonly ImportedMessage[],
   { maxThreadMessages, maxThreadBytes }: Pick<RegistryLimits, 'maxThreadMessages' | 'maxThreadBytes'>,
-): number {
-  const bytes = messages.reduce((sum, message) => sum + bytesOf(message), 0);
+): WeighedMessages {
+  const messages = imported.map((message) => ({ ...message, bytes: bytesOf(message) }));
+  const bytes = together(messages);
   if (messages.length > maxThreadMessages)
     throw new McpctlError(
       'thread_full',
@@ -89,22 +103,22 @@ export function needRoomFor(
       'thread_full',
       `The thread would hold ${bytes} bytes, and at most ${maxThreadBytes} (MCPCTL_MAX_THREAD_BYTES). Leave out the oldest.`,
     );
-  return bytes;
+  return { messages, bytes };
 }
 
 /** Into a thread that was just made. */
 export async function importMessages(
   trx: Knex.Transaction,
   { id: threadId, ownerId }: { id: string; ownerId: string },
-  messages: readonly ImportedMessage[],
+  { messages, bytes: weighedBytes }: WeighedMessages,
 ): Promise<void> {
-  let [turns, turnIndex, weighedBytes] = [0, 0, 0];
+  let [turns, turnIndex] = [0, 0];
   for (const batch of importBatches(messages)) {
     const rows = batch.flatMap(({ n, messages: itsMessages }) =>
       itsMessages.map((message) => ({
         ...{ n, turn_index: turnIndex++, role: message.role, content: message.content },
         parts: message.parts === null ? null : (JSON.parse(message.parts) as unknown),
-        ...{ tool_calls: message.toolCalls, tool_call_id: message.toolCallId, bytes: bytesOf(message) },
+        ...{ tool_calls: message.toolCalls, tool_call_id: message.toolCallId, bytes: message.bytes },
       })),
     );
     await trx.raw(batchSql, {
@@ -112,7 +126,6 @@ export async function importMessages(
       turns: JSON.stringify(batch.map(({ n, isAnswered }) => ({ n, answered: isAnswered }))),
     });
     turns += batch.length;
-    weighedBytes += batch.reduce((sum, { bytes }) => sum + bytes, 0);
   }
   await trx('chatThreads')
     .where({ id: threadId })
