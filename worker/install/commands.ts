@@ -13,7 +13,7 @@ import type { McpServerEntry } from '../sources/config-schema.ts';
 import type { AddArguments, McpArguments } from './arguments.ts';
 import { changeServers, configuredServers } from './config-file.ts';
 import { install, type Installed } from './install.ts';
-import { forget, unusedPackages } from './prune.ts';
+import { contentsOf, forget, unusedFolders } from './prune.ts';
 import { wantedBy, type Wanted } from './wanted.ts';
 
 export interface McpCommandDeps {
@@ -182,13 +182,16 @@ const rootOf = ({ home }: McpCommandDeps): string => join(home.root, 'mcp');
 /** Packages that no server is started from any more; not while a worker runs, which may be running one. */
 async function forgetUnused(deps: McpCommandDeps): Promise<void> {
   if (!existsSync(rootOf(deps)) || (await isWorkerThere(deps))) return;
-  unusedPackages({ root: rootOf(deps), config: deps.home.config, now: deps.now }).forEach(forget);
+  for (const folder of unusedFolders({ root: rootOf(deps), config: deps.home.config })) forget(folder);
 }
 
 /** The same by hand, for what was taken out of config.json there, or while a worker ran. */
 async function prune(dryRun: boolean, deps: McpCommandDeps): Promise<void> {
   const { home, print, now } = deps;
-  const unused = unusedPackages({ root: rootOf(deps), config: home.config, now });
+  const unused = unusedFolders({ root: rootOf(deps), config: home.config }).map((folder) => ({
+    folder,
+    ...contentsOf(folder, now),
+  }));
   const go = unused.filter(({ isNew }) => !isNew);
   if (go.length > 0 && !dryRun && (await isWorkerThere(deps)))
     throw new McpctlError(
@@ -196,7 +199,7 @@ async function prune(dryRun: boolean, deps: McpCommandDeps): Promise<void> {
       'A worker runs, and may have started one of them still: end it first. --dry-run shows them.',
     );
   for (const one of unused) {
-    if (!one.isNew && !dryRun) forget(one);
+    if (!one.isNew && !dryRun) forget(one.folder);
     const done = one.isNew ? 'Kept, as it is not an hour old' : dryRun ? 'Would be removed' : 'Removed';
     const what = one.packages.join(', ') || 'packages that it does not name';
     print(`${done}: ${oneLine(what)}, ${megabytes(one.bytes)}, in ${one.folder}\n`);

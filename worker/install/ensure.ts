@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
@@ -14,6 +15,10 @@ export interface WantedProgram {
   program: string | null;
 }
 
+/** In `root`: a file for each version and sum that was wanted here, which says in which folder it is. */
+const POINTERS = 'known';
+const MOST_POINTER_BYTES = 64;
+
 /**
  * The path of a program of a package that is here, or is installed now, by its sum and without running anything of it.
  * @throws McpctlError `setup_failed`
@@ -25,7 +30,7 @@ export async function ensureProgram(
   const spec = { name, version };
   const pointer = join(
     deps.root,
-    'known',
+    POINTERS,
     createHash('sha256').update(`${name}@${version} ${integrity}`).digest('hex'),
   );
   const installNow = async (): Promise<ReadonlyMap<string, string>> => {
@@ -49,8 +54,16 @@ function programsHere(
   { root, pointer }: { root: string; pointer: string },
 ): ReadonlyMap<string, string> | undefined {
   try {
-    return programsOf(join(root, readPlainFile(pointer, 64)), spec);
+    return programsOf(join(root, readPlainFile(pointer, MOST_POINTER_BYTES)), spec);
   } catch {
     return undefined;
   }
+}
+
+/** Those that something was installed into by `ensureProgram`, by their names in `root`. */
+export function hostedFolders(root: string): ReadonlySet<string> {
+  const pointers = join(root, POINTERS);
+  if (!existsSync(pointers)) return new Set();
+  const folderAt = (name: string) => readPlainFile(join(pointers, name), MOST_POINTER_BYTES).trim();
+  return new Set(readdirSync(pointers).map(folderAt));
 }

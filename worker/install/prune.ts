@@ -4,10 +4,10 @@ import { z } from 'zod';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { jsonValue } from '../../core/text/json-text.ts';
 import { configuredServers } from './config-file.ts';
+import { hostedFolders } from './ensure.ts';
 
-/** A folder of packages that no server of config.json is started from. */
-export interface Unused {
-  folder: string;
+/** What is in a folder of packages, for whoever decides. */
+interface Contents {
   /** What was asked for, as `name@version`; empty where the folder does not say. */
   packages: readonly string[];
   bytes: number;
@@ -22,36 +22,27 @@ const FOLDER = /^[0-9a-f]{32}$/;
 const manifestSchema = z.looseObject({ dependencies: z.record(z.string(), z.string()).catch({}) });
 
 /**
- * What is installed in `root` and no server of `config` is started from: versions of before, and what was taken out by hand. What a hosted worker of the
+ * Folders of packages in `root` that no server of `config` is started from: versions of before, and what was taken out by hand. What a hosted worker of the
  * same home has installed is its own. @throws McpctlError `invalid_config`: of a config.json with faults nothing is unused.
  */
-export function unusedPackages(of: { root: string; config: string; now: number }): Unused[] {
-  const { root, config, now } = of;
+export function unusedFolders({ root, config }: { root: string; config: string }): string[] {
   if (!existsSync(root)) return [];
   // Its name is a sum, which stands for nothing else, however the path to it is written: over a link, or as Windows does.
   const used = JSON.stringify(configuredServers(config));
   const hosted = hostedFolders(root);
   return readdirSync(root)
     .filter((name) => FOLDER.test(name) && !hosted.has(name) && !used.includes(name))
-    .map((name) => join(root, name))
-    .map((folder) => ({
-      folder,
-      packages: packagesIn(folder),
-      bytes: bytesIn(folder),
-      isNew: now - statSync(folder).mtimeMs < NEW_MS,
-    }));
+    .map((name) => join(root, name));
 }
 
-export function forget({ folder }: Pick<Unused, 'folder'>): void {
-  rmSync(folder, { recursive: true, force: true });
-}
+/** Looks at each of its files. @param now milliseconds since 1970. */
+export const contentsOf = (folder: string, now: number): Contents => ({
+  packages: packagesIn(folder),
+  bytes: bytesIn(folder),
+  isNew: now - statSync(folder).mtimeMs < NEW_MS,
+});
 
-/** Those that ensure.ts points to. */
-function hostedFolders(root: string): ReadonlySet<string> {
-  const pointers = join(root, 'known');
-  if (!existsSync(pointers)) return new Set();
-  return new Set(readdirSync(pointers).map((name) => readPlainFile(join(pointers, name), 64).trim()));
-}
+export const forget = (folder: string): void => rmSync(folder, { recursive: true, force: true });
 
 function packagesIn(folder: string): string[] {
   const manifest = join(folder, 'package.json');
