@@ -20,6 +20,10 @@ export function oneLine(text: string): string {
   return plain(text.replace(/[\r\n\t]+/g, ' ').replace(reordering, '\ufffd')).replace(invisible, '\ufffd');
 }
 
+/** As one word of a shell of POSIX, whatever is in it: for what a person may paste. */
+export const shellWord = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+
 /** Each text in a value as `plain` leaves it, for a log that a person reads. Names of fields too. */
 export function plainDeep(value: unknown): unknown {
   if (typeof value === 'string') return plain(value);

@@ -1,3 +1,5 @@
+import { shellWord } from '../../core/runtime/plain.ts';
+
 export interface NextSteps {
   url: string;
   /** What signs a browser in, if it could be had. */
@@ -12,8 +14,8 @@ export interface NextSteps {
 
 /** What a person can do now: where it is, where the token is, three commands that work as they stand. */
 export function nextSteps({ url, page, credentials, llm = 'NAME', home }: NextSteps): string {
-  const env = home === undefined ? '' : `MCPCTL_HOME=${quoted(home)} `;
-  const token = `$(node -p 'JSON.parse(fs.readFileSync(process.argv[1])).token' ${quoted(credentials)})`;
+  const env = home === undefined ? '' : `MCPCTL_HOME=${shellWord(home)} `;
+  const token = `$(node -p 'JSON.parse(fs.readFileSync(process.argv[1])).token' ${shellWord(credentials)})`;
   const body = JSON.stringify({ model: llm, messages: [{ role: 'user', content: 'Tell me a story' }] });
   return `
   URL     ${url}   (for OpenAI clients: ${url}/v1)
@@ -43,9 +45,4 @@ export function nextSteps({ url, page, credentials, llm = 'NAME', home }: NextSt
 
   Ctrl-C stops everything.
 `;
-}
-
-/** As one word of a shell. */
-function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -4,7 +4,7 @@ import { McpctlError } from '../../core/errors.ts';
 import type { Home } from '../../core/runtime/files/home.ts';
 import { didYouMean, nearest } from '../../core/runtime/nearest.ts';
 import type { ReadTemplates } from '../../core/runtime/files/template-files.ts';
-import { oneLine } from '../../core/runtime/plain.ts';
+import { oneLine, shellWord } from '../../core/runtime/plain.ts';
 import { agree } from '../face/face.ts';
 import { askWorker, askLogs } from '../local/client.ts';
 import { columns } from '../local/columns.ts';
@@ -107,7 +107,7 @@ function summary(of: {
 }): string {
   const { spec, env } = of.wanted;
   const { integrity, needs } = of.installed;
-  const line = [of.entry.command, ...of.entry.args].map(quoted).join(' ');
+  const line = [of.entry.command, ...of.entry.args].map(shellWord).join(' ');
   const variables = env.map((variable) =>
     'value' in variable
       ? variable.name
@@ -123,9 +123,6 @@ function summary(of: {
     '',
   ].join('\n');
 }
-
-const quoted = (part: string): string =>
-  /^[\w@%+=:,./-]+$/.test(part) ? part : `'${part.replaceAll("'", "'\\''")}'`;
 
 async function agreed({ terminal }: McpCommandDeps, question: string): Promise<boolean> {
   if (!terminal) return false;
@@ -149,7 +146,7 @@ async function list(json: boolean, { home, print }: McpCommandDeps): Promise<voi
     ...rows.map(({ name, state, command, args }) => [
       name,
       state,
-      oneLine([command, ...args].map(quoted).join(' ')),
+      oneLine([command, ...args].map(shellWord).join(' ')),
     ]),
   ]);
   for (const line of lines) print(`${line}\n`);

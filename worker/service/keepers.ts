@@ -3,6 +3,7 @@ import { userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import { personsHome } from '../../core/runtime/files/home.ts';
+import { shellWord } from '../../core/runtime/plain.ts';
 import type { Face } from '../face/face.ts';
 import { LABEL, launchdPlist, systemdUnit, windowsTask, type Unit } from './units.ts';
 
@@ -121,10 +122,7 @@ export function keeperOf(where: Where, { home }: Pick<Face, 'home'>): Keeper {
 /** As it is pasted into a shell: that of POSIX, or of Windows where it is a path of Windows. */
 export const shownCall = (call: Call): string => call.map(shownWord).join(' ');
 
-function shownWord(word: string): string {
-  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
-  return /^[A-Za-z]:\\/.test(word) ? `"${word}"` : `'${word.replaceAll("'", `'\\''`)}'`;
-}
+const shownWord = (word: string): string => (/^[A-Za-z]:\\/.test(word) ? `"${word}"` : shellWord(word));
 
 const WITHIN_MS = 60_000;
 const MOST_BYTES = 1024 * 1024;

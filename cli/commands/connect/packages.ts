@@ -1,4 +1,5 @@
-import { js, quote, shell, jsKey, type ClientKind } from './wiring.ts';
+import { shellWord } from '../../../core/runtime/plain.ts';
+import { js, quote, jsKey, type ClientKind } from './wiring.ts';
 
 export const openai: ClientKind = {
   goes: 'JavaScript for the openai package (npm install openai).',
@@ -82,9 +83,9 @@ await stream.finalMessage();
 
 export const curl: ClientKind = {
   goes: 'For a shell.',
-  text: (w) => `curl --no-buffer ${shell(`${w.baseUrl}/chat/completions`)} \\
-  -H ${w.token === null ? '"Authorization: Bearer $MCPCTL_TOKEN"' : shell(`Authorization: Bearer ${w.token}`)} \\
+  text: (w) => `curl --no-buffer ${shellWord(`${w.baseUrl}/chat/completions`)} \\
+  -H ${w.token === null ? '"Authorization: Bearer $MCPCTL_TOKEN"' : shellWord(`Authorization: Bearer ${w.token}`)} \\
   -H 'Content-Type: application/json' \\
-  -d ${shell(JSON.stringify({ model: w.model, stream: true, messages: [{ role: 'user', content: 'Hello!' }] }))}
+  -d ${shellWord(JSON.stringify({ model: w.model, stream: true, messages: [{ role: 'user', content: 'Hello!' }] }))}
 `,
 };

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
-import { quote, shell, shellKey, json, placeholder, type ClientKind } from './wiring.ts';
+import { shellWord } from '../../../core/runtime/plain.ts';
+import { quote, shellKey, json, placeholder, type ClientKind } from './wiring.ts';
 
 /**
  * Its subagents ask for `opus`, `sonnet` and `haiku`, each of which is a variable of its own. A key of Anthropic's in the
@@ -7,13 +8,13 @@ import { quote, shell, shellKey, json, placeholder, type ClientKind } from './wi
  */
 export const claudeCode: ClientKind = {
   goes: 'For a shell, before it starts claude.',
-  text: (w) => `export ANTHROPIC_BASE_URL=${shell(w.server)}
+  text: (w) => `export ANTHROPIC_BASE_URL=${shellWord(w.server)}
 export ANTHROPIC_AUTH_TOKEN=${shellKey(w)}
 unset ANTHROPIC_API_KEY
-export ANTHROPIC_MODEL=${shell(w.model)}
-export ANTHROPIC_DEFAULT_OPUS_MODEL=${shell(w.model)}
-export ANTHROPIC_DEFAULT_SONNET_MODEL=${shell(w.model)}
-export ANTHROPIC_DEFAULT_HAIKU_MODEL=${shell(w.model)}
+export ANTHROPIC_MODEL=${shellWord(w.model)}
+export ANTHROPIC_DEFAULT_OPUS_MODEL=${shellWord(w.model)}
+export ANTHROPIC_DEFAULT_SONNET_MODEL=${shellWord(w.model)}
+export ANTHROPIC_DEFAULT_HAIKU_MODEL=${shellWord(w.model)}
 export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
 `,
 };
@@ -186,9 +187,9 @@ export const librechat: ClientKind = {
 /** What LiteLLM, and so aider, calls an OpenAI-compatible model. */
 export const aider: ClientKind = {
   goes: 'For a shell, before it starts aider.',
-  text: (w) => `export OPENAI_API_BASE=${shell(w.baseUrl)}
+  text: (w) => `export OPENAI_API_BASE=${shellWord(w.baseUrl)}
 export OPENAI_API_KEY=${shellKey(w)}
-export AIDER_MODEL=${shell(`openai/${w.model}`)}
+export AIDER_MODEL=${shellWord(`openai/${w.model}`)}
 `,
 };
 
@@ -196,7 +197,7 @@ export AIDER_MODEL=${shell(`openai/${w.model}`)}
 export const cline: ClientKind = {
   goes: 'For a shell; or the same into the settings of Cline: API Provider OpenAI Compatible, Base URL, API Key, Model ID.',
   text: (w) =>
-    `cline auth -p openai-compatible -k ${shellKey(w)} -m ${shell(w.model)} -b ${shell(w.baseUrl)}\n`,
+    `cline auth -p openai-compatible -k ${shellKey(w)} -m ${shellWord(w.model)} -b ${shellWord(w.baseUrl)}\n`,
 };
 
 export const n8n: ClientKind = {

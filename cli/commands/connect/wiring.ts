@@ -1,3 +1,5 @@
+import { shellWord } from '../../../core/runtime/plain.ts';
+
 /** What a configuration is made of. */
 export interface Wiring {
   /** As people give it, without a slash at its end. */
@@ -25,12 +27,10 @@ export const js = (text: string): string =>
   `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`;
 /** JSON's strings are Python's and TOML's too. */
 export const quote = (text: string): string => JSON.stringify(text);
-/** In single quotes for a shell. */
-export const shell = (text: string): string =>
-  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
 export const jsKey = ({ token }: Wiring): string => (token === null ? 'process.env.MCPCTL_TOKEN' : js(token));
-export const shellKey = ({ token }: Wiring): string => (token === null ? '"$MCPCTL_TOKEN"' : shell(token));
+export const shellKey = ({ token }: Wiring): string =>
+  token === null ? '"$MCPCTL_TOKEN"' : shellWord(token);
 
 export const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
 export const placeholder = 'Put a token in place of <token>: make one with "mcpctl token create NAME".';
