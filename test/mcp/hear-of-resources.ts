@@ -3,7 +3,7 @@ import type { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/cl
 import { ResourceUpdatedNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
 import { expect } from 'chai';
 import { until, type System } from '../support/system.ts';
-import { alone, eventsIn, type StreamEvent } from './streamed.ts';
+import { eventsIn, listenTo, type StreamEvent } from './streamed.ts';
 
 interface Hearing {
   system: () => System;
@@ -71,17 +71,10 @@ export function hearOfResources({ system, elsewhere, connect }: Hearing): void {
   it('tells it in the newer era too, and again when the server was begun anew', async () => {
     const t = system();
     const leaving = new AbortController();
-    const method = 'subscriptions/listen';
-    const resourceSubscriptions = ['note:///a', 'note:///nobody-has-it'];
-    const params = { notifications: { resourceSubscriptions }, _meta: alone };
-    const stream = await fetch(`${elsewhere() ?? t.url}/mcp/projects/noted`, {
-      method: 'POST',
-      headers: {
-        ...{ authorization: `Bearer ${t.token}`, 'content-type': 'application/json' },
-        ...{ 'mcp-protocol-version': '2026-07-28', 'mcp-method': method },
-      },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
+    const stream = await listenTo(`${elsewhere() ?? t.url}/mcp/projects/noted`, {
+      headers: { authorization: `Bearer ${t.token}` },
       signal: leaving.signal,
+      notifications: { resourceSubscriptions: ['note:///a', 'note:///nobody-has-it'] },
     });
     const client = await connect(t.url);
     let touched = false;

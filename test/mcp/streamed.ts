@@ -14,13 +14,19 @@ export const hello = {
   clientInfo: { name: 'x', version: '1' },
 };
 
-/** Opens a stream of what changes in the tools of a project, in the newer era. */
+interface Listening {
+  headers: Record<string, string>;
+  signal?: AbortSignal;
+  notifications?: { toolsListChanged?: boolean; resourceSubscriptions?: readonly string[] };
+}
+
+/** Opens a stream of what changes in a project, in its tools unless told, in the newer era. */
 export function listenTo(
   projectUrl: string,
-  { headers, signal }: { headers: Record<string, string>; signal?: AbortSignal },
+  { headers, signal, notifications = { toolsListChanged: true } }: Listening,
 ): Promise<Response> {
   const method = 'subscriptions/listen';
-  const params = { notifications: { toolsListChanged: true }, _meta: alone };
+  const params = { notifications, _meta: alone };
   return fetch(projectUrl, {
     method: 'POST',
     headers: {

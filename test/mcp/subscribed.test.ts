@@ -13,7 +13,7 @@ import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { speakFor } from '../support/speaker.ts';
 import { until } from '../support/system.ts';
 import { reportedServer, type ReportedServer } from './reported.ts';
-import { alone, eventsIn, hello } from './streamed.ts';
+import { eventsIn, hello, listenTo } from './streamed.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 const uriOf = (n: number): string => `note:///${String(n)}`;
@@ -108,17 +108,12 @@ describe('resources that clients hear of', function () {
     await announceAll({ ...t.deps.queue, leaseMs: 90_000 }, [
       { poolKey: 'mcp.desk', llmId: row?.id ?? '', announcement: serving },
     ]);
-    const method = 'subscriptions/listen';
     const notifications = { toolsListChanged: true, resourceSubscriptions: [uriOf(2)] };
     const leaving = new AbortController();
-    const listening = fetch(`${t.url}/mcp/projects/demo`, {
-      method: 'POST',
-      headers: {
-        ...{ authorization: `Bearer ${t.tokens.ada}`, 'content-type': 'application/json' },
-        ...{ 'mcp-protocol-version': '2026-07-28', 'mcp-method': method },
-      },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { notifications, _meta: alone } }),
+    const listening = listenTo(`${t.url}/mcp/projects/demo`, {
+      headers: { authorization: `Bearer ${t.tokens.ada}` },
       signal: leaving.signal,
+      notifications,
     });
     const asked = await until(
       () => t.connection.db('tasks').where({ poolName: 'mcp.desk' }).select<TaskRow[]>('id', 'poolName'),

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { ServerProcessView } from '../../core/mcp/process/orders.ts';
-import { alone, eventsIn } from '../mcp/streamed.ts';
+import { eventsIn, listenTo } from '../mcp/streamed.ts';
 import { fixture } from '../mcp/supervise.ts';
 import type { TestProcess } from '../support/process.ts';
 import { isAlive } from '../support/supervised.ts';
@@ -93,12 +93,10 @@ async function followLogs(t: System, print: () => Promise<unknown>): Promise<voi
 /** A client in the newer era that hears of a resource. @returns waits until what is done makes it hear that it is another. */
 async function hearOf(t: System, uri: string) {
   const leaving = new AbortController();
-  const method = 'subscriptions/listen';
-  const notifications = { resourceSubscriptions: [uri] };
-  const stream = await t.call('POST', '/mcp/projects/kills', {
-    body: { jsonrpc: '2.0', id: 1, method, params: { notifications, _meta: alone } },
-    headers: { 'mcp-protocol-version': '2026-07-28', 'mcp-method': method },
+  const stream = await listenTo(`${t.url}/mcp/projects/kills`, {
+    headers: { authorization: `Bearer ${t.token}` },
     signal: leaving.signal,
+    notifications: { resourceSubscriptions: [uri] },
   });
   let heard = 0;
   const isBegun = new Promise<void>((resolve) => {
