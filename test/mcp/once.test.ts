@@ -11,6 +11,7 @@ import {
   StreamableHTTPClientTransport as NewerTransport,
 } from '@modelcontextprotocol/client';
 import { expect } from 'chai';
+import { quantile } from '../../bench/report/stats.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { loseRedis } from '../support/lose-redis.ts';
@@ -350,10 +351,10 @@ describe('a call of a tool runs at most once, whoever is killed', function () {
     for (const { label, outcome } of ends) expect(ran(label), label).to.equal(counted.test(outcome) ? 1 : 0);
     const went = ends.filter(({ outcome }) => counted.test(outcome));
     expect(went.length).to.be.at.least(3 * 6);
-    const ms = went.map((end) => end.ms).sort((a, b) => a - b);
-    const quantile = (part: number) => `${String(Math.round(ms[Math.floor(ms.length * part)] ?? 0))} ms`;
+    const tookMs = went.map(({ ms }) => ms);
+    const within = (share: number) => `${quantile(tookMs, share).toFixed(0)} ms`;
     const cut = String(ends.length - went.length);
-    const numbers = `${String(ends.length)} calls, ${String(restarts)} restarts, ${cut} refused, p50 ${quantile(0.5)}, p99 ${quantile(0.99)}`;
+    const numbers = `${String(ends.length)} calls, ${String(restarts)} restarts, ${cut} refused, p50 ${within(0.5)}, p99 ${within(0.99)}`;
     if (this.test) this.test.title += ` (${numbers})`;
   });
 
