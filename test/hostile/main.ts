@@ -12,6 +12,7 @@ import { startTestServices } from '../support/services.ts';
 import { startSystem } from '../support/system.ts';
 import { attacks } from './attacks.ts';
 import {
+  anything,
   asShipped,
   feelAlone,
   furnish,
@@ -26,8 +27,6 @@ import {
 
 const FOR_MS = 1_000;
 const HARM_FOR_MS = 500;
-/** Whatever is felt, no comparison is made. */
-const anything: Felt = { p95Ms: Infinity, heldMs: Infinity, failed: 0, atOnceMs: Infinity };
 const ALONE_MS = 3_000;
 const TRIES = 3;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);

@@ -24,6 +24,9 @@ export interface Felt {
   atOnceMs: number;
 }
 
+/** As what is felt alone: nothing that is felt is compared then. */
+export const anything: Felt = { p95Ms: Infinity, heldMs: Infinity, failed: 0, atOnceMs: Infinity };
+
 /** What an attack cost, and whom. */
 export interface Cost extends Done, Felt {
   attack: string;
