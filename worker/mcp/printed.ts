@@ -10,6 +10,13 @@ const MOST_FOLLOWING = 16;
 const QUIET_MS = 200;
 const TOGETHER_MS = 1_000;
 
+/** Of a server whose process has never begun, or that is not asked what it prints. */
+export const nothingPrinted: Pick<ServerSays, 'printed' | 'at' | 'isMissed'> = {
+  printed: '',
+  at: null,
+  isMissed: false,
+};
+
 /** What the processes of one server print, one after the other: of the one that runs, or ran last. */
 export class Printed {
   #tail: Tail | null = null;
@@ -28,8 +35,8 @@ export class Printed {
   }
 
   /** @param after null: all that is kept. */
-  since(after: string | null): Pick<ServerSays, 'printed' | 'at' | 'isMissed'> {
-    return this.#tail?.since(after) ?? { printed: '', at: null, isMissed: false };
+  since(after: string | null): typeof nothingPrinted {
+    return this.#tail?.since(after) ?? nothingPrinted;
   }
 
   /** Waits until there is something behind a place, and what is printed together is there; some seconds at most. Never throws. */

@@ -11,7 +11,7 @@ import { Unresolved } from '../children/environment.ts';
 import { memoryOf } from '../children/memory.ts';
 import { ChildFailure, type Answered, type ChildOptions, type Peer, type RequestOptions } from './child.ts';
 import { introduce, listedBy, type Introduced } from './told/introduced.ts';
-import { Printed } from './printed.ts';
+import { nothingPrinted, Printed } from './printed.ts';
 import { WatchedResources, type ResourcesTold } from './told/watched-resources.ts';
 
 /** What a process, or whatever else speaks for a server, tells of itself. */
@@ -50,7 +50,6 @@ const LOOK_MS = 5_000;
 const LEAVE_LOOK_MS = 250;
 /** A start may take longer than whoever ordered it waits. */
 const RESTART_SAID_MS = 10_000;
-const nothingPrinted = { printed: '', at: null, isMissed: false };
 const MOST_REASON_CHARS = 500;
 const LIST_WITHIN_MS = 30_000;
 /** One that says again and again that it has other tools is asked no more often. */

@@ -24,7 +24,7 @@ export const serverSaysSchema = z.object({
     .string()
     .transform((text) => text.slice(-MOST_PRINTED))
     .default(''),
-  /** Where that ends: what comes behind it can be asked for. Null: of a worker that cannot say, or a server that prints nothing. */
+  /** Where that ends: what comes behind it can be asked for. Null: of a worker that cannot say, or a server that has not begun. */
   at: z.string().max(64).nullable().default(null),
   /** More was printed behind the place that was asked for, and is kept no more. */
   isMissed: z.boolean().default(false),
