@@ -7,6 +7,7 @@ import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { enterInTurn, takeTurn } from '../limits/turns.ts';
 import type { Asked, McpEdge } from './asked.ts';
+import { wakeLlm } from './briefing/ask-llm.ts';
 import { instructionsOf, isHidden, passGate } from './briefing/gate.ts';
 import { listOwnPrompts, ownPromptNamed } from './briefing/project-prompts.ts';
 import { failureOf } from './call/call-form.ts';
@@ -63,9 +64,9 @@ export const serverInfo = (deps: Pick<EdgeDeps, 'version'>, project: McpProject)
 });
 
 /** A client begins: the llm that is to title pages for it, or to choose what it is told, may have to be waked. */
-function warm({ titles }: McpEdge, { req, project }: Asked): void {
+function warm(deps: McpEdge, { req, project }: Asked): void {
   const llm = project.gate === 'off' ? titlesBy(project) : project.llm;
-  if (llm !== null) void titles.warm(actorOf(req), llm); // never rejects
+  if (llm !== null) void wakeLlm(deps, actorOf(req), llm); // never rejects
 }
 
 /** Of all that many servers have, page by page: a few at a time of one user. @param called what the entries are, in the result. */

@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import type { Actor } from '../../../core/access.ts';
 import { messageOf } from '../../../core/errors.ts';
+import { sleepersIn } from '../../../core/flow/alive/sleepers.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 import type { MeantName } from '../../../core/registry/names/meant.ts';
 import type { Priority } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { aim } from '../../inference/ask/aim.ts';
 import { readRequest } from '../../inference/ask/request.ts';
+import { targetOf } from '../../inference/ask/target.ts';
 import { askQuietly } from '../../inference/ask-quietly.ts';
 
 export interface LlmQuestion {
@@ -57,5 +59,26 @@ export async function askLlm(
   } catch (thrown) {
     deps.log.debug({ why: messageOf(thrown) }, 'an llm that was to help with a call could not');
     return null;
+  }
+}
+
+/** Somebody has begun to use a project that may ask its llm: one that sleeps wakes meanwhile. Never rejects. */
+export async function wakeLlm(
+  deps: EdgeDeps,
+  actor: Actor,
+  { name: asked, ownerId: ownedBy }: MeantName,
+): Promise<void> {
+  const { lookAtPool, wakings, log } = deps;
+  try {
+    const { poolKey, agent } = await targetOf(deps, actor, {
+      ...{ asked, ownedBy, pin: undefined, mayWait: true, translation: null },
+      needs: { operation: 'chat', tools: false, vision: false, tokenIds: false, aboutTokens: 0 },
+    });
+    const [sleeper] = agent === null ? sleepersIn(await lookAtPool(poolKey), null) : [];
+    if (!sleeper) return;
+    wakings.watch(sleeper);
+    wakings.want(sleeper.llmId);
+  } catch (thrown) {
+    log.debug({ why: messageOf(thrown) }, 'the llm of a project could not be waked ahead');
   }
 }

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Actor } from '../../../core/access.ts';
 import { messageOf } from '../../../core/errors.ts';
-import { sleepersIn } from '../../../core/flow/alive/sleepers.ts';
 import {
   MOST_TITLED,
   QUESTION_REVISION,
@@ -11,7 +10,6 @@ import {
 import { pause } from '../../../core/runtime/clock.ts';
 import type { MeantName } from '../../../core/registry/names/meant.ts';
 import type { EdgeDeps } from '../../deps.ts';
-import { targetOf } from '../../inference/ask/target.ts';
 import { askLlm } from '../briefing/ask-llm.ts';
 
 /** Who reads waits no longer for titles; what comes later is kept for the next. */
@@ -108,35 +106,6 @@ export class PageTitles {
     );
     await this.#deps.registry.mcp.keepPageTitles(ownerId, made);
     return made;
-  }
-
-  /** Somebody has begun to use a project: a model of its that sleeps wakes meanwhile. Never rejects. */
-  async warm(actor: Actor, { name, ownerId }: MeantName): Promise<void> {
-    const { lookAtPool, wakings, log } = this.#deps;
-    try {
-      const needs = {
-        operation: 'chat',
-        tools: false,
-        vision: false,
-        tokenIds: false,
-        aboutTokens: 0,
-      } as const;
-      const wanted = {
-        asked: name,
-        ownedBy: ownerId,
-        pin: undefined,
-        mayWait: true,
-        needs,
-        translation: null,
-      };
-      const { poolKey, agent } = await targetOf(this.#deps, actor, wanted);
-      const [sleeper] = agent === null ? sleepersIn(await lookAtPool(poolKey), null) : [];
-      if (!sleeper) return;
-      wakings.watch(sleeper);
-      wakings.want(sleeper.llmId);
-    } catch (thrown) {
-      log.debug({ why: messageOf(thrown) }, 'the llm of a project could not be waked ahead');
-    }
   }
 }
 
