@@ -64,8 +64,11 @@ const isPhrase = (letters: string): boolean =>
 /** Where each word stands between quotes. */
 function quotedIn(text: string): Map<string, number[]> {
   const places = new Map<string, number[]>();
-  for (const { 0: word, index } of text.matchAll(/(?<=['"`‘’“”])[\w-]{1,64}(?=['"`‘’“”])/g))
-    places.set(word, [...(places.get(word) ?? []), index]);
+  for (const { 0: word, index } of text.matchAll(/(?<=['"`‘’“”])[\w-]{1,64}(?=['"`‘’“”])/g)) {
+    const its = places.get(word);
+    if (its) its.push(index);
+    else places.set(word, [index]);
+  }
   return places;
 }
 

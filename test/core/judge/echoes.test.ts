@@ -95,6 +95,14 @@ describe('what a backend repeats of a request', () => {
     expect(faultOfRefusal({ status: 400, body: quoted }, { sent })).to.include({ blame: 'owner' });
   });
 
+  it('holds nobody up where one word is quoted forty thousand times', () => {
+    const name = `"${'a"'.repeat(40_000)}`;
+    const body = JSON.stringify({ error: { message: 'Try again later', code: name } });
+    const from = performance.now();
+    expect(faultOfRefusal({ status: 503, body }, { sent: asChat('a') })).to.include({ blame: 'later' });
+    expect(performance.now() - from).to.be.lessThan(2_000);
+  });
+
   it('is not looked for in what holds more texts than are read: then its status and its words count', () => {
     const sent = asChat(Array.from({ length: 50_000 }, () => 'one of many texts'));
     const of = (status: number, error: object) =>
