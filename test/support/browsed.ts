@@ -40,6 +40,11 @@ export function inPage(now: () => { page: Page; url: string }) {
       now().page.evaluate(
         `[...document.querySelectorAll('button')].find((b) => b.innerText.trim() === '${text}').click()`,
       ),
+    /** A key as a script of the page hears it, whether the page is in front or not; `from` is an expression. */
+    key: (name: string, how: object = {}, from = 'document.activeElement'): Promise<unknown> =>
+      now().page.evaluate(
+        `${from}.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, key: '${name}', ...${JSON.stringify(how)} }))`,
+      ),
     /** What a test has brought about itself. */
     forgive: (pattern: RegExp): void => {
       const { page } = now();

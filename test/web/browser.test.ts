@@ -38,7 +38,7 @@ describe('the page in a browser', function () {
     return code;
   };
   const visit = inPage(() => ({ page, url: t.url }));
-  const { go, type, press, forgive, sound, zoom } = visit;
+  const { go, type, press, key, forgive, sound, zoom } = visit;
 
   it('begins with a link: signed in, the code gone from the address, at most eight requests', async () => {
     const code = await once();
@@ -161,7 +161,7 @@ describe('the page in a browser', function () {
     await page.goto(`${t.url}/ui/`);
     await page.until(says(/house/));
     await sound('overview-360');
-    await page.evaluate(`dispatchEvent(new KeyboardEvent('keydown', { key: '.' }))`); // so that each call is of a screen
+    await key('.', {}, 'document.body'); // so that each call is of a screen
     const tooMany: string[] = [];
     const calls = (): string[] => page.asked.filter((url) => url.includes('/ui/api/'));
     for (const theme of ['dark', 'light']) {
@@ -256,7 +256,7 @@ describe('the page in a browser', function () {
     expect((await t.call('POST', `/api/v1/sessions/${id}/pause`)).status).to.equal(200);
     await page.until(says(/1 new/)); // and nothing moved
     expect(await page.evaluate(rows)).to.equal(before);
-    await page.evaluate(`dispatchEvent(new KeyboardEvent('keydown', { key: 'n' }))`);
+    await key('n', {}, 'document.body');
     await page.until(`${rows} === ${String(before + 1)}`);
     expect((await t.call('POST', `/api/v1/sessions/${id}/resume`)).status).to.equal(200);
     const fetched = `fetch(document.querySelector('a[download]').href).then((answer) => answer.text())`;

@@ -45,14 +45,37 @@ interface World {
 
 /** Of keys, of lists of tasks and of who is no administrator, in a world that is there. */
 export function listTests(
-  { go, press, forgive, sound }: ReturnType<typeof inPage>,
+  { go, press, key, forgive, sound }: ReturnType<typeof inPage>,
   world: () => World,
 ): void {
   const token = (): { token: string } => ({ token: world().t.tokens.root });
-  const key = (name: string, how: object = {}, from = 'document.activeElement'): Promise<unknown> =>
-    world().page.evaluate(
-      `${from}.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, key: '${name}', ...${JSON.stringify(how)} }))`,
+  const made = async (llm: string): Promise<string> => {
+    const body = { llm, request: { messages: [{ role: 'user', content: 'hi' }] } };
+    return ((await world().t.call('POST /api/v1/tasks', { ...token(), body })).json as { id: string }).id;
+  };
+  /** So many that have ended and are otherwise as one that is there; a `head` of zeros makes them older than all others, one of `f` newer. */
+  const ended = (id: string, { head, count }: { head: string; count: number }): Promise<unknown> => {
+    const columns =
+      'operation, source, pool_name, llm_name, streaming, priority, request_hash, queue_deadline, on_disconnect, owner_id';
+    return world().t.connection.db.raw(
+      `insert into tasks (id, status, completed_at, ${columns})
+       select (:head || '-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'completed', now(), ${columns}
+       from tasks, generate_series(1, :count) as n where id = :id`,
+      { id, head, count },
     );
+  };
+  /** A browser of somebody else, who signs in by the keyboard. */
+  const signedIn = async (text: string, path: string): Promise<Page> => {
+    const { browser, url } = world();
+    const alone = await browser.stranger(sizes.wide);
+    await alone.front();
+    await alone.goto(`${url}/ui${path}`);
+    await alone.until(`document.querySelector('input[name=token]') !== null`);
+    await alone.key('Tab');
+    await alone.write(text);
+    await alone.key('Enter');
+    return alone;
+  };
 
   it('tells of its keys, stands still while it is paused, and is right when it goes on', async () => {
     const { t, browser, page, url } = world();
@@ -84,16 +107,10 @@ export function listTests(
   });
 
   it('is used by keyboard alone: from signing in, by a task beside the list, to its end and back to its row', async () => {
-    const { t, browser, page, url } = world();
-    const body = { llm: 'one', request: { messages: [{ role: 'user', content: 'hi' }] } };
-    const made = [];
-    for (let n = 0; n < 3; n++)
-      made.push(((await t.call('POST /api/v1/tasks', { ...token(), body })).json as { id: string }).id);
-    const [, id = ''] = made;
-    const alone = await browser.stranger(sizes.wide);
-    await alone.front();
-    await alone.goto(`${url}/ui/tasks`);
-    await alone.until(`document.querySelector('input[name=token]') !== null`);
+    const { t, page } = world();
+    await made('one');
+    const [id, newest] = [await made('one'), await made('one')];
+    const alone = await signedIn(t.tokens.root, '/tasks');
     const on = (pattern: RegExp): Promise<void> =>
       alone.until(`${String(pattern)}.test(document.activeElement.innerText)`);
     const seen = `(() => { const { outlineStyle } = getComputedStyle(document.activeElement); return outlineStyle !== 'none' && document.activeElement.getBoundingClientRect().right > 0; })()`;
@@ -107,9 +124,6 @@ export function listTests(
       }
       throw new Error(`Nothing that says ${String(pattern)} can be tabbed to.`);
     };
-    await alone.key('Tab');
-    await alone.write(t.tokens.root);
-    await alone.key('Enter');
     await alone.until(says(new RegExp(id.slice(-8))));
     await alone.evaluate(`document.activeElement.blur()`); // as one who comes to a page that is there
     expect(await tabTo(/Skip to the content/)).to.equal(1);
@@ -125,7 +139,7 @@ export function listTests(
     await on(row);
     await alone.until(says(/Why does it wait/));
     await alone.key('k');
-    await on(new RegExp((made[2] ?? '').slice(-8)));
+    await on(new RegExp(newest.slice(-8)));
     await alone.key('j');
     await on(row);
     await alone.until(says(/Cancel this task/));
@@ -146,19 +160,8 @@ export function listTests(
   });
 
   it(`holds ${ROWS} tasks: few of them in the document, its heap bounded, and what is new moves nothing`, async () => {
-    const { t, page } = world();
-    const body = { llm: 'two', request: { messages: [{ role: 'user', content: 'hi' }] } };
-    const make = async (): Promise<string> =>
-      ((await t.call('POST /api/v1/tasks', { ...token(), body })).json as { id: string }).id;
-    const { db } = t.connection;
-    const columns =
-      'operation, source, pool_name, llm_name, streaming, priority, request_hash, queue_deadline, on_disconnect, owner_id';
-    await db.raw(
-      `insert into tasks (id, status, completed_at, ${columns})
-       select ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'completed', now(), ${columns}
-       from tasks, generate_series(1, :others) as n where id = :id`,
-      { id: await make(), others: ROWS + 100 },
-    );
+    const { page } = world();
+    await ended(await made('two'), { head: '00000000', count: ROWS + 100 });
     await go('/tasks?llm=two', /Tasks/);
     await page.front();
     await page.until(`document.querySelector('.windowed tbody th') !== null`);
@@ -191,7 +194,7 @@ export function listTests(
     const rows = await page.evaluate(ids);
     let fresh = '';
     for (let round = 0; round < Number(process.env['MCPCTL_ROUNDS'] ?? 1); round++) {
-      fresh = await make();
+      fresh = await made('two');
       await page.until(says(new RegExp(`${String(Math.min(100, round + 1))}\\+? new`)));
       expect(await page.evaluate(ids)).to.equal(rows);
       expect(await page.evaluate(drawn)).to.be.at.most(120);
@@ -205,25 +208,16 @@ export function listTests(
 
   it('keeps the rows right that what is new has pushed out of the newest', async () => {
     const { t, page } = world();
-    const { db } = t.connection;
-    const body = { llm: 'three', request: { messages: [{ role: 'user', content: 'hi' }] } };
-    const { id } = (await t.call('POST /api/v1/tasks', { ...token(), body })).json as { id: string };
+    const id = await made('three');
     await go('/tasks?llm=three', /Tasks/);
     await page.front();
     const row = `[...document.querySelectorAll('main tbody tr')].find((tr) => tr.innerText.includes('${id.slice(-8)}'))?.innerText`;
     await page.until(`/pending/.test(${row})`);
-    const columns =
-      'operation, source, pool_name, llm_name, streaming, priority, request_hash, queue_deadline, on_disconnect, owner_id';
-    await db.raw(
-      `insert into tasks (id, status, completed_at, ${columns})
-       select ('ffffffff-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'completed', now(), ${columns}
-       from tasks, generate_series(1, 120) as n where id = ?`,
-      [id],
-    );
+    await ended(id, { head: 'ffffffff', count: 120 });
     await page.until(says(/100\+ new/));
     await t.call(`DELETE /api/v1/tasks/${id}`, token());
     await page.until(`/cancelled/.test(${row})`);
-    await db.raw(`delete from tasks where id > 'ffffffff-0000-7000-8000-000000000000'`);
+    await t.connection.db.raw(`delete from tasks where id > 'ffffffff-0000-7000-8000-000000000000'`);
     await go('/tasks?llm=three&status=error', /No task fits/);
   });
 
@@ -244,18 +238,12 @@ export function listTests(
   });
 
   it('shows a user no button of an administrator, and answers none of their calls', async () => {
-    const { t, browser, page, url } = world();
+    const { t, page } = world();
     expect(
       (await t.call('POST /api/v1/secrets', { ...token(), body: { name: 'theirs', data: { key: 'x' } } }))
         .status,
     ).to.equal(201);
-    const alone = await browser.stranger(sizes.wide);
-    await alone.front();
-    await alone.goto(`${url}/ui/`);
-    await alone.until(`document.querySelector('input[name=token]') !== null`);
-    await alone.key('Tab');
-    await alone.write(t.tokens.ada);
-    await alone.key('Enter');
+    const alone = await signedIn(t.tokens.ada, '/');
     await alone.until(says(/● live/));
     await alone.until(says(/Tokens/));
     const all = (selector: string): Promise<unknown> =>

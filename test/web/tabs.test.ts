@@ -59,7 +59,7 @@ describe('several tabs, and the keyboard', function () {
   let wires: { edge: Wire; postgres: Wire; redis: Wire };
   let url = '';
   const visit = inPage(() => ({ page, url }));
-  const { go, type, press, forgive, sound } = visit;
+  const { go, type, press, key, forgive, sound } = visit;
   const token = (): { token: string } => ({ token: t.tokens.root });
   before(async function () {
     browser = await chromiumFor(this);
@@ -82,10 +82,6 @@ describe('several tabs, and the keyboard', function () {
 
   afterEach(() => Object.values(wires).forEach((wire) => wire.mend()));
 
-  const key = (name: string, how: object = {}, from = 'document.activeElement'): Promise<unknown> =>
-    page.evaluate(
-      `${from}.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, key: '${name}', ...${JSON.stringify(how)} }))`,
-    );
   const focused = (): Promise<unknown> => page.evaluate('document.activeElement.innerText');
 
   it('goes by keys from row to row, to filters and screens, but not in a field, nor with a modifier', async () => {
