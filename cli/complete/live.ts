@@ -9,7 +9,7 @@ import type { Client } from '../net/client.ts';
 import type { Context } from '../who/context.ts';
 import { readContexts } from '../who/contexts-file.ts';
 import { authenticated, type GlobalOptions, type Target } from '../who/target.ts';
-import { calledOf, type Keyed } from '../keyed.ts';
+import { calledOf } from '../keyed.ts';
 import { hasEnded } from '../tasks.ts';
 import { cell } from '../say/text.ts';
 import { wordings } from '../resources/wordings.ts';
@@ -74,12 +74,12 @@ const ofResource =
   async (client) => {
     const items = await client.resources.list(entry, {});
     const named = items.map(calledOf);
+    const about = wordings[entry.word]?.about;
     return items.map((item, at) => {
       const { key } = item;
       const name = named[at] ?? key;
       const isOnly = named.filter((other) => other === name).length === 1;
-      const about = (item: Keyed): string => wordings[entry.word]?.about(item) ?? entry.word;
-      return isOnly ? { value: name, about: about(item) } : { value: key, about: cell(name) };
+      return isOnly ? { value: name, about: about?.(item) ?? entry.word } : { value: key, about: cell(name) };
     });
   };
 const llms = ofResource(catalogueEntry(llm));

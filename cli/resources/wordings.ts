@@ -14,10 +14,18 @@ interface Wordings {
   about: Say;
 }
 
+/** Each is read once, however many of its cells are asked for. */
+const llmViews = new WeakMap<Keyed['raw'], SeenLlm['view']>();
+function llmIn({ raw }: Keyed): SeenLlm['view'] {
+  const view = llmViews.get(raw) ?? readLlm(raw).view;
+  llmViews.set(raw, view);
+  return view;
+}
+
 const ofLlm =
   (say: (view: SeenLlm['view']) => string | null | undefined): Say =>
-  ({ raw }) =>
-    say(readLlm(raw).view) ?? undefined;
+  (item) =>
+    say(llmIn(item)) ?? undefined;
 
 /** Where an llm's key is kept, by name: never a key. */
 const keyName = ofLlm(({ apiKeyRef: ref }) => {
@@ -42,7 +50,7 @@ function capabilityWords(capabilities: Readonly<Record<string, unknown>>): strin
 /** What this release says better than the value at a path does, by the word of the resource. */
 export const wordings: Readonly<Record<string, Wordings>> = {
   llm: {
-    read: ({ raw }) => readLlm(raw).view,
+    read: llmIn,
     columns: {
       status: ofLlm(statusOf),
       apiKeyRef: keyName,
