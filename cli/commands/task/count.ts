@@ -29,7 +29,8 @@ export function makeTaskCount(
 }
 
 async function runTaskCount(ctx: Context, { pool, llm, output, headers }: TaskCountOptions): Promise<void> {
-  const [{ tableLines }, { yamlOf }, client] = await Promise.all([
+  const [{ MOST_COUNTED }, { tableLines }, { yamlOf }, client] = await Promise.all([
+    import('../../../core/task/task.ts'),
     import('../../say/table.ts'),
     import('../../say/print.ts'),
     ctx.client(),
@@ -45,8 +46,5 @@ async function runTaskCount(ctx: Context, { pool, llm, output, headers }: TaskCo
     { head: 'TASKS', of: ([, count]: (typeof rows)[number]) => count },
   ];
   for (const line of tableLines(rows, columns, { headers, paint: out.paint, fit: 0 })) out.styled(line);
-  if (total >= MOST) out.note(`These are the newest ${MOST}; there may be more.`);
+  if (total >= MOST_COUNTED) out.note(`These are the newest ${MOST_COUNTED}; there may be more.`);
 }
-
-/** As the server counts. */
-const MOST = 10_000;
