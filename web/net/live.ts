@@ -52,8 +52,8 @@ export function hearOfStores(awayForMs: number | null): void {
   else storesAway.value ??= new Date().getTime() - awayForMs;
 }
 
-/** The stores are away: answered by the very call that asks what changed. */
-const isStoresAway = (thrown: unknown): boolean => isFault(thrown) && thrown.code === 'unavailable';
+/** The stores are away: answered by the very call that asks. */
+export const isStoresAway = (thrown: unknown): boolean => isFault(thrown) && thrown.code === 'unavailable';
 
 function hear(word: Word): void {
   if ('awayForMs' in word) hearOfStores(word.awayForMs);

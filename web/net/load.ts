@@ -1,7 +1,7 @@
 import { useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { call, isFault, type Fault } from './api.ts';
-import { changes, hearOfStores, isLive, isPaused, line, type Topic } from './live.ts';
+import { changes, hearOfStores, isLive, isPaused, isStoresAway, line, type Topic } from './live.ts';
 
 export interface Load<T> {
   /** What came last; stays while it is asked again, and when that fails. */
@@ -66,7 +66,7 @@ function keep<T>({ path, topic, question }: Asked, { data, fault, at, asked }: K
       toldByCalls(null);
     } catch (thrown) {
       if (isFault(thrown) && thrown.status !== 401) fault.value = thrown;
-      if (isFault(thrown) && thrown.code === 'unavailable') toldByCalls(0);
+      if (isStoresAway(thrown)) toldByCalls(0);
     }
     isAsking = false;
     if (!left.signal.aborted) timer = setTimeout(next, AGAIN_MS);
