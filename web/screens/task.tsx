@@ -19,7 +19,8 @@ import { Write } from '../parts/write.tsx';
 import { Why } from '../shown/why.tsx';
 import { named } from '../state/router.ts';
 
-const isOver = ({ status }: TaskView): boolean => ['completed', 'error', 'cancelled'].includes(status);
+export const isOver = ({ status }: TaskView): boolean => ['completed', 'error', 'cancelled'].includes(status);
+
 function bodyText(body: unknown): string {
   const text = typeof body === 'string' ? body : JSON.stringify(body, undefined, 2);
   return text.length > MOST_SHOWN

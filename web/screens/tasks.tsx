@@ -9,7 +9,7 @@ import { Status } from '../shown/status.tsx';
 import { WindowedTable } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
 import { go, path, query, withQuery } from '../state/router.ts';
-import { TaskDetails, taskTitle } from './task.tsx';
+import { isOver, TaskDetails, taskTitle } from './task.tsx';
 
 const statuses = ['pending', 'claimed', 'running', 'completed', 'error', 'cancelled'];
 const filters = ['status', 'pool', 'llm'] as const;
@@ -170,12 +170,13 @@ function TaskTable({ list, counts }: Listed) {
   );
 }
 
-const isLive = ({ status }: TaskView): boolean => ['pending', 'claimed', 'running'].includes(status);
-
 function List() {
   const words = new URLSearchParams(filters.map((name) => [name, query.value.get(name) ?? '']));
   for (const name of filters) if (words.get(name) === '') words.delete(name);
-  const list = useLongList<TaskView>(`/tasks?${words.toString()}`, { topic: 'tasks', isLive });
+  const list = useLongList<TaskView>(`/tasks?${words.toString()}`, {
+    topic: 'tasks',
+    isLive: (task) => !isOver(task),
+  });
   words.delete('status');
   // Counted once, and again with what is new: to count is dearer than to list.
   const counted = useLoad<TaskCountsView>(`/tasks/counts?${words.toString()}`);
