@@ -44,6 +44,8 @@ export const schedulerSettings = [
   'auditKeepDays',
   'maxUserKeptBytes',
   'maxKeptBytes',
+  'maxUserKeptTasks',
+  'maxKeptTasks',
   'maxUserEventMemory',
   'maxEventMemory',
   'secretsKeysFile',

@@ -1,17 +1,53 @@
 import { EachItem } from '../../core/runtime/each-item.ts';
+import { fairShare } from '../fair-share.ts';
 import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const AT_ONCE = 1_000;
 const TOGETHER = 250;
+/** Who has how many tasks is asked of Postgres no more often: it walks through an index of all. */
+const COUNT_EVERY_MS = 600_000;
 /** What is older waits for the next turn: nobody is in a hurry for it. */
 const BUDGET_MS = 20_000;
 
 type Kind = 'task' | 'body' | 'idempotency key' | 'browser session' | 'device login' | 'join code';
 
+/** What is more than is kept: of one user, or of all together, then of those who have most, until they are alike. */
+function createSurplus({ config, registry: { tasks }, clock }: DutyDeps) {
+  const { maxUserKeptTasks: ofUser, maxKeptTasks: inAll, eventKeepMs } = config;
+  let [over, countAt]: [{ ownerId: string; left: number }[], number] = [[], -Infinity];
+  const count = async (): Promise<void> => {
+    const counts = [...(await tasks.countedOf(Math.min(ofUser, inAll)))];
+    const amounts = counts.map(([, amount]) => Math.min(amount, ofUser));
+    const most = Math.floor(Math.min(ofUser, fairShare(amounts, inAll)));
+    over = counts.flatMap(([ownerId, amount]) => (amount > most ? [{ ownerId, left: amount - most }] : []));
+    countAt = clock.elapsed() + COUNT_EVERY_MS;
+  };
+  return {
+    /** Some of each user's, so that who has most is not in the way of the others. @returns how many were deleted. */
+    async some(
+      deleted: (ids: readonly string[]) => Promise<number>,
+      { spent, resting }: { spent: () => boolean; resting: number },
+    ): Promise<number> {
+      if (clock.elapsed() >= countAt) await count();
+      let did = 0;
+      for (const one of over) {
+        if (one.left <= 0 || spent()) continue;
+        // Who has just had an answer can still take it up again.
+        const n = await deleted(
+          await tasks.oldestOf(one.ownerId, eventKeepMs, Math.min(one.left, AT_ONCE) + resting),
+        );
+        one.left = n === 0 ? 0 : one.left - n;
+        did += n;
+      }
+      return did;
+    },
+  };
+}
+
 /**
- * Deletes tasks that ended longer ago than they are kept, and drops the bodies of those that asked for it once
- * nobody can come for the answer any more. Deletes browser sessions, logins of programs and join codes that
- * are over.
+ * Deletes tasks that ended longer ago than they are kept, and the oldest of who has too many. Drops the bodies of those
+ * that asked for it once nobody can come for the answer any more. Deletes browser sessions, logins of programs and join
+ * codes that are over.
  */
 export function createPruneDuty(deps: DutyDeps): Duty {
   const { config, registry, flow, clock, log } = deps;
@@ -19,6 +55,7 @@ export function createPruneDuty(deps: DutyDeps): Duty {
     new EachItem<string>({ name: 'prune', idOf: (id) => id, act, together: TOGETHER, lanes: 1, clock, log });
   const deleting = over((ids) => registry.tasks.deleteEnded(ids));
   const dropping = over((ids) => registry.tasks.dropUnfetched(ids));
+  const surplus = createSurplus(deps);
   return {
     name: 'prune',
     everyMs: config.sweepMs,
@@ -51,6 +88,9 @@ export function createPruneDuty(deps: DutyDeps): Duty {
       );
       await untilFew('body', async () =>
         round(dropping, await registry.tasks.unfetched(config.eventKeepMs, AT_ONCE + dropping.resting)),
+      );
+      await untilFew('task', () =>
+        surplus.some((ids) => round(deleting, ids), { spent, resting: deleting.resting }),
       );
       await untilFew('idempotency key', () => registry.tasks.pruneKeys(AT_ONCE));
       await untilFew('browser session', () => registry.adminSessions.sweep());

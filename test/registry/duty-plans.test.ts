@@ -73,6 +73,10 @@ describe('what a duty asks of the tasks, where few are open among many that ende
     'settle, hand back: which of these are open': { ask: () => upkeep().openAmong(ids), index: /tasks_/ },
     'settle: these': { ask: () => upkeep().byIds(ids), index: /tasks_pkey/ },
     'prune: what is old': { ask: () => upkeep().prunable(DAY_MS, 500), index: /tasks_completed_at/ },
+    'prune: the oldest of one of them': {
+      ask: () => upkeep().oldestOf(t.ada.id, DAY_MS, 500),
+      index: /tasks_(owner|completed_at)/,
+    },
     'prune: these': { ask: () => upkeep().deleteEnded(ids), index: /tasks_pkey/ },
     'prune: bodies that nobody came for': {
       ask: () => upkeep().unfetched(DAY_MS, 500),

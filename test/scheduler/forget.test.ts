@@ -1,10 +1,13 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { v7 } from 'uuid';
 import type { TaskRow } from '../../core/task/task.ts';
 import { fairShare } from '../../scheduler/fair-share.ts';
 import { createForgetDuty } from '../../scheduler/duties/forget.ts';
+import { createPruneDuty } from '../../scheduler/duties/prune.ts';
+import type { DutyDeps } from '../../scheduler/duties/duty.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-import { dutyDeps, endingOf, submitTask } from '../support/tasks.ts';
+import { dutyDeps, endingOf, newTask, submitTask } from '../support/tasks.ts';
 
 const KB = 1_000;
 const nothing = { requestBody: null, responseBody: null };
@@ -140,6 +143,61 @@ describe('the duty forget', () => {
       );
     });
     expect(JSON.stringify(plan.rows)).to.include('Index Only Scan using tasks_kept');
+  });
+});
+
+describe('the duty prune, of who has more tasks than are kept', () => {
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+  });
+  after(() => t.close());
+  beforeEach(() => t.connection.db('tasks').delete());
+
+  const open = (ownerId: string): Promise<TaskRow> => submitTask(t, { ownerId });
+  const ended = async (ownerId: string): Promise<string> => {
+    const key = { key: v7(), requestHash: 'h', lifeMs: 60_000, ownerId };
+    const { row } = (await t.registry.idempotency.insert(newTask({ ownerId }), key)) as { row: TaskRow };
+    await t.registry.tasks.close(row.id, { status: 'cancelled', code: 'task_cancelled', message: 'x' });
+    return row.id;
+  };
+  const several = async (n: number, ownerId: string): Promise<string[]> => {
+    const ids: string[] = [];
+    for (let i = 0; i < n; i++) ids.push(await ended(ownerId));
+    return ids;
+  };
+  const left = () => t.connection.db('tasks').orderBy('id').pluck<string[]>('id');
+  const prune = async (given: Partial<DutyDeps['config']>): Promise<void> => {
+    await t.connection.db.raw('analyze tasks'); // or it may not be known that there are any
+    const deps = dutyDeps(t);
+    await createPruneDuty({ ...deps, config: { ...deps.config, eventKeepMs: 0, ...given } }).run(
+      new AbortController().signal,
+    );
+  };
+
+  it('deletes the oldest that ended, their keys with them, and nothing that is open, or of others', async () => {
+    const waits = await open(t.ada.id);
+    const [, , ...newest] = await several(5, t.ada.id);
+    const others = await several(3, t.bob.id);
+    await prune({ maxUserKeptTasks: 4 });
+    expect(await left()).to.deep.equal([waits.id, ...newest, ...others]);
+    const keyed = await t.connection.db('idempotency').select<{ taskId: string }[]>('taskId');
+    expect(keyed.map(({ taskId }) => taskId)).to.have.members([...newest, ...others]);
+  });
+
+  it('in all, of those who have most, until they are alike', async () => {
+    const little = await several(1, t.bob.id);
+    const much = await several(6, t.ada.id);
+    await prune({ maxKeptTasks: 4 });
+    expect(await left()).to.deep.equal([...little, ...much.slice(3)]);
+  });
+
+  it('leaves whose answer may still be taken up, and counts nobody while there are far fewer', async () => {
+    const ids = await several(3, t.ada.id);
+    await prune({ maxUserKeptTasks: 1, eventKeepMs: 60_000 });
+    expect(await left()).to.deep.equal(ids);
+    expect(await t.registry.tasks.countedOf(100)).to.deep.equal(new Map());
+    expect(await t.registry.tasks.countedOf(4)).to.deep.equal(new Map([[t.ada.id, 3]]));
   });
 });
 

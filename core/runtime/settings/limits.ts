@@ -79,6 +79,17 @@ export const limitSettings = {
       'how many bytes the bodies of all ended tasks may have; beyond it those of who has most are forgotten',
     schema: () => count(20_000_000_000),
   },
+  maxUserKeptTasks: {
+    env: 'MCPCTL_MAX_USER_KEPT_TASKS',
+    about:
+      'how many tasks of one user, with their attempts and keys, are kept; beyond it the oldest that ended are deleted early',
+    schema: () => count(5_000_000),
+  },
+  maxKeptTasks: {
+    env: 'MCPCTL_MAX_KEPT_TASKS',
+    about: 'how many tasks of all users are kept; beyond it the oldest of who has most are deleted early',
+    schema: () => count(20_000_000),
+  },
   maxUserEventMemory: {
     env: 'MCPCTL_MAX_USER_EVENT_MEMORY',
     about:
