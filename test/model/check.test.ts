@@ -5,6 +5,7 @@ import { dispatchModel } from './check/dispatch.ts';
 import { explore, type Explored } from './check/explore.ts';
 import { rules, world, type Rule, type RuleFacts } from './check/rules.ts';
 import { faults, type Fault, type World } from './check/state.ts';
+import { wakeRules, wakesModel, type WakeRule } from './check/wakes.ts';
 
 const facts = Object.entries(rules) as [Rule, RuleFacts][];
 
@@ -106,4 +107,23 @@ describe('the slots of a worker, in every state', () => {
       expect(explore(capacityModel(rule)).broken?.promise).to.equal('I10: more runs than slots');
     });
   }
+});
+
+describe('how a waiting member learns of a job, in every state', () => {
+  it('is never forgotten: by markers alone while no process dies, and where one does by a look at the lists', () => {
+    for (const deaths of [0, 1]) expect(traceOf(explore(wakesModel(deaths)))).to.equal('');
+  });
+
+  for (const rule of Object.keys(wakeRules) as WakeRule[])
+    it(`is forgotten without: ${rule}`, () => {
+      const deaths = rule === 'the lists are looked at' ? 1 : 0;
+      const row = tableOf(read('docs/model.md'), 'rule of a wake-up').find(
+        (each) => each['rule of a wake-up'] === rule,
+      );
+      expect(span(row?.['guard'])).to.equal(wakeRules[rule]);
+      expect(read(wakeRules[rule])).not.to.equal('');
+      expect(explore(wakesModel(deaths, rule)).broken?.promise, 'a counterexample').to.equal(
+        row?.['without it'],
+      );
+    });
 });

@@ -3,7 +3,8 @@ import { expect } from 'chai';
 import { openRedis } from '../../core/queue/link/connect.ts';
 import { Consumer, type TakenJob } from '../../core/queue/jobs/consumer.ts';
 import { Fetchers } from '../../core/queue/jobs/fetchers.ts';
-import { ownMarkers } from '../../core/queue/jobs/markers.ts';
+import { MarkerMux } from '../../core/queue/jobs/marker-mux.ts';
+import { markerOf, ownMarkers } from '../../core/queue/jobs/markers.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { Slots } from '../../core/member/slots.ts';
@@ -126,5 +127,66 @@ describe('how often a consumer looks into its queues', function () {
     const { ran, ids } = await play(tasks, { oneByOne: false });
     expect([...ran].sort()).to.deep.equal([...ids].sort());
     expect(ran.indexOf(ids.at(-1) ?? '')).to.equal(0);
+  });
+});
+
+describe('consumers that one connection waits for', function () {
+  let t: QueueFixture;
+  const ends: (() => Promise<unknown>)[] = [];
+  before(async () => {
+    t = await queueFixture();
+  });
+  afterEach(async () => {
+    for (const end of ends.splice(0).toReversed()) await end();
+  });
+  after(() => t.close());
+
+  async function started(lookMs: number): Promise<MarkerMux> {
+    const blocking = openRedis('blocking', { url, verifyTls: true, clock, log });
+    const keys = t.door.keys;
+    const mux = new MarkerMux({ commands: t.redis, blocking, keys, id: randomUUID(), lookMs, clock, log });
+    await mux.start();
+    ends.push(() => mux.stop());
+    return mux;
+  }
+  async function consume(mux: MarkerMux, poolKey: string, run: (job: TakenJob) => Promise<void>) {
+    const consumer = new Consumer({
+      fetchers: t.fetchers,
+      markers: mux.markers,
+      keys: t.door.keys,
+      member: { llmId: randomUUID(), poolKey },
+      slots: new Slots(1),
+      gate: { isOpen: () => true, untilOpen: () => Promise.resolve() },
+      run,
+      clock,
+      log,
+    });
+    await consumer.start();
+    ends.push(() => consumer.drain());
+  }
+
+  for (const priority of ['interactive', 'background'] as const)
+    it(`are told of a job that one of them has put aside for the others: ${priority}`, async () => {
+      const mux = await started(3_600_000);
+      const poolKey = `p ${randomUUID()}`;
+      await consume(mux, poolKey, (job) => Promise.resolve(job.later(10)));
+      const taken = new Promise<string>((resolve) => {
+        void consume(mux, poolKey, async (job) => {
+          await job.complete();
+          resolve(job.taskId);
+        });
+      });
+      const { taskId } = await t.submitted({ poolKey, priority });
+      expect(await taken).to.equal(taskId);
+    });
+
+  it('find a job of which nobody was told, when they look', async () => {
+    const mux = await started(500);
+    const poolKey = `p ${randomUUID()}`;
+    const queue = t.door.keys.pool(poolKey).queue();
+    const { taskId } = await t.submitted({ poolKey });
+    await t.redis.del(markerOf(t.door.keys, queue));
+    expect(await mux.markers.wait([queue], new AbortController().signal)).to.equal(queue);
+    expect((await t.fetchers.next([queue]))?.taskId).to.equal(taskId);
   });
 });

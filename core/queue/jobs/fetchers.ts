@@ -10,6 +10,7 @@ import { claimFetched, type EarlyClaim } from '../task/claim.ts';
 import { failing } from '../task/closing.ts';
 import { isErrorReply } from '../trouble.ts';
 import { createFetcher, createQueues, KEPT_JOBS, LOCK_MS, type JobData } from './jobs.ts';
+import { layMarker } from './markers.ts';
 import { takeJob, type Early } from './take.ts';
 
 /** A job that was taken out of its queue. */
@@ -132,6 +133,11 @@ export class Fetchers {
       this.#settle(jobId, () => this.#finish({ queue, jobId, code }, ending));
     const byBull = <T>(ending: (job: Job<JobData>) => Promise<T>): Promise<T> =>
       this.#with(queue, (worker) => ending(new Job<JobData>(worker, 'infer', { T: taskId }, {}, jobId)));
+    const putBack = async (): Promise<void> => {
+      await byBull((job) => job.moveToWait(token));
+      // BullMQ lays none beside a job that has a priority.
+      await layMarker(this.#deps.redis, { namespace: this.#deps.prefix }, queue);
+    };
     const complete = async (): Promise<void> => {
       const answer = await this.#complete(queue, { jobId, token });
       if (answer === undefined) await byBull((job) => job.moveToCompleted(null, token, false));
@@ -141,7 +147,7 @@ export class Fetchers {
       jobId,
       complete: () => finish('', complete),
       fail: (code) => finish(code, () => byBull((job) => job.moveToFailed(failure(code), token, false))),
-      putBack: () => this.#settle(jobId, () => byBull((job) => job.moveToWait(token))),
+      putBack: () => this.#settle(jobId, putBack),
       putLast: () => this.#settle(jobId, () => this.#pass(queue, { jobId, token })),
     };
   }

@@ -3,10 +3,10 @@ import { messageOf } from '../../errors.ts';
 import { pause, type Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Service } from '../../runtime/process/service.ts';
-import { mendAfter, mending } from '../mend.ts';
+import { mendAfter } from '../mend.ts';
 import { closeRedis } from '../link/connect.ts';
 import type { Keys } from '../keys.ts';
-import { markerOf, type Markers } from './markers.ts';
+import { layMarker, markerOf, type Markers } from './markers.ts';
 
 export interface MarkerMuxDeps {
   commands: Redis;
@@ -15,6 +15,8 @@ export interface MarkerMuxDeps {
   keys: Keys;
   /** Names the key that breaks off our own pop. */
   id: string;
+  /** How often the lists themselves are looked at; 2 s unless told. */
+  lookMs?: number;
   clock: Clock;
   log: Log;
 }
@@ -28,7 +30,7 @@ interface Waiter {
 /** How long a pop blocks: a half-open connection is noticed by the silence after it. */
 const BLOCK_S = 1;
 /** A marker may be lost with the process that popped it, so now and then the lists themselves are looked at. */
-const LOOK_MS = 10_000;
+const LOOK_MS = 2_000;
 const LOOK_TOGETHER = 500;
 const AGAIN_MS = 250;
 const NUDGE_LIFE_MS = 60_000;
@@ -59,7 +61,7 @@ export class MarkerMux implements Service {
   /** What the consumers are given. */
   readonly markers: Markers = {
     wait: (queues, signal) => this.#wait(queues, signal),
-    passOn: (queue) => this.#passOn(queue),
+    passOn: (queue) => layMarker(this.#deps.commands, this.#deps.keys, queue),
   };
 
   async start(): Promise<void> {
@@ -97,12 +99,6 @@ export class MarkerMux implements Service {
       const listening = this.#listening;
       if (listening && queues.some((queue) => !listening.has(queue))) this.#nudge();
     });
-  }
-
-  async #passOn(queue: string): Promise<void> {
-    const { commands, keys } = this.#deps;
-    const marker = markerOf(keys, queue);
-    await mending(commands, [marker], () => commands.zadd(marker, 0, '0'));
   }
 
   #forget(waiter: Waiter): void {
@@ -167,14 +163,14 @@ export class MarkerMux implements Service {
       return null;
     });
     const queue = popped ? queues[markers.indexOf(popped[0])] : undefined;
-    if (queue !== undefined && !this.#give(queue)) await this.#passOn(queue);
+    if (queue !== undefined && !this.#give(queue)) await this.markers.passOn(queue);
   }
 
   async #lookUntilStopped(): Promise<void> {
-    const { clock, log } = this.#deps;
+    const { clock, log, lookMs = LOOK_MS } = this.#deps;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      await pause(LOOK_MS * (0.75 + clock.random() / 2), signal);
+      await pause(lookMs * (0.75 + clock.random() / 2), signal);
       try {
         const queues = [...this.#waiting.keys()];
         for (let at = 0; at < queues.length && !signal.aborted; at += LOOK_TOGETHER)
@@ -185,13 +181,15 @@ export class MarkerMux implements Service {
     }
   }
 
+  /** Where somebody waits for a job there mostly is none, and one question says so of all. */
   async #look(queues: readonly string[]): Promise<void> {
     const { commands, keys } = this.#deps;
+    const lists = queues.map((queue) =>
+      ['wait', 'prioritized'].map((list) => `${keys.namespace}:${queue}:${list}`),
+    );
+    if ((await commands.exists(...lists.flat())) === 0) return;
     const pipeline = commands.pipeline();
-    for (const queue of queues) {
-      const lists = ['wait', 'prioritized'].map((list) => `${keys.namespace}:${queue}:${list}`);
-      pipeline.exists(...lists);
-    }
+    for (const its of lists) pipeline.exists(...its);
     const answers = (await pipeline.exec()) ?? [];
     queues.forEach((queue, i) => {
       if (Number(answers[i]?.[1] ?? 0) > 0) this.#give(queue);

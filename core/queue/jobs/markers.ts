@@ -20,7 +20,15 @@ export interface Markers {
   stop?(): void;
 }
 
-export const markerOf = (keys: Keys, queue: string): string => `${keys.namespace}:${queue}:marker`;
+type Place = Pick<Keys, 'namespace'>;
+
+export const markerOf = ({ namespace }: Place, queue: string): string => `${namespace}:${queue}:marker`;
+
+/** Whoever pops it looks into the queue. */
+export async function layMarker(redis: Redis, keys: Place, queue: string): Promise<void> {
+  const marker = markerOf(keys, queue);
+  await mending(redis, [marker], () => redis.zadd(marker, 0, '0'));
+}
 
 /** So that a pause or a drain is never more than this away. */
 const WAIT_S = 1;
@@ -47,10 +55,7 @@ export function ownMarkers({
       });
       return popped ? (queues[markers.indexOf(popped[0])] ?? null) : null;
     },
-    async passOn(queue) {
-      const marker = markerOf(keys, queue);
-      await mending(commands, [marker], () => commands.zadd(marker, 0, '0'));
-    },
+    passOn: (queue) => layMarker(commands, keys, queue),
     // A wake-up that is lost with the connection costs another member a second.
     stop: () => closeRedis(blocking),
   };
