@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { MOST_OFFERS } from '../../core/mcp/offers.ts';
 import { MOST_TOOLS, type ServerTool } from '../../core/mcp/tools.ts';
+import { NOT_KEPT } from '../../core/registry/mcp/pinned/pins.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { reportedServer, type ReportedServer } from './reported.ts';
 
@@ -91,6 +92,10 @@ describe('what a server tells that it has', function () {
     expect(await rows('serverOffers', { kind: 'prompt' })).to.equal(2 * MOST_OFFERS.prompt);
     expect(await rows('serverOffers', { kind: 'resource' })).to.equal(2 * MOST_OFFERS.resource);
     expect(await rows('serverTools', { gone: false })).to.equal(MOST_TOOLS);
+    for (const table of ['serverTools', 'serverOffers'])
+      expect(await rows(table, { gone: true }), 'but its name').to.equal(
+        await rows(table, { gone: true, definition: NOT_KEPT }),
+      );
     const at = async (name: string): Promise<unknown> => {
       const row: unknown = await t.connection.db('serverTools').where({ name }).first('firstSeenAt');
       return (row as { firstSeenAt: Date } | undefined)?.firstSeenAt.getTime();

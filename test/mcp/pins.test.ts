@@ -205,6 +205,16 @@ describe('pins of tools', function () {
     const mostBytes = (await bytesOf({})) + oneMore;
     await transaction((trx) => trust(trx, { servers: ['desk'], projectId: project.id, mostBytes }));
     expect(await bytesOf({})).to.equal(mostBytes + NOT_KEPT.length);
+    await db('serverPins').where({ projectId: project.id }).delete();
+    const owners = db('projects as p').join('serverPins as b', 'b.projectId', 'p.id');
+    const [{ count } = expect.fail('nobody')] = await owners.countDistinct<{ count: string }[]>('p.ownerId');
+    const all = {
+      servers: ['desk'],
+      projectId: project.id,
+      mostStoredBytes: mostBytes * Math.max(1, Number(count)),
+    };
+    await transaction((trx) => trust(trx, all)); // where all have too much, each has an equal share
+    expect(await bytesOf({})).to.equal(mostBytes + NOT_KEPT.length);
     expect(await names('kept')).to.deep.equal(['read', 'write']);
     await report('desk', [tool('read'), tool('write', 'another')]);
     expect(await names('kept')).to.deep.equal(['read']);

@@ -13,7 +13,7 @@ import {
 } from '../../mcp/offers.ts';
 import { stateOf, type PinState } from '../../mcp/pinned/pins.ts';
 import { storableJson } from '../../text/storable.ts';
-import { withPins } from './pinned/pins.ts';
+import { NOT_KEPT, withPins } from './pinned/pins.ts';
 
 /** What a server has of a kind, under its name or URI there. */
 export interface NameOf {
@@ -90,7 +90,7 @@ export async function listOffers<Kind extends OfferKind>(
 }
 
 /**
- * What of a server is not there any more. It may come back under its old place: of those that are gone as many are remembered as
+ * What of a server is not there any more: its name, and no more of it. It may come back under its old place: of those that are gone as many are remembered as
  * there may be, those that were seen first last.
  */
 export async function keepGone(
@@ -102,7 +102,7 @@ export async function keepGone(
     trx(table)
       .where(of)
       .whereNotIn('name', [...names]);
-  const left = await others().where('gone', false).update({ gone: true });
+  const left = await others().where('gone', false).update({ gone: true, definition: NOT_KEPT });
   if (left === 0) return;
   const old = others()
     .where('gone', true)

@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import { can, type Actor } from '../../../access.ts';
 import { McpctlError } from '../../../errors.ts';
 import { record } from '../../audit/record.ts';
-import { keyIn, MOST_KEPT_BYTES, NOT_KEPT, places } from './pins.ts';
+import { keyIn, NOT_KEPT, places, roomOfOne } from './pins.ts';
 
 interface ProjectRow {
   id: string;
@@ -65,7 +65,7 @@ function copied(of: 'tools' | 'offers'): string {
   )
   insert into ${pins} (project_id, server, ${keyIn('', of)}, hash, definition, approved_by, approved_at)
   select :to, a.server, ${keyIn('a.', of)}, a.hash,
-    case when h.bytes + sum(octet_length(a.definition)) over (order by a.server, ${keyIn('a.', of)}) <= ${MOST_KEPT_BYTES}
+    case when h.bytes + sum(octet_length(a.definition)) over (order by a.server, ${keyIn('a.', of)}) <= (${roomOfOne()})
       then a.definition else '${NOT_KEPT}' end,
     a.approved_by, a.approved_at
   from ${pins} a cross join held h where a.project_id = :from and a.server = any(:servers)`;

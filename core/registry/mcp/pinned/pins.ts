@@ -33,22 +33,35 @@ export function withPins(db: Knex, projectId: string, of: Of): Knex.QueryBuilder
 /** Of the definitions that the projects of one user have approved, in bytes: beyond it their hashes alone are kept, and what differs is all of it. */
 export const MOST_KEPT_BYTES = 64 * 2 ** 20;
 
+/** What the definitions of all may take of Postgres, as it stores them: beyond it every owner has an equal share of that. */
+const MOST_STORED_BYTES = 2 ** 31;
+
+interface Most {
+  mostBytes?: number | undefined;
+  mostStoredBytes?: number | undefined;
+}
+
+/** SQL: how many bytes of definitions one owner may have now. What tables take is known without a look at their rows. */
+export const roomOfOne = ({
+  mostBytes = MOST_KEPT_BYTES,
+  mostStoredBytes = MOST_STORED_BYTES,
+}: Most = {}): string => `
+  case when pg_table_size('tool_pins') + pg_table_size('offer_pins') < ${mostStoredBytes} then ${mostBytes}
+    else least(${mostBytes}, ${mostStoredBytes} / (select greatest(1, count(distinct owner_id)) from projects
+      where id in (select project_id from server_pins))) end`;
+
 /** Which rows of what `t` is are approved, of the servers in `fresh`. */
-interface Kept {
+interface Kept extends Most {
   /** A question for (project_id, server, approved_by). */
   fresh: string;
   things: string;
-  mostBytes?: number | undefined;
 }
 
 /**
  * Rows of `tool_pins`, or of `offer_pins`, for what is in `fresh`, and is so of their servers. How much of each owner is kept
  * is counted once for all of them.
  */
-export function keepPins(
-  of: 'tools' | 'offers',
-  { fresh, things, mostBytes = MOST_KEPT_BYTES }: Kept,
-): string {
+export function keepPins(of: 'tools' | 'offers', { fresh, things, ...most }: Kept): string {
   const { rows, pins } = places[of];
   return `
   with fresh as (${fresh}),
@@ -57,11 +70,12 @@ export function keepPins(
     from thing_pins a join projects p on p.id = a.project_id
     where p.owner_id in (select o.owner_id from fresh f join projects o on o.id = f.project_id)
     group by p.owner_id
-  )
+  ),
+  room as materialized (select ${roomOfOne(most)} as bytes)
   insert into ${pins} (project_id, server, ${keyIn('', of)}, hash, definition, approved_by)
   select f.project_id, f.server, ${keyIn('t.', of)}, t.hash,
     case when coalesce(h.bytes, 0)
-        + sum(octet_length(t.definition)) over (partition by p.owner_id order by f.project_id, f.server, ${keyIn('t.', of)}) <= ${mostBytes}
+        + sum(octet_length(t.definition)) over (partition by p.owner_id order by f.project_id, f.server, ${keyIn('t.', of)}) <= (select bytes from room)
       then t.definition else '${NOT_KEPT}' end,
     f.approved_by
   from fresh f join projects p on p.id = f.project_id left join held h on h.owner_id = p.owner_id
@@ -74,11 +88,7 @@ export function keepPins(
  */
 export async function trust(
   trx: Knex.Transaction,
-  {
-    servers,
-    projectId = null,
-    mostBytes,
-  }: { servers: readonly string[]; projectId?: string | null; mostBytes?: number },
+  { servers, projectId = null, ...most }: Most & { servers: readonly string[]; projectId?: string | null },
 ): Promise<void> {
   if (servers.length === 0) return;
   const at = { servers: [...servers], projectId };
@@ -91,7 +101,7 @@ export async function trust(
       and not exists (select 1 from server_pins b where b.project_id = p.id and b.server = s.name)
     on conflict do nothing
     returning project_id, server, null::uuid as approved_by`;
-  await trx.raw(keepPins('tools', { fresh: tools, things: 'not t.is_too_large', mostBytes }), at);
+  await trx.raw(keepPins('tools', { fresh: tools, things: 'not t.is_too_large', ...most }), at);
   // A release that knows no pins of these may have written the rest.
   const offers = `
     update server_pins set has_offers = true
@@ -99,5 +109,5 @@ export async function trust(
       and exists (select 1 from servers s where s.name = server_pins.server and s.info is not null
         and ${meansServer('server_pins.project_id', 's')})
     returning project_id, server, null::uuid as approved_by`;
-  await trx.raw(keepPins('offers', { fresh: offers, things: 'true', mostBytes }), at);
+  await trx.raw(keepPins('offers', { fresh: offers, things: 'true', ...most }), at);
 }
