@@ -16,10 +16,8 @@ export type ErrorReason = z.infer<typeof errorReasonSchema>;
 
 /** Of a backend's word for an error, and of the path of a parameter. */
 const LONGEST_WORD = 200;
-const word = z
-  .string()
-  .transform((text) => text.slice(0, LONGEST_WORD))
-  .optional();
+export const shortWord = (text: string): string => text.slice(0, LONGEST_WORD);
+const word = z.string().transform(shortWord).optional();
 
 /** The same as a worker tells it, of which the rest is told elsewhere. */
 export const toldReasonSchema = z.object({ code: word, type: word, param: word }).optional();

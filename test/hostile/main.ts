@@ -6,6 +6,7 @@
  * `-- NAME …` runs some of them; `-- --harm` fails for harm alone (the edge falls, others are not served, memory grows beyond
  * the bytes) and merely tells the rest.
  */
+import { rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../core/errors.ts';
 import { startTestServices } from '../support/services.ts';
@@ -94,6 +95,7 @@ async function run(names: readonly string[], harm: boolean): Promise<number> {
       for (const name of names) if (!(await tryOne(house, name, { alone, harm }))) failed.push(name);
     } finally {
       await house.close();
+      rmSync(path, { force: true });
     }
   } finally {
     await services.stop();

@@ -1,3 +1,4 @@
+import { shortWord } from '../../task/error-reason.ts';
 import { jsonValue } from '../../text/json-text.ts';
 import { statusOfNumber } from './status-of-type.ts';
 
@@ -184,7 +185,7 @@ function relayed({ metadata, param, cause }: Json, depth: number): string {
     .join('');
 }
 
-/** What an object says beside its sentence. */
+/** What an object says beside its sentence: words, of which no more is read than is kept. */
 function ownReason(object: Json): Reason {
   const reason: Reason = {};
   const code = object['code'] ?? object['error_code'];
@@ -196,13 +197,13 @@ function ownReason(object: Json): Reason {
     ) ??
     statusOfNumber(object);
   if (status !== undefined) reason.status = status;
-  if (isWord(code) && statusIn(code) === undefined) reason.code = code;
+  if (isWord(code) && statusIn(code) === undefined) reason.code = shortWord(code);
   else if (typeof object['status'] === 'string' && statusIn(object['status']) === undefined)
-    reason.code = object['status'];
+    reason.code = shortWord(object['status']);
   const type = object['type'] ?? object['error_type'] ?? object['__type'];
-  if (isWord(type) && type !== 'error') reason.type = type.replace(/^com\.[\w.]{1,80}#/, '');
+  if (isWord(type) && type !== 'error') reason.type = shortWord(type).replace(/^com\.[\w.]{1,80}#/, '');
   const param = typeof object['param'] === 'string' ? object['param'] : pathOf(object['loc']);
-  if (isWord(param) && !isSentence(param)) reason.param = param;
+  if (isWord(param) && !isSentence(param)) reason.param = shortWord(param);
   const asked = waitOf(object);
   if (asked !== undefined) reason.retryAfterS = asked;
   return reason;
