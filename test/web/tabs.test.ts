@@ -82,6 +82,18 @@ describe('several tabs, and the keyboard', function () {
 
   afterEach(() => Object.values(wires).forEach((wire) => wire.mend()));
 
+  /** As somebody else, on a page that was loaded since. */
+  const signIn = async (text: string): Promise<void> => {
+    const how = {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ token: text }),
+    };
+    const status = `fetch('/ui/session', ${JSON.stringify(how)}).then((answer) => answer.status)`;
+    expect(await page.evaluate(status)).to.equal(200);
+    await page.goto(`${url}/ui/access`);
+    await page.until(says(/Yes|No/));
+  };
   const focused = (): Promise<unknown> => page.evaluate('document.activeElement.innerText');
 
   it('goes by keys from row to row, to filters and screens, but not in a field, nor with a modifier', async () => {
@@ -258,18 +270,43 @@ describe('several tabs, and the keyboard', function () {
     await page.until(`document.activeElement?.innerText === 'Edit'`); // the focus goes back
   });
 
+  it('shows nothing of one person to another who signs in over it, in any tab', async () => {
+    const body = { name: 'page', preset: 'full' };
+    const made = (await t.call('POST /api/v1/tokens', { token: t.tokens.ada, body })).json as object;
+    const { id, token: text } = made as { id: string; token: string };
+    await signIn(text);
+    const beside = await browser.page(sizes.wide);
+    await beside.goto(`${url}/ui/playground`);
+    await beside.until(says(/Message/));
+    const write = `(() => { const field = document.querySelector('form textarea');
+      field.value = 'half a secret'; field.dispatchEvent(new Event('input', { bubbles: true })); })()`;
+    await beside.evaluate(write);
+    await page.front();
+    await go('/playground?llm=one', /Message/);
+    await type('form textarea', 'a whole secret');
+    await press('Send');
+    await page.until(says(/a whole secret/));
+    expect((await t.call(`DELETE /api/v1/tokens/${id}`, { token: t.tokens.ada })).status).to.equal(204);
+    await page.until(`document.querySelector('dialog[open] input[name=token]') !== null`);
+    await type('dialog input[name=token]', t.tokens.bob);
+    await press('Sign in');
+    const isBobs = `document.querySelector('header .who')?.innerText.startsWith('bob')`;
+    for (const tab of [page, beside]) {
+      await tab.until(`${isBobs} && !document.querySelector('dialog[open]')`);
+      await tab.until(`location.pathname === '/ui/' && !${says(/secret/)}`);
+      await tab.front();
+      await tab.evaluate('history.back()'); // nor is it a step away
+      await tab.until(`${isBobs} && location.pathname === '/ui/playground' && ${says(/Message/)}`);
+      expect(await tab.text()).not.to.include('secret');
+      expect(await tab.evaluate(`document.querySelector('form textarea').value`)).to.equal('');
+    }
+    forgive(/401|503/); // nobody serves what was asked
+    await beside.shut();
+    await page.front();
+    await signIn(t.tokens.root);
+  });
+
   it('tells what is not there from what one may not see, and from what a filter hides, each with a next step', async () => {
-    const as = async ({ token: text }: { token: string }): Promise<void> => {
-      const how = {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ token: text }),
-      };
-      const status = `fetch('/ui/session', ${JSON.stringify(how)}).then((answer) => answer.status)`;
-      expect(await page.evaluate(status)).to.equal(200);
-      await page.goto(`${url}/ui/access`);
-      await page.until(says(/Yes|No/));
-    };
     const step = `document.querySelector('main :is(.empty, .head) :is(a, button, code)') !== null`;
     const texts: string[] = [];
     const say = async (path: string, pattern: RegExp): Promise<void> => {
@@ -280,27 +317,27 @@ describe('several tabs, and the keyboard', function () {
     const all = (await t.call('GET /api/v1/llms?limit=100', token())).json as { items: { name: string }[] };
     for (const { name } of all.items)
       expect((await t.call(`DELETE /api/v1/llms/${name}`, token())).status).to.equal(204);
-    await as({ token: t.tokens.bob });
+    await signIn(t.tokens.bob);
     for (const [path, none] of noneOf) await say(path, none);
     for (const [path, none] of filteredOf) await say(path, none);
-    const made = async (more: object): Promise<{ token: string }> => {
+    const made = async (more: object): Promise<string> => {
       const answer = await t.call('POST /api/v1/tokens', {
         token: t.tokens.bob,
         body: { name: 'narrow', ...more },
       });
       expect(answer.status, answer.text).to.equal(201);
-      return answer.json as { token: string };
+      return (answer.json as { token: string }).token;
     };
-    await as(await made({ preset: 'full', bindings: [{ role: 'view', resource: 'secret' }] }));
+    await signIn(await made({ preset: 'full', bindings: [{ role: 'view', resource: 'secret' }] }));
     const [tasks, rest] = [['/tasks', '/usage'], noneOf.map(([path]) => path)];
     const may = /may not (see|ask)|one of the preset/i;
     for (const path of [...rest.filter((one) => !tasks.includes(one)), '/audit', '/system'])
       await say(path, may);
-    await as(await made({ name: 'publisher', preset: 'publish' }));
+    await signIn(await made({ name: 'publisher', preset: 'publish' }));
     for (const path of tasks) await say(path, may);
     expect(new Set(texts).size, texts.join('\n')).to.equal(texts.length);
     await sound('not-for-this-token');
-    await as(token());
+    await signIn(t.tokens.root);
   });
 
   it('follows one stream for all tabs, hidden ones ask nothing, and another leads when the first is closed', async () => {

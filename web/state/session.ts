@@ -15,9 +15,22 @@ whenSignedOut(() => {
   door.value = 'out';
 });
 
+/** Nothing that was shown stays in this page's memory. */
+const leave = (): void => location.assign('/ui/');
+
+/** All tabs have one cookie: who signs in at one of them is who asks in all. */
+const tabs = new BroadcastChannel('mcpctl-door');
+tabs.onmessage = ({ data: user }: MessageEvent<string>) => {
+  if (who.value && who.value.user !== user) leave();
+  else if (door.value === 'out') void enter('GET', '/whoami');
+};
+
 async function enter(method: 'GET' | 'POST', path: string, body?: object): Promise<void> {
   try {
-    who.value = await call<Whoami>(method, path, { body });
+    const now = await call<Whoami>(method, path, { body });
+    tabs.postMessage(now.user);
+    if (who.value && who.value.user !== now.user) return leave();
+    who.value = now;
     door.value = 'in';
     doorFault.value = null;
     startLive();
@@ -45,8 +58,7 @@ export const signIn = (token: string): Promise<void> => exchange({ token });
 export async function signOut(): Promise<void> {
   await call('DELETE', '/ui/session').catch(() => undefined); // it ends with its time at the latest
   stopLive();
-  // Nothing that was shown stays in this page's memory.
-  location.assign('/ui/');
+  leave();
 }
 
 /** Whether to show a control at all; the server decides. */
