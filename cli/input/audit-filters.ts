@@ -7,8 +7,6 @@ export const auditFilters: readonly (readonly [flags: string, about: string])[] 
   ['--name <name>', 'of this name or id'],
   ['--outcome <code>', 'ok, or the code of a refusal'],
   ['--request-id <id>', 'of this request'],
-  ['--since <instant>', 'from 2026-11-29T12:00:00Z on'],
-  ['--until <instant>', 'before this instant'],
 ];
 
 /** Those that were said. */

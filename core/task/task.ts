@@ -3,7 +3,7 @@ import { operationSchema, taskOperationSchema } from '../llm.ts';
 import { errorReasonSchema } from './error-reason.ts';
 import { instantSchema, orNothing, wordOr } from '../newer-words.ts';
 import { aliasSchema, nameSchema, uuidSchema } from '../names.ts';
-import { listQuerySchema } from '../page.ts';
+import { instantSchema as instantInQuery, listQuerySchema } from '../page.ts';
 
 export const taskStatuses = ['pending', 'claimed', 'running', 'completed', 'error', 'cancelled'] as const;
 export const taskStatusSchema = z.enum(taskStatuses);
@@ -69,6 +69,25 @@ export const taskListQuerySchema = listQuerySchema.extend({
   llm: aliasSchema.optional(),
   /** An agent's id. */
   agent: uuidSchema.optional(),
+  /** The name of who asked. */
+  owner: z.string().min(1).max(63).optional(),
+  /** The llm that a task ended with. */
+  member: nameSchema.optional(),
+  /** The session that a task ended with, for who may see sessions. */
+  session: uuidSchema.optional(),
+  /** By which door it came. */
+  source: z.enum(taskSources).optional(),
+  /** Of the error that it ended with. */
+  code: z.string().min(1).max(64).optional(),
+  /** Made at this instant or later. */
+  since: instantInQuery.optional(),
+  /** Made before this instant. */
+  until: instantInQuery.optional(),
+  /** How its id begins. */
+  idPrefix: z
+    .string()
+    .regex(/^[0-9a-f-]{1,36}$/)
+    .optional(),
 });
 
 /** Query of `GET /api/v1/tasks/counts`. */

@@ -165,7 +165,9 @@ const storedAs = (status: TaskStatus): readonly TaskStatus[] =>
 const MOST_PAGES = 20;
 
 /** null: none that they may see. @throws McpctlError `forbidden`. */
-function seenBy(actor: Actor): Scope | null {
+function seenBy(actor: Actor, { session }: { session?: string | undefined }): Scope | null {
+  if (session !== undefined && !canToAll(actor, 'view', 'session'))
+    throw new McpctlError('forbidden', `Your token '${actor.tokenName}' may not view every session.`);
   // Everybody sees their own: it is the token that lets none through.
   if (scopeOf({ ...actor, pools: null }, 'view', 'task') === null)
     throw new McpctlError('forbidden', `Your token '${actor.tokenName}' may not view tasks.`);
@@ -174,7 +176,7 @@ function seenBy(actor: Actor): Scope | null {
 
 async function count(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const filter = queryOf(req, taskCountsQuerySchema);
-  const scope = seenBy(actorOf(req));
+  const scope = seenBy(actorOf(req), filter);
   const counts: ReadonlyMap<TaskStatus, number> = scope
     ? await deps.registry.tasks.statuses({ ...filter, scope, limit: MOST_COUNTED })
     : new Map();
@@ -192,7 +194,7 @@ async function count(deps: EdgeDeps, req: Request, res: Response): Promise<void>
 
 async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const { limit, after, status, ...filter } = queryOf(req, taskListQuerySchema);
-  const scope = seenBy(actorOf(req));
+  const scope = seenBy(actorOf(req), filter);
   if (!scope) return void res.json({ items: [], next: null });
   const statuses = status && storedAs(status);
   let before = afterOf(after, uuidSchema);

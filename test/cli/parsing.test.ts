@@ -152,14 +152,14 @@ describe('cli: what a command line means', () => {
   });
 
   it('task list, get, cancel and wait', async () => {
-    expect(await parsed(makeTaskList, ['--llm', 'm', '-o', 'name'])).to.deep.equal({
-      llm: 'm',
+    expect(await parsed(makeTaskList, ['--llm', 'm', '--id-prefix', '01', '-o', 'name'])).to.deep.equal({
+      filters: { llm: 'm', idPrefix: '01' },
       limit: 50,
       output: 'name',
       headers: true,
       ...still,
     });
-    const counted = { llm: 'm', output: 'json', headers: true };
+    const counted = { filters: { llm: 'm' }, output: 'json', headers: true };
     expect(await parsed(makeTaskCount, ['--llm', 'm', '-o', 'json'])).to.deep.equal(counted);
     expect(await parsed(makeTaskGet, ['1', '2'])).to.deep.equal({
       ids: ['1', '2'],

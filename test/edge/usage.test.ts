@@ -69,6 +69,50 @@ describe('GET /api/v1/usage', function () {
       expect((await t.call(`GET /api/v1/usage${query}`)).status, query).to.equal(400);
   });
 
+  it('lists and counts the tasks that a filter names, for who may see them', async () => {
+    const { ada, bob, root } = t.tokens;
+    const id = await make('small', ada);
+    const [session, at] = ['01900000-0000-7000-8000-000000000001', '2026-01-02T03:04:05.000Z'];
+    const asIf = { claimedLlm: 'small', claimedBy: session, createdAt: at, source: 'batch' };
+    const ended = { status: 'error', errorCode: 'backend_timeout', errorMessage: 'x', completedAt: at };
+    // As its id has it, too: that is how a list finds where to begin.
+    const early = id.replace(/^.{13}/, '019b7c8d-7288');
+    const { db } = t.connection;
+    await db('tasks')
+      .where({ id })
+      .update({ ...ended, ...asIf });
+    await db('tasks').where({ id }).update({ id: early });
+    const idsBy = async (query: string, token: string): Promise<string[]> => {
+      const [list, counts] = await Promise.all(
+        [`?${query}`, `/counts?${query.replace('&status=error', '')}`].map((path) =>
+          t.call(`GET /api/v1/tasks${path}`, { token }),
+        ),
+      );
+      expect([list?.status, counts?.status], list?.text).to.deep.equal([200, 200]);
+      const { items } = list?.json as { items: { id: string }[] };
+      expect(counts?.json).to.include({ total: items.length });
+      return items.map((item) => item.id);
+    };
+    const all = (await idsBy('', root)).length;
+    for (const query of [
+      ...['member=small', `session=${session}`, 'source=batch', 'code=backend_timeout'],
+      ...[`idPrefix=${early.slice(0, 12)}`, `idPrefix=${early}`, `until=2026-01-02T03:04:06Z`],
+      `since=${at}&until=2026-01-02T03:04:05.001Z&owner=ada&llm=small&status=error`,
+    ]) {
+      expect(await idsBy(query, root), query).to.deep.equal([early]);
+      if (!query.startsWith('session')) expect(await idsBy(query, bob), query).to.deep.equal([]);
+    }
+    for (const query of ['owner=nobody', 'member=big', 'source=mcp', 'idPrefix=f', `until=${at}`])
+      expect(await idsBy(query, root), query).to.deep.equal([]);
+    expect(await idsBy('since=2026-01-02T03:04:06Z', root)).to.have.length(all - 1);
+    expect(await idsBy('owner=ada', root)).to.include(early);
+    expect(await idsBy('owner=bob', root)).to.have.length(all - (await idsBy('owner=ada', root)).length);
+    expect((await t.call(`GET /api/v1/tasks?session=${session}`, { token: ada })).status).to.equal(403);
+    for (const query of ['since=now', 'source=door', 'idPrefix=xyz', 'session=1', 'code='])
+      expect((await t.call(`GET /api/v1/tasks?${query}`)).status, query).to.equal(400);
+    await db('tasks').where({ id: early }).delete();
+  });
+
   const day = '2026-01-05';
   /** Rows as they would be there: this file is about what is summed. */
   const endAt = async (token: string, rows: { at: string; status: string; minutes: number }[]) => {

@@ -9,25 +9,44 @@ import { Status } from '../shown/status.tsx';
 import { WindowedTable } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
 import { go, path, query, withQuery } from '../state/router.ts';
+import { may } from '../state/session.ts';
 import { isOver, TaskDetails, taskTitle } from './task.tsx';
 
 const statuses = ['pending', 'claimed', 'running', 'completed', 'error', 'cancelled'];
-const filters = ['status', 'pool', 'llm'] as const;
+const sources = ['infer', 'v1', 'async', 'agent', 'batch', 'mcp'];
+const oftenAsked = ['status', 'pool', 'llm'];
+const seldomAsked = ['owner', 'member', 'source', 'code', 'since', 'until', 'idPrefix', 'session'];
+const filters = [...oftenAsked, ...seldomAsked];
 
 const secondsBetween = (from: string, to: string | null): string =>
   to === null ? '–' : `${((new Date(to).getTime() - new Date(from).getTime()) / 1_000).toFixed(1)} s`;
 
+const isFiltered = (by = filters): boolean => by.some((name) => query.value.has(name));
+
 function Filters() {
   return (
-    <div class="filters">
-      <Typed name="pool" label="Pool" />
-      <Typed name="llm" label="Llm" />
-      <Choice label="Status" name="status" of={statuses} />
-    </div>
+    <>
+      <div class="filters">
+        <Typed name="pool" label="Pool" />
+        <Typed name="llm" label="Llm" />
+        <Choice label="Status" name="status" of={statuses} />
+      </div>
+      <details open={isFiltered(seldomAsked)}>
+        <summary>More filters</summary>
+        <div class="filters">
+          <Typed name="owner" label="Who asked" />
+          <Typed name="member" label="Member" />
+          <Choice label="Came by" name="source" of={sources} />
+          <Typed name="code" label="Error" />
+          <Typed name="since" label="Since (2026-11-29T12:00:00Z)" />
+          <Typed name="until" label="Before (the same)" />
+          <Typed name="idPrefix" label="Id begins with" />
+          {may('view', 'session') && <Typed name="session" label="Session of a worker" />}
+        </div>
+      </details>
+    </>
   );
 }
-
-const isFiltered = (): boolean => filters.some((name) => query.value.has(name));
 
 function NoTask() {
   if (isFiltered())

@@ -1,5 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import { auditFilters, given } from '../../input/audit-filters.ts';
+import { whenFilters } from '../../input/task-filters.ts';
 import type { Context } from '../../who/context.ts';
 
 export interface AuditExportOptions {
@@ -23,7 +24,7 @@ export function makeAuditExport(
   mcpctl audit export --format jsonl --since 2026-11-01T00:00:00Z --until 2026-12-01T00:00:00Z
 `,
     );
-  for (const [flags, about] of auditFilters) command.option(flags, about);
+  for (const [flags, about] of [...auditFilters, ...whenFilters]) command.option(flags, about);
   return command.action(({ format, ...filters }) => run({ format, filters: given(filters) }));
 }
 

@@ -3,6 +3,7 @@ import type { Context } from '../../who/context.ts';
 import { formatOption, intervalOption, selectorOption, sortOption, watchOption } from '../../say/formats.ts';
 import { countOf } from '../../input/arguments.ts';
 import { auditFilters, given } from '../../input/audit-filters.ts';
+import { taskFilters, whenFilters } from '../../input/task-filters.ts';
 import { timeoutOption } from '../../input/timeout.ts';
 import type { GetOptions } from './run-get.ts';
 
@@ -23,7 +24,9 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
     .option('--llm <name>', 'tasks that asked for this llm, agents pinned to it')
     .option('--project <name>', 'prompts and agents of this project')
     .option('--agent <name>', 'prompts of this agent');
+  for (const [flags, about] of taskFilters) command.option(flags, `tasks: ${about}`);
   for (const [flags, about] of auditFilters) command.option(flags, `audit: ${about}`);
+  for (const [flags, about] of whenFilters) command.option(flags, `tasks, audit: ${about}`);
   return command
     .addOption(
       new Option('--limit <n>', 'most tasks or events to show, newest first').argParser(countOf).default(50),

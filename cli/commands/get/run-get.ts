@@ -14,6 +14,7 @@ import { columnsOf } from '../../resources/shown.ts';
 import { typesFor, type Type } from '../../resources/types.ts';
 import { showListings } from '../../say/show.ts';
 import type { Column } from '../../say/table.ts';
+import { filtersOfTasks } from '../../input/task-filters.ts';
 import { allEnded } from '../../tasks.ts';
 
 export interface GetOptions extends WatchLook {
@@ -27,8 +28,6 @@ export interface GetOptions extends WatchLook {
   /** A project with what is in it. */
   withContents: boolean;
 }
-
-const ofTasks: readonly string[] = ['status', 'pool', 'llm'];
 
 /** What has no plural is told by its lines. */
 const manyOf = ({ word, plural }: Type): string => (word === plural ? `lines of ${word}` : plural);
@@ -77,11 +76,12 @@ async function showContents(
 }
 
 function checkFilters({ type, name }: Ref, filters: GetOptions['filters']): void {
-  const allowed = type.entry?.filters ?? ofTasks;
+  const allowed = type.entry?.filters ?? filtersOfTasks;
   const wrong = Object.keys(filters).find((filter) => name !== null || !allowed.includes(filter));
   if (wrong === undefined) return;
   const where = name === null ? type.plural : `a ${type.word} that is named`;
-  throw new McpctlError('usage', `--${wrong} does not go with ${where}.`);
+  const flag = wrong.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new McpctlError('usage', `--${flag} does not go with ${where}.`);
 }
 
 interface Asked {

@@ -1,5 +1,7 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import { countOf } from '../../input/arguments.ts';
+import { given } from '../../input/audit-filters.ts';
+import { taskFilters, whenFilters } from '../../input/task-filters.ts';
 import type { Context } from '../../who/context.ts';
 import {
   formatOption,
@@ -11,9 +13,8 @@ import {
 } from '../../say/formats.ts';
 
 export interface TaskListOptions extends WatchLook {
-  status?: string | undefined;
-  pool?: string | undefined;
-  llm?: string | undefined;
+  /** By the names of the API's parameters. */
+  filters: Readonly<Record<string, string>>;
   limit: number;
 }
 
@@ -21,12 +22,14 @@ export function makeTaskList(
   ctx: Context,
   run: (options: TaskListOptions) => Promise<void> = (o) => runTaskList(ctx, o),
 ) {
-  return new Command('list')
+  const command = new Command('list')
     .alias('ls')
     .description('List your tasks, newest first.')
     .option('--status <status>', 'pending, claimed, running, completed, error or cancelled')
     .option('--pool <key>', 'tasks of this pool')
-    .option('--llm <name>', 'tasks that asked for this llm')
+    .option('--llm <name>', 'tasks that asked for this llm');
+  for (const [flags, about] of [...taskFilters, ...whenFilters]) command.option(flags, `tasks ${about}`);
+  return command
     .addOption(new Option('--limit <n>', 'most tasks to show').argParser(countOf).default(50))
     .addOption(formatOption())
     .option('--no-headers', 'leave the line of headings out')
@@ -39,14 +42,17 @@ export function makeTaskList(
       `Examples:
   mcpctl task list --status running
   mcpctl task list --llm tiny-chat -o wide
+  mcpctl task list --code backend_timeout --since 2026-11-29T12:00:00Z
   mcpctl task list --watch
 `,
     )
-    .action((options) => run(options));
+    .action(({ output, headers, limit, selector, sortBy, watch, interval, ...filters }) =>
+      run({ output, headers, limit, selector, sortBy, watch, interval, filters: given(filters) }),
+    );
 }
 
 async function runTaskList(ctx: Context, options: TaskListOptions): Promise<void> {
-  const { limit, status, pool, llm } = options;
+  const { limit, filters } = options;
   const [{ listingOf }, { instantsFor, taskColumns }, { showListings }, { arranged }] = await Promise.all([
     import('../../say/print.ts'),
     import('../../say/columns.ts'),
@@ -56,7 +62,7 @@ async function runTaskList(ctx: Context, options: TaskListOptions): Promise<void
   const client = await ctx.client();
   const columns = taskColumns(instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout }));
   const ask = async (first: boolean) => {
-    const { items, more } = await client.tasks.list({ llm, status, pool }, limit);
+    const { items, more } = await client.tasks.list(filters, limit);
     if (more && first) ctx.out.note(`There are more tasks than these ${limit}; ask for them with --limit.`);
     return [listingOf('task', arranged(items, options), columns)];
   };

@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { v7 } from 'uuid';
 import { z } from 'zod';
 import type { Scope } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
@@ -21,24 +22,56 @@ export interface TaskFilter {
   pool?: string | undefined;
   llm?: string | undefined;
   agent?: string | undefined;
+  /** The name of who asked. */
+  owner?: string | undefined;
+  member?: string | undefined;
+  session?: string | undefined;
+  source?: TaskRow['source'] | undefined;
+  code?: string | undefined;
+  since?: string | undefined;
+  until?: string | undefined;
+  idPrefix?: string | undefined;
   /** Tasks older than this id. */
   before?: string | undefined;
   limit: number;
 }
 
+/** So far an edge's clock, by which ids are in order, may be from the database's, by which a task was made. */
+const CLOCKS_APART_MS = 60 * 60_000;
+/** The first id of an instant: rows beyond it are not looked at. */
+const firstIdOf = (ms: number): string => v7({ msecs: Math.max(0, ms), seq: 0, random: new Uint8Array(16) });
+/** The first and last id that begin so. */
+function idsFrom(prefix: string): [string, string] {
+  const digits = prefix.replaceAll('-', '').slice(0, 32);
+  const filled = (digit: string): string =>
+    digits.padEnd(32, digit).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  return [filled('0'), filled('f')];
+}
+
 /** The newest `limit` of those that it names. */
-function narrowed(
-  db: Knex,
-  { scope, statuses, pool, llm, agent, before, limit }: TaskFilter,
-): Knex.QueryBuilder {
+function narrowed(db: Knex, { scope, statuses, before, limit, ...filter }: TaskFilter): Knex.QueryBuilder {
   const query = db('tasks').orderBy('id', 'desc').limit(limit);
   if (scope.ownerId !== null) query.where({ ownerId: scope.ownerId });
   if (scope.within !== null) query.where({ ownerId: scope.within.ownerId });
   if (scope.pools !== null) query.whereIn('poolName', [...scope.pools]);
   if (statuses !== undefined) query.whereIn('status', [...statuses]);
-  if (pool !== undefined) query.where({ poolName: pool });
-  if (llm !== undefined) query.where({ llmName: llm });
-  if (agent !== undefined) query.where({ agentId: agent });
+  const { pool, llm, agent, member, session, source, code } = filter;
+  const words = {
+    ...{ poolName: pool, llmName: llm, agentId: agent, claimedLlm: member },
+    ...{ claimedBy: session, source, errorCode: code },
+  };
+  query.where(Object.fromEntries(Object.entries(words).filter(([, word]) => word !== undefined)));
+  const { owner, since, until, idPrefix } = filter;
+  if (owner !== undefined) query.whereIn('ownerId', db('users').where({ name: owner }).select('id'));
+  if (since !== undefined)
+    query
+      .where('createdAt', '>=', since)
+      .where('id', '>=', firstIdOf(new Date(since).getTime() - CLOCKS_APART_MS));
+  if (until !== undefined)
+    query
+      .where('createdAt', '<', until)
+      .where('id', '<', firstIdOf(new Date(until).getTime() + CLOCKS_APART_MS));
+  if (idPrefix !== undefined) query.whereBetween('id', idsFrom(idPrefix));
   if (before !== undefined) query.where('id', '<', before);
   return query;
 }
