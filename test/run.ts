@@ -14,7 +14,7 @@ import { join, resolve } from 'node:path';
 import { messageOf } from '../core/errors.ts';
 import { systemClock as clock } from '../core/runtime/clock.ts';
 import { bundlePrograms } from './support/bundles.ts';
-import { lanesOf, type Lane } from './support/lanes.ts';
+import { sharedOut, type Lane } from './support/lanes.ts';
 import {
   exitCodeOf,
   failures,
@@ -72,10 +72,21 @@ async function everything(args: readonly string[], run: MochaRun): Promise<Ran> 
   const from = clock.elapsed();
   const times = join(run.folder, 'times');
   const machine = { cores: availableParallelism(), memoryBytes: process.availableMemory() };
-  const lanes = lanesOf(everyTest(), machine, expected());
+  const { lanes, rest } = sharedOut(everyTest(), machine, expected());
   for (const { name, files, jobs } of lanes) say(`${name}: ${files.length} files, ${jobs} at once`);
+  if (rest.length > 0) say(`then: ${rest.flat().length} files, in ${rest.length} batches`);
   const timed = { ...run, env: { ...run.env, MCPCTL_TEST_TIMES: times } };
-  const ran = await Promise.all(lanes.map((lane) => mocha([...args, ...argsOf(lane)], timed)));
+  const takeRest = async (ran: Ran): Promise<Ran> => {
+    const batch = rest.shift();
+    return batch ? await takeRest(beside(ran, await mocha([...args, ...batch], timed))) : ran;
+  };
+  const ran = await Promise.all(
+    lanes.map(async (lane) => {
+      const own = await mocha([...args, ...argsOf(lane)], timed);
+      const more = Array.from({ length: awakeOf(lane) }, () => takeRest({ code: 0, outcome: nothing }));
+      return (await Promise.all(more)).reduce(beside, own);
+    }),
+  );
   const first = ran.reduce(beside);
   const again = first.code === 0 || !first.outcome ? [] : worthAnother(first.outcome, MOST_AGAIN);
   const last =
@@ -96,6 +107,11 @@ const argsOf = ({ jobs, files }: Lane): string[] => [
   ...(jobs > 1 ? ['--parallel', '--jobs', String(jobs)] : []),
   ...files,
 ];
+
+/** Two that sleep leave the room of one. */
+const awakeOf = ({ name, jobs }: Lane): number => (name === 'sleeping' ? 1 : jobs);
+
+const nothing: Outcome = { files: {}, hung: false };
 
 const beside = (a: Ran, b: Ran): Ran => ({
   code: a.code || b.code,

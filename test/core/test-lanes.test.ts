@@ -1,5 +1,7 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
-import { lanesOf as lanesOfSpent, type Lane, type Machine } from '../support/lanes.ts';
+import { lanesOf as lanesOfSpent, sharedOut, type Lane, type Machine } from '../support/lanes.ts';
 
 const GIB = 2 ** 30;
 const machine = { cores: 2, memoryBytes: 16 * GIB };
@@ -73,6 +75,21 @@ describe('the lanes that test files run in', () => {
     );
     const all = lanesOfSpent([names, system, sse, wake], machine, spent).flatMap(({ files }) => files);
     expect(all.sort()).to.deep.equal([names, sse, system, wake].sort());
+  });
+  it('leave a share to whoever ends first: files that are known and not long, in short batches', () => {
+    const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.test.ts'))
+      .slice(0, 100)
+      .map((path) => join('test', path));
+    const spent = Object.fromEntries(
+      files.slice(1).map((file, n) => [file, { ms: n < 40 ? 20_000 : 10_000, cpuMs: 10_000 }]),
+    );
+    const isShort = (file: string): boolean => spent[file]?.ms === 10_000;
+    const { lanes, rest } = sharedOut(files, machine, spent);
+    expect(rest.map((batch) => batch.length)).to.deep.equal([3, 3, 3, 3, 1]); // 130 s of 1,390
+    expect(rest.flat().every(isShort)).to.equal(true);
+    const all = [...lanes.flatMap((lane) => lane.files), ...rest.flat()];
+    expect(all.sort()).to.deep.equal([...files].sort());
   });
   it('have no lane without a file', () => {
     expect(lanesOf([names], machine, {}).map(({ name }) => name)).to.deep.equal(['computing']);

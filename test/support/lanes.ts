@@ -10,6 +10,13 @@ export interface Lane {
   jobs: number;
 }
 
+/** All files of a run. */
+export interface Shared {
+  lanes: Lane[];
+  /** What no lane begins with: batches, for a process each, which the jobs of lanes that have ended take by turns. */
+  rest: string[][];
+}
+
 export interface Machine {
   cores: number;
   memoryBytes: number;
@@ -24,10 +31,51 @@ const SLEEPS_BELOW = 0.3;
 const LEAST_SLEEP_MS = 4_000;
 /** At once: each takes a sixth of a core. */
 const MOST_ASLEEP = 2;
+/** Weights are of another run, and lanes end a tenth apart by them: so much of all is left to whoever ends first. */
+const REST_SHARE = 0.1;
+/** A longer file would itself let the lanes end apart. */
+const LONGEST_OF_REST_MS = 12_000;
+/** Short enough to end together, and long enough for the two seconds that a process takes to load what all import. */
+const BATCH_MS = 30_000;
 const relativeImport = /from '(\.{1,2}\/[^']+)'/g;
 
 /** Of a lane: the run's Postgres takes three hundred connections, and a file of several edges has fifty. */
 const MOST_JOBS = 3;
+
+/** @param spent what each file took, in the last run or on another machine. */
+export function sharedOut(
+  files: readonly string[],
+  machine: Machine,
+  spent: Readonly<Record<string, Spent>>,
+): Shared {
+  const rest = restOf(files, spent);
+  const isRest = new Set(rest.flat());
+  return {
+    lanes: lanesOf(
+      files.filter((file) => !isRest.has(file)),
+      machine,
+      spent,
+    ),
+    rest,
+  };
+}
+
+/** Of the files whose time is known the longest that are not long, in batches. */
+function restOf(files: readonly string[], spent: Readonly<Record<string, Spent>>): string[][] {
+  const timed = files.flatMap((file) => (spent[file] ? [{ file, ms: spent[file].ms }] : []));
+  let left = REST_SHARE * timed.reduce((sum, { ms }) => sum + ms, 0);
+  const batches: { files: string[]; ms: number }[] = [];
+  for (const { file, ms } of timed.sort((a, b) => b.ms - a.ms)) {
+    if (ms > LONGEST_OF_REST_MS || ms > left) continue;
+    left -= ms;
+    const last = batches.at(-1);
+    if (last && last.ms + ms <= BATCH_MS) {
+      last.files.push(file);
+      last.ms += ms;
+    } else batches.push({ files: [file], ms });
+  }
+  return batches.map((batch) => batch.files);
+}
 
 /**
  * Who starts processes waits for them two thirds of its time: a job a core. Who computes has half of the cores. With a core
