@@ -39,6 +39,7 @@ const verbs: Readonly<Record<string, Happened['verb']>> = {
 function askedOf(req: Request): { verb: string; resource: string } {
   if (req.context.write) return req.context.write;
   if (isOpenAiDoor(req) || isOllamaDoor(req)) return { verb: 'run', resource: 'llm' };
+  if (/^\/mcp([/?]|$)/i.test(req.originalUrl)) return { verb: 'run', resource: 'project' };
   const [, part = ''] = /^\/api\/v1\/([a-z]+)/i.exec(req.originalUrl) ?? [];
   const all = Object.values<{ word: string; plural?: string }>(resources);
   const resource = all.find(({ word, plural = `${word}s` }) => plural === part)?.word ?? '-';

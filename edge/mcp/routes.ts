@@ -1,11 +1,12 @@
 import { Router, type Request, type Response, type RequestHandler } from 'express';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
+import type { McpProject } from '../../core/registry/mcp/servers.ts';
 import { isLoopback } from '../../core/runtime/network/loopback.ts';
 import { actorOf } from '../http/context.ts';
 import { bodyOf } from '../http/parse.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { cancel, revisionFault, revisionOf, sessionOf } from './legs/legacy.ts';
+import { cancel, lookAtSession, revisionFault, revisionOf, sessionOf } from './legs/legacy.ts';
 import { leaveBriefing } from './briefing/gate.ts';
 import { KeptPrompts } from './briefing/kept-prompts.ts';
 import { watchLists } from './changes.ts';
@@ -56,7 +57,7 @@ function notAllowed(res: Response): void {
 }
 
 async function post(deps: McpEdge, req: Request, res: Response): Promise<void> {
-  const project = await projectFor(deps, actorOf(req), String(req.params['name']));
+  const project = await projectOf(deps, req);
   const message = messageIn(req, res);
   if (!message) return;
   const notes = new ExchangeNotes(deps, { req, res, project, message });
@@ -89,7 +90,7 @@ async function answer(deps: McpEdge, { req, res, project, message, notes }: Mess
 
 /** The rest of a stream that broke; without the id of an event what changes, to who has a session. */
 async function get(deps: McpEdge, req: Request, res: Response): Promise<void> {
-  const project = await projectFor(deps, actorOf(req), String(req.params['name']));
+  const project = await projectOf(deps, req);
   const session = await sessionOf(deps, req, project);
   const last = req.get('last-event-id');
   if (last === undefined && !session) return notAllowed(res);
@@ -101,12 +102,22 @@ async function get(deps: McpEdge, req: Request, res: Response): Promise<void> {
 
 /** A session is its id: what ends is what its client hears of, and what it was told in it. */
 async function leave(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
-  const project = await projectFor(deps, actorOf(req), String(req.params['name']));
+  const project = await projectOf(deps, req);
   const session = await sessionOf(deps, req, project);
   if (!session) return notAllowed(res);
   await leaveBriefing(deps, { req, project, session });
   await unsubscribeFrom(deps, { req, session });
   res.status(204).end();
+}
+
+/** @throws McpctlError `project_not_found` where there is none that its caller sees. */
+async function projectOf(deps: EdgeDeps, req: Request): Promise<McpProject> {
+  try {
+    return await projectFor(deps, actorOf(req), String(req.params['name']));
+  } catch (thrown) {
+    await lookAtSession(deps, req);
+    throw thrown;
+  }
 }
 
 /** @returns null when it is none, and has been answered. */

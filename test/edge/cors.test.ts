@@ -58,6 +58,34 @@ describe('a web page calls the edge', () => {
     expect([answer.status, corsHeaders(answer.headers)]).to.deep.equal([200, []]);
   });
 
+  it('and at an MCP endpoint is refused by us, with whatever method and wherever the edge listens', async () => {
+    const loopback = await edgeFixture({ MCPCTL_HOST: '127.0.0.1' });
+    try {
+      for (const [t, allowed] of [
+        [loopback, 'http://localhost:5173'],
+        [open, page],
+        [closed, null],
+      ] as const)
+        for (const method of ['POST', 'GET', 'DELETE']) {
+          const statusFor = async (origin: string): Promise<unknown> => {
+            const body = method === 'POST' ? { body: { jsonrpc: '2.0', id: 1, method: 'ping' } } : {};
+            const answer = await t.call(`${method} /mcp/projects/none`, { headers: { origin }, ...body });
+            return [answer.status, (answer.json as { code: string }).code];
+          };
+          for (const origin of [
+            'http://evil.example',
+            'null',
+            ...(allowed === null ? ['http://localhost'] : []),
+          ])
+            expect(await statusFor(origin), `${method} ${origin}`).to.deep.equal([403, 'origin_not_allowed']);
+          if (allowed !== null)
+            expect(await statusFor(allowed), method).to.deep.equal([404, 'project_not_found']);
+        }
+    } finally {
+      await loopback.close();
+    }
+  });
+
   it('may send every header that the SDKs send, on every route, with any method', async () => {
     for (const route of routes) {
       const { status, headers } = await preflight(open, route, page);
@@ -168,7 +196,7 @@ describe('a page reaches a loopback edge under a name of its own', () => {
     });
 
   it('and gets 403 everywhere, with a token, from an allowed origin, and on public paths', async () => {
-    for (const path of ['/v1/models', '/api/v1/llms', '/livez', '/']) {
+    for (const path of ['/v1/models', '/api/v1/llms', '/mcp/projects/x', '/livez', '/']) {
       for (const host of [
         'evil.test',
         'evil.test:3100',

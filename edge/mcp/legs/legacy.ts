@@ -9,7 +9,7 @@ import { flowOf, type EdgeDeps } from '../../deps.ts';
 import type { Asked, Session } from '../asked.ts';
 import { legacyRevisions } from './leg.ts';
 import { keyOfCall } from '../call/run-call.ts';
-import { readSessionId, signSession } from '../session-id.ts';
+import { readSessionId, signSession, type McpSession } from '../session-id.ts';
 import { clientOf } from '../traffic/exchange.ts';
 import { idSchema, rpcErrors, type RpcFault, type RpcMessage } from '../rpc.ts';
 
@@ -18,19 +18,38 @@ const SESSION = 'mcp-session-id';
 const initializeSchema = z.looseObject({ protocolVersion: z.string(), clientInfo: z.unknown() });
 const cancelSchema = z.looseObject({ requestId: idSchema });
 
+type OfSessions = Pick<EdgeDeps, 'registry' | 'clock' | 'denied'>;
+
 /** @returns null without one. @throws McpctlError `mcp_session_not_found`: the client is to initialize again. */
 export async function sessionOf(
-  { registry, clock }: Pick<EdgeDeps, 'registry' | 'clock'>,
+  deps: OfSessions,
   req: Request,
   project: McpProject,
 ): Promise<Session | null> {
   const id = req.get(SESSION);
   if (id === undefined) return null;
-  const key = await registry.mcp.sessionKey();
-  const content = readSessionId(id, key, clock.now());
-  if (content?.p !== project.id || content.t !== actorOf(req).tokenId)
-    throw new McpctlError('mcp_session_not_found');
+  const key = await deps.registry.mcp.sessionKey();
+  const content = ownContent(deps, req, { id, key });
+  if (content?.p !== project.id) throw new McpctlError('mcp_session_not_found');
   return { id, revision: content.e, client: content.c ?? null, key };
+}
+
+/** Of who sees nothing of the project either: whose session it is that they came with is looked at for the audit alone. */
+export async function lookAtSession(deps: OfSessions, req: Request): Promise<void> {
+  const id = req.get(SESSION);
+  if (id !== undefined) ownContent(deps, req, { id, key: await deps.registry.mcp.sessionKey() });
+}
+
+/** Null: not one of that token. Who has come by one of another's is answered as if there were none, and is in the audit. */
+function ownContent(
+  { clock, denied }: OfSessions,
+  req: Request,
+  { id, key }: Pick<Session, 'id' | 'key'>,
+): McpSession | null {
+  const content = readSessionId(id, key, clock.now());
+  if (content === null || content.t === actorOf(req).tokenId) return content;
+  denied.count(req, new McpctlError('forbidden'));
+  return null;
 }
 
 /** What a request says that it speaks, where it is in no session that says it. */
