@@ -1,8 +1,9 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { McpctlError } from '../../core/errors.ts';
+import { writtenPath } from '../../core/runtime/files/home.ts';
 import { parseWorkerConfig, readWorkerConfig } from '../../worker/sources/config.ts';
 
 const parse = (config: unknown) => parseWorkerConfig(JSON.stringify(config), '/home/x');
@@ -180,6 +181,19 @@ describe("the worker's config.json", () => {
     const thrown: unknown = await provider?.readKey().catch((error: unknown) => error);
     expect(thrown).to.have.property('code', 'backend_auth_failed');
     expect(String(thrown)).not.to.contain(home);
+  });
+
+  it('knows a home by a whole path alone, as a service is begun in another folder', () => {
+    const before = process.env['HOME'];
+    try {
+      process.env['HOME'] = home;
+      expect(writtenPath('~/key', '/srv')).to.equal(join(home, 'key'));
+      process.env['HOME'] = 'ada';
+      expect(writtenPath('~/key', '/srv')).to.equal(join(userInfo().homedir, 'key'));
+      expect(writtenPath('key', '/srv')).to.equal('/srv/key');
+    } finally {
+      process.env['HOME'] = before;
+    }
   });
 
   it('takes a missing file for an empty one, with a warning', async () => {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { chownSync, existsSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -241,10 +241,32 @@ describe('a worker that is kept running', function () {
     ]);
   });
 
+  it('is kept for a user whose number has no name, and says what is missing where they have no home', function () {
+    if (process.getuid?.() !== 0) return this.skip(); // only root can be somebody else
+    const nameless = 54_321;
+    for (const folder of [root, join(root, 'home')]) chownSync(folder, nameless, nameless);
+    const mcplocal = (of: NodeJS.ProcessEnv, ...args: string[]) =>
+      spawnSync(process.execPath, [programOf('worker'), ...args], {
+        ...{ env: of, uid: nameless, gid: nameless, encoding: 'utf8' },
+      });
+    const installed = mcplocal(env, 'service', 'install', '--yes');
+    expect(installed.status, installed.stderr).to.equal(0);
+    const called = readFileSync(join(root, 'calls'), 'utf8').split('\n');
+    expect(called).to.include(`loginctl enable-linger ${nameless}`);
+    const homeless = mcplocal({ PATH: env['PATH'] }, 'status');
+    expect([homeless.status, homeless.stderr]).to.deep.equal([
+      1,
+      'mcplocal: This machine knows no home of this user: set HOME, or MCPCTL_HOME, to a folder of theirs.\n',
+    ]);
+  });
+
   it('says what failed, and that a word is none', async () => {
     await standIn('systemctl', 'echo "Failed to connect to bus" >&2; exit 1');
     const why = await run('install').catch(({ message }: Error) => message);
     expect(why).to.include('"systemctl --user daemon-reload" failed: Failed to connect to bus.');
+    expect(existsSync(join(root, '.config/systemd/user/mcplocal.service')), 'half of a service').to.equal(
+      false,
+    );
     expect(await run('begin').catch(({ message }: Error) => message)).to.include('install | uninstall');
     expect(await run('status', { platform: 'aix' }).catch(({ message }: Error) => message)).to.include(
       'mcplocal run',

@@ -2,7 +2,6 @@ import { lookup } from 'node:dns/promises';
 import { connect as connectPlain } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { statfs } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { whoamiSchema, type Whoami } from '../../core/access.ts';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { poolKeyOf } from '../../core/names.ts';
@@ -10,6 +9,7 @@ import { systemClock } from '../../core/runtime/clock.ts';
 import { ownPackage } from '../../core/runtime/files/own-package.ts';
 import { askWorker } from '../local/client.ts';
 import { providerTypes } from '../providers/index.ts';
+import { userOfLinger } from '../service/linger.ts';
 import { serviceState } from '../service/service.ts';
 import { readWorkerConfig, type ConfiguredProvider } from '../sources/config.ts';
 import { readOwnCredentials, type Credentials } from '../sources/credentials.ts';
@@ -241,7 +241,7 @@ function checkService(face: Face): Check[] {
     if (!enabled)
       return [warn('service', 'it is installed, and does not begin by itself', 'mcplocal service install')];
     return lingers === false
-      ? [warn('service', 'it stops when you log out', `sudo loginctl enable-linger ${userInfo().username}`)]
+      ? [warn('service', 'it stops when you log out', `sudo loginctl enable-linger ${userOfLinger()}`)]
       : [pass('service', 'it is installed and begins by itself')];
   } catch {
     return []; // a system whose services are not known here has none of ours

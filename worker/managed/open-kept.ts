@@ -1,5 +1,5 @@
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { writtenPath } from '../../core/runtime/files/home.ts';
 import { openLogs } from '../../core/runtime/files/kept-logs.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
@@ -67,7 +67,7 @@ function keptOf(c: ConfiguredProvider, own: readonly Opened[], deps: Shared): Ke
   if (!managed) return null;
   const url = new URL(c.url);
   const { cwd } = managed;
-  const entry = cwd === undefined ? managed : { ...managed, cwd: folderOf(cwd, deps.home) };
+  const entry = cwd === undefined ? managed : { ...managed, cwd: writtenPath(cwd, deps.home) };
   const warmUp = async (signal: AbortSignal): Promise<void> => {
     const within = AbortSignal.any([signal, AbortSignal.timeout(WARM_UP_MS)]);
     await Promise.all(own.map(async ({ provider }) => await provider.warmup?.(within)));
@@ -82,7 +82,3 @@ function keptOf(c: ConfiguredProvider, own: readonly Opened[], deps: Shared): Ke
 
 /** Of a sleep recipe that does not say. */
 const IDLE_MS = 15 * 60_000;
-
-function folderOf(cwd: string, home: string): string {
-  return cwd.startsWith('~/') ? join(homedir(), cwd.slice(2)) : resolve(home, cwd);
-}

@@ -1,5 +1,4 @@
 import { spawnSync } from 'node:child_process';
-import { userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import { personsHome } from '../../core/runtime/files/home.ts';
@@ -67,7 +66,7 @@ function launchd({ system, env }: Where): Keeper {
     `${LABEL}.plist`,
   );
   const log = system ? '/Library/Logs/mcplocal.log' : join(home, 'Library/Logs/mcplocal.log');
-  const domain = system ? 'system' : `gui/${String(userInfo().uid)}`;
+  const domain = system ? 'system' : `gui/${String(process.getuid?.())}`;
   return {
     file,
     textOf: (unit) => launchdPlist(unit, log),

@@ -8,11 +8,22 @@ import { runCall } from './keepers.ts';
 
 /** Whether we have switched it on, so that uninstall takes back its own and no more. */
 const markOf = ({ home }: Face): string => join(home.root, 'lingers');
-const user = (): string => userInfo().username;
+
+/** As loginctl takes them: one whose number has no name here, as in a container, by the number. */
+export function userOfLinger(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.());
+  }
+}
 
 /** Whether a user's services go on as they log out; undefined: nobody can tell. */
 export function doesLinger(face: Face): boolean | undefined {
-  const { status, text } = runCall(['loginctl', 'show-user', user(), '--property=Linger', '--value'], face);
+  const { status, text } = runCall(
+    ['loginctl', 'show-user', userOfLinger(), '--property=Linger', '--value'],
+    face,
+  );
   if (status === 0) return text === 'yes';
   return status === null ? undefined : false; // of who is not logged in loginctl knows nothing
 }
@@ -20,7 +31,7 @@ export function doesLinger(face: Face): boolean | undefined {
 /** The commonest failure of just this: a worker that ends with its owner's last session, and is not there after a restart. */
 export async function askToLinger(face: Face): Promise<boolean> {
   if (doesLinger(face) !== false) return true;
-  const name = user();
+  const name = userOfLinger();
   face.say(`! Lingering is off for ${name}: it would stop when you log out, and not start at boot.`);
   const command = `loginctl enable-linger ${name}`;
   if (!face.yes && !face.asks) {
@@ -47,11 +58,11 @@ function bySudo({ asks, env }: Face, name: string): boolean {
 export function stopLingering(face: Face): void {
   const mark = markOf(face);
   if (!existsSync(mark)) return;
-  const isOff = runCall(['loginctl', 'disable-linger', user()], face).status === 0;
+  const isOff = runCall(['loginctl', 'disable-linger', userOfLinger()], face).status === 0;
   if (isOff) rmSync(mark, { force: true });
   face.say(
     isOff
       ? '✓ lingering is off again'
-      : `! Lingering is still on. As an administrator:  sudo loginctl disable-linger ${user()}`,
+      : `! Lingering is still on. As an administrator:  sudo loginctl disable-linger ${userOfLinger()}`,
   );
 }

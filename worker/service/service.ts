@@ -108,6 +108,12 @@ async function connected({ home }: Face, withinMs: number): Promise<string | und
   return undefined;
 }
 
+function takeAway(face: Face, { file, uninstall: before, after }: Keeper): void {
+  for (const call of before) runCall(call, face);
+  rmSync(file, { force: true });
+  for (const call of after) runCall(call, face);
+}
+
 async function install(face: Face, keeper: Keeper, options: ServiceOptions): Promise<void> {
   const { file } = keeper;
   needAdministrator(options);
@@ -124,7 +130,13 @@ async function install(face: Face, keeper: Keeper, options: ServiceOptions): Pro
   writeFileSync(file, text, { mode: 0o644 });
   // One that is loaded by its former file is taken out first, where the keeper knows of no reload.
   if (before !== undefined) for (const call of keeper.uninstall) runCall(call, face);
-  for (const call of keeper.install) needCall(call, face);
+  try {
+    for (const call of keeper.install) needCall(call, face);
+  } catch (thrown) {
+    // Half of a service is none: it would be said to be installed, and begin one day.
+    if (before === undefined) takeAway(face, keeper);
+    throw thrown;
+  }
   face.say(`✓ ${file} written, enabled, started`);
   const lingers = keeper.lingers ? await askToLinger(face) : undefined;
   const state = await connected(face, options.waitMs);
@@ -142,11 +154,7 @@ function uninstall(face: Face, keeper: Keeper, options: ServiceOptions): void {
     return face.answer({ file, calls, deleted: false });
   }
   const isThere = ownFile(file) !== undefined;
-  if (isThere) {
-    for (const call of keeper.uninstall) runCall(call, face);
-    rmSync(file, { force: true });
-    for (const call of keeper.after) runCall(call, face);
-  }
+  if (isThere) takeAway(face, keeper);
   face.say(
     isThere ? `✓ ${file} is deleted, and what it kept running has ended` : 'No service is installed here.',
   );

@@ -1,9 +1,8 @@
 import { stat } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type Fault, McpctlError } from '../../core/errors.ts';
 import { MOST_PUBLISHED, type AgentOffer } from '../../core/member/protocol.ts';
+import { writtenPath } from '../../core/runtime/files/home.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { isProviderType, providerTypes, type ProviderTypeName } from '../providers/index.ts';
 import type { ParamRules } from '../providers/http/params.ts';
@@ -180,7 +179,7 @@ const MOST_KEY_BYTES = 64 * 1024;
 function keyReader(provider: ProviderEntry, home: string): () => Promise<string | undefined> {
   const { apiKey, apiKeyFile } = provider;
   if (apiKeyFile === undefined) return () => Promise.resolve(apiKey);
-  const path = apiKeyFile.startsWith('~/') ? join(homedir(), apiKeyFile.slice(2)) : resolve(home, apiKeyFile);
+  const path = writtenPath(apiKeyFile, home);
   return async () => {
     await Promise.resolve(); // whatever is wrong with it is a rejection
     try {

@@ -1,5 +1,6 @@
 import { homedir, userInfo } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import { McpctlError } from '../../errors.ts';
 
 /** The files of `$MCPCTL_HOME` (docs/spec.md §7), and what `npm start` keeps beside them. */
 export interface Home {
@@ -30,8 +31,24 @@ export interface Home {
   running: string;
 }
 
-/** @param home `HOME`; what is no whole path is another folder for whoever is begun elsewhere, such as a service, and counts for nothing. */
-export const personsHome = (home = homedir()): string => (isAbsolute(home) ? home : userInfo().homedir);
+/**
+ * @param home `HOME`; what is no whole path is another folder for whoever is begun elsewhere, such as a service, and counts for nothing.
+ * @throws McpctlError `invalid_config` where the machine knows of none, as of a user id without a name in a container.
+ */
+export function personsHome(home?: string): string {
+  try {
+    const named = home ?? homedir();
+    return isAbsolute(named) ? named : userInfo().homedir;
+  } catch (cause) {
+    const message =
+      'This machine knows no home of this user: set HOME, or MCPCTL_HOME, to a folder of theirs.';
+    throw new McpctlError('invalid_config', message, { cause });
+  }
+}
+
+/** A path as a person writes it into a file of theirs: `~/` is their home, and what is no whole path is in `folder`. */
+export const writtenPath = (path: string, folder: string): string =>
+  path.startsWith('~/') ? join(personsHome(), path.slice(2)) : resolve(folder, path);
 
 /** @param configured the value of `MCPCTL_HOME`; empty means `~/.mcpctl`. */
 export function homeAt(configured: string): Home {
