@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -16,6 +17,7 @@ import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { startKnown } from '../support/known-backends.ts';
 import { programOf } from '../support/program.ts';
 import { until } from '../support/system.ts';
+import { onSmallDisk } from '../support/small-disk.ts';
 import { submitTask } from '../support/tasks.ts';
 import { atTerminal, hasPseudoTerminal, type Line } from '../support/pseudo-terminal.ts';
 
@@ -143,6 +145,47 @@ describe('mcplocal and the owner of its machine', function () {
     expect((await t.call('GET /api/v1/whoami', { token })).status).to.equal(401);
     expect(await codeOf('leave')).to.match(/^usage: /);
     expect((await config()).providers).to.deep.equal(providers);
+  });
+
+  it('joins one at a time, and where there is room for what it is given: no code is used up in vain', async () => {
+    const codes = [await invite(), await invite()];
+    const both = await Promise.all(codes.map((code) => codeOf('join', t.url, '--code', code)));
+    expect(both.filter((end) => end === 'ok')).to.have.length(1);
+    const [refused = ''] = both.filter((end) => end !== 'ok');
+    expect(refused).to.match(/^already_running: .*"mcplocal join".*process \d+/);
+    const unused = codes[both.indexOf(refused)] ?? '';
+    const folder = join(home, 'small');
+    await mkdir(folder);
+    const program = [process.execPath, programOf('worker'), 'join', t.url, '--code', unused, '--no-input'];
+    const filled = ['sh', '-c', `head -c 8192 /dev/zero > ${folder}/film; exec "$@"`, 'sh'];
+    const small = await onSmallDisk({ kib: 8, folder, env: { MCPCTL_HOME: folder } }, ...filled, ...program);
+    if (typeof small !== 'string') {
+      expect(small.code, small.err).to.equal(1);
+      expect(small.err).to.match(/ENOSPC.*make room there/);
+      expect(small.left).to.deep.equal(['film']);
+    }
+    env['MCPCTL_HOME'] = folder;
+    expect(await codeOf('join', t.url, '--code', unused)).to.equal('ok');
+  });
+
+  it('asks again where the server goes as it lets a machine in, and says what is left of that', async () => {
+    const answers: [number, object][] = [];
+    const edge = await scriptedEdge(({ path }, res) => {
+      const [status, body] = (path === '/api/v1/join' && answers.shift()) || [0, {}];
+      if (status === 0) return void res.destroy();
+      res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    });
+    try {
+      answers.push([0, {}], [410, { code: 'join_code_used', error: 'The code was used.', requestId: 'r' }]);
+      expect(await codeOf('join', edge.url, '--code', 'x')).to.match(
+        /^join_code_used: .*this machine, most likely.*mcpctl token revoke/,
+      );
+      const as = { user: 'ada', name: 'desk', pools: ['gpu'], host: null, expiresAt: null };
+      answers.push([0, {}], [201, { ...as, token: 'mcpw_x' }]);
+      expect(await codeOf('join', edge.url, '--code', 'x')).to.equal('ok');
+    } finally {
+      await edge.close();
+    }
   });
 
   it('says of a code that it was used, is over, or is none, and keeps what a person logged in with', async () => {
@@ -355,8 +398,10 @@ describe('mcplocal and the owner of its machine', function () {
     const even = Array.from({ length: 300 }, (_, n) => `model-${String(n)}`);
     const data = [...odd, ...even, ...Array.from({ length: 2_000 }, () => 'model-7')].map((id) => ({ id }));
     const answer = JSON.stringify({ data });
+    let meanwhile = (): void => undefined;
     const server = createServer((req, res) => {
       const isAsked = req.url === '/v1/models';
+      if (isAsked) meanwhile();
       res.writeHead(isAsked ? 200 : 404).end(isAsked ? answer : '{}');
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -367,8 +412,14 @@ describe('mcplocal and the owner of its machine', function () {
         .to.include('5 of those cannot be shared')
         .and.not.include('\n  http://127.0.0.1:1 ');
       expect(looked.shown.includes(longest)).to.equal(false);
+      // What its owner writes while it looks, or asks, stays.
+      const theirs = { name: 'theirs', type: 'openai', url: 'http://127.0.0.1:9', model: 'x' };
+      meanwhile = () =>
+        writeFileSync(join(home, 'config.json'), JSON.stringify({ quiet: ['9-18'], providers: [theirs] }));
       await mcplocal('init', '--yes');
-      const { providers } = await config();
+      meanwhile = () => undefined;
+      const { quiet, providers } = await config();
+      expect([quiet, providers.shift()]).to.deep.equal([['9-18'], theirs]);
       expect(providers.map(({ model }) => model)).to.deep.equal(even.slice(0, 256));
       expect((await mcplocal('init', '--yes')).shown).to.include('as many as one machine may');
       const more = [...providers, { ...providers[0], name: 'more' }];

@@ -6,7 +6,7 @@ import type { FoundBackend } from '../../core/discover/probes.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { MOST_PUBLISHED } from '../../core/member/protocol.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
-import { writePrivately } from '../../core/runtime/files/private-file.mjs';
+import { changeConfig } from '../install/config-file.ts';
 import { parseWorkerConfig } from '../sources/config.ts';
 import { jsonFile } from '../sources/json-file.ts';
 import { abilitiesOf, lengthText, look } from './detect.ts';
@@ -30,13 +30,6 @@ function readFile({ home }: Face): ConfigFile {
   return fileSchema.parse(jsonFile(text, 'config.json'));
 }
 
-/** @throws McpctlError `invalid_config` where it would not be read: nothing is written then. */
-function writeFile({ home }: Face, file: ConfigFile): void {
-  const text = `${JSON.stringify(file, undefined, 2)}\n`;
-  parseWorkerConfig(text, home.root);
-  writePrivately(home.config, text);
-}
-
 interface Offered extends SuggestedProvider {
   model: string;
   chat: boolean;
@@ -46,17 +39,21 @@ interface Offered extends SuggestedProvider {
 const publishedOf = (providers: ConfigFile['providers']): number =>
   providers.filter(({ publish }) => publish === true).length;
 
+const isIn =
+  ({ providers }: ConfigFile) =>
+  (url: string, model: string): boolean =>
+    providers.some((entry) => entry.model === model && (entry.url === undefined || entry.url === url));
+
 /** What of a machine may be shared and is not in the file yet, whoever else has a name there. */
 function offeredBy(
   backends: readonly FoundBackend[],
-  { providers }: ConfigFile,
+  file: ConfigFile,
   pools: readonly string[] | undefined,
 ): Offered[] {
-  const isThere = (url: string, model: string): boolean =>
-    providers.some((entry) => entry.model === model && (entry.url === undefined || entry.url === url));
+  const { providers } = file;
   const taken = providers.flatMap(({ name }) => name ?? []);
   const most = MOST_PUBLISHED - publishedOf(providers);
-  return suggestProviders(backends, hostname(), { taken, others: true, isThere, most }).map(
+  return suggestProviders(backends, hostname(), { taken, others: true, isThere: isIn(file), most }).map(
     ({ provider, model }) => {
       const poolName =
         pools === undefined || pools.includes(provider.poolName) ? provider.poolName : pools[0];
@@ -129,10 +126,16 @@ export async function init(face: Face, pools?: readonly string[]): Promise<Share
     );
   const offered = offeredBy(backends, file, pools);
   const picked = offered.length === 0 ? [] : await chosen(face, offered);
-  const added = picked.map(({ chat: _chat, line: _line, ...entry }) => entry);
+  let added = picked.map(({ chat: _chat, line: _line, ...entry }) => entry);
   if (added.length > 0) {
     const first = await askWhoIsFirst(face, file);
-    writeFile(face, { ...file, ...first, providers: [...file.providers, ...added] });
+    // Somebody may have written into the file while this was asked.
+    changeConfig(face.home.config, (config) => {
+      const now = fileSchema.parse(config);
+      const isThere = isIn(now);
+      added = added.filter(({ url, model }) => !isThere(url, model));
+      return { ...first, ...config, providers: [...now.providers, ...added] };
+    });
   }
   if (offered.length === 0) face.say(nothingMore(file));
   for (const { name, poolName } of added) face.say(`Shared as ${name}, in the pool ${poolName}.`);
@@ -147,9 +150,10 @@ export async function init(face: Face, pools?: readonly string[]): Promise<Share
 
 /** What is shared already goes into another pool. @param names entries of config.json. */
 export function moveTo(face: Face, pool: string, names: readonly string[]): void {
-  const file = readFile(face);
-  const providers = file.providers.map((entry) =>
-    names.includes(entry.name ?? '') ? { ...entry, poolName: pool } : entry,
-  );
-  writeFile(face, { ...file, providers });
+  changeConfig(face.home.config, (config) => {
+    const providers = fileSchema
+      .parse(config)
+      .providers.map((entry) => (names.includes(entry.name ?? '') ? { ...entry, poolName: pool } : entry));
+    return { ...config, providers };
+  });
 }

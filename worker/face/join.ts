@@ -1,16 +1,16 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname } from 'node:path';
 import { z } from 'zod';
 import { joinedSchema } from '../../core/access/join-code.ts';
 import { deviceBegunSchema } from '../../core/access/device-login.ts';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { poolKeyOf, shownInLine } from '../../core/names.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import { draftBeside, refuseForeign, writePrivately } from '../../core/runtime/files/private-file.mjs';
+import { writePrivately } from '../../core/runtime/files/private-file.mjs';
 import { plainHttpWarning } from '../../core/runtime/network/loopback.ts';
 import { readWorkerConfig, type ConfiguredProvider } from '../sources/config.ts';
 import { readCredentials } from '../sources/credentials.ts';
+import { changeCredentials } from '../sources/own-credentials.ts';
 import type { Face } from './face.ts';
 import { callServer, ended, serverUrl, understood, type JoinedServer } from './server-calls.ts';
 
@@ -48,19 +48,19 @@ const MOST_INTERVAL_S = 60;
 /**
  * Makes this machine a worker there: a code, or somebody who approves the one that is shown, gives it a credential of its own,
  * which may publish and serve, and call nothing. Publishes nothing yet.
- * @throws McpctlError `join_code_used`, `join_code_expired`, `join_code_unknown`, `server_unreachable`, `usage` …
+ * @throws McpctlError `join_code_used`, `join_code_expired`, `join_code_unknown`, `server_unreachable`, `already_running`, `usage` …
  */
-export async function join(
-  face: Face,
-  { server: asked, code, pools, replace }: JoinOptions,
-): Promise<JoinedAs> {
-  const server = serverUrl(asked);
+export async function join(face: Face, options: JoinOptions): Promise<JoinedAs> {
+  const server = serverUrl(options.server);
+  return await changeCredentials(face.home, () => joinAlone(face, { ...options, server }));
+}
+
+async function joinAlone(face: Face, { server, code, pools, replace }: JoinOptions): Promise<JoinedAs> {
   const { file, former } = await fileFor(face, server, replace);
   const machine = shownInLine(hostname()).slice(0, 64) || 'unnamed';
   const open = plainHttpWarning(server);
   if (open !== undefined) face.say(open);
   face.say(`Joining ${server} as '${machine}'.`);
-  needWritable(file);
   const joined =
     code === undefined
       ? await approved(face, { server, machine, pools: await poolsToAsk(face, pools) })
@@ -124,13 +124,6 @@ async function endFormer({ home, network, say }: Face, former: JoinedServer): Pr
   }
 }
 
-/** Said before a code is used up. */
-function needWritable(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  refuseForeign(dirname(path));
-  rmSync(draftBeside(path, ''), { force: true });
-}
-
 /** Keys of the pools of what config.json shares. */
 const poolsOf = (published: readonly ConfiguredProvider[]): string[] => [
   ...new Set(published.map(poolKeyOf)),
@@ -150,12 +143,28 @@ async function poolsToAsk({ home }: Face, asked: readonly string[]): Promise<rea
 
 type Joined = z.infer<typeof joinedSchema>;
 
+const MOST_TRIES = 3;
+const AGAIN_MS = 1_000;
+
+/** An edge may go as it is asked: whoever comes in its place is asked again. */
 async function exchanged(
   face: Face,
   { server, ...body }: { server: string; machine: string; code: string },
 ): Promise<Joined> {
-  const { json } = await callServer(face.network(), server, { method: 'POST', path: '/api/v1/join', body });
-  return understood(joinedSchema, json);
+  const call = { method: 'POST', path: '/api/v1/join', body } as const;
+  for (let tries = 1; ; tries++) {
+    try {
+      return understood(joinedSchema, (await callServer(face.network(), server, call)).json);
+    } catch (thrown) {
+      if (tries > 1 && thrown instanceof McpctlError && thrown.code === 'join_code_used')
+        throw new McpctlError(
+          thrown.code,
+          `${thrown.message} That was this machine, most likely: the server went as it answered, and nobody has the credential that it made. Another code joins; "mcpctl token revoke" ends what is left.`,
+        );
+      if (tries === MOST_TRIES || !isPassing(thrown)) throw thrown;
+      await pause(AGAIN_MS);
+    }
+  }
 }
 
 /** Shows a code, and waits until somebody who is signed in has typed it. */

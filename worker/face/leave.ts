@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { McpctlError } from '../../core/errors.ts';
 import { askWorker } from '../local/client.ts';
 import { readCredentials } from '../sources/credentials.ts';
+import { changeCredentials } from '../sources/own-credentials.ts';
 import type { Face } from './face.ts';
 import { isOwnCredential } from './join.ts';
 import { ended, type JoinedServer } from './server-calls.ts';
@@ -25,9 +26,14 @@ async function ownCredential({ home }: Face): Promise<Own> {
 /**
  * Ends what `join` made: the credential, what is published with it and its rows, the worker that runs here. config.json stays.
  * @param force also where the server cannot be asked: there the credential then stays good until somebody revokes it.
- * @throws McpctlError `server_unreachable`, `usage` where nothing was joined.
+ * @throws McpctlError `server_unreachable`, `already_running`, `usage` where nothing was joined.
  */
-export async function leave(face: Face, { force }: { force: boolean }): Promise<void> {
+export async function leave(face: Face, asked: { force: boolean }): Promise<void> {
+  await ownCredential(face);
+  await changeCredentials(face.home, () => leaveAlone(face, asked));
+}
+
+async function leaveAlone(face: Face, { force }: { force: boolean }): Promise<void> {
   const own = await ownCredential(face);
   const { home, say } = face;
   let left: Awaited<ReturnType<typeof ended>>;
@@ -44,7 +50,8 @@ export async function leave(face: Face, { force }: { force: boolean }): Promise<
     left = null;
     isTold = false;
   }
-  for (const path of [own.path, home.session]) rmSync(path, { force: true });
+  // The credential last: who was ended in between leaves again.
+  for (const path of [home.session, own.path]) rmSync(path, { force: true });
   // Whoever runs here has nothing to serve with any more; what it runs was taken from it by the server.
   const stopped = await askWorker(home.socket, 'drain').then(
     () => true,

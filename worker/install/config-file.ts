@@ -10,22 +10,28 @@ export function configuredServers(path: string): McpServerEntry[] {
   return configSchema.pick({ mcpServers: true }).parse(checked(textOf(path))).mcpServers;
 }
 
-/**
- * Writes config.json with other servers; everything else in it stays. What somebody has written meanwhile is not lost: then it is
- * done again. @throws McpctlError `invalid_config` where the file has faults, before or after: it is left as it is.
- */
+/** Writes config.json with other servers; everything else in it stays. @throws McpctlError as `changeConfig`. */
 export function changeServers(
   path: string,
   change: (servers: readonly unknown[]) => readonly unknown[],
 ): void {
+  changeConfig(path, (config) => {
+    const servers = 'mcpServers' in config && Array.isArray(config.mcpServers) ? config.mcpServers : [];
+    return { ...config, mcpServers: change(servers as unknown[]) };
+  });
+}
+
+/**
+ * Writes config.json anew, from what is there now. What somebody has written meanwhile is not lost: then it is done again.
+ * @param change is given what is written there, without defaults.
+ * @throws McpctlError `invalid_config` where the file has faults, before or after: it is left as it is.
+ */
+export function changeConfig(path: string, change: (config: object) => object): void {
   for (;;) {
     const before = textOf(path);
-    const config = checked(before);
-    const servers = 'mcpServers' in config && Array.isArray(config.mcpServers) ? config.mcpServers : [];
-    const text = `${JSON.stringify({ ...config, mcpServers: change(servers as unknown[]) }, null, 2)}\n`;
+    const text = `${JSON.stringify(change(checked(before)), null, 2)}\n`;
     checked(text);
-    if (textOf(path) !== before) continue;
-    return writePrivately(path, text);
+    if (textOf(path) === before) return writePrivately(path, text);
   }
 }
 

@@ -11,6 +11,8 @@ export interface Home {
   credentials: string;
   /** The same for the worker of `npm start`, with a token that publishes and no more; the worker's before `credentials` of that server. */
   workerCredentials: string;
+  /** Says who just joins or leaves, so that nobody else does. */
+  credentialsLock: string;
   /** The sticky provider session id. */
   session: string;
   /** Where a running worker hears `mcplocal status` and its like. */
@@ -59,6 +61,7 @@ export function homeAt(configured: string): Home {
     config: at('config.json'),
     credentials: at('credentials'),
     workerCredentials: at('worker-credentials'),
+    credentialsLock: at('credentials.lock'),
     session: at('provider-session'),
     socket: at('worker.sock'),
     workerLock: at('worker.lock'),
