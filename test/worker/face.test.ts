@@ -1,23 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
-import { readArguments } from '../../worker/arguments.ts';
-import { runFace, type FaceCommand } from '../../worker/face/commands.ts';
 import { isNewer, wayToUpdate } from '../../worker/face/update.ts';
 import { chats, type Backend } from '../support/backend.ts';
 import { scriptedEdge } from '../bridge/scripted-edge.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { startKnown } from '../support/known-backends.ts';
+import { endOf, mcplocal as run, type Said } from '../support/mcplocal.ts';
 import { programOf } from '../support/program.ts';
 import { until } from '../support/system.ts';
-import { onSmallDisk } from '../support/small-disk.ts';
 import { submitTask } from '../support/tasks.ts';
 import { atTerminal, hasPseudoTerminal, type Line } from '../support/pseudo-terminal.ts';
 
@@ -51,34 +48,8 @@ describe('mcplocal and the owner of its machine', function () {
     ((await t.call('POST /api/v1/join-codes', { body: { pools } })).json as { code: string }).code;
   const config = async (): Promise<Config> =>
     JSON.parse(await readFile(join(home, 'config.json'), 'utf8')) as Config;
-  /** In this process, where nobody can be asked. */
-  const mcplocal = async (
-    ...argv: string[]
-  ): Promise<{ shown: string; answer: Record<string, unknown>; next: string }> => {
-    const written = { stdout: '', stderr: '' };
-    const stream = (name: 'stdout' | 'stderr') =>
-      Object.assign(
-        new PassThrough().on('data', (piece: Buffer) => (written[name] += piece.toString())),
-        {
-          isTTY: false,
-        },
-      ) as unknown as NodeJS.WriteStream & { fd: 1 };
-    const streams = {
-      stdin: stream('stdout') as never,
-      stdout: stream('stdout'),
-      stderr: stream('stderr') as never,
-    };
-    const asked = readArguments(argv);
-    const next = await runFace({ ...asked, command: asked.command as FaceCommand }, env, streams);
-    const isJson = asked.json;
-    const answer = isJson ? (JSON.parse(written.stdout) as Record<string, unknown>) : {};
-    return { shown: isJson ? written.stderr : written.stdout, answer, next };
-  };
-  const codeOf = async (...argv: string[]): Promise<string> =>
-    mcplocal(...argv).then(
-      () => 'ok',
-      (thrown: { code: string; message: string }) => `${thrown.code}: ${thrown.message}`,
-    );
+  const mcplocal = (...argv: string[]): Promise<Said> => run(env, ...argv);
+  const codeOf = (...argv: string[]): Promise<string> => endOf(env, ...argv);
   const typed = (argv: readonly string[], lines: readonly Line[]) =>
     atTerminal([process.execPath, programOf('worker'), ...argv], env, lines);
 
@@ -145,69 +116,6 @@ describe('mcplocal and the owner of its machine', function () {
     expect((await t.call('GET /api/v1/whoami', { token })).status).to.equal(401);
     expect(await codeOf('leave')).to.match(/^usage: /);
     expect((await config()).providers).to.deep.equal(providers);
-  });
-
-  it('joins one at a time, and where there is room for what it is given: no code is used up in vain', async () => {
-    const codes = [await invite(), await invite()];
-    const both = await Promise.all(codes.map((code) => codeOf('join', t.url, '--code', code)));
-    expect(both.filter((end) => end === 'ok')).to.have.length(1);
-    const [refused = ''] = both.filter((end) => end !== 'ok');
-    expect(refused).to.match(/^already_running: .*"mcplocal join".*process \d+/);
-    const unused = codes[both.indexOf(refused)] ?? '';
-    const folder = join(home, 'small');
-    await mkdir(folder);
-    const program = [process.execPath, programOf('worker'), 'join', t.url, '--code', unused, '--no-input'];
-    const filled = ['sh', '-c', `head -c 8192 /dev/zero > ${folder}/film; exec "$@"`, 'sh'];
-    const small = await onSmallDisk({ kib: 8, folder, env: { MCPCTL_HOME: folder } }, ...filled, ...program);
-    if (typeof small !== 'string') {
-      expect(small.code, small.err).to.equal(1);
-      expect(small.err).to.match(/ENOSPC.*make room there/);
-      expect(small.left).to.deep.equal(['film']);
-    }
-    env['MCPCTL_HOME'] = folder;
-    expect(await codeOf('join', t.url, '--code', unused)).to.equal('ok');
-  });
-
-  it('asks again where the server goes as it lets a machine in, and says what is left of that', async () => {
-    const answers: [number, object][] = [];
-    const edge = await scriptedEdge(({ path }, res) => {
-      const [status, body] = (path === '/api/v1/join' && answers.shift()) || [0, {}];
-      if (status === 0) return void res.destroy();
-      res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-    });
-    try {
-      answers.push([0, {}], [410, { code: 'join_code_used', error: 'The code was used.', requestId: 'r' }]);
-      expect(await codeOf('join', edge.url, '--code', 'x')).to.match(
-        /^join_code_used: .*this machine, most likely.*mcpctl token revoke/,
-      );
-      const as = { user: 'ada', name: 'desk', pools: ['gpu'], host: null, expiresAt: null };
-      answers.push([0, {}], [201, { ...as, token: 'mcpw_x' }]);
-      expect(await codeOf('join', edge.url, '--code', 'x')).to.equal('ok');
-    } finally {
-      await edge.close();
-    }
-  });
-
-  it('says of a code that it was used, is over, or is none, and keeps what a person logged in with', async () => {
-    const theirs = JSON.stringify({ mcpdUrl: t.url, token: t.tokens.ada });
-    await writeFile(join(home, 'credentials'), theirs, { mode: 0o600 });
-    const code = await invite();
-    expect((await mcplocal('join', t.url, '--code', code, '--run')).next).to.equal('serve');
-    expect(await readFile(join(home, 'credentials'), 'utf8')).to.equal(theirs);
-    const own = JSON.parse(await readFile(join(home, 'worker-credentials'), 'utf8')) as { token: string };
-    expect(own.token).to.match(/^mcpw_/);
-    const again = (asked: string) => codeOf('join', t.url, '--code', asked, '--replace');
-    expect(await again(code)).to.match(/^join_code_used: .* used at \d{4}/);
-    expect(await again('7F3K-Q2ZD-M8RT')).to.match(/^join_code_unknown: /);
-    const late = await invite();
-    await t.connection.db.raw(
-      `update join_codes set expires_at = now() - interval '1 minute' where used_at is null`,
-    );
-    expect(await again(late)).to.match(/^join_code_expired: .* expired at \d{4}/);
-    expect(await codeOf('join', 'ftp://h', '--code', 'x')).to.match(/^usage: /);
-    expect(await codeOf('join', 'http://127.0.0.1:1', '--code', 'x')).to.match(/^name_taken: .*--replace/);
-    await mcplocal('leave');
-    expect(await readFile(join(home, 'credentials'), 'utf8')).to.equal(theirs);
   });
 
   it('changes nothing where the server cannot be told, unless it is to forget alone', async () => {

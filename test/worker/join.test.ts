@@ -1,0 +1,92 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { scriptedEdge } from '../bridge/scripted-edge.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { endOf, mcplocal } from '../support/mcplocal.ts';
+import { programOf } from '../support/program.ts';
+import { onSmallDisk } from '../support/small-disk.ts';
+
+describe('mcplocal join', function () {
+  this.timeout(40_000);
+  let t: EdgeFixture;
+  let home: string;
+  let env: NodeJS.ProcessEnv;
+  before(async () => {
+    t = await edgeFixture();
+  });
+  beforeEach(async () => {
+    home = await mkdtemp(join(tmpdir(), 'joins-'));
+    env = { PATH: process.env['PATH'], MCPCTL_HOME: home };
+  });
+  afterEach(() => rm(home, { recursive: true, force: true }));
+  after(() => t.close());
+
+  const invite = async (): Promise<string> =>
+    ((await t.call('POST /api/v1/join-codes', { body: { pools: ['gpu'] } })).json as { code: string }).code;
+  const codeOf = (...argv: string[]): Promise<string> => endOf(env, ...argv);
+
+  it('joins one at a time, and where there is room for what it is given: no code is used up in vain', async () => {
+    const codes = [await invite(), await invite()];
+    const both = await Promise.all(codes.map((code) => codeOf('join', t.url, '--code', code)));
+    expect(both.filter((end) => end === 'ok')).to.have.length(1);
+    const [refused = ''] = both.filter((end) => end !== 'ok');
+    expect(refused).to.match(/^already_running: .*"mcplocal join".*process \d+/);
+    const unused = codes[both.indexOf(refused)] ?? '';
+    const folder = join(home, 'small');
+    await mkdir(folder);
+    const program = [process.execPath, programOf('worker'), 'join', t.url, '--code', unused, '--no-input'];
+    const filled = ['sh', '-c', `head -c 8192 /dev/zero > ${folder}/film; exec "$@"`, 'sh'];
+    const small = await onSmallDisk({ kib: 8, folder, env: { MCPCTL_HOME: folder } }, ...filled, ...program);
+    if (typeof small !== 'string') {
+      expect(small.code, small.err).to.equal(1);
+      expect(small.err).to.match(/ENOSPC.*make room there/);
+      expect(small.left).to.deep.equal(['film']);
+    }
+    env['MCPCTL_HOME'] = folder;
+    expect(await codeOf('join', t.url, '--code', unused)).to.equal('ok');
+  });
+
+  it('asks again where the server goes as it lets a machine in, and says what is left of that', async () => {
+    const answers: [number, object][] = [];
+    const edge = await scriptedEdge(({ path }, res) => {
+      const [status, body] = (path === '/api/v1/join' && answers.shift()) || [0, {}];
+      if (status === 0) return void res.destroy();
+      res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    });
+    try {
+      answers.push([0, {}], [410, { code: 'join_code_used', error: 'The code was used.', requestId: 'r' }]);
+      expect(await codeOf('join', edge.url, '--code', 'x')).to.match(
+        /^join_code_used: .*this machine, most likely.*mcpctl token revoke/,
+      );
+      const as = { user: 'ada', name: 'desk', pools: ['gpu'], host: null, expiresAt: null };
+      answers.push([0, {}], [201, { ...as, token: 'mcpw_x' }]);
+      expect(await codeOf('join', edge.url, '--code', 'x')).to.equal('ok');
+    } finally {
+      await edge.close();
+    }
+  });
+
+  it('says of a code that it was used, is over, or is none, and keeps what a person logged in with', async () => {
+    const theirs = JSON.stringify({ mcpdUrl: t.url, token: t.tokens.ada });
+    await writeFile(join(home, 'credentials'), theirs, { mode: 0o600 });
+    const code = await invite();
+    expect((await mcplocal(env, 'join', t.url, '--code', code, '--run')).next).to.equal('serve');
+    expect(await readFile(join(home, 'credentials'), 'utf8')).to.equal(theirs);
+    const own = JSON.parse(await readFile(join(home, 'worker-credentials'), 'utf8')) as { token: string };
+    expect(own.token).to.match(/^mcpw_/);
+    const again = (asked: string) => codeOf('join', t.url, '--code', asked, '--replace');
+    expect(await again(code)).to.match(/^join_code_used: .* used at \d{4}/);
+    expect(await again('7F3K-Q2ZD-M8RT')).to.match(/^join_code_unknown: /);
+    const late = await invite();
+    await t.connection.db.raw(
+      `update join_codes set expires_at = now() - interval '1 minute' where used_at is null`,
+    );
+    expect(await again(late)).to.match(/^join_code_expired: .* expired at \d{4}/);
+    expect(await codeOf('join', 'ftp://h', '--code', 'x')).to.match(/^usage: /);
+    expect(await codeOf('join', 'http://127.0.0.1:1', '--code', 'x')).to.match(/^name_taken: .*--replace/);
+    await mcplocal(env, 'leave');
+    expect(await readFile(join(home, 'credentials'), 'utf8')).to.equal(theirs);
+  });
+});
