@@ -15,6 +15,7 @@ import { Backoff, persist } from './backoff.ts';
 import { createEdgeClient } from './edge-client.ts';
 import type { LocalAction, LocalStatus } from './local/protocol.ts';
 import { createLocalServer } from './local/server.ts';
+import { TimedPause } from './local/timed-pause.ts';
 import type { Network } from '../core/runtime/network/network.ts';
 import { membersOf, offersOf, reasonOf, type Opened } from './backends/open-providers.ts';
 import { VirtualLlmRegistrar } from './registration/registrar.ts';
@@ -96,8 +97,7 @@ class Published implements PublishedWorker {
   readonly #stopping = new AbortController();
   #leave: () => void = () => undefined;
   #draining = false;
-  /** One that ends by itself. */
-  #pause: { until: string; timer: NodeJS.Timeout } | undefined;
+  readonly #pause: TimedPause;
   #publishing: Promise<unknown> | undefined;
   /** Breaks off the attempts to serve what an earlier registration said. */
   #superseded = new AbortController();
@@ -107,6 +107,7 @@ class Published implements PublishedWorker {
     this.#deps = deps;
     this.drained = new Promise((resolve) => (this.#leave = resolve));
     const { config, credentials, network, bus, clock, log, opened } = deps;
+    this.#pause = new TimedPause({ clock, onOver: () => this.#resume() });
     const boot = randomUUID();
     const edge = createEdgeClient({ ...credentials, instance: boot, network });
     this.#backoff = new Backoff(clock);
@@ -177,7 +178,7 @@ class Published implements PublishedWorker {
   }
 
   async stop(): Promise<void> {
-    clearTimeout(this.#pause?.timer);
+    this.#pause.end();
     this.#stopping.abort();
     this.#superseded.abort();
     // What is being published may wait for what serving is to be broken off.
@@ -225,9 +226,8 @@ class Published implements PublishedWorker {
   async #act(action: LocalAction, ms?: number): Promise<void> {
     const { opened, log } = this.#deps;
     log.info({ action, ms }, 'told by the owner of this machine');
-    clearTimeout(this.#pause?.timer);
-    this.#pause = undefined;
-    if (action === 'pause' && ms !== undefined) this.#resumeIn(ms);
+    this.#pause.end();
+    if (action === 'pause' && ms !== undefined) this.#pause.begin(ms);
     switch (action) {
       case 'pause':
         for (const { gate } of opened) gate.pause();
@@ -243,13 +243,11 @@ class Published implements PublishedWorker {
     }
   }
 
-  #resumeIn(ms: number): void {
-    const { clock, log } = this.#deps;
-    const resume = (): void =>
-      void this.#act('resume').catch((thrown: unknown) =>
-        log.warn({ why: messageOf(thrown) }, 'a pause that is over could not be told'),
-      );
-    this.#pause = { until: new Date(clock.now() + ms).toISOString(), timer: setTimeout(resume, ms) };
+  #resume(): void {
+    const { log } = this.#deps;
+    void this.#act('resume').catch((thrown: unknown) =>
+      log.warn({ why: messageOf(thrown) }, 'a pause that is over could not be told'),
+    );
   }
 
   #status(): LocalStatus {
@@ -263,7 +261,7 @@ class Published implements PublishedWorker {
       transport: transport?.kind ?? null,
       connected: transport?.isConnected() ?? false,
       state: this.#state(),
-      ...(this.#pause === undefined ? {} : { pausedUntil: this.#pause.until }),
+      ...(this.#pause.until === undefined ? {} : { pausedUntil: this.#pause.until }),
       ...(this.#registrar.refusal === undefined ? {} : { refused: this.#registrar.refusal }),
       llms: opened.map(({ configured: { name, model }, gate, slots, kept }) => ({
         name,

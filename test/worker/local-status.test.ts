@@ -3,7 +3,24 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { systemClock } from '../../core/runtime/clock.ts';
 import { runLocalCommand } from '../../worker/local/commands.ts';
+import { TimedPause } from '../../worker/local/timed-pause.ts';
+
+describe('a pause of the owner', () => {
+  it('ends when the clock here shows its time, though the machine slept and timers stood still', async () => {
+    let now = Date.parse('2026-11-30T16:00:00Z');
+    const clock = { ...systemClock, now: () => now };
+    let over = (): void => undefined;
+    const isOver = new Promise<void>((resolve) => (over = resolve));
+    const pause = new TimedPause({ clock, onOver: over });
+    pause.begin(7_200_000, 1);
+    expect(pause.until).to.equal('2026-11-30T18:00:00.000Z');
+    now += 7_200_000;
+    await isOver;
+    expect(pause.until).to.equal(undefined);
+  });
+});
 
 describe('mcplocal status', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mcplocal-'));
