@@ -166,6 +166,12 @@ describe('mcplocal and the owner of its machine', function () {
       { ...one, name: 'elsewhere', poolName: 'cpu' },
       { name: 'away', type: 'openai', url: 'http://127.0.0.1:1', model: 'x', poolName: 'gpu', publish: true },
     ];
+    const asleep = { ...odd[2], url: 'http://127.0.0.1:2', publish: true };
+    const wake = { type: 'http', url: 'http://127.0.0.1:1', method: 'POST', maxWaitSeconds: 1 };
+    const managed = { command: 'llama-server', args: [] };
+    const own = { ...asleep, name: 'own', url: 'http://127.0.0.1:3', managed };
+    const broken = { ...asleep, name: 'broken', url: 'http://127.0.0.1:4', managed };
+    odd.push({ ...asleep, name: 'asleep', wake } as never, own as never, broken as never);
     await writeFile(join(home, 'config.json'), JSON.stringify({ providers: [one, ...odd] }));
     const { next, lines } = await checks();
     const has = (start: RegExp): void =>
@@ -174,7 +180,9 @@ describe('mcplocal and the owner of its machine', function () {
         `${start}\n${lines.join('\n')}`,
       ).to.equal(true);
     expect(next).to.equal('failed');
-    has(/^PASS config.json is understood; 4 of 4 models shared/);
+    has(/^PASS config.json is understood; 7 of 7 models shared/);
+    has(/^PASS asleep: it sleeps, and its worker wakes it/);
+    has(/^PASS own: it does not run, and its worker starts it/);
     has(/^PASS http:.*DNS \d+ ms, TCP \d+ ms, clocks \d+\.\d s apart/);
     has(/^PASS of '.*' of ada, not revoked/);
     has(new RegExp(`^PASS ${one?.name ?? ''}: ollama answers and has`));
@@ -183,6 +191,18 @@ describe('mcplocal and the owner of its machine', function () {
     has(/^FAIL away: .* → start openai at http:\/\/127\.0\.0\.1:1/);
     has(/^WARN No worker runs with this home .* → mcplocal run/);
     has(/FAIL, \d+ WARN\.$/);
+    const reason = 'It ended with code 3: boom. It is started again when it is called.';
+    const kept = { state: 'failed', reason, pid: null, lastExit: null, lastLine: null, starts: 1 };
+    const llms = [{ name: 'broken', model: 'x', state: 'asleep', managed: kept, running: 0, slots: 1 }];
+    const status = { pid: 1, version: '1', session: null, edge: 'e', transport: 'sse', connected: true };
+    const worker = createServer((_, res) =>
+      res.end(JSON.stringify({ ...status, state: 'serving', llms })),
+    ).listen(join(home, 'worker.sock'));
+    await once(worker, 'listening');
+    expect((await checks()).lines.join('\n')).to.match(
+      /FAIL broken: It ended with code 3: boom.* → what it printed is in .*backend-broken\.log/,
+    );
+    worker.close();
     const { token } = JSON.parse(await readFile(join(home, 'credentials'), 'utf8')) as { token: string };
     await t.call('POST /api/v1/leave', { token });
     const revoked = await checks();

@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { connect as connectPlain } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import { whoamiSchema, type Whoami } from '../../core/access.ts';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { poolKeyOf } from '../../core/names.ts';
@@ -201,7 +202,28 @@ async function checkCredential(
   }
 }
 
-async function checkBackend({ type, name, url, model, readKey, params }: ConfiguredProvider): Promise<Check> {
+/** One that its worker starts, or wakes, need not run now. */
+async function checkAsleep(
+  { home }: Face,
+  { name, managed, wake }: ConfiguredProvider,
+): Promise<Check | null> {
+  if (wake) return pass('backend', `${name}: it sleeps, and its worker wakes it when it is called`);
+  if (!managed) return null;
+  const status = await askWorker(home.socket, 'status').catch(() => undefined);
+  const kept = status?.llms.find((llm) => llm.name === name)?.managed;
+  if (kept?.state !== 'failed')
+    return pass('backend', `${name}: it does not run, and its worker starts it when it is called`);
+  const says = (kept.reason ?? 'it does not run').replace(/\.$/, '');
+  const log = join(home.logs, `backend-${name}.log`);
+  return fail(
+    'backend',
+    `${name}: ${says}`,
+    `what it printed is in ${log}; its "managed" is in ${home.config}`,
+  );
+}
+
+async function checkBackend(face: Face, configured: ConfiguredProvider): Promise<Check> {
+  const { type, name, url, model, readKey, params } = configured;
   const provider = providerTypes[type].create({ name, url, readKey, model, params });
   try {
     const models = await provider.listModels(AbortSignal.timeout(BACKEND_MS));
@@ -212,7 +234,10 @@ async function checkBackend({ type, name, url, model, readKey, params }: Configu
     // Some answer for more than they list.
     return warn('backend', says, 'mcplocal test tries it; mcplocal init chooses another');
   } catch (thrown) {
-    return fail('backend', `${name}: ${plainly(thrown)}`, `start ${type} at ${url}, or correct its entry`);
+    return (
+      (await checkAsleep(face, configured)) ??
+      fail('backend', `${name}: ${plainly(thrown)}`, `start ${type} at ${url}, or correct its entry`)
+    );
   }
 }
 
@@ -271,7 +296,7 @@ export async function doctor(face: Face): Promise<boolean> {
         ...(await checkCredential(face, credentials, config.published)),
       ]
     : [];
-  const backends = await Promise.all(config.published.map(checkBackend));
+  const backends = await Promise.all(config.published.map((each) => checkBackend(face, each)));
   const rest = [await checkWorker(face), ...checkService(face), checkNode(process.versions.node)];
   const checks = [...config.checks, ...files.checks, ...atServer, ...backends, ...rest];
   for (const { level, says, fix } of checks)
