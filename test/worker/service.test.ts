@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { programOf } from '../support/program.ts';
+import { atTerminal, hasPseudoTerminal } from '../support/pseudo-terminal.ts';
 import { openFace } from '../../worker/face/face.ts';
 import { service, serviceState, type ServiceOptions } from '../../worker/service/service.ts';
 import { launchdPlist, systemdUnit, windowsTask, type Unit } from '../../worker/service/units.ts';
@@ -149,6 +150,21 @@ describe('a worker that is kept running', function () {
     expect(shown).to.include('sudo loginctl enable-linger');
     expect((await calls()).some((call) => call.includes('enable-linger'))).to.equal(false);
     expect(shown).to.include('mcplocal doctor');
+  });
+
+  it('asks at a terminal whether to linger: Enter does, n and Ctrl-C do not', async function () {
+    if (!hasPseudoTerminal()) return this.skip();
+    const lingersAfter = async (typed: string): Promise<boolean> => {
+      await rm(join(root, 'calls'), { force: true });
+      const command = [process.execPath, programOf('worker'), 'service', 'install'];
+      const { text } = await atTerminal(command, env, [['Turn it on?', typed]]);
+      expect(text).to.include('Lingering is off').and.include('[Y/n]');
+      return (await calls()).some((call) => call.startsWith('loginctl enable-linger'));
+    };
+    const each: boolean[] = [];
+    for (const typed of ['\r', 'n\r', '\u0003']) each.push(await lingersAfter(typed));
+    expect(each).to.deep.equal([true, false, false]);
+    expect(existsSync(join(root, '.config/systemd/user/mcplocal.service'))).to.equal(true);
   });
 
   it('writes and runs nothing for --dry-run, and leaves what somebody else wrote', async () => {
