@@ -106,8 +106,10 @@ describe('cli: a server that is away or full is asked again', () => {
       dryRun: false,
       items: [{ resource: 'project', name: 'one', outcome: 'created', changed: [] }],
     };
+    const full = answers(429, { ...away, code: 'too_many_requests' }, { 'retry-after': '0' });
     inTurn(
       'POST /api/v1/apply',
+      ...Array<Parameters<Peer['on']>[1]>(3).fill(full),
       (response) => void response.destroy(),
       answers(200, { ...done, warnings: [] }),
     );
@@ -115,9 +117,18 @@ describe('cli: a server that is away or full is asked again', () => {
     expect(await s.run('apply', '-f', '-'), s.err()).to.equal(0);
     expect(s.out()).to.equal('project/one created\n');
     const keys = peer.requests.map(({ headers }) => headers['idempotency-key']);
-    expect(keys).to.have.length(2);
+    expect(keys).to.have.length(5);
     expect(new Set(keys).size).to.equal(1);
     expect(keys[0]).to.match(/^[0-9a-f-]{36}$/);
+    await s.close();
+    s = await startSession(peer.url);
+    peer.on(
+      'POST /api/v1/apply',
+      answers(429, { ...away, code: 'too_many_requests' }, { 'retry-after': '9' }),
+    );
+    s.stdin.end('resource: project\nname: one\n');
+    expect(await s.run('apply', '-f', '-', '--timeout', '1s')).to.equal(1);
+    expect(s.err()).to.include('Nothing of it was applied.').and.to.include('too_many_requests');
   });
 
   it('for a backup until it begins, and for a restore: the second says what is there already', async () => {

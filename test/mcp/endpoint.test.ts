@@ -13,6 +13,7 @@ import { expect } from 'chai';
 import { onEachTransport, onceIn } from '../support/each-transport.ts';
 import { alone, eventsIn, hello, isProgress, isProgressOf, type StreamEvent } from './streamed.ts';
 import { hearOfResources } from './hear-of-resources.ts';
+import { keepSecret, keptApart, realServer } from './kept-apart.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
 const fixture = fileURLToPath(new URL('server.mjs', import.meta.url));
@@ -35,6 +36,8 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     folder = mkdtempSync(join(tmpdir(), 'mcp-'));
     counter = join(folder, 'counter');
     writeFileSync(counter, '');
+    writeFileSync(fileAt('heard'), '');
+    keepSecret(fileAt('home/secrets'));
     t = await startSystem({}, { transport });
     worker = await start();
     await until(
@@ -57,12 +60,19 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     rmSync(folder, { recursive: true });
   });
 
-  const start = (home?: string) =>
+  const fileAt = (name: string): string => join(folder, name);
+  const start = () =>
     t.startWorker([], {
-      ...(home === undefined ? {} : { home }),
+      home: fileAt('home'),
+      env: { SESSION_OF_ITS_USER: 'none-of-theirs' },
       mcpServers: [
-        { name: 'desk', command: process.execPath, args: [fixture, '--counter', counter] },
+        {
+          name: 'desk',
+          command: process.execPath,
+          args: [fixture, '--counter', counter, '--heard', fileAt('heard')],
+        },
         { name: 'notes', command: process.execPath, args: [fixture, '--notes'] },
+        realServer,
       ],
     });
   const connect = async (at: string = t.url, project = 'demo'): Promise<Client> => {
@@ -156,17 +166,7 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
 
   hearOfResources({ system: () => t, elsewhere: () => elsewhere, connect: (at) => connect(at, 'noted') });
 
-  it('where what is filtered, or is not there, is an unknown tool', async () => {
-    const names = ['desk__env', 'desk__big', 'env', 'DESK__echo', 'other__echo', 'desk__a.b/c'];
-    for (const name of names) {
-      const answer = await raw({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name } });
-      expect(await answer.json(), name).to.deep.equal({
-        jsonrpc: '2.0',
-        id: 1,
-        error: { code: -32602, message: `Unknown tool: ${name}` },
-      });
-    }
-  });
+  keptApart({ system: () => t, connect, raw, fileAt, once });
 
   it('runs a call once under one key, however often it is made', async () => {
     const body = {
@@ -344,7 +344,7 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
       () => Promise.resolve(left()),
       (lines) => lines.length === 0,
     );
-    worker = await start(worker.home);
+    worker = await start();
     expect((await call(client, 'echo', { message: 'back' })).content[0]?.text).to.equal('back');
     expect(ran('lost')).to.equal(1);
   });
@@ -355,7 +355,7 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     const calling = call(client, 'count', { label: 'waits' });
     await open();
     await worker.kill('SIGKILL');
-    worker = await start(worker.home);
+    worker = await start();
     expect((await calling).content[0]?.text).to.equal('counted');
     expect(ran('waits')).to.equal(1);
   });

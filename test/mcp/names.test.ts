@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { hasTool } from '../../core/mcp/bindings.ts';
-import { exposedName } from '../../edge/mcp/names.ts';
+import { exposedName, namedIn } from '../../edge/mcp/names.ts';
 import { readSessionId, signSession } from '../../edge/mcp/session-id.ts';
 
 const alias = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/);
@@ -24,6 +24,40 @@ describe('names of MCP tools', () => {
     const long = { project: 'demo', alias: 'grafana', name: 'x'.repeat(70) };
     expect(exposedName(long)).to.not.equal(exposedName({ ...long, name: 'x'.repeat(71) }));
     expect(exposedName({ project: 'demo', alias: 'grafana', name: 'search' })).to.equal('grafana__search');
+  });
+
+  it('lead back to the tool that they are of, and those of two servers never meet', () => {
+    const letters = fc.stringMatching(/^[xy_.-]{1,6}$/);
+    const bound = (name: string) => ({ server: name, id: name, ownerId: 'o', journal: null });
+    const named = (aliases: readonly string[], tools: readonly string[]) =>
+      namedIn(
+        { name: 'p', prefix: 'always' },
+        {
+          servers: aliases.map(bound),
+          things: aliases.flatMap((serverId) => tools.map((name) => ({ serverId, name }))),
+        },
+      );
+    expect([...named(['b1', 'b1-x'], ['x__y', 'y']).keys()]).to.have.members([
+      ...['b1__x__y', 'b1__y', 'b1-x__x__y', 'b1-x__y'],
+    ]);
+    const aliases = fc.uniqueArray(fc.stringMatching(/^[xy]([xy-]{0,3}[xy])?$/), {
+      minLength: 2,
+      maxLength: 4,
+    });
+    fc.assert(
+      fc.property(aliases, fc.uniqueArray(letters, { minLength: 1, maxLength: 6 }), (servers, tools) => {
+        const byName = named(servers, tools);
+        for (const [name, { server, thing }] of byName) {
+          expect(thing.serverId).to.equal(server.id);
+          expect(name).to.equal(exposedName({ project: 'p', alias: server.server, name: thing.name }));
+        }
+        // Each server has as many names as it has alone: none was another server's before.
+        for (const server of servers)
+          expect([...byName.values()].filter((one) => one.server.id === server)).to.have.length(
+            named([server], tools).size,
+          );
+      }),
+    );
   });
 
   it('are filtered as a naive reading of the same globs says', () => {

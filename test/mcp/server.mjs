@@ -1,7 +1,8 @@
 /**
  * A small MCP server over stdio, as hostile as its arguments ask: `--counter FILE`, `--started FILE` (a line for each start), `--die-in METHOD`
- * (until there is `--healed FILE`), `--hang METHOD`, `--banner`, `--orphan`, `--deaf` (to SIGTERM), `--stays` (though its input
- * closes), `--notes` (resources that it tells of, and a tool that changes them), `--holds MIB` (in a process that it starts).
+ * and `--hang METHOD` (until there is `--healed FILE`), `--banner`, `--orphan`, `--deaf` (to SIGTERM), `--stays` (though its input
+ * closes), `--notes` (resources that it tells of, and a tool that changes them), `--holds MIB` (in a process that it starts), `--heard FILE`
+ * (a line for each call, with the name of its tool).
  */
 import { spawn } from 'node:child_process';
 import { appendFileSync, existsSync } from 'node:fs';
@@ -87,7 +88,7 @@ const calls = {
   env: () => text(JSON.stringify(process.env)),
   stderr: () => (process.stderr.write(`token is ${process.env.TOKEN}\n`), text('printed')),
   wrong: () => ({ ...text('It failed.'), isError: true }),
-  data: ({ words }) => ({ ...text(words.join('\n')), structuredContent: { words } }),
+  data: ({ words, ...more }) => ({ ...text(words.join('\n')), structuredContent: { words, ...more } }),
   'a.b/c': () => text('odd'),
   region: ({ region }) => text(region),
   flood: () => (saysChanged(200), text('said')),
@@ -115,6 +116,7 @@ function steps(id, { n, ms, label }, token) {
 }
 
 function call(id, { name, arguments: given = {}, _meta: meta = {} }) {
+  if (has('--heard')) appendFileSync(valueOf('--heard'), `${name}\n`);
   if (name === 'steps') return steps(id, given, meta.progressToken);
   if (name === 'exit') return process.exit(3);
   if (name === 'big') return process.stdout.write('x'.repeat(200 * 1024 * 1024));
@@ -135,8 +137,9 @@ function call(id, { name, arguments: given = {}, _meta: meta = {} }) {
 
 createInterface({ input: process.stdin }).on('line', (line) => {
   const { id, method, params } = JSON.parse(line);
-  if (method === valueOf('--hang')) return;
-  if (method === valueOf('--die-in') && !(has('--healed') && existsSync(valueOf('--healed')))) {
+  const isHealed = has('--healed') && existsSync(valueOf('--healed'));
+  if (method === valueOf('--hang') && !isHealed) return;
+  if (method === valueOf('--die-in') && !isHealed) {
     process.stderr.write('cannot reach the database\n');
     process.exit(7);
   }

@@ -109,7 +109,11 @@ export async function scriptedEdge({ pingMs = 20_000 } = {}): Promise<ScriptedEd
     req.setEncoding('utf8');
     req.on('data', (piece: string) => (text += piece));
     req.on('end', () => {
-      const post = { path, body: JSON.parse(text) as Record<string, unknown>, at: performance.now() };
+      const post = {
+        path,
+        body: (text === '' ? {} : JSON.parse(text)) as Record<string, unknown>,
+        at: performance.now(),
+      };
       edge.posts.push(post);
       const { status, body = {} } = edge.onPost(post);
       json(res, status, body);

@@ -5,7 +5,7 @@ import { createBus } from '../../core/runtime/bus.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { createEdgeClient } from '../../worker/edge-client.ts';
-import { membersOf, openPublished } from '../../worker/backends/open-providers.ts';
+import { membersOf, openPublished, type Opened } from '../../worker/backends/open-providers.ts';
 import { parseWorkerConfig } from '../../worker/sources/config.ts';
 import { SseTransport, type SseTransportDeps } from '../../worker/transports/sse.ts';
 import type { ServedMember } from '../../worker/transports/transport.ts';
@@ -25,11 +25,19 @@ export interface SseWorker {
   close(): Promise<void>;
 }
 
+interface More {
+  pingMs?: number;
+  slots?: number;
+  /** Served besides. */
+  others?: readonly Opened[];
+}
+
 export async function sseWorker({
   pingMs,
   slots = 2,
+  others = [],
   ...deps
-}: { pingMs?: number; slots?: number } & Partial<SseTransportDeps> = {}): Promise<SseWorker> {
+}: More & Partial<SseTransportDeps> = {}): Promise<SseWorker> {
   const edge = await scriptedEdge(pingMs === undefined ? {} : { pingMs });
   const backend = await startBackend();
   const log = createLog({ process: 'test', level: process.env['TEST_LOG'] ?? 'silent', pretty: false });
@@ -43,7 +51,7 @@ export async function sseWorker({
     maxConcurrency: slots,
   };
   const { published } = parseWorkerConfig(JSON.stringify({ providers: [provider] }), tmpdir());
-  const opened = openPublished(published, { bus, clock });
+  const opened = [...openPublished(published, { bus, clock }), ...others];
   const session = randomUUID();
   let gone = 0;
   const transport = new SseTransport({
@@ -59,7 +67,9 @@ export async function sseWorker({
   });
   const registered: Registered = {
     providerSessionId: session,
-    llms: [{ id: randomUUID(), name: 'tiny', poolKey: 'tiny', status: 'active' }],
+    llms: opened.map(({ configured: { name } }) => ({
+      ...{ id: randomUUID(), name, poolKey: name, status: 'active' as const },
+    })),
     agents: [],
     warnings: [],
     transport: { kind: 'sse' },

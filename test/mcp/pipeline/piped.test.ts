@@ -115,10 +115,27 @@ onEachTransport('what a project lets become of results', function (transport) {
     });
     expect(steps).to.deep.equal(['[redacted]', '[redacted]']);
     const plain = await connect('demo');
-    await plain.listTools();
+    const definitions = (await plain.listTools()).tools.map(({ outputSchema: _promised, ...rest }) => rest);
+    expect(tools.slice(1), 'nothing is asked of its servers besides').to.deep.equal(definitions);
     const whole = await plain.callTool({ name: 'desk__data', arguments: { words } });
     expect(whole.structuredContent, 'by its schema, which its client has looked at').to.deep.equal({ words });
     expect(whole.content).to.deep.equal([{ type: 'text', text: message }]);
+    const structure = {
+      words,
+      z: 1.5,
+      a: [-0.25, 1e21, null, { '\u{1f468}\u200d': '\u2028"\\/' }],
+      10: '',
+      9: {},
+    };
+    const answered = await t.call('POST', '/mcp/projects/demo', {
+      body: {
+        ...{ jsonrpc: '2.0', id: 1, method: 'tools/call' },
+        params: { name: 'desk__data', arguments: structure },
+      },
+    });
+    expect(await answered.text(), 'byte for byte').to.include(
+      `"structuredContent":${JSON.stringify(structure)}`,
+    );
     await t.call('DELETE', '/api/v1/projects/paged');
   });
 
