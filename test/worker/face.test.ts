@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { isNewer, wayToUpdate } from '../../worker/face/update.ts';
 import { chats, type Backend } from '../support/backend.ts';
+import { startSession } from '../cli/session.ts';
 import { scriptedEdge } from '../bridge/scripted-edge.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { startKnown } from '../support/known-backends.ts';
@@ -225,13 +226,19 @@ describe('mcplocal and the owner of its machine', function () {
     expect(tried.shown)
       .to.match(/PASS .* at the backend, \d+ ms: OK/)
       .and.include('calls nothing');
+    const own = { name: 'own', type: 'openai', url: 'http://127.0.0.1:3', model: 'x', publish: true };
+    const providers = [one, { ...own, managed: { command: 'llama-server', args: [] } }];
+    await writeFile(join(home, 'config.json'), JSON.stringify({ providers }));
+    const asleep = await mcplocal('test', 'own');
+    expect(asleep.next, asleep.shown).to.equal('end');
+    expect(asleep.shown).to.include('own does not run now: its worker has it run');
     expect(await codeOf('test', 'nobody')).to.match(/^usage: Nothing is shared as 'nobody'/);
     const update = await mcplocal('update', '-o', 'json');
     expect(update.answer).to.deep.include({ server: '0.0.0-test', newer: false });
     const { token } = JSON.parse(await readFile(join(home, 'credentials'), 'utf8')) as { token: string };
     const session = randomUUID();
-    const providers = [{ name: 'used', type: 'openai', model: 'm', poolName: 'gpu' }];
-    const body = { providerSessionId: session, instanceId: session, transports: ['sse'], providers };
+    const used = [{ name: 'used', type: 'openai', model: 'm', poolName: 'gpu' }];
+    const body = { providerSessionId: session, instanceId: session, transports: ['sse'], providers: used };
     await t.call('POST /api/v1/llms/_provider-register', { token, body });
     await writeFile(join(home, 'provider-session'), session);
     const task = await submitTask(t, { poolKey: 'gpu', llmName: 'used', ownerId: t.bob.id });
@@ -243,8 +250,8 @@ describe('mcplocal and the owner of its machine', function () {
         completedAt: t.connection.db.fn.now(),
         claimedAt: t.connection.db.raw(`now() - interval '3 minutes'`),
       });
-    const used = await mcplocal('usage', '--hours', '2', '-o', 'json');
-    expect(used.answer).to.deep.equal({
+    const usage = await mcplocal('usage', '--hours', '2', '-o', 'json');
+    expect(usage.answer).to.deep.equal({
       hours: 2,
       items: [{ user: 'bob', tasks: 1, tokens: 42, minutes: 3 }],
     });
@@ -384,8 +391,10 @@ describe('mcplocal and the owner of its machine', function () {
       ({ length }) => length === 1,
       30_000,
     );
-    const decided = await t.call('POST /api/v1/join-requests', { body: { code, answer: 'approve' } });
-    expect(decided.status, decided.text).to.equal(200);
+    const person = await startSession(null, { env: { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.ada } });
+    expect(await person.run('worker', 'approve', code, '--yes'), person.err()).to.equal(0);
+    expect(person.out()).to.match(/^worker\/.* approved\n$/);
+    await person.close();
     const { status, text } = await waiting;
     expect(status, text).to.equal(0);
     expect(text)

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { startSession } from '../cli/session.ts';
 import { scriptedEdge } from '../bridge/scripted-edge.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { endOf, mcplocal } from '../support/mcplocal.ts';
@@ -26,6 +27,32 @@ describe('mcplocal join', function () {
   const invite = async (): Promise<string> =>
     ((await t.call('POST /api/v1/join-codes', { body: { pools: ['gpu'] } })).json as { code: string }).code;
   const codeOf = (...argv: string[]): Promise<string> => endOf(env, ...argv);
+
+  it('is invited at the command line, where codes are seen and withdrawn', async () => {
+    const person = await startSession(null, { env: { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.ada } });
+    const asked = async (...argv: string[]): Promise<unknown> => {
+      const from = person.out().length;
+      expect(await person.run('worker', ...argv, '-o', 'json'), person.err()).to.equal(0);
+      return JSON.parse(person.out().slice(from));
+    };
+    const inviteHere = async () =>
+      (await asked('invite', '--pool', 'gpu')) as { code: string; expiresAt: string; command: string };
+    try {
+      const { code, expiresAt, command } = await inviteHere();
+      expect(command).to.equal(`mcplocal join ${t.url} --code ${code}`);
+      expect(Date.parse(expiresAt) - Date.now()).to.be.within(540_000, 610_000);
+      const [, ...argv] = command.split(' ');
+      expect(await codeOf(...argv)).to.equal('ok');
+      const second = await inviteHere();
+      const items = (await asked('codes')) as { id: string; state: string }[];
+      expect(items.map(({ state }) => state)).to.deep.equal(['good', 'used']);
+      expect(await person.run('worker', 'withdraw', items[0]?.id ?? ''), person.err()).to.equal(0);
+      const late = await codeOf('join', t.url, '--code', second.code, '--replace');
+      expect(late).to.match(/^join_code_expired: /);
+    } finally {
+      await person.close();
+    }
+  });
 
   it('joins one at a time, and where there is room for what it is given: no code is used up in vain', async () => {
     const codes = [await invite(), await invite()];

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import { isListening } from '../managed/probe.ts';
 import { providerTypes } from '../providers/index.ts';
 import { readWorkerConfig, type ConfiguredProvider } from '../sources/config.ts';
 import { readCredentials } from '../sources/credentials.ts';
@@ -39,6 +40,11 @@ function atBackend({ type, name, url, readKey, model, params }: ConfiguredProvid
     return (await provider.complete({ model, messages, maxTokens: 8, signal })).content;
   });
 }
+
+/** Of one that its worker starts or wakes that is no fault. */
+const isAsleep = async ({ managed, wake, url }: ConfiguredProvider): Promise<boolean> =>
+  (managed !== undefined || wake !== undefined) &&
+  !(await isListening(new URL(url), AbortSignal.timeout(WITHIN_MS)));
 
 const answerSchema = z.looseObject({
   choices: z.array(z.looseObject({ message: z.looseObject({ content: z.string().nullish() }) })).min(1),
@@ -90,7 +96,13 @@ export async function tryCalls(face: Face, only: string | undefined): Promise<bo
     );
   };
   // One after the other: a machine that answers two at once tells how slow it is then.
-  for (const provider of asked) tell(await atBackend(provider));
+  for (const provider of asked) {
+    if (await isAsleep(provider))
+      face.say(
+        `${provider.name} does not run now: its worker has it run when it is called through the server.`,
+      );
+    else tell(await atBackend(provider));
+  }
   const by = await caller(face);
   if (by) for (const { name } of asked) tell(await throughServer(face, name, by));
   else
