@@ -1,5 +1,8 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { createBus } from '../../core/runtime/bus.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
@@ -133,6 +136,31 @@ describe('an owner who comes first', function () {
       seen.push(await ollama.look(signal));
     }
     expect(seen).to.deep.equal([false, false, false, true, false, false]);
+  });
+
+  it('is seen at the GPU while nothing of ours runs; what tells that and hangs holds nobody up', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'gpu-'));
+    const before = process.env['PATH'];
+    const hang = join(folder, 'hang');
+    const script = `#!/bin/sh\ntrap '' TERM\nwhile [ -e ${hang} ]; do sleep 0.1; done\necho 95\n`;
+    await writeFile(join(folder, 'nvidia-smi'), script, { mode: 0o755 });
+    try {
+      process.env['PATH'] = `${folder}:${before ?? ''}`;
+      const url = new URL(`http://127.0.0.1:${String(port)}`);
+      const { signal } = new AbortController();
+      let ours = 1;
+      const others = new OthersUse([{ type: 'openai', url, backend: 'b', running: () => ours }]);
+      expect(await others.look(signal)).to.equal(false);
+      ours = 0;
+      expect([await others.look(signal), await others.look(signal)]).to.deep.equal([false, true]);
+      await writeFile(hang, '');
+      expect(await others.look(signal)).to.equal(false);
+      await rm(hang);
+      await until(() => others.look(signal), Boolean);
+    } finally {
+      process.env['PATH'] = before;
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('has it until so long after they were seen last, and everybody is told why', async () => {

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { Client } from 'undici';
 import { z } from 'zod';
+import { atMost } from '../../core/runtime/clock.ts';
 import { GrowingBytes } from '../../core/text/growing-bytes.ts';
 
 const WITHIN_MS = 3_000;
@@ -65,6 +66,7 @@ export class OthersUse {
   /** Others were seen at the last look: it counts with the next one, as what just ended here may be listed there still. */
   #before = false;
   #hasGpu = true;
+  #asked: Promise<boolean> | undefined;
 
   constructor(backends: readonly Looked[]) {
     this.#backends = backends;
@@ -99,11 +101,22 @@ export class OthersUse {
 
   async #gpu(signal: AbortSignal): Promise<boolean> {
     if (!this.#hasGpu) return false;
-    return await new Promise((resolve) => {
+    // With a driver that is gone it hangs, SIGKILL or not: nobody waits for it, and there is one of it.
+    this.#asked ??= this.#askGpu(signal).finally(() => (this.#asked = undefined));
+    let isBusy = false;
+    await atMost(
+      WITHIN_MS,
+      this.#asked.then((busy) => void (isBusy = busy)),
+    );
+    return isBusy;
+  }
+
+  #askGpu(signal: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
       execFile(
         gpuQuery.command,
         gpuQuery.args,
-        { timeout: WITHIN_MS, signal, maxBuffer: 65_536 },
+        { timeout: WITHIN_MS, killSignal: 'SIGKILL', signal, maxBuffer: 65_536 },
         (error, out) => {
           if (error) {
             this.#hasGpu = !['ENOENT', 'EACCES'].includes(String(error.code));

@@ -136,6 +136,7 @@ export function runCall(
       env,
       encoding: 'utf8',
       timeout: WITHIN_MS,
+      killSignal: 'SIGKILL',
       maxBuffer: MOST_BYTES,
       stdio: ['ignore', 'pipe', 'pipe'],
     },
