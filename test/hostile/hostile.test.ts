@@ -18,6 +18,7 @@ describe('an edge under attack', () => {
     'many-values',
     'unread-answers',
     'wrong-tokens',
+    'mcp-streams',
   ])
     it(`pays for ${attack} what was sent, and serves others`, async () => {
       const how = { share: 0.3, forMs: 300, alone: anything, givenBackMs: 300 };

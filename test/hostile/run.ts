@@ -99,7 +99,7 @@ export async function furnish(system: System, stretches?: string): Promise<House
     await answer.text(); // or its connection stays
     if (answer.status !== 201) throw new TypeError(`${path}: ${String(answer.status)}`);
   };
-  await make('/api/v1/projects', { name: attackersProject });
+  await make('/api/v1/projects', { name: attackersProject, gate: 'require' });
   for (let n = 0; n < LONG_TEXTS; n++)
     await make('/api/v1/prompts', { name: `long-${String(n)}`, content: 'x'.repeat(LONG_TEXT_BYTES) });
   const attacker = startAttacker();

@@ -6,6 +6,7 @@ import { fixture } from '../mcp/supervise.ts';
 import type { Canaries } from '../support/canaries.ts';
 import type { TestProcess } from '../support/process.ts';
 import { until, type System } from '../support/system.ts';
+import { watchAt } from '../mcp/traffic/watched.ts';
 
 const WITHIN_MS = 20_000;
 
@@ -34,6 +35,8 @@ interface Reaching {
   texts: string[];
   /** Command lines of MCP servers. */
   ofChildren: string[];
+  /** mcpctl as a person runs it; what it prints is looked through later. */
+  cli: (args: readonly string[]) => Promise<number | null>;
 }
 
 /** Secrets as MCP servers have them: one that a hosted worker runs, and one that it dials; both with words that are looked for later. */
@@ -44,6 +47,7 @@ export async function reachServers({
   hosted,
   texts,
   ofChildren,
+  cli,
 }: Reaching): Promise<void> {
   const [token, bearer] = [canaries.secret('token'), canaries.secret('bearer')];
   const from = (name: string) => ({ valueFrom: { secretRef: { name, key: 'KEY' } } });
@@ -86,6 +90,7 @@ export async function reachServers({
     expect(there, server).to.include({ status: 'active', reason: null });
   }
   expect((await call('POST', '/projects', { name: 'hosts', servers })).status).to.equal(201);
+  const watch = await watchAt(t.url, t.token, { project: 'hosts', query: '?bodies=true' });
   const tool = async (name: string): Promise<string> => {
     const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: {} } };
     const headers = { accept: 'application/json', 'mcp-protocol-version': '2025-11-25' };
@@ -103,6 +108,14 @@ export async function reachServers({
   for (const headers of dialled.seen) {
     expect(headers.authorization).to.equal(`Bearer ${bearer}`);
     expect(JSON.stringify(headers)).to.not.include(t.token);
+  }
+  const captured = await watch.exchange(({ name }) => name === 'dialled__whoami');
+  expect(JSON.stringify(captured.bodies)).to.include('[redacted:bearer]');
+  texts.push(JSON.stringify(watch.heard));
+  watch.close();
+  for (const name of ['hosted', 'dialled']) {
+    expect(await cli(['get', 'server', name, '-o', 'yaml'])).to.equal(0);
+    expect(texts.slice(-2).join('\n'), 'as a reference').to.include('secretRef');
   }
   const [pid] = await childrenOf(hosted.child.pid, fixture);
   const line = readFileSync(`/proc/${String(pid)}/cmdline`, 'utf8');

@@ -208,7 +208,7 @@ describe('a secret, from who writes it to the backend', function () {
   });
 
   it('reaches an MCP server that a hosted worker runs once it is there, and the server at a URL, and nobody besides', async () => {
-    await reachServers({ t, canaries, call, hosted, texts, ofChildren });
+    await reachServers({ t, canaries, call, hosted, texts, ofChildren, cli });
   });
 
   it('is found in no log, store, metric, answer, argument or environment, whatever door it came through', async () => {
