@@ -158,6 +158,8 @@ export function readArguments(argv: readonly string[]): WorkerArguments {
     const [word = 'help', ...words] = positionals;
     const command = help ? 'help' : version ? 'version' : commandOf(word, words);
     if (!help && !version) needItsOptions(command, Object.keys(values) as OptionName[]);
+    if (command === 'pause' && until !== undefined && words[0] !== undefined)
+      throw new McpctlError('usage', `A pause ends once: say ${words[0]}, or --until ${until}.`);
     return {
       ...{
         command,
@@ -185,12 +187,13 @@ export function readArguments(argv: readonly string[]): WorkerArguments {
 
 function commandOf(word: string, words: readonly string[]): WorkerCommand {
   const command = commands.find((c) => c === word);
-  if (command && words.length <= (formOf(command).most ?? 0)) return command;
+  const most = (command && formOf(command).most) ?? 0;
+  if (command && words.length <= most) return command;
   const near = command ? undefined : nearest(word, commands, 1)[0];
   throw new McpctlError(
     'usage',
     command
-      ? `'${[word, ...words].join(' ')}' is not a command: '${words[0] ?? ''}' is too much. See mcplocal help.`
+      ? `'${[word, ...words].join(' ')}' is not a command: '${words[most] ?? ''}' is too much. See mcplocal help.`
       : `'${word}' is not a command.${near ? ` Did you mean ${near}?` : ' See mcplocal help.'}`,
   );
 }

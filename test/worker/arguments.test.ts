@@ -37,7 +37,8 @@ describe('the command line of mcplocal', () => {
       input: false,
     });
     expect(() => readArguments(['status', '--code', 'C'])).to.throw(/status has no --code/);
-    expect(() => readArguments(['join', 'a', 'b'])).to.throw(/too much/);
+    expect(() => readArguments(['join', 'a', 'b'])).to.throw(/'b' is too much/);
+    expect(() => readArguments(['pause', '2h', '--until', '18:00'])).to.throw(/2h, or --until 18:00/);
   });
 
   it('names the nearest command, and refuses what it does not know', () => {
