@@ -41,6 +41,16 @@ import { submitTask } from '../support/tasks.ts';
 
 /** A stream that goes on for ever; its own tests open it. */
 const isEndless = (call: string): boolean => /^GET .*(stream|\/events|\/traffic)$/.test(call);
+/** What these name they leave as it was, or as it would be left the next time. */
+const asksAlone = new Set([
+  'POST /llms/{name}/infer',
+  ...['allow', 'deny', 'owner'].map((call) => `POST /pools/{key}/${call}`),
+  ...['compose', 'chat', 'threads'].map((call) => `POST /agents/{name}/${call}`),
+]);
+/** Whoever asks next may ask for the same: others that make something name nothing that they could change. */
+const usesNothingUp = (call: string): boolean =>
+  asksAlone.has(call) || (call.startsWith('POST') && !/\{|_provider/.test(call));
+
 const owners =
   (otherwise: Verdict) =>
   (role: Role, where: Where): Verdict =>
@@ -168,6 +178,8 @@ describe('who may do what', function () {
   let tokens: Record<Role, string | null>;
   /** For calls that change nothing. */
   let seen: Record<Where, World>;
+  /** For those that make something more and use nothing up: what they make names it. */
+  let shared: Record<Where, World>;
 
   before(async () => {
     t = await edgeFixture({
@@ -186,6 +198,7 @@ describe('who may do what', function () {
     const both = async (where: Where): Promise<World> =>
       withThread(await withEach(await world(where), stored));
     seen = { in: await both('in'), out: await both('out') };
+    shared = { in: await both('in'), out: await both('out') };
   });
   after(() => t.close());
 
@@ -229,6 +242,7 @@ describe('who may do what', function () {
   /** What a call may use up is made for it, and nothing else. */
   const worldFor = async (call: string, where: Where): Promise<World> => {
     if (call.startsWith('GET')) return seen[where];
+    if (usesNothingUp(call)) return shared[where];
     if (call.includes(' /threads')) return await withThread(seen[where]);
     const own = stored.filter(({ plural }) => call.split('/')[1] === plural);
     return own.length > 0 ? await withEach(seen[where], own) : await world(where);
