@@ -1,8 +1,9 @@
+import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { isPaused, line, storesAway } from './net/live.ts';
 import { areKeysTold, keys } from './state/keys.ts';
 import { path } from './state/router.ts';
-import { listedKinds } from './state/catalogue.ts';
+import { listedKinds, titleOf } from './state/catalogue.ts';
 import { door, may, signOut, who } from './state/session.ts';
 import { SignIn } from './screens/sign-in.tsx';
 import { screenOf, sections } from './screens/index.tsx';
@@ -73,8 +74,19 @@ function StoresAway() {
 
 function Navigation() {
   const at = path.value;
+  const isOpen = useSignal(false);
+  useEffect(() => void (isOpen.value = false), [at]);
   return (
-    <nav aria-label="Screens">
+    <nav aria-label="Screens" class={isOpen.value ? 'open' : ''}>
+      {/* Where the window is narrow they would be half of it. */}
+      <button
+        type="button"
+        class="menu"
+        aria-expanded={isOpen.value}
+        onClick={() => (isOpen.value = !isOpen.value)}
+      >
+        Screens
+      </button>
       <ul>
         {sections.map(({ path: to, name, isOffered }) =>
           isOffered() ? (
@@ -88,11 +100,14 @@ function Navigation() {
             </li>
           ) : null,
         )}
-        {listedKinds().map(({ word, plural }) =>
-          may('view', word) || may('create', word) ? (
-            <li key={plural}>
-              <a href={`/ui/r/${plural}`} aria-current={at.startsWith(`/r/${plural}`) ? 'page' : undefined}>
-                {plural === 'rbac' ? 'Rights' : plural.slice(0, 1).toUpperCase() + plural.slice(1)}
+        {listedKinds().map((entry) =>
+          may('view', entry.word) || may('create', entry.word) ? (
+            <li key={entry.plural}>
+              <a
+                href={`/ui/r/${entry.plural}`}
+                aria-current={at.startsWith(`/r/${entry.plural}`) ? 'page' : undefined}
+              >
+                {titleOf(entry)}
               </a>
             </li>
           ) : null,

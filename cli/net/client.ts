@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { TokenCreate } from '../../core/access.ts';
 import type { applyDeleteSchema, applySchema } from '../../core/declared/apply.ts';
 import type { SystemView } from '../../core/operator/system.ts';
-import type { ExplainView } from '../../core/task/explain.ts';
+import type { explainAskSchema, ExplainView } from '../../core/task/explain.ts';
 import { isErrorCode, McpctlError } from '../../core/errors.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
 import type { ReviewView, WhoCanView } from '../../core/access.ts';
@@ -49,6 +49,7 @@ import { taskCountsSchema, type TaskCountsView } from '../../core/task/task.ts';
 /** Bodies as they are sent. */
 export type ApplyAsked = z.input<typeof applySchema>;
 export type ApplyDeleteAsked = z.input<typeof applyDeleteSchema>;
+export type ExplainAsked = z.input<typeof explainAskSchema>;
 
 type Filters = Readonly<Record<string, string | undefined>>;
 
@@ -74,7 +75,7 @@ export interface Client {
   };
   workers: WorkerCalls;
   /** Who would take a call of that name, or has that task, and why not the others. */
-  explain(kind: 'llm' | 'task', name: string): Promise<ExplainView>;
+  explain(kind: 'llm' | 'task', name: string, ask?: ExplainAsked): Promise<ExplainView>;
   access: {
     /** Who may do that, and by what? */
     whoCan(asked: { verb: string; resource: string; name?: string | undefined }): Promise<WhoCanView>;
@@ -323,7 +324,10 @@ export function createClient(http: Http): Client {
       deny: async (key, user) => void (await post(path('pools', key, 'deny'), { user })),
       give: async (key, user) => void (await post(path('pools', key, 'owner'), { user })),
     },
-    explain: async (kind, name) => readExplain(await get(path(`${kind}s`, name, 'explain'))),
+    explain: async (kind, name, ask) => {
+      const at = path(`${kind}s`, name, 'explain');
+      return readExplain(await (ask ? post(at, ask) : get(at)));
+    },
     ...identityCalls(http),
     ...furtherCalls(http),
     tasks: taskCalls(http, pages),

@@ -13,7 +13,6 @@ import {
   llmReplaceSchema,
   llmViewSchema,
 } from '../../core/llm.ts';
-import { explainViewSchema } from '../../core/task/explain.ts';
 import { listQuerySchema } from '../../core/page.ts';
 import { membersViewSchema } from '../../core/pool.ts';
 import {
@@ -39,14 +38,13 @@ import {
 import { agentOperations, trafficOperations } from './agents.ts';
 import { applyOperations, backupOperations } from './apply.ts';
 import { countOperation, notAnswered, notMade, wishes } from './inference.ts';
-import { poolOperations, serverOperations } from './pools.ts';
+import { explainOperations, poolOperations, serverOperations } from './pools.ts';
 import { threadOperations } from './threads.ts';
 import { sessionOperations } from './worker.ts';
 
 /** Schemas with a name of their own in the document. */
 const Llm = llmViewSchema.meta({ id: 'Llm' });
 const Members = membersViewSchema.meta({ id: 'Members' });
-const Explain = explainViewSchema.meta({ id: 'Explain' });
 const Task = taskViewSchema.meta({ id: 'Task' });
 const Token = tokenViewSchema.meta({ id: 'Token' });
 
@@ -136,15 +134,6 @@ const llms: Operation[] = [
     answer: Members,
     errors: ['llm_not_found'],
   },
-  {
-    call: 'GET /llms/{name}/explain',
-    tag: 'llms',
-    summary: 'Who would take a call now, and why not the others',
-    about: 'Of an llm, its alias, an agent or a pool. Members that you may not see are counted.',
-    status: 200,
-    answer: Explain,
-    errors: ['llm_not_found'],
-  },
 ];
 
 const tasks: Operation[] = [
@@ -211,14 +200,6 @@ const tasks: Operation[] = [
     status: 200,
     answerType: 'text/event-stream',
     errors: ['invalid_request', 'invalid_id', 'invalid_cursor', 'task_not_found', 'gone'],
-  },
-  {
-    call: 'GET /tasks/{id}/explain',
-    tag: 'tasks',
-    summary: 'Why this member: who has, had, or would take the task',
-    status: 200,
-    answer: Explain,
-    errors: ['invalid_id', 'task_not_found'],
   },
   {
     call: 'GET /events',
@@ -301,6 +282,7 @@ export const apiOperations: readonly Operation[] = [
   ...auditOperations,
   ...templateOperations,
   ...tasks,
+  ...explainOperations,
   ...tokens,
   ...deviceOperations,
   ...joinOperations,

@@ -1,3 +1,4 @@
+import { explainAskSchema, explainViewSchema } from '../../core/task/explain.ts';
 import {
   approvedViewSchema,
   approveSchema,
@@ -107,5 +108,39 @@ export const serverOperations: readonly Operation[] = [
     status: 200,
     answer: approvedViewSchema.meta({ id: 'Approved' }),
     errors: ['invalid_request', 'server_not_found', 'project_not_found', 'forbidden', 'stale_revision'],
+  },
+];
+
+const Explain = explainViewSchema.meta({ id: 'Explain' });
+
+/** Why this member, and why not the others. */
+export const explainOperations: Operation[] = [
+  {
+    call: 'GET /llms/{name}/explain',
+    tag: 'llms',
+    summary: 'Who would take a call now, and why not the others',
+    about: 'Of an llm, its alias, an agent or a pool. Members that you may not see are counted.',
+    status: 200,
+    answer: Explain,
+    errors: ['llm_not_found'],
+  },
+  {
+    call: 'POST /llms/{name}/explain',
+    tag: 'llms',
+    summary: 'Who would take this request, and where it would stand',
+    about:
+      'As `GET` says, with what the request asks of a member (tools, pictures, the kind of call), and its place in the queue. Nothing is sent to anybody. Of an agent, without what its own texts and tools ask for.',
+    body: explainAskSchema,
+    status: 200,
+    answer: Explain,
+    errors: ['llm_not_found', 'invalid_request', 'invalid_json'],
+  },
+  {
+    call: 'GET /tasks/{id}/explain',
+    tag: 'tasks',
+    summary: 'Why this member: who has, had, or would take the task',
+    status: 200,
+    answer: Explain,
+    errors: ['invalid_id', 'task_not_found'],
   },
 ];

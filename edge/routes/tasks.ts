@@ -4,7 +4,6 @@ import { callersOwn } from '../../core/agent/uncover.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
 import { turnFor } from '../../core/text/json-shape.ts';
-import { memberText } from '../../core/text/json-text.ts';
 import { uuidSchema } from '../../core/names.ts';
 import type { TaskComposition } from '../../core/registry/agents/agents.ts';
 import type { TaskBodies } from '../../core/registry/tasks/tasks.ts';
@@ -29,7 +28,7 @@ import { equalTask, taskKeyOf } from '../inference/ask/equal.ts';
 import { aim } from '../inference/ask/aim.ts';
 import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../inference/ask/headers.ts';
 import { heldBack } from '../inference/later.ts';
-import { readRequest } from '../inference/ask/request.ts';
+import { readRequest, requestText } from '../inference/ask/request.ts';
 import { dropOnceDelivered } from '../inference/answer/retention.ts';
 import { accept, asyncTask, type Accepted, type Order } from '../inference/ask/submit.ts';
 import { asAskedFor } from '../inference/translate/form.ts';
@@ -88,11 +87,6 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
     ...taskDetails(row, { bodies: shownBodies, ...attempts, showsSessions }),
   };
   return isLong ? await largeView(view, asked, actorOf(req).userId) : view;
-}
-
-/** The text of `request` as it came: it reaches the backend like that. */
-function requestText({ context: { text = '', shape } }: Request): string {
-  return memberText(text, 'request', shape?.members ?? []) ?? '{}';
 }
 
 async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Accepted> {

@@ -2,7 +2,7 @@ import { seesCallee, type Actor } from '../../core/access.ts';
 import type { Candidate, ExplainView } from '../../core/task/explain.ts';
 import type { LiveLlm, LivePool } from '../../core/flow/alive/liveness.ts';
 import type { Hold, TaskOperation } from '../../core/llm.ts';
-import { unfitFor } from '../../core/member/fit.ts';
+import { unfitFor, type Needs } from '../../core/member/fit.ts';
 import type { TaskView } from '../../core/task/task.ts';
 import { seenOf } from './llm-view.ts';
 
@@ -59,16 +59,25 @@ const cannot: Readonly<Record<string, string>> = {
   tokenIds: 'Its backend takes no token ids.',
   tools: 'Its model cannot use tools.',
   vision: 'Its model cannot see pictures.',
+  prefill: 'Its backend begins another answer, in place of going on with one.',
+  room: 'It has no room for so long a text.',
 };
 
-const fitted = (member: LiveLlm, operation: TaskOperation): Verdict => {
-  if (operation === 'mcp') return standing(member);
-  // Chat stands in for what is translated to it (docs/translation.md).
-  const needs = { operation, tools: false, vision: false, tokenIds: false, aboutTokens: 0 };
-  const chat = { ...needs, operation: 'chat' as const };
-  const unfit = unfitFor(member.row.capabilities, needs) && unfitFor(member.row.capabilities, chat);
-  return unfit ? { verdict: 'excluded', reason: cannot[unfit] ?? 'It cannot do this.' } : standing(member);
+/** @param ways as the request is, and as what it may be translated to; none: whatever it is. */
+const fitted = (member: LiveLlm, ways: readonly Needs[]): Verdict => {
+  const unfit = ways.map((needs) => unfitFor(member.row.capabilities, needs));
+  const [why] = unfit;
+  if (!why || unfit.includes(null)) return standing(member);
+  return { verdict: 'excluded', reason: cannot[why] ?? 'It cannot do this.' };
 };
+
+/** Of a task that was made: chat stands in for what is translated to it (docs/translation.md). */
+const waysOf = (operation: TaskOperation): readonly Needs[] =>
+  operation === 'mcp'
+    ? []
+    : [operation, 'chat' as const].map((one) => ({
+        ...{ operation: one, tools: false, vision: false, tokenIds: false, aboutTokens: 0 },
+      }));
 
 /** Who sees no more of a pool than one llm is not told whether there are others. */
 const hiddenOf = ({ key, members }: LivePool, actor: Actor, seen: readonly LiveLlm[]): string =>
@@ -86,11 +95,11 @@ const drainersOf = ({ former }: LivePool, actor: Actor, pin: string | null): Can
       reason: `It has left this pool, and takes what was asked here before. ${standing(member).reason}`,
     }));
 
-/** Who of a pool would take a call now. */
-export function explainPool(pool: LivePool, actor: Actor): ExplainView {
+/** Who of a pool would take a call now. @param ways what the call asks of a member, in one of them. */
+export function explainPool(pool: LivePool, actor: Actor, ways: readonly Needs[] = []): ExplainView {
   const seen = seenOf(actor, pool.members);
   const drainers = drainersOf(pool, actor, null);
-  const candidates = seen.map((member) => ({ name: member.row.name, ...standing(member) }));
+  const candidates = seen.map((member) => ({ name: member.row.name, ...fitted(member, ways) }));
   const count = (verdict: Candidate['verdict']): number =>
     candidates.filter((one) => one.verdict === verdict).length;
   const ready = count('ready');
@@ -101,7 +110,9 @@ export function explainPool(pool: LivePool, actor: Actor): ExplainView {
         ? 'All that serve are busy: a call waits in the queue.'
         : count('waking') > 0
           ? 'Nobody serves now: a call wakes one that sleeps, and waits for it.'
-          : 'Nobody serves it now: a call waits until somebody does, or its time is over.';
+          : count('excluded') > 0 && count('excluded') === pool.members.length
+            ? 'Nobody can do this: it would be refused.'
+            : 'Nobody serves it now: a call waits until somebody does, or its time is over.';
   const left =
     drainers.length === 0 ? '' : ` ${String(drainers.length)} that left it still take what waited before.`;
   return { summary: summary + left + hiddenOf(pool, actor, seen), candidates: [...candidates, ...drainers] };
@@ -134,7 +145,7 @@ export function explainTask(
         verdict: 'failed',
         reason: `Attempt ${String(attempt.n)} ended with ${attempt.reason}.`,
       };
-    return { name, ...fitted(member, task.operation) };
+    return { name, ...fitted(member, waysOf(task.operation)) };
   });
   const { status } = task;
   const waits = status === 'pending' ? explainPool(pool, actor).summary : '';

@@ -35,6 +35,7 @@ interface Asking {
 /** Writing routes that leave no event. */
 const none: Readonly<Record<string, string>> = {
   'POST /agents/{name}/compose': 'writes nothing',
+  'POST /llms/{name}/explain': 'writes nothing',
   'POST /access/review': 'writes nothing',
   'POST /agents/{name}/chat': 'own inference: tasks and turns tell of it',
   'POST /threads/{id}/turns': 'own inference',

@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { task, taskId, token } from './fixtures.ts';
 import { answers, empty, fails, page, startPeer, until, type Peer } from './peer.ts';
 import { startSession, type Session, type SessionOptions } from './session.ts';
@@ -27,6 +29,23 @@ describe('cli: task, token, pool', () => {
     const [head, row] = s.out().split('\n');
     expect(head?.split(/ {2,}/)).to.deep.equal('ID STATUS LLM POOL SERVED-BY SOURCE CODE CREATED'.split(' '));
     expect(row).to.include(taskId).and.to.include(task.createdAt);
+  });
+
+  it('asks who would take a request, as it stands in a file', async () => {
+    const view = { summary: 'All of it.', candidates: [], place: 3 };
+    peer.on('POST /api/v1/llms/tiny-chat/explain', answers(200, view));
+    const request = { messages: [{ role: 'user', content: 'hi' }] };
+    const file = join(s.home, 'call.json');
+    await writeFile(file, JSON.stringify(request));
+    const ask = ['explain', 'llm', 'tiny-chat'];
+    expect(await s.run(...ask, '--request', file, '--operation', 'messages')).to.equal(0);
+    expect(s.out()).to.equal('All of it.\nIts place would be 3.\n');
+    expect(peer.requests[0]?.body).to.deep.equal({ request, operation: 'messages' });
+    expect(await s.run(...ask, '--operation', 'messages')).to.equal(2);
+    expect(await s.run(...ask, '--request', file, '--operation', 'mcp')).to.equal(2);
+    await writeFile(file, '[]');
+    expect(await s.run(...ask, '--request', file)).to.equal(2);
+    expect(peer.requests).to.have.length(1);
   });
 
   it('shows one task as an object and several as a list', async () => {

@@ -127,6 +127,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('GET /llms/{name}/members', '/llms/gpt/members');
     await fits('DELETE /llms/{name}', '/llms/other');
     await fits('GET /llms/{name}/explain', '/llms/gpt/explain');
+    await fits('POST /llms/{name}/explain', '/llms/gpt/explain', { body: { request: chat } });
     await fits('GET /pools', '/pools');
     await fits('GET /pools/{key}', '/pools/gpt');
     await fits('POST /pools/{key}/allow', '/pools/gpt/allow', { body: { user: 'bob' } });

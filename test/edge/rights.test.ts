@@ -104,6 +104,7 @@ const rules: Record<string, Rule> = {
   'GET /tasks/{id}/stream': { of: owners(404) },
   'GET /tasks/{id}/explain': { of: owners(404) },
   'GET /llms/{name}/explain': { of: whoReaches(404) },
+  'POST /llms/{name}/explain': { of: whoReaches(404), body: () => ({ request: hi }) },
   'POST /access/who-can': {
     of: (role) => (isAdmin(role) && !isBound(role) ? 'ok' : 403),
     body: () => ({ verb: 'run', resource: 'llm' }),
@@ -399,13 +400,13 @@ describe('who may do what', function () {
     expect(through).to.have.members([
       ...[...listed, ...ofAll].map((path) => `GET /${path}`),
       ...['', '/members', '/explain'].map((path) => `GET /llms/{name}${path}`),
-      ...['GET /pools/{key}', 'POST /llms/{name}/infer', 'POST /tasks', 'POST /access/review'],
+      ...['GET /pools/{key}', 'POST /tasks', 'POST /access/review'],
       ...['', '/personalities', '/threads'].map((path) => `GET /agents/{name}${path}`),
       ...['compose', 'chat', 'threads'].map((path) => `POST /agents/{name}/${path}`),
       ...['version', 'tags', 'ps'].map((path) => `GET /api/${path}`),
       ...['chat', 'generate', 'embed', 'embeddings'].map((path) => `POST /api/${path}`),
-      // Of a session that is none of its user's nothing comes.
-      'POST /llms/_provider-goodbye',
+      // The goodbye of a session that is none of its user's does nothing.
+      ...['{name}/infer', '{name}/explain', '_provider-goodbye'].map((path) => `POST /llms/${path}`),
     ]);
     for (const of of ['servers', 'projects', 'prompts', 'personalities', 'sessions'])
       expect((await t.call(`GET /api/v1/${of}`, { token })).json, of)

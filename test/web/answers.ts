@@ -88,6 +88,10 @@ export function answerTests(
       .to.have.length(2)
       .and.to.satisfy((both: string[]) => both.every((text) => text.includes('one answer')));
     await sound('compared-1280');
+    await press('Who would answer');
+    await page.until(says(/If it were sent now[^]*would take a call at once[^]*Its place would be 1/));
+    await sound('who-answers-1280');
+    await press('Close');
     t.backend.reply(answers(400, { error: { message: 'no such thing' } }));
     await type('form textarea', 'Once more');
     await press('Send');

@@ -169,6 +169,7 @@ describe('the page in a browser', function () {
       for (const [name, pattern, most = 1] of screens) {
         const before = calls().length;
         await go(`/${name}`, pattern);
+        await page.until(`!${says(/Loading …/)}`); // what it says may be a heading
         await sound(`${name.replaceAll('/', '-')}-360-${theme}`);
         const asked = calls().slice(before);
         if (asked.length > most) tooMany.push(`${name}: ${asked.join(' ')}`);

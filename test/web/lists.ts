@@ -203,6 +203,14 @@ export function listTests(
     await key('n', {}, 'document.body');
     await page.until(`${shown}.includes('${fresh.slice(-8)}')`);
     expect(await page.evaluate(`document.querySelector('th[aria-sort]').innerText`)).to.equal('Made');
+    const top = `document.querySelector('.windowed')?.scrollTop`;
+    // 800 rows down: they come as one scrolls.
+    await page.until(`(document.querySelector('.windowed').scrollTop = 30_000, ${top} === 30_000)`);
+    await page.until(`history.state?.scrolled?.list === 30_000`);
+    await go('/usage', /Of the last/);
+    expect(await page.evaluate('history.state?.scrolled?.list ?? 0')).to.equal(0);
+    await page.evaluate('history.back()');
+    await page.until(`${top} === 30_000`);
     await go('/tasks?llm=two&status=error', /No task fits/);
   });
 
@@ -240,6 +248,20 @@ export function listTests(
     await page.until(says(/project\/later/));
     expect(await page.text()).not.to.include('project/seen');
     expect((await t.call('DELETE /api/v1/projects/seen', token())).status).to.equal(204);
+  });
+
+  it('has its screens behind a button where they would be half of it', async () => {
+    const { page } = world();
+    await go('/llms', /three/);
+    await page.size(sizes.narrow);
+    const shown = `document.querySelector('nav ul').getBoundingClientRect().height`;
+    expect(await page.evaluate(shown)).to.equal(0);
+    await press('Screens');
+    expect(await page.evaluate(shown)).to.be.greaterThan(100);
+    await sound('menu-360');
+    await page.evaluate(`document.querySelector('nav a[href="/ui/pools"]').click()`);
+    await page.until(`document.title === 'Pools · mcpctl' && ${shown} === 0`);
+    await page.size(sizes.wide);
   });
 
   it('opens nothing but a task beside the list, whatever its address says', async () => {

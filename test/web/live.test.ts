@@ -240,4 +240,44 @@ describe('what is live', function () {
     expect((await t.call(`GET /api/v1/tasks/${id}/explain`, { token: t.tokens.bob })).status).to.equal(404);
     expect((await t.call('GET /api/v1/llms/nobody/explain')).status).to.equal(404);
   });
+
+  it('says of a request who could take it, and where it would stand, and sends it to nobody', async () => {
+    const ask = async (llm: string, request: object, operation?: string): Promise<ExplainView> => {
+      const { json, status, text } = await t.call(`POST /api/v1/llms/${llm}/explain`, {
+        body: { request, ...(operation !== undefined && { operation }) },
+      });
+      expect(status, text).to.equal(200);
+      return json as ExplainView;
+    };
+    const plain = { model: 'x', messages: [{ role: 'user', content: 'x' }] };
+    const tools = [{ type: 'function', function: { name: 'look', parameters: { type: 'object' } } }];
+    const capabilities = JSON.stringify({ tools: false, vision: false, operations: ['chat'] });
+    await publicLlm(t, 'plain');
+    await t.connection.db('llms').where({ name: 'plain' }).update({ capabilities });
+    expect(await ask('plain', plain)).to.deep.include({ place: 1 });
+    await t.call('POST /api/v1/tasks', { body: { llm: 'plain', request: plain } });
+    const second = await ask('plain', plain);
+    expect(second.place).to.equal(2);
+    expect(second.candidates).to.deep.equal([
+      { name: 'plain', verdict: 'away', reason: 'No hosted worker serves it.' },
+    ]);
+    const refused = await ask('plain', { ...plain, tools });
+    expect(refused.summary).to.equal('Nobody can do this: it would be refused.');
+    expect(refused.candidates).to.deep.equal([
+      { name: 'plain', verdict: 'excluded', reason: 'Its model cannot use tools.' },
+    ]);
+    // A chat stands in for it, a text of token ids has none.
+    expect((await ask('plain', { ...plain, max_tokens: 9 }, 'messages')).candidates[0]?.verdict).to.equal(
+      'away',
+    );
+    const embeddings = await ask('plain', { model: 'x', input: 'x' }, 'embeddings');
+    expect(embeddings.candidates[0]?.reason).to.equal('Its backend does not serve this kind of call.');
+    for (const body of [{}, { request: {} }, { request: plain, operation: 'mcp' }, { request: plain, x: 1 }])
+      expect((await t.call('POST /api/v1/llms/plain/explain', { body })).status).to.equal(400);
+    expect((await t.call('POST /api/v1/llms/nobody/explain', { body: { request: plain } })).status).to.equal(
+      404,
+    );
+    const { total } = (await t.call('GET /api/v1/tasks/counts?llm=plain')).json as { total: number };
+    expect(total).to.equal(1);
+  });
 });

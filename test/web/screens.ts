@@ -21,6 +21,6 @@ export const screens: readonly [string, RegExp, number?][] = [
   ['r/agents', /helper/],
   ['r/agents/helper', /You are <b>kind/],
   ['r/users/admin', /admin/],
-  ['r/rbac', /Rbac/],
+  ['r/rbac', /Rights\s+New rbac/],
   ['no-such', /no such screen/],
 ];

@@ -40,7 +40,7 @@ export function Screen({ title, command, actions, children }: Props) {
     document.title = `${title.replace(unshowable, '\ufffd')} · mcpctl`;
   }, [title]);
   useEffect(() => {
-    if (!isFirst) heading.current?.focus();
+    if (!isFirst) heading.current?.focus({ preventScroll: true });
     isFirst = false;
   }, [at]);
   return (

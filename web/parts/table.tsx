@@ -9,6 +9,8 @@ export interface Column<T> {
   wide?: boolean;
   /** Numbers stand to the right. */
   number?: boolean;
+  /** Of a few letters: where columns have fixed widths the others share its room. */
+  slim?: boolean;
   /** The rows are in its order. */
   sorted?: 'ascending' | 'descending';
 }
@@ -22,8 +24,15 @@ interface Props<T> {
   selected?: string | undefined;
 }
 
-const classOf = <T,>({ wide, number }: Column<T>): string =>
-  `${wide ? 'wide ' : ''}${number ? 'number' : ''}`;
+const classOf = <T,>({ wide, number, slim }: Column<T>): string =>
+  Object.entries({ wide, number, slim })
+    .flatMap(([name, is]) => (is ? [name] : []))
+    .join(' ');
+
+/** Its words stay whole; what is longer may be somebody's attempt at the layout. */
+const LONGEST_WHOLE = 20;
+const cellClassOf = <T,>(column: Column<T>, content: ComponentChildren): string =>
+  `${classOf(column)}${typeof content === 'string' && content.length <= LONGEST_WHOLE ? ' whole' : ''}`;
 
 function Head<T>({ caption, columns }: Pick<Props<T>, 'caption' | 'columns'>) {
   return (
@@ -57,17 +66,18 @@ function Row<T>({ row, columns, isSelected, index }: RowProps<T>) {
       aria-current={isSelected ? 'true' : undefined}
       aria-rowindex={index}
     >
-      {columns.map((column, i) =>
-        i === 0 ? (
+      {columns.map((column, i) => {
+        const content = column.cell(row);
+        return i === 0 ? (
           <th key={column.head} scope="row">
-            {column.cell(row)}
+            {content}
           </th>
         ) : (
-          <td key={column.head} class={classOf(column)}>
-            {column.cell(row)}
+          <td key={column.head} class={cellClassOf(column, content)}>
+            {content}
           </td>
-        ),
-      )}
+        );
+      })}
     </tr>
   );
 }

@@ -33,9 +33,11 @@ function Rows({ rows }: { rows: readonly AuditView[] }) {
           head: 'Who',
           cell: ({ actor, as, token }) => (
             <>
-              {actor ?? 'somebody'}
-              {as !== null && ` as ${as}`}
-              {token !== null && <span class="quiet"> / {token}</span>}
+              <span class="whole">
+                {actor ?? 'somebody'}
+                {as !== null && ` as ${as}`}
+              </span>
+              {token !== null && <span class="quiet wide"> / {token}</span>}
             </>
           ),
         },

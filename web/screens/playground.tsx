@@ -5,6 +5,7 @@ import { storesAway } from '../net/live.ts';
 import { useLoad } from '../net/load.ts';
 import type { Page } from '../net/api.ts';
 import { Code } from '../shown/code.tsx';
+import { WhoAnswers } from '../shown/why.tsx';
 import { Fault, Empty, Loaded } from '../parts/loaded.tsx';
 import { MOST_SHOWN, Words } from '../parts/words.tsx';
 import { Write } from '../parts/write.tsx';
@@ -246,7 +247,8 @@ function Talk({ pools }: { pools: readonly PoolView[] }) {
     { of: chat, llm },
     ...(other === '' ? [] : [{ of: otherChat, llm: other }]),
   ];
-  const isCode = useSignal(false);
+  const opened = useSignal<'code' | 'who' | null>(null);
+  const close = (): void => void (opened.value = null);
   useTakingUp();
   // What is no longer seen is no longer answered either.
   useEffect(() => (other === '' ? otherChat.clear() : undefined), [other]);
@@ -256,8 +258,11 @@ function Talk({ pools }: { pools: readonly PoolView[] }) {
       <div class="filters">
         <Model name="llm" label="Model" names={names} value={llm} />
         <Model name="beside" label="Compare with" names={names} value={other} any="nobody" />
-        <button type="button" onClick={() => (isCode.value = true)}>
+        <button type="button" onClick={() => (opened.value = 'code')}>
           View code
+        </button>
+        <button type="button" onClick={() => (opened.value = 'who')}>
+          Who would answer
         </button>
         <button
           type="button"
@@ -280,7 +285,8 @@ function Talk({ pools }: { pools: readonly PoolView[] }) {
         ))}
       </div>
       <Composer to={columns} />
-      {isCode.value && <Code llm={llm} close={() => (isCode.value = false)} />}
+      {opened.value === 'code' && <Code llm={llm} close={close} />}
+      {opened.value === 'who' && <WhoAnswers llm={llm} close={close} />}
     </>
   );
 }

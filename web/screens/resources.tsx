@@ -14,7 +14,7 @@ import { Form, textOf, valueIn, type Row } from '../shown/form.tsx';
 import { NewToken } from '../shown/new-token.tsx';
 import { ServerChanges } from '../shown/server-changes.tsx';
 import { Messages } from '../shown/messages.tsx';
-import { catalogue } from '../state/catalogue.ts';
+import { catalogue, titleOf } from '../state/catalogue.ts';
 import { decoded, go, path } from '../state/router.ts';
 import { may } from '../state/session.ts';
 
@@ -33,7 +33,7 @@ function Rows({ entry, rows, again }: { entry: CatalogueEntry; rows: readonly Ro
   const isShown = entry.calls.includes('get');
   return (
     <Table
-      caption={titled(entry.plural)}
+      caption={titleOf(entry)}
       rows={rows}
       keyOf={(row) => textOf(row['id'] ?? keyIn(entry, row))}
       columns={[
@@ -121,7 +121,7 @@ function List({ entry }: { entry: CatalogueEntry }) {
   const { page: rows, paging } = useList<Row>(`/${entry.plural}`);
   return (
     <Screen
-      title={titled(entry.plural)}
+      title={titleOf(entry)}
       command={shell`mcpctl get ${entry.plural}`}
       actions={<Create entry={entry} done={rows.again} />}
     >
@@ -228,7 +228,7 @@ export function Resources() {
     );
   if (!may('view', entry.word) && !may('create', entry.word))
     return (
-      <Screen title={titled(entry.plural)}>
+      <Screen title={titleOf(entry)}>
         <NotForToken why={`Your token may not see ${entry.plural}.`} />
       </Screen>
     );

@@ -139,6 +139,17 @@ function Counts({ of }: { of: TaskCountsView }) {
   );
 }
 
+const Came = ({ task: { status, error } }: { task: TaskView }) => (
+  <>
+    <Status of={status} />{' '}
+    {status === 'error' && error && (
+      <code class="wide" title={error.message}>
+        {error.code}
+      </code>
+    )}
+  </>
+);
+
 function TaskTable({ list, counts }: Listed) {
   const { rows, drawn } = list;
   return (
@@ -152,6 +163,7 @@ function TaskTable({ list, counts }: Listed) {
       columns={[
         {
           head: 'Task',
+          slim: true,
           cell: ({ id }) => (
             <a
               class="mono"
@@ -162,28 +174,32 @@ function TaskTable({ list, counts }: Listed) {
         },
         {
           head: 'Status',
-          cell: ({ status, error }) => (
-            <>
-              <Status of={status} /> {error && <code>{error.code}</code>}
-            </>
-          ),
+          cell: (task) => <Came task={task} />,
         },
         { head: 'Llm', cell: ({ llmName }) => llmName },
         { head: 'Member', wide: true, cell: ({ claimedLlm }) => claimedLlm ?? '–' },
-        { head: 'Made', sorted: 'descending', cell: ({ createdAt }) => <Age at={createdAt} /> },
+        { head: 'Made', slim: true, sorted: 'descending', cell: ({ createdAt }) => <Age at={createdAt} /> },
         {
           head: 'First',
           wide: true,
           number: true,
+          slim: true,
           cell: (task) => secondsBetween(task.createdAt, task.streamStartedAt),
         },
         {
           head: 'Took',
           wide: true,
           number: true,
+          slim: true,
           cell: (task) => secondsBetween(task.createdAt, task.completedAt),
         },
-        { head: 'Tokens', wide: true, number: true, cell: ({ usage }) => usage?.completionTokens ?? '–' },
+        {
+          head: 'Tokens',
+          wide: true,
+          number: true,
+          slim: true,
+          cell: ({ usage }) => usage?.completionTokens ?? '–',
+        },
       ]}
     />
   );

@@ -26,7 +26,7 @@ export function valueIn(row: Row, { path, as, none = '–' }: CatalogueShown): C
   if (as === 'ago' && typeof value === 'string') return <Age at={value} />;
   if (as === 'span' && typeof value === 'number') return span(value);
   if (as === 'count' && Array.isArray(value)) return value.length;
-  if (Array.isArray(value)) return value.map(textOf).join(', ') || none;
+  if (Array.isArray(value)) return [...new Set(value.map(textOf))].join(', ') || none;
   return textOf(value);
 }
 

@@ -18,3 +18,7 @@ const own: ReadonlySet<string> = new Set(['llms', 'pools', 'tasks', 'sessions', 
 
 export const listedKinds = (): readonly CatalogueEntry[] =>
   catalogue.value.filter(({ plural, calls }) => calls.includes('list') && !own.has(plural));
+
+/** What a screen of all of a kind is called. */
+export const titleOf = ({ plural }: CatalogueEntry): string =>
+  plural === 'rbac' ? 'Rights' : plural.slice(0, 1).toUpperCase() + plural.slice(1);

@@ -1,4 +1,5 @@
 import { computed, signal } from '@preact/signals';
+import { followScrolling, keepScrolled, restoreScrolled } from './scrolled.ts';
 
 const BASE = '/ui';
 const here = (): string => location.pathname.slice(BASE.length) + location.search;
@@ -26,6 +27,7 @@ export const named = computed(() => {
 /** @param to below `/ui`. @param how `replace` leaves no way back, for what is typed into a filter. */
 export function go(to: string, how: 'push' | 'replace' = 'push'): void {
   const before = path.value;
+  if (how === 'push') keepScrolled();
   if (how === 'push') history.pushState(null, '', BASE + to);
   else history.replaceState(null, '', BASE + to);
   address.value = here();
@@ -45,7 +47,11 @@ export function withQuery(changes: Record<string, string>): string {
 
 /** Links within the page load nothing anew; those with a modifier, or to elsewhere, are the browser's. */
 export function followAddresses(): void {
-  addEventListener('popstate', () => (address.value = here()));
+  addEventListener('popstate', () => {
+    address.value = here();
+    restoreScrolled();
+  });
+  followScrolling();
   document.addEventListener('click', (event) => {
     const { target, button, metaKey, ctrlKey, shiftKey, altKey } = event;
     if (event.defaultPrevented || button !== 0 || metaKey || ctrlKey || shiftKey || altKey) return;

@@ -1,4 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
+import { McpctlError } from '../../../core/errors.ts';
 import type { ExplainView } from '../../../core/task/explain.ts';
 import type { Context } from '../../who/context.ts';
 import { objectFormatOption, type ObjectFormat } from '../../say/formats.ts';
@@ -8,6 +9,9 @@ export interface ExplainOptions {
   kind: 'llm' | 'task';
   name: string;
   output: ObjectFormat;
+  /** A file, or `-`. */
+  request?: string | undefined;
+  operation?: string | undefined;
 }
 
 type Run = (options: ExplainOptions) => Promise<void>;
@@ -16,8 +20,16 @@ const llm = (run: Run) =>
   new Command('llm')
     .description('Say who would take a call now, and why not the others.')
     .argument('<name>', 'an llm, pool or agent')
+    .option('--request <file>', 'of this request, JSON as it would be sent; - for standard input')
+    .option(
+      '--operation <kind>',
+      'what kind of request it is: chat, completions, embeddings …; chat if not said',
+    )
     .addOption(objectFormatOption())
-    .addHelpText('before', 'Examples:\n  mcpctl explain llm tiny-chat\n')
+    .addHelpText(
+      'before',
+      'Examples:\n  mcpctl explain llm tiny-chat\n  mcpctl explain llm tiny-chat --request call.json\n',
+    )
     .action((name, options) => run({ kind: 'llm', name, ...options }));
 
 const task = (run: Run) =>
@@ -37,13 +49,44 @@ export function makeExplain(ctx: Context, run: Run = (o) => runExplain(ctx, o)) 
     .addCommand(task(run));
 }
 
-async function runExplain(ctx: Context, { kind, name, output }: ExplainOptions): Promise<void> {
+/** @throws McpctlError `usage`. */
+async function askedIn(ctx: Context, { request, operation }: ExplainOptions) {
+  if (request === undefined && operation === undefined) return undefined;
+  if (request === undefined) throw new McpctlError('usage', '--operation goes with --request.');
+  const [{ readText }, { explainAskSchema }] = await Promise.all([
+    import('../../input/stdin.ts'),
+    import('../../../core/task/explain.ts'),
+  ]);
+  const text = await readText(ctx, request);
+  const asked = explainAskSchema.safeParse({ request: jsonOf(text), operation });
+  if (asked.success) return asked.data;
+  const isOfRequest = asked.error.issues.some(({ path }) => path[0] === 'request');
+  throw new McpctlError(
+    'usage',
+    isOfRequest
+      ? '--request names a file without a JSON object.'
+      : `--operation: there is no such kind of request as ${String(operation)}.`,
+  );
+}
+
+/** undefined: it is none. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function runExplain(ctx: Context, options: ExplainOptions): Promise<void> {
+  const { kind, name, output } = options;
+  const asked = await askedIn(ctx, options);
   const [{ printObject }, { tableLines }, client] = await Promise.all([
     import('../../say/print.ts'),
     import('../../say/table.ts'),
     ctx.client(),
   ]);
-  const view: ExplainView = await client.explain(kind, name);
+  const view: ExplainView = await client.explain(kind, name, asked);
   const columns = [
     { head: 'MEMBER', of: (one: ExplainView['candidates'][number]) => one.name },
     { head: 'VERDICT', of: (one: ExplainView['candidates'][number]) => one.verdict },
@@ -51,6 +94,7 @@ async function runExplain(ctx: Context, { kind, name, output }: ExplainOptions):
   ];
   const lines = (): string[] => [
     cell(view.summary),
+    ...(view.place === undefined ? [] : [`Its place would be ${String(view.place)}.`]),
     ...(view.candidates.length === 0
       ? []
       : ['', ...tableLines(view.candidates, columns, { headers: true, paint: ctx.out.paint })]),

@@ -1,4 +1,5 @@
 import { createHash, hash } from 'node:crypto';
+import type { Request } from 'express';
 import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
 import type { Operation, TaskOperation } from '../../../core/llm.ts';
@@ -8,7 +9,7 @@ import { isTranslated } from '../../../core/translate/member-body.ts';
 import { customToolsIn } from '../../../core/translate/responses-request.ts';
 import type { MakeForm } from '../form/form.ts';
 import { inSlices, shapeOf, type JsonShape } from '../../../core/text/json-shape.ts';
-import { memberOf } from '../../../core/text/json-text.ts';
+import { memberOf, memberText } from '../../../core/text/json-text.ts';
 import { outlinedJson } from '../../http/parse.ts';
 import { needsOf, type Needs } from './needs.ts';
 
@@ -106,6 +107,11 @@ interface Looking {
   shape?: JsonShape | undefined;
   /** Who takes turns with others meanwhile. */
   owner?: string;
+}
+
+/** The text of `request` as it came: it reaches the backend like that. */
+export function requestText({ context: { text = '', shape } }: Pick<Request, 'context'>): string {
+  return memberText(text, 'request', shape?.members ?? []) ?? '{}';
 }
 
 /**
