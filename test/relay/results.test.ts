@@ -144,6 +144,39 @@ describe('single results of a worker that knows neither claims nor numbers', () 
     });
   }
 
+  it('that another member may do better are given to it, though they cannot be taken back at once', async () => {
+    const body = { messages: [{ role: 'user', content: 'hi' }] };
+    const started = async (name: string): Promise<{ helper: SseWorker; frames: Stream }> => {
+      const helper = new SseWorker({ url: t.url, token: t.tokens.ada });
+      await helper.register([{ name, poolName: 'pair' }]);
+      return { helper, frames: await helper.open() };
+    };
+    const failing = await started('pair1');
+    const answer = t.call('POST /api/v1/llms/pair/infer', { body });
+    const { taskId } = await failing.frames.next('infer');
+    const other = await started('pair2');
+    await until(
+      async () => (await t.deps.presence.members('pair')).members,
+      (members) => members.length === 2 && members.every(({ state }) => state === 'serving'),
+    );
+    // A sequence counts also what is undone.
+    await t.connection.db.raw(
+      `create sequence tries;
+       create function once() returns trigger language plpgsql as
+         $$ begin if nextval('tries') = 1 then raise 'not now'; end if; return new; end $$;
+       create trigger once before update on tasks for each row when (old.id = '${taskId}') execute function once()`,
+    );
+    expect((await failing.helper.result(taskId, { error: 'refused' })).status).to.equal(200);
+    const again = await other.frames.next('infer');
+    expect(again.taskId).to.equal(taskId);
+    await other.helper.serve(again, [], { body: whole });
+    expect((await answer).status).to.equal(200);
+    for (const { helper } of [failing, other]) {
+      await helper.goodbye();
+      helper.kill();
+    }
+  });
+
   it('are refused for a stale claim, a stranger, an id that is not there, and a shape that is none', async () => {
     const { taskId, answer } = await infer();
     const body = { status: 200, body: whole };

@@ -63,6 +63,8 @@ export class MakersDuties implements Duties {
   #returning = false;
   /** A worker let go of it, so there may be members that must not have it again. */
   #cameBack = false;
+  /** And it could not be decided yet where it goes: a store was away. */
+  #isBack = false;
 
   constructor(deps: EdgeDeps, wait: MakersWait) {
     this.#deps = deps;
@@ -86,16 +88,19 @@ export class MakersDuties implements Duties {
   async act(): Promise<RowSays | { kind: 'taken' } | null> {
     const now = this.#deps.clock.elapsed();
     let answer: RowSays | { kind: 'taken' } | null = null;
-    if (now >= this.#deadline) answer = await this.#expire();
+    if (this.#isBack && now >= this.#nextCheck) await this.takeBack();
+    if (this.#isBack && now < this.#deadline + AWAY_MS) answer = null;
+    else if (now >= this.#deadline) answer = await this.#expire();
     else if (now >= this.#nextCheck) answer = await this.#checkServed();
     else if (now >= this.#waking.nextAt) answer = await this.#checkWoken();
     if (now >= this.#nextCheck) this.#nextCheck = this.#checkAfter(now);
     return answer;
   }
 
-  /** Decided here at once; the scheduler would do the same half a second later. */
+  /** Decided here at once, and again while that fails; the scheduler would do the same half a second later. */
   async takeBack(): Promise<void> {
     this.#cameBack = true;
+    this.#isBack = false;
     const { row } = this.#wait;
     try {
       const [fence] = await this.#deps.queue.fences.read([refOf(row)]);
@@ -105,16 +110,18 @@ export class MakersDuties implements Duties {
         await takeBack({ ...flowOf(this.#deps), liveness }, { row: current, fence });
       }
     } catch (thrown) {
+      this.#isBack = true;
+      this.#nextCheck = Math.min(this.#nextCheck, this.#deps.clock.elapsed() + SOON_MS);
       this.#deps.log.debug(
         { taskId: row.id, why: messageOf(thrown) },
-        'a task that was handed back is left to the scheduler',
+        'a task that was handed back could not be given on yet; trying again',
       );
     }
   }
 
   /** When to look next: every 2 s, and when it is time that somebody is there. */
   #checkAfter(now: number): number {
-    if (this.#returning) return now + SOON_MS;
+    if (this.#returning || this.#isBack) return now + SOON_MS;
     const until = this.#unservedUntil;
     return now < until && until < now + CHECK_MS ? until : now + CHECK_MS;
   }
