@@ -1,6 +1,6 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { reviveSession } from '../../core/flow/session.ts';
-import type { Presence } from '../../core/member/presence.ts';
+import type { Lease, Presence } from '../../core/member/presence.ts';
 import type { Heartbeat } from '../../core/member/protocol.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Registry } from '../../core/registry/registry.ts';
@@ -19,7 +19,8 @@ export interface Heartbeats extends Service {
   /**
    * @param speaker whose token a session that an edge of the last release registered stands on from now on.
    * What it says of its members goes to the relay that holds its stream, if one does.
-   * @throws McpctlError `session_not_found` unless it is the speaker's and has not left: register again.
+   * @throws McpctlError `session_not_found` unless it is the speaker's and has not left: register again; `unavailable`
+   * where that relay did not hear what it says: it has been lost then, and is to be said again.
    */
   beat(heartbeat: Heartbeat, speaker: Speaker): Promise<void>;
 }
@@ -95,9 +96,18 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
   };
 
   /** Also without a word of its members it is a sign of life: the relay gives a silent session no tasks. */
-  const tell = async (session: string, boot: string, { state, members }: Heartbeat): Promise<void> => {
+  const tell = async (
+    session: string,
+    { boot, nonce }: Lease,
+    { state, members }: Heartbeat,
+  ): Promise<void> => {
     const message = { kind: 'state', ...(state ? { state } : {}), ...(members ? { members } : {}) } as const;
-    await queue.control.send({ session, boot, message });
+    const heard = await queue.control.send({ session, boot, message });
+    if (heard > 0 || nonce === undefined || !(state ?? members)) return;
+    throw new McpctlError(
+      'unavailable',
+      'The edge that holds the stream of this worker does not hear it now; say it again in a second.',
+    );
   };
 
   return {
@@ -106,14 +116,14 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
       const sessionId = heartbeat.providerSessionId;
       await speakers.need(sessionId, speaker);
       const lease = await presence.extend(sessionId);
-      const { boot } = lease ?? (await reviveSession(deps, sessionId));
+      const holder = lease ?? (await reviveSession(deps, sessionId));
       // Another process of it has registered since; what it was given above is that one's by right.
-      if (speaker.instance !== undefined && speaker.instance !== boot)
+      if (speaker.instance !== undefined && speaker.instance !== holder.boot)
         throw new McpctlError('session_not_found');
       if (!noted.has(sessionId)) unnoted.set(sessionId, speaker.tokenId);
       if (lease) waiting.add(sessionId);
       if (lease) timer ??= setTimeout(() => void flush(), FLUSH_MS);
-      await tell(sessionId, boot, heartbeat);
+      await tell(sessionId, holder, heartbeat);
     },
     async stop() {
       clearTimeout(timer);

@@ -55,6 +55,8 @@ export class Relay implements Service {
   readonly #mux: MarkerMux;
   readonly #trusted: Trusted;
   readonly #sessions = new Map<string, RelaySession>();
+  /** Of which messages may have been lost. */
+  readonly #missed = new WeakSet<RelaySession>();
   readonly #stopped = new AbortController();
   #ticks: Promise<unknown> = Promise.resolve();
 
@@ -193,7 +195,10 @@ export class Relay implements Service {
   }
 
   #hear(session: RelaySession, heard: Heard): void {
-    if (heard.kind === 'resync') return void this.#look(session);
+    if (heard.kind === 'resync') {
+      this.#missed.add(session);
+      return void this.#look(session);
+    }
     const message = parseControl(heard.text);
     if (!message) return;
     if (message.kind !== 'stream') return session.hear(message);
@@ -230,9 +235,25 @@ export class Relay implements Service {
   async #look(session: RelaySession): Promise<void> {
     try {
       await session.look();
+      if (this.#missed.delete(session)) await this.#catchUp(session);
     } catch (thrown) {
       this.#deps.log.debug({ why: messageOf(thrown) }, 'claims could not be looked at');
     }
+  }
+
+  /**
+   * Its rows are read again. How its members are its worker says on each stream that it opens: of one that we take for idle
+   * that may be news. The stream of now stays open until then.
+   */
+  async #catchUp(session: RelaySession): Promise<void> {
+    try {
+      await session.serve();
+      await this.#announceOf([session]);
+    } catch (thrown) {
+      this.#missed.add(session);
+      throw thrown;
+    }
+    if (session.isIdle && session.carried.beats) void session.stream.moving();
   }
 
   async #everyAnnouncement(): Promise<void> {

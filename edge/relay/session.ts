@@ -93,6 +93,11 @@ export class RelaySession {
     return this.#phase === 'open';
   }
 
+  /** Some of it takes nothing, as far as its worker was heard. */
+  get isIdle(): boolean {
+    return this.isOpen && (this.#draining || this.#members.some(({ standing }) => standing !== 'serving'));
+  }
+
   /** Counts the slots, before anything is taken. */
   prepare(rows: readonly LlmRow[]): void {
     for (const group of new Set(rows.map(groupOf))) this.#slots.of(group).resize(slotsOf(rows, group));

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'chai';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
@@ -186,6 +187,17 @@ describe('the slots and the state of a worker of the sse transport', () => {
     expect(view.status).to.equal('inactive');
   });
 
+  it('are asked for again where no edge hears how they are', async () => {
+    const worker = await started([{ name: 'deaf' }]);
+    const [session, boot] = [worker.session ?? '', worker.instance ?? ''];
+    await t.deps.presence.holdFor(session, { boot, nonce: randomUUID() });
+    expect((await worker.heartbeat({ members: { deaf: 'serving' } })).status).to.equal(503);
+    expect((await worker.heartbeat()).status).to.equal(200);
+    const stream = await worker.open();
+    expect((await worker.heartbeat({ members: { deaf: 'serving' } })).status).to.equal(200);
+    stream.cut();
+  });
+
   it('cost two connections for any number of workers, and one of them waits for all', async () => {
     const before = wire.connections();
     const streams: Stream[] = [];
@@ -199,5 +211,22 @@ describe('the slots and the state of a worker of the sse transport', () => {
       await submitted(`n${String(n)}`);
       await streams[n]?.until('a frame', () => streams[n]?.frames.length === 1);
     }
+  });
+
+  it('are what its worker and its rows say, though the edge missed it while its connection broke', async () => {
+    const worker = await started([{ name: 'm1' }]);
+    const stop = alive(worker);
+    const stream = await worker.open();
+    await heard(worker, { members: { m1: 'resting' } });
+    // A registration that the edge is not told of, as if that were lost.
+    const { session: sessionId = '', instance: instanceId = '' } = worker;
+    const more = { sessionId, instanceId, workerVersion: '0.0.0-test', transport: 'sse' } as const;
+    await t.registry.sessions.register(t.publication(t.ada, ['m1', 'm2'], more));
+    await submitted('m2');
+    wire.reset();
+    await stream.until('its new member’s task', () => stream.frames.length === 1);
+    // It says how they are on each stream that it opens.
+    await stream.until('the question', () => stream.events.some(({ name }) => name === 'moving'));
+    stop();
   });
 });

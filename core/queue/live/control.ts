@@ -9,8 +9,9 @@ import type { Keys } from '../keys.ts';
 /**
  * What is said over a session's control channel: to a worker that holds Redis itself, or to the relay that holds
  * its stream. Who hears a kind that is not for them passes it over. A lost message is made good: `cancel` by the
- * next beat's answer, `done` by the relay's look at the fences, `state` by the next heartbeat, `wake` by being sent
- * again, `woken` by the relay's asking again.
+ * next beat's answer, `done` by the relay's look at the fences, `state` by being said again (to nobody who heard it, or on
+ * another stream, once the relay knows that it may have missed some), `registered` by the relay's look at the rows then, `wake` by
+ * being sent again, `woken` by the relay's asking again.
  */
 const controlSchema = z.discriminatedUnion('kind', [
   /** The claim may speak no more: stop the run. */
