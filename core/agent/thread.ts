@@ -122,6 +122,8 @@ export const threadViewSchema = z.object({
   title: z.string(),
   owner: z.string(),
   ownerId: z.string(),
+  /** Moves on with each turn that is taken, and with what its owner says of it. */
+  revision: z.number(),
   turns: z.number(),
   messages: z.number(),
   /** Of what was said in it; not in lists. */

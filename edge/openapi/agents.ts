@@ -6,12 +6,9 @@ import { shownPersonalitySchema } from '../../core/registry/agents/personalities
 import { personality } from '../../core/resources/talk/personality.ts';
 import { bindingBodySchema, ownPersonalitySchemas } from '../routes/personalities.ts';
 import { trafficQuerySchema, watchersViewSchema } from '../../core/mcp/traffic/exchange.ts';
-import { lastEventId, listOf, type Operation } from './operation.ts';
+import { ifMatch, lastEventId, listOf, type Operation } from './operation.ts';
 
 const notThere = ['agent_not_found', 'personality_not_found'] as const;
-const ifMatch = z.object({
-  'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
-});
 const ofAgent = { tag: 'personalities', status: 200, answer: personality.schemas.view } as const;
 
 /** What an agent has besides create, read, update and delete. */

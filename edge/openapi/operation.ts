@@ -26,6 +26,11 @@ export interface Operation {
   errors: readonly ErrorCode[];
 }
 
+/** Of who writes over what they have read. */
+export const ifMatch = z.object({
+  'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
+});
+
 /** Of who comes back to a stream. */
 export const lastEventId = z.object({ 'last-event-id': z.string().optional() });
 

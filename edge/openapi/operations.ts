@@ -24,7 +24,7 @@ import {
 } from '../../core/task/task.ts';
 import { usageQuerySchema, usageViewSchema } from '../../core/operator/usage.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
-import { lastEventId, listOf, type Operation } from './operation.ts';
+import { ifMatch, lastEventId, listOf, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';
 import {
   accessOperations,
@@ -47,10 +47,6 @@ const Llm = llmViewSchema.meta({ id: 'Llm' });
 const Members = membersViewSchema.meta({ id: 'Members' });
 const Task = taskViewSchema.meta({ id: 'Task' });
 const Token = tokenViewSchema.meta({ id: 'Token' });
-
-const ifMatch = z.object({
-  'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
-});
 
 const llms: Operation[] = [
   {

@@ -20,7 +20,7 @@ import {
 import { taskStreamQuerySchema } from '../../core/task/task.ts';
 import { z } from 'zod';
 import { notAnswered, notMade, wishes } from './inference.ts';
-import { lastEventId, listOf, type Operation } from './operation.ts';
+import { ifMatch, lastEventId, listOf, type Operation } from './operation.ts';
 
 const Thread = threadViewSchema.meta({ id: 'Thread' });
 const Turn = turnViewSchema.meta({ id: 'Turn' });
@@ -109,8 +109,9 @@ export const threadOperations: readonly Operation[] = [
     tag: 'threads',
     summary: 'Delete a thread, and all that was said in it',
     about: 'What runs is cancelled; the bodies of its tasks go too.',
+    headers: ifMatch,
     status: 204,
-    errors: none,
+    errors: ['invalid_request', 'stale_revision', ...none],
   },
   {
     call: 'GET /threads/{id}/messages',
@@ -146,10 +147,11 @@ export const threadOperations: readonly Operation[] = [
     call: 'PATCH /threads/{id}',
     tag: 'threads',
     summary: 'Name a thread, pin it, or say until when it is kept',
+    headers: ifMatch,
     body: threadChangeSchema,
     status: 200,
     answer: Thread,
-    errors: ['invalid_request', ...none],
+    errors: ['invalid_request', 'stale_revision', ...none],
   },
   {
     ...taking,

@@ -10,12 +10,9 @@ import {
   type Definition,
 } from '../../core/resources/define.ts';
 import { withArticle } from '../../core/text/article.ts';
-import { listOf, type Operation } from '../openapi/operation.ts';
+import { ifMatch, listOf, type Operation } from '../openapi/operation.ts';
 import { doubts } from './doubts.ts';
 
-const ifMatch = z.object({
-  'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
-});
 const refusedWrite: readonly ErrorCode[] = ['invalid_request', 'name_taken', 'quota_exceeded'];
 /** What rights are made of refuses besides. */
 const ofIdentity: readonly ErrorCode[] = ['escalation', 'last_admin', 'name_retired'];

@@ -16,7 +16,7 @@ import { taskStreamQuerySchema } from '../../core/task/task.ts';
 import { spliceMembers } from '../../core/text/json-text.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
-import { bodyOf, queryOf } from '../http/parse.ts';
+import { bodyOf, ifMatchOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { wishesOf } from '../inference/ask/headers.ts';
 import { continueAnswer } from '../inference/turn/continue.ts';
@@ -39,14 +39,16 @@ async function seen(deps: EdgeDeps, req: Request, id: string): Promise<ThreadVie
   return threadView(await deps.registry.threads.get(id, scope), actor);
 }
 
-async function change(deps: EdgeDeps, req: Request): Promise<ThreadView> {
+async function change(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const { id, ownerId } = await ownThreadOf(deps, req);
+  const of = { id, ownerId, ifMatch: ifMatchOf(req) };
   const { expiresAt, ...change } = bodyOf(req, threadChangeSchema);
   const at = typeof expiresAt === 'string' ? new Date(expiresAt) : expiresAt;
   await written({ ...deps, req }, { verb: 'edit', resource: 'thread', name: id }, () =>
-    deps.registry.threads.change({ id, ownerId }, { ...change, expiresAt: at }, actorOf(req)),
+    deps.registry.threads.change(of, { ...change, expiresAt: at }, actorOf(req)),
   );
-  return await seen(deps, req, id);
+  const thread = await seen(deps, req, id);
+  res.set('etag', `"${thread.revision}"`).json(thread);
 }
 
 /** Asks once more what the last turn asked; the one before stays, and later turns are not told of it. */
@@ -179,7 +181,7 @@ async function exported(deps: EdgeDeps, req: Request, res: Response): Promise<vo
 /** What becomes of threads besides what is said in them: docs/chat.md. */
 export function threadKeepingRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.patch('/threads/:id', async (req, res) => void res.json(await change(deps, req)));
+  router.patch('/threads/:id', (req, res) => change(deps, req, res));
   router.post('/threads/:id/turns/:n/retry', (req, res) => retry(deps, { req, res }));
   router.get('/threads/:id/stream', (req, res) => stream(deps, { req, res }));
   router.post('/threads/:id/turns/:n/continue', (req, res) => goOn(deps, { req, res }));

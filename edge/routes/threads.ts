@@ -17,7 +17,7 @@ import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
 import { agent } from '../../core/resources/talk/agent.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
-import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
+import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { startNextSoon } from '../inference/turn/line.ts';
 import { chatOf, importedMessages } from '../inference/turn/sent.ts';
@@ -73,7 +73,7 @@ async function remove(deps: EdgeDeps, req: Request): Promise<void> {
     throw new McpctlError('forbidden', `You may not delete thread '${thread.id}'.`);
   const what = { verb: 'delete', resource: 'thread', name: thread.id } as const;
   const { open, all } = await written({ ...deps, req }, what, () =>
-    deps.registry.threads.delete(thread.id, ownerId, actorOf(req)),
+    deps.registry.threads.delete({ id: thread.id, ownerId, ifMatch: ifMatchOf(req) }, actorOf(req)),
   );
   for (const task of open) await closeTask(flowOf(deps), { ...task, turnId: null }, cancelled);
   await deps.registry.threads.dropBodies(all.map(({ id }) => id));
@@ -162,10 +162,10 @@ export function threadRoutes(deps: EdgeDeps): Router {
   router.get('/agents/:name/threads', listing, async (req, res) => void res.json(await list(deps, req)));
   router.post('/agents/:name/threads', (req, res) => create(deps, req, res));
   router.get('/threads', listing, async (req, res) => void res.json(await list(deps, req)));
-  router.get(
-    '/threads/:id',
-    async (req, res) => void res.json(threadView(await threadOf(deps, req), actorOf(req))),
-  );
+  router.get('/threads/:id', async (req, res) => {
+    const thread = await threadOf(deps, req);
+    res.set('etag', `"${thread.revision}"`).json(threadView(thread, actorOf(req)));
+  });
   router.delete('/threads/:id', async (req, res) => {
     await remove(deps, req);
     res.status(204).end();

@@ -62,6 +62,37 @@ describe('agents', function () {
     expect(paths).to.have.members(['model', 'stream', 'seed'].map((name) => `defaultParams.${name}`));
   });
 
+  it('are, like what they are made of and what is said to them, changed and deleted as they were read; of a field that there is not the nearest is named', async () => {
+    const of = { agent: 'reviewer' };
+    for (const [path, made, field] of [
+      ['projects', { name: 'once' }, 'description'],
+      ['agents', { name: 'once', llm: 'desk' }, 'description'],
+      ['prompts', { ...of, name: 'once', content: 'x' }, 'content'],
+      ['personalities', { ...of, name: 'once' }, 'description'],
+      ['agents/reviewer/threads', { title: 'once' }, 'title'],
+    ] as const) {
+      const created = await t.call(`POST /api/v1/${path}`, { body: made });
+      expect(created.status, created.text).to.equal(201);
+      const at = created.headers.get('location') ?? '';
+      const etag = async (): Promise<string> => (await t.call(`GET ${at}`)).headers.get('etag') ?? '';
+      const write = async (method: string, ifMatch: string, body?: object): Promise<string> => {
+        const { status, json } = await t.call(`${method} ${at}`, { headers: { 'if-match': ifMatch }, body });
+        const { code = '' } = (json ?? {}) as { code?: string };
+        return `${status} ${code}`;
+      };
+      const first = await etag();
+      expect(first, path).to.match(/^"\d+"$/);
+      expect(await write('PATCH', '"99"', { [field]: 'y' }), path).to.equal('412 stale_revision');
+      const odd = await t.call(`PATCH ${at}`, { body: { [`${field}s`]: 'y' } });
+      expect([odd.status, odd.text.includes(`did you mean ${field}?`)], odd.text).to.deep.equal([400, true]);
+      expect(await write('PATCH', first, { [field]: 'y' }), path).to.equal('200 ');
+      expect(await write('DELETE', first), path).to.equal('412 stale_revision');
+      expect(((await t.call(`GET ${at}`)).json as Record<string, unknown>)[field], path).to.equal('y');
+      expect(await write('DELETE', await etag()), path).to.equal('204 ');
+      expect((await t.call(`GET ${at}`)).status, path).to.equal(404);
+    }
+  });
+
   it('say what they would send, and to others of what it is made', async () => {
     const request = { messages: [{ role: 'system', content: 'Mine.' }, ...hi.messages], seed: null };
     const own = await t.call('POST /api/v1/agents/reviewer/compose', { body: request });
@@ -177,13 +208,20 @@ describe('agents', function () {
 
   it('name the llm that they are pinned to where nobody is there', async () => {
     await make('lonely', { llm: 'gone' });
+    await make('alone', { pinMode: 'only' });
     await t.connection
       .db('llms')
-      .where({ name: 'gone' })
+      .whereIn('name', ['gone', 'desk'])
       .update({ status: 'inactive', inactiveReason: 'publisher_gone', inactiveSince: new Date() });
     const answer = await chat('lonely', { headers: {} });
     expect(answer.status).to.equal(503);
     expect(answer.text).to.include("No active Llm in pool 'gone' (pinned: gone)");
     expect((await t.call('GET /api/v1/agents/lonely')).json).to.include({ status: 'inactive', pool: 'gone' });
+    // Where another member of the pool is there, that is none for an agent that runs on its llm alone.
+    const alone = await chat('alone', { headers: {} });
+    expect([alone.status, alone.text.includes('(pinned: desk)')], alone.text).to.deep.equal([503, true]);
+    expect((await chat('reviewer')).status).to.equal(202);
+    expect((await t.call('GET /api/v1/agents/alone')).json).to.include({ status: 'inactive' });
+    expect((await t.call('GET /api/v1/agents/reviewer')).json).to.include({ status: 'active' });
   });
 });

@@ -56,10 +56,10 @@ export async function startThread(
   return begun;
 }
 
-/** @throws McpctlError `thread_not_found`. */
+/** @param ifMatch the revision that its owner has read; null: whichever it is. @throws McpctlError `thread_not_found`, `stale_revision`. */
 export async function lockThread(
   trx: Knex.Transaction,
-  { threadId: id, ownerId }: { threadId: string; ownerId: string },
+  { threadId: id, ownerId, ifMatch = null }: { threadId: string; ownerId: string; ifMatch?: number | null },
 ): Promise<LockedThread> {
   const columns = ['nextTurn', 'nextMessage', 'revision', 'weighedTo', trx.raw('weighed_bytes::float8')];
   const row = await trx('chatThreads')
@@ -67,6 +67,7 @@ export async function lockThread(
     .forUpdate()
     .first<LockedThread | undefined>(...columns);
   if (!row) throw new McpctlError('thread_not_found');
+  if (ifMatch !== null && row.revision !== ifMatch) throw new McpctlError('stale_revision');
   return row;
 }
 

@@ -16,6 +16,7 @@ export const threadRowSchema = z.object({
   ownerId: z.string(),
   owner: z.string(),
   title: z.string(),
+  revision: z.number(),
   turns: z.number(),
   messages: z.number(),
   /** Only where one is asked for. */
@@ -46,7 +47,7 @@ export const unended = (threadId: string, columns: string): string => `
 
 /** `one`: with what it weighs. */
 export const threadSql = ({ one }: { one: boolean }): string => `
-  select t.id, t.agent_id, a.owner_id as agent_owner_id, a.name as agent, l.pool_key, t.owner_id, u.name as owner, t.title, t.next_turn - 1 as turns,
+  select t.id, t.agent_id, a.owner_id as agent_owner_id, a.name as agent, l.pool_key, t.owner_id, u.name as owner, t.title, t.revision, t.next_turn - 1 as turns,
     t.next_message as messages, t.forked_from, t.forked_at, t.pinned, t.expires_at, t.last_turn_at, t.last_turn_at::text as last_at, t.created_at,
     ${one ? `${weight('t')} as bytes,` : ''}
     o.n as open_n, o.status as open_status, o.task_id as open_task_id

@@ -97,13 +97,13 @@ export interface Threads
   running(threadId: string): Promise<Pick<TaskRow, 'id' | 'poolName' | 'turnId'>[]>;
   /** As `endUnasked`. */
   endUnasked(turn: UnaskedTurn, how: Parameters<typeof endUnasked>[2]): Promise<boolean>;
-  /** Deletes all that was said. @returns tasks of it that have not ended, and all of them. @throws McpctlError `thread_not_found`. */
+  /** Deletes all that was said. @returns tasks of it that have not ended, and all of them. @throws McpctlError as `lockThread`. */
   delete(
-    id: string,
-    ownerId: string,
+    of: SeenThread,
     author?: Author,
   ): Promise<{ open: { id: string; poolName: string }[]; all: { id: string; poolName: string }[] }>;
-  change(of: { id: string; ownerId: string }, change: ThreadChange, author?: Author): Promise<void>;
+  /** @throws McpctlError as `lockThread`. */
+  change(of: SeenThread, change: ThreadChange, author?: Author): Promise<void>;
   /** As `leaveOut`. @throws McpctlError `thread_not_found`. */
   leaveOut(of: { id: string; ownerId: string }, turnId: string): Promise<void>;
   /** As `forkThread`. */
@@ -118,6 +118,13 @@ export interface Threads
   dropOldBodies(turnIds: readonly string[]): Promise<number>;
   /** Drops the bodies of tasks that have ended. */
   dropBodies(taskIds: readonly string[]): Promise<void>;
+}
+
+/** One that its owner writes over, as they have read it; null: however it is. */
+interface SeenThread {
+  id: string;
+  ownerId: string;
+  ifMatch: number | null;
 }
 
 /** A scope as SQL; a thread is called by its id. */
@@ -207,6 +214,7 @@ const about = ({ id, ownerId }: { id: string; ownerId: string }) => ({
 const changing = ({ transaction }: Connection, limits: RegistryLimits): Pick<Threads, 'change' | 'fork'> => ({
   change: (of, change, author) =>
     transaction(async (trx) => {
+      await lockThread(trx, { ...of, threadId: of.id });
       await changeThread(trx, of, change);
       const changed = Object.entries(change).filter(([, value]) => value !== undefined);
       const changes = changed.map(([field]) => ({ field, masked: true as const }));
@@ -258,9 +266,9 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     ...createUnfilled(connection),
     ...createPassingThreads(connection),
     ...createThreadWeights(connection),
-    delete: (id, ownerId, author) =>
+    delete: ({ id, ownerId, ifMatch }, author) =>
       transaction(async (trx) => {
-        await lockThread(trx, { threadId: id, ownerId });
+        await lockThread(trx, { threadId: id, ownerId, ifMatch });
         const tasks = await tasksOf(trx, id);
         await trx('chatThreads').where({ id }).delete();
         await record(trx, author, { verb: 'delete', ...about({ id, ownerId }) });

@@ -14,9 +14,13 @@ export interface ThreadChange {
   expiresAt?: Date | null | undefined;
 }
 
-export async function changeThread(db: Knex, { id, ownerId }: Own, change: ThreadChange): Promise<void> {
-  const columns = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
-  if (Object.keys(columns).length > 0) await db('chatThreads').where({ id, ownerId }).update(columns);
+export async function changeThread(
+  db: Knex,
+  { id, ownerId }: Own,
+  { title, pinned, expiresAt }: ThreadChange,
+): Promise<void> {
+  const revision = db.raw('revision + 1');
+  await db('chatThreads').where({ id, ownerId }).update({ title, pinned, expiresAt, revision });
 }
 
 interface Own {
