@@ -24,6 +24,7 @@ import { chatOf, importedMessages } from '../inference/turn/sent.ts';
 import { endTurn } from '../inference/turn/tools/end-turn.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
 import { listsInTurn } from '../limits/turns.ts';
+import { claimsOn } from '../shown/attempts-of.ts';
 import { messageView, threadView, turnDetail, turnView } from '../shown/thread-view.ts';
 import { ownThreadOf, threadOf, turnIn, turnOf } from '../inference/turn/thread-of.ts';
 
@@ -96,13 +97,13 @@ async function cancelTurn(deps: EdgeDeps, req: Request): Promise<TurnView> {
 async function shownTurn(deps: EdgeDeps, req: Request): Promise<TurnDetail> {
   const thread = await ownThreadOf(deps, req);
   const turn = await turnIn(deps, req, thread);
-  const { threads, tasks } = deps.registry;
+  const { threads } = deps.registry;
   const answers = await threads.answersOf(turn.id);
   const taskIds = answers.flatMap(({ taskId }) => (taskId === null ? [] : [taskId]));
   const target = { name: thread.agent, ownerId: thread.agentOwnerId };
   return turnDetail(turn, {
     answers,
-    attempts: await tasks.attemptsOf(taskIds),
+    claims: await claimsOn(deps, taskIds),
     calls: turn.serverCalls === null ? [] : await threads.callsOf(turn.id),
     seesPersona: can(actorOf(req), 'edit', { resource: agent, target }),
     triesAgain: turn.supersedes === null ? null : await threads.numberOf(turn.supersedes),

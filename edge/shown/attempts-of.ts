@@ -3,7 +3,7 @@ import { uuidSchema } from '../../core/names.ts';
 import type { Fence } from '../../core/queue/task/fence.ts';
 import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { isHeld, type TaskDetails } from './task-view.ts';
+import { isHeld, lastAttempt, type TaskDetails } from './task-view.ts';
 
 type Deps = Pick<EdgeDeps, 'registry' | 'queue'>;
 
@@ -29,4 +29,18 @@ export async function attemptsOf(
   const id = uuidSchema.safeParse(fence.llm).data;
   const llm = id === undefined ? '' : ((await llms.byId(id))?.name ?? id);
   return { lost, now: { fence, llm }, fence };
+}
+
+/** Of each task that is kept still, every claim that a member had on it: those that came to nothing, and the one that it ended with. */
+export async function claimsOn(
+  { registry: { tasks } }: Pick<Deps, 'registry'>,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, { llm: string; reason: string }[]>> {
+  const [rows, lost] = await Promise.all([tasks.byIds(ids), tasks.attemptsOf(ids)]);
+  return new Map(
+    rows.map((row) => {
+      const claims = [...(lost.get(row.id) ?? []), lastAttempt(row) ?? []].flat();
+      return [row.id, claims.map(({ llm, reason }) => ({ llm, reason }))];
+    }),
+  );
 }

@@ -108,7 +108,7 @@ function runningAttempt({ fence, llm }: NonNullable<TaskDetails['now']>): Omit<A
 }
 
 /** The claim that the row ended with, if it ended with one. */
-function lastAttempt(row: TaskRow): Omit<Attempt, 'n'> | null {
+export function lastAttempt(row: TaskRow): Omit<Attempt, 'n'> | null {
   if (!isTerminal(row.status) || row.claimId === null) return null;
   return {
     llm: row.claimedLlm ?? '',

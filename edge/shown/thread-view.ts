@@ -82,20 +82,19 @@ export function turnDetail(
   turn: TurnRow,
   {
     answers,
-    attempts,
+    claims,
     calls,
     seesPersona,
     ...again
   }: Pick<TurnDetail, 'triesAgain' | 'triedAgainBy'> & {
     answers: readonly TurnAnswerRow[];
     /** Of each task, every claim on it. */
-    attempts: ReadonlyMap<string, TurnDetail['answers'][number]['attempts']>;
+    claims: ReadonlyMap<string, TurnDetail['answers'][number]['attempts']>;
     /** Of all its rounds. */
     calls: readonly CallRow[];
     seesPersona: boolean;
   },
 ): TurnDetail {
-  const claimsOn = (taskId: string | null) => (taskId === null ? undefined : attempts.get(taskId)) ?? [];
   return {
     ...turnView(turn),
     ...again,
@@ -105,7 +104,7 @@ export function turnDetail(
       return {
         ...answer,
         ...(isCut && { backendTruncated: true }),
-        attempts: claimsOn(taskId).map(({ llm, reason }) => ({ llm, reason })),
+        attempts: (taskId === null ? undefined : claims.get(taskId)) ?? [],
         serverCalls: calls.filter(({ roundId }) => roundId === taskId).map(callView),
         made: made && !seesPersona ? hidden(made) : made,
       };

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
-import { answers, chats } from '../support/backend.ts';
-import { nextText, sseData } from '../support/sse.ts';
+import type { TurnDetail } from '../../core/agent/thread.ts';
+import { answers, chats, startBackend, type Backend } from '../support/backend.ts';
+import { nextText, sseData, sseFrames } from '../support/sse.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
 const body = { messages: [{ role: 'user', content: 'hi' }] };
@@ -9,6 +10,7 @@ describe('SIGKILL during a conversation', function () {
   this.timeout(60_000);
   let t: System;
   let worker: WorkerProcess;
+  let sibling: Backend;
   const infer = (more: object = {}): Promise<Response> =>
     t.call('POST', '/api/v1/llms/desk/infer', { body: { ...body, ...more } });
   const posts = (): number => t.backend.requests.filter((r) => r.method === 'POST').length;
@@ -36,10 +38,13 @@ describe('SIGKILL during a conversation', function () {
     );
 
   before(async () => {
-    t = await startSystem();
+    [t, sibling] = await Promise.all([startSystem(), startBackend()]);
     worker = await t.startWorker([{ name: 'desk', backend: t.backend }]);
   });
-  after(() => t.close());
+  after(async () => {
+    await t.close();
+    await sibling.close();
+  });
   beforeEach(() => {
     t.backend.forget(); // what one case released and nobody took would let the next one's answer end
     t.backend.reply(chats(['one', 'two', 'three'], { paced: true }));
@@ -134,9 +139,13 @@ describe('SIGKILL during a conversation', function () {
       });
       t.backend.release();
       const answer = await calling;
-      const events = sseData(answer);
-      expect(await nextText(events)).to.equal('one');
-      return { id: answer.headers.get('x-mcpctl-thread-id') ?? '', events };
+      const frames = sseFrames(answer);
+      let last = await frames.next();
+      while (last.done !== true && !last.value.data.includes('"one"')) last = await frames.next();
+      const events = (async function* () {
+        for await (const { data } of frames) yield data;
+      })();
+      return { id: answer.headers.get('x-mcpctl-thread-id') ?? '', events, at: last.value?.id ?? '' };
     };
     type Kept = { items: { role: string; status: string; content: string }[] };
     const answersIn = async (id: string): Promise<string[]> => {
@@ -144,6 +153,12 @@ describe('SIGKILL during a conversation', function () {
       return kept.items
         .filter(({ role }) => role === 'assistant')
         .map(({ status, content }) => `${status}: ${content}`);
+    };
+    const servedBy = async (id: string): Promise<unknown[]> => {
+      const kept = (await (await t.call('GET', `/api/v1/threads/${id}/messages`)).json()) as {
+        items: { role: string; servedBy: string | null }[];
+      };
+      return kept.items.flatMap(({ role, servedBy: by }) => (role === 'assistant' ? [by] : []));
     };
     const idle = (id: string): Promise<unknown> =>
       until(
@@ -154,11 +169,16 @@ describe('SIGKILL during a conversation', function () {
     const port = Number(new URL(t.url).port);
 
     // The edge alone: the turn goes on, and the scheduler writes what nobody waited for.
-    const { id, events } = await say('first?');
+    const { id, events, at } = await say('first?');
     await t.killAll();
     await events.next().catch(() => undefined);
     t.backend.release(2);
     await Promise.all([t.startEdge(port), t.startScheduler()]);
+    // Whoever read goes on behind what they have, and misses nothing and has nothing twice.
+    const rest = sseData(await t.call('GET', `/api/v1/threads/${id}/stream?after=${at}`));
+    expect([await nextText(rest), await nextText(rest), await nextText(rest)]).to.deep.equal([
+      ...['two', 'three', undefined],
+    ]);
     await idle(id);
     expect(await answersIn(id)).to.deep.equal(['complete: onetwothree']);
 
@@ -175,6 +195,22 @@ describe('SIGKILL during a conversation', function () {
     await idle(id);
     expect(await answersIn(id)).to.deep.equal(['complete: onetwothree', 'error: onetwo']);
     worker = await t.startWorker([{ name: 'desk', backend: t.backend }], { home: worker.home });
+    t.backend.reply(chats(['again']));
+    const retried = await until(
+      () => t.call('POST', `/api/v1/threads/${id}/turns/2/retry`),
+      ({ status }) => status === 200,
+      20_000,
+    );
+    expect(await retried.json()).to.include({ turn: 3, assistant: 'again' });
+    const turnOf = async (n: number): Promise<TurnDetail> =>
+      (await (await t.call('GET', `/api/v1/threads/${id}/turns/${n}`)).json()) as TurnDetail;
+    const claimsOn = ({ answers: all }: TurnDetail): string[] =>
+      all.flatMap(({ attempts }) => attempts.map(({ llm, reason }) => `${llm}: ${reason.split(' (')[0]}`));
+    const [lost, again] = [await turnOf(2), await turnOf(3)];
+    expect(lost).to.include({ status: 'error', inContext: false, triedAgainBy: 3 });
+    expect(lost.error?.code).to.equal('worker_lost');
+    expect(again).to.include({ status: 'completed', triesAgain: 2 });
+    expect([claimsOn(lost), claimsOn(again)]).to.deep.equal([['desk: worker_lost'], ['desk: stop']]);
     t.backend.reply(chats(['third']));
     const body = { message: 'third?', threadId: id };
     const whole = await until(
@@ -187,8 +223,34 @@ describe('SIGKILL during a conversation', function () {
       { role: 'system', content: 'You review.' },
       { role: 'user', content: 'first?' },
       { role: 'assistant', content: 'onetwothree' },
+      { role: 'user', content: 'second?' },
+      { role: 'assistant', content: 'again' },
       { role: 'user', content: 'third?' },
     ]);
+
+    // Before a word was shown: another member of the pool answers, and each of the ways says which.
+    t.backend.reply(chats(['never said'], { paced: true }));
+    const asked = posts();
+    const waiting = t.call('POST', '/api/v1/agents/reviewer/chat', { body: { message: 'fourth?' } });
+    await until(
+      async () => posts(),
+      (now) => now > asked,
+    );
+    sibling.reply(chats(['from the rack']));
+    await t.startWorker([{ name: 'rack', poolName: 'desk', backend: sibling }]);
+    await worker.kill('SIGKILL');
+    const fourth = await waiting;
+    const told = (await fourth.json()) as { threadId: string; assistant: string };
+    expect(told).to.include({ assistant: 'from the rack' });
+    expect(fourth.headers.get('x-mcpctl-worker')).to.equal('rack');
+    expect(await servedBy(told.threadId)).to.deep.equal(['rack']);
+    const ofFourth = await t.call('GET', `/api/v1/threads/${told.threadId}/turns/1`);
+    expect(claimsOn((await ofFourth.json()) as TurnDetail)).to.deep.equal([
+      'desk: worker lost',
+      'rack: stop',
+    ]);
+    await t.killWorkers();
+    worker = await t.startWorker([{ name: 'desk', backend: t.backend }], { home: worker.home });
   });
 
   it('between the result of a tool and the next round loses neither, and asks once more only', async () => {

@@ -7,8 +7,8 @@ import type { Target } from '../ask/target.ts';
 interface About {
   deps: Pick<EdgeDeps, 'clock'>;
   res: Response;
-  row: Pick<TaskRow, 'createdAt'>;
-  /** The pool when the task was made; missing where it was made by another call. */
+  row: Pick<TaskRow, 'createdAt' | 'claimedLlm'>;
+  /** The pool when the task was made, and not who came later; missing where it was made by another call. */
   members?: Target['members'] | undefined;
 }
 
@@ -29,7 +29,7 @@ export function describeAnswer(
     res.set('x-mcpctl-queue-ms', String(queueMs));
   }
   if (member) res.set('x-mcpctl-worker', member.name).set('x-mcpctl-model', headerText(member.model));
-  else if (llm !== '' && members.length === 0) res.set('x-mcpctl-worker', headerText(llm));
+  else if (llm !== '' && llm === row.claimedLlm) res.set('x-mcpctl-worker', headerText(llm));
 }
 
 /** Model ids are free text; a header is not. */
