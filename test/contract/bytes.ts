@@ -96,6 +96,26 @@ export function byteFacts(door: () => Door): void {
       expect(backend('reshaped').requests.at(-1)?.body).to.equal(
         `{"model":"tiny",${asks},"max_tokens":7.0,"temperature":0,"kept":1.0,"keep_alive":"5m","nested":{"deep":[1,"x"]}}`,
       );
+      // So are the defaults of an agent, over those a call's, and over both what the owner of the backend says.
+      const agent = {
+        ...{ name: 'of-reshaped', llm: 'reshaped', systemPrompt: 'S' },
+        defaultParams: {
+          temperature: 0.5,
+          max_completion_tokens: 5,
+          logit_bias: { 1: 1 },
+          top_p: 0.5,
+          top_k: 4,
+          seed: 1,
+        },
+      };
+      expect((await door().system.call('POST', '/api/v1/agents', { body: agent })).status).to.equal(201);
+      await post(
+        '/chat/completions',
+        `{"model":"of-reshaped",${asks},"temperature":1,"top_p":null,"top_k":8.0}`,
+      );
+      expect(backend('reshaped').requests.at(-1)?.body).to.equal(
+        `{"model":"tiny","messages":[{"role":"system","content":"S"},{"role":"user","content":"hi"}],"temperature":0,"top_k":8.0,"seed": 1,"max_tokens":5,"keep_alive":"5m","nested":{"deep":[1,"x"]}}`,
+      );
       // Who sends the new name himself is believed, and only once.
       await post(
         '/chat/completions',

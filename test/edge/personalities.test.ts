@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { codeOf } from '../support/registry.ts';
+import { secondEdge } from '../relay/second-edge.ts';
 import { untilBlocking } from '../support/system.ts';
 import { edgeFixture, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
 
@@ -72,6 +73,26 @@ describe('personalities', function () {
       'personality prompt 900',
       'personality prompt 500',
     ]);
+    // The same bytes each time, at either edge.
+    const other = await secondEdge(t);
+    try {
+      const body = JSON.stringify({ message: 'hi', personality: 'grumpy', systemAppend: 'Mine.' });
+      const headers = { authorization: `Bearer ${t.tokens.ada}`, 'content-type': 'application/json' };
+      const asked = Array.from({ length: 100 }, async (_, n) => {
+        const url = n % 2 === 0 ? t.url : other.url;
+        const answer = await fetch(`${url}/api/v1/agents/reviewer/compose`, {
+          method: 'POST',
+          headers,
+          body,
+        });
+        return ((await answer.json()) as Composed).body;
+      });
+      expect([...new Set(await Promise.all(asked))]).to.deep.equal([
+        '{"model":"reviewer","messages":[{"role":"system","content":"You review.\\n\\nhouse!\\n\\nstyle!\\n\\nmood!\\n\\nMine."},{"role":"user","content":"hi"}]}',
+      ]);
+    } finally {
+      await other.close();
+    }
     const seen = await composed({ message: 'hi', personality: 'grumpy' }, asBob());
     expect(JSON.stringify(seen))
       .to.include('"personality":"grumpy"')
@@ -111,6 +132,15 @@ describe('personalities', function () {
     expect(await refused('PATCH /agents/reviewer', set('nobody'))).to.deep.equal([400, 'invalid_request']);
     await ok('POST /agents/other/personalities', { body: { name: 'foreign' } });
     expect(await refused('PATCH /agents/reviewer', set('foreign'))).to.deep.equal([400, 'invalid_request']);
+    const written = t.connection
+      .db('agents')
+      .where({ name: 'reviewer' })
+      .update({ defaultPersonality: 'foreign' });
+    const cause = await written.then(
+      () => 'kept',
+      (thrown: Error) => thrown.cause,
+    );
+    expect(cause, 'nor by whoever writes the row').to.include({ sqlState: '23503' });
     const own = { name: 'brisk', prompts: [{ prompt: 'mood' }] };
     await ok('POST /agents/reviewer/personalities', { body: own });
     await ok('PATCH /agents/reviewer', set('brisk'));
@@ -255,7 +285,8 @@ describe('personalities', function () {
       await ok('POST /prompts', { body: { name, content: name, project: 'doomed' } });
     const prompts = [{ prompt: 'a' }];
     await ok('POST /personalities', { body: { name: 'bound', agent: 'doomed-one', prompts } });
-    const thread = { title: 'kept', messages: [{ role: 'user', content: 'hi' }] };
+    const messages = ['user', 'assistant'].map((role) => ({ role, content: 'hi' }));
+    const thread = { title: 'kept', messages };
     await ok('POST /agents/doomed-one/threads', { body: thread });
     const taken = (await ok('DELETE /projects/doomed?dryRun=true')).json;
     expect(taken).to.deep.equal({
@@ -286,7 +317,10 @@ describe('personalities', function () {
     const left = items.filter(({ name }) => name.startsWith('doomed'));
     expect(left.map(({ project }) => project)).to.deep.equal([null, null]);
     expect((await ok('GET /prompts')).text).not.to.match(/"name":"[abc]"/);
-    expect((await ok('GET /agents/doomed-one/threads')).text).to.include('kept');
+    const bound = (await ok('GET /agents/doomed-one/personalities/bound')).json as { prompts: unknown[] };
+    expect(bound.prompts).to.deep.equal([]);
+    const [kept] = ((await ok('GET /agents/doomed-one/threads')).json as { items: { id: string }[] }).items;
+    expect((await ok(`GET /threads/${kept?.id ?? ''}/export`)).json).to.deep.equal(thread);
   });
 
   it('are called otherwise with their user locked before any row of an agent, as workers register', async () => {

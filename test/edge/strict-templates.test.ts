@@ -117,6 +117,17 @@ describe('a thread, whatever became of its turns,', function () {
     expect(calling.status).to.equal('waiting');
     const abandoning = await say('instead', { onPending: 'abandon' });
     await answer(abandoning, { content: 'Instead.' });
+    // One that its client never came back to, until its day was over.
+    const left = await answer(await say('call, and be left'), { content: '', tool_calls: calls });
+    await t.connection
+      .db('chatTurns')
+      .where({ threadId, n: left.turn })
+      .update({ toolDeadline: new Date(0) });
+    const late = await until(
+      () => turnOf(left),
+      ({ status }) => status !== 'waiting',
+    );
+    expect(late.error?.code).to.equal('tools_expired');
     // A round that was stopped before it said anything, behind results that had come.
     const turn = await answer(await say('call again'), { content: '', tool_calls: calls });
     const results = calls.map(({ id }) => ({ tool_call_id: id, content: '1' }));

@@ -371,8 +371,16 @@ describe('threads', function () {
     const threadId = answer.headers.get('x-mcpctl-thread-id') ?? '';
     expect(await nextText(events)).to.equal('One');
     expect((await t.call(`DELETE /api/v1/threads/${threadId}`)).status).to.equal(204);
-    expect(await nextText(events)).to.equal(undefined);
-    expect((await t.call(`GET /api/v1/threads/${threadId}`)).status).to.equal(404);
+    const frames: string[] = [];
+    for await (const data of events) frames.push(data);
+    expect(frames.at(-1), 'its reader is told').to.include('"task_cancelled"');
+    for (const path of ['', '/messages', '/turns/1', '/stream', '/export'])
+      expect((await t.call(`GET /api/v1/threads/${threadId}${path}`)).status, path).to.equal(404);
+    const { redis, keys } = t.deps.queue;
+    // Who reads them just now has a moment; what is there no more is -2.
+    expect(await redis.pttl(keys.pool(row.poolName).task(row.id).stream), 'events')
+      .to.be.within(-2, 2_000)
+      .and.not.equal(-1);
     expect(await taskOf(row.id)).to.include({ status: 'cancelled' });
     expect(await t.registry.tasks.bodies(row.id)).to.deep.equal({ requestBody: null, responseBody: null });
     const { rows } = await t.connection.db.raw<{ rows: unknown[] }>(

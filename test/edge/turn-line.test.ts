@@ -5,6 +5,7 @@ import type { TaskRow } from '../../core/task/task.ts';
 import { secondEdge } from '../relay/second-edge.ts';
 import { edgeFixture, publicLlm, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
 import { speakFor, texts } from '../support/speaker.ts';
+import { nextText, sseData } from '../support/sse.ts';
 import { until } from '../support/system.ts';
 
 const later = { prefer: 'respond-async' };
@@ -100,23 +101,36 @@ describe('the line of a thread', function () {
   });
 
   it('answers who waits in it, and lets a turn go before that interrupts', async () => {
-    const first = await begin({ message: 'long?', params: { temperature: 0 } });
+    const first = await begin({ message: 'long?', stream: true });
     const { threadId } = first;
     const speaker = await speakFor(t, await rowOf(first));
     await speaker.say(...texts('Some'));
+    const headers = { authorization: `Bearer ${t.tokens.ada}` };
+    const seen = sseData(await fetch(`${t.url}/api/v1/threads/${threadId}/stream`, { headers }));
+    expect(await nextText(seen)).to.equal('Some');
     const waits = { prefer: 'wait=20', 'idempotency-key': randomUUID() };
     const asked = chat({ message: 'instead?', threadId, onBusy: 'interrupt' }, { headers: waits });
     const second = await started({ ...first, turn: 2 });
     expect(await turnOf(first)).to.include({ status: 'cancelled' });
+    // What was shown of it stays, and the one that came between is told of it.
+    const { messages: told } = JSON.parse(await bodyOf(second)) as { messages: object[] };
+    expect(told).to.deep.equal([
+      { role: 'user', content: 'long?' },
+      { role: 'assistant', content: 'Some' },
+      { role: 'user', content: 'instead?' },
+    ]);
     const again = chat({ message: 'instead?', threadId, onBusy: 'interrupt' }, { headers: waits });
     await answered(second, 'Instead.');
     for (const { json, text } of await Promise.all([asked, again]))
       expect(json, text).to.include({ threadId, turn: 2, assistant: 'Instead.', turnIndex: 3 });
-    const refused = await begin({ message: 'x', threadId }).then(() =>
-      chat({ message: 'y', threadId, onBusy: 'reject' }),
-    );
-    expect(refused.json).to.include({ code: 'thread_busy' });
-    expect(refused.headers.get('x-mcpctl-turn')).to.equal('3');
+    const { taskId } = await begin({ message: 'x', threadId });
+    const refused = await chat({ message: 'y', threadId, onBusy: 'reject' });
+    expect(refused.status).to.equal(409);
+    expect(refused.json).to.include({ code: 'thread_busy', taskId });
+    expect(['x-mcpctl-turn', 'retry-after'].map((name) => refused.headers.get(name))).to.deep.equal([
+      '3',
+      '1',
+    ]);
   });
 
   it('asks for the rights again when a turn’s time has come', async () => {

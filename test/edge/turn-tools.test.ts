@@ -111,19 +111,23 @@ describe('a turn that waits for results of tools', function () {
 
   for (const [reasoning, inLoop, later] of [
     ['never', [], []],
-    ['always', ['Both.'], ['Both.', 'So.']],
+    ['always', ['reasoning_content: Both.'], ['reasoning_content: Both.', 'reasoning: So.']],
   ] as const)
     it(`sends back what was thought as its agent says: ${reasoning}`, async () => {
       const body = { name: `thinks-${reasoning}`, llm: 'gpt', extras: { reasoning } };
       const made = await t.call('POST /api/v1/agents', { token: t.tokens.root, body });
       expect(made.status, made.text).to.equal(201);
       const thoughts = async (turn: TurnView): Promise<unknown[]> =>
-        (await requestOf(turn)).flatMap((message) => message['reasoning_content'] ?? []);
+        (await requestOf(turn)).flatMap((message) =>
+          ['reasoning_content', 'reasoning'].flatMap((field) =>
+            typeof message[field] === 'string' ? `${field}: ${message[field]}` : [],
+          ),
+        );
       const turn = await waiting(body.name);
       await bring(turn, { c0: 'first', c1: 'second' }, { headers: { prefer: 'respond-async' } });
       const round = await nextRound(turn);
       expect(await thoughts(round)).to.deep.equal(inLoop);
-      await answered(round, { content: 'Done.', reasoning_content: 'So.' });
+      await answered(round, { content: 'Done.', reasoning: 'So.' });
       const next = await begin({ threadId: turn.threadId, message: 'thanks' }, body.name);
       expect(await thoughts(next)).to.deep.equal(later);
     });

@@ -76,6 +76,8 @@ describe('while Postgres is away', function () {
     );
     const project = { name: 'demo', servers: [{ server: 'files' }] };
     expect((await t.call('POST', '/api/v1/projects', { body: project })).status).to.equal(201);
+    const talker = { name: 'talker', llm: 'paced' };
+    expect((await t.call('POST', '/api/v1/agents', { body: talker })).status).to.equal(201);
   });
   beforeEach(async () => {
     own.forget();
@@ -152,8 +154,9 @@ describe('while Postgres is away', function () {
 
     it(`(${how}) streams flow; the last frame waits, then says settle_pending; the settle follows`, async function () {
       own.reply(chats(['one', 'two', 'three'], { paced: true }));
-      const calling = t.call('POST', '/api/v1/llms/paced/infer', {
-        body: { ...body, stream: true, stream_options: { include_usage: true } },
+      const params = { stream_options: { include_usage: true } };
+      const calling = t.call('POST', '/api/v1/agents/talker/chat', {
+        body: { message: 'hi', stream: true, params },
       });
       own.release();
       const answer = await calling;
@@ -177,6 +180,12 @@ describe('while Postgres is away', function () {
       const row = await measured(this, () => settled(taskIdOf(answer)));
       expect(row).to.include({ status: 'completed', finishReason: 'stop' });
       expect(row?.usage).to.include({ totalTokens: 6 });
+      // So is what was said in its thread, with the row, and the thread is free.
+      const thread = `/api/v1/threads/${answer.headers.get('x-mcpctl-thread-id') ?? ''}`;
+      const { openTurn } = (await (await t.call('GET', thread)).json()) as { openTurn: unknown };
+      expect(openTurn).to.equal(null);
+      const kept = (await (await t.call('GET', `${thread}/messages`)).json()) as { items: object[] };
+      expect(kept.items[1]).to.include({ status: 'complete', content: 'onetwothree' });
     });
 
     it(`(${how}) a whole answer is 503 settle_pending; the settle follows`, async function () {
