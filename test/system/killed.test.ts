@@ -249,6 +249,22 @@ describe('SIGKILL during a conversation', function () {
       'desk: worker lost',
       'rack: stop',
     ]);
+    // And once it is known that the pinned llm is away; an agent that runs on that alone has nobody.
+    const bound = { name: 'bound', llm: 'desk', pinMode: 'only' };
+    expect((await t.call('POST', '/api/v1/agents', { body: bound })).status).to.equal(201);
+    await t.sandbox.connection
+      .db('llms')
+      .where({ name: 'desk' })
+      .update({
+        ...{ status: 'inactive', inactiveReason: 'publisher_gone', inactiveSince: new Date() },
+      });
+    const alone = await until(
+      () => t.call('POST', '/api/v1/agents/bound/chat', { body: { message: 'fifth?' } }),
+      ({ status }) => status === 503,
+    );
+    expect(await alone.text()).to.include("No active Llm in pool 'desk' (pinned: desk)");
+    const fifth = await t.call('POST', '/api/v1/agents/reviewer/chat', { body: { message: 'fifth?' } });
+    expect([fifth.status, fifth.headers.get('x-mcpctl-worker')]).to.deep.equal([200, 'rack']);
     await t.killWorkers();
     worker = await t.startWorker([{ name: 'desk', backend: t.backend }], { home: worker.home });
   });
