@@ -5,8 +5,8 @@ import { pause } from '../../core/runtime/clock.ts';
 export const hasPseudoTerminal = (): boolean =>
   spawnSync('script', ['-qfec', 'true', '/dev/null'], { stdio: 'ignore' }).status === 0;
 
-/** What the program wrote so far that holds this, and what is typed then. */
-export type Line = readonly [shows: string, types: string];
+/** What the program wrote so far that holds this, and what is typed then, or done. */
+export type Line = readonly [shows: string, types: string | (() => void)];
 
 const WITHIN_MS = 20_000;
 
@@ -33,7 +33,8 @@ export async function atTerminal(
   for (const [shows, types] of lines) {
     while (!isOver && !text.slice(from).includes(shows)) await pause(10);
     from = text.length;
-    child.stdin.write(types);
+    if (typeof types === 'string') child.stdin.write(types);
+    else types();
   }
   const status = await ended;
   clearTimeout(late);

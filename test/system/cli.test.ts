@@ -8,6 +8,7 @@ import { expect } from 'chai';
 import { chats, hangs, type Backend } from '../support/backend.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 import { programOf } from '../support/program.ts';
+import { atTerminal, hasPseudoTerminal } from '../support/pseudo-terminal.ts';
 
 interface Run {
   child: ChildProcessByStdio<null, Readable, Readable>;
@@ -16,6 +17,8 @@ interface Run {
   ended: Promise<number | null>;
 }
 
+/** What is promised; a test on a busy machine allows so many times as much. */
+const TIMES = 5;
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 describe('mcpctl as it is built, against a running system', function () {
@@ -135,6 +138,56 @@ describe('mcpctl as it is built, against a running system', function () {
     run.child.kill('SIGINT');
     expect(await run.ended).to.equal(2);
     while (!(await backend.next('closed')).body.includes('interrupt-me'));
+  });
+
+  it('stops a turn at Ctrl-C, down to its backend; one whose terminal is closed goes on, and is shown to who comes back', async function () {
+    if (!hasPseudoTerminal()) this.skip();
+    const critic = { name: 'critic', llm: 'solo' };
+    expect((await t.call('POST', '/api/v1/agents', { body: critic })).status).to.equal(201);
+    const answersIn = async (id: string): Promise<string[]> => {
+      const kept = (await (await t.call('GET', `/api/v1/threads/${id}/messages`)).json()) as {
+        items: { role: string; status: string; content: string }[];
+      };
+      return kept.items.flatMap(({ role, status, content }) =>
+        role === 'assistant' ? [`${status}: ${content}`] : [],
+      );
+    };
+    const begun = async (message: string): Promise<Run> => {
+      backend.once(chats(['one', ' two', ' three'], { paced: true }));
+      backend.release();
+      const run = start(['chat', 'critic', '-m', message]);
+      await until(
+        async () => run.out(),
+        (out) => out.startsWith('one'),
+      );
+      return run;
+    };
+    const stopped = await begun('stop-me');
+    const from = performance.now();
+    stopped.child.kill('SIGINT');
+    while (!(await backend.next('closed')).body.includes('stop-me'));
+    expect(performance.now() - from).to.be.below(1_000 * TIMES);
+    expect(await stopped.ended).to.equal(2);
+    const [, id = ''] = /^thread: (\S+)$/m.exec(stopped.err()) ?? [];
+    expect(await answersIn(id)).to.deep.equal(['cancelled: one']);
+
+    const left = await begun('leave-me');
+    left.child.kill('SIGHUP');
+    await left.ended;
+    const env = { PATH: process.env['PATH'], MCPCTL_HOME: home, MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.token };
+    const { status, text } = await atTerminal(
+      [process.execPath, programOf('cli'), 'chat', 'critic', '--continue'],
+      env,
+      [
+        ['> leave-me', () => undefined],
+        ['one', () => backend.release(2)],
+        [' three', () => undefined],
+        ['> ', '\u0004'],
+      ],
+    );
+    expect(status, text).to.equal(0);
+    const [, resumed = ''] = /resume: mcpctl chat critic --thread (\S+)/.exec(text) ?? [];
+    expect(await answersIn(resumed)).to.deep.equal(['complete: one two three']);
   });
 
   it('leaves a message as a task: its id alone, then wait, get, list', async () => {

@@ -1,6 +1,7 @@
 import type { AskPerson } from '../../talk/slash.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { showAnswer } from '../../answer.ts';
+import { Cancelled } from '../../exit.ts';
 import { messageSaid } from '../../talk/message.ts';
 import { noUsage } from '../../talk/usage.ts';
 import type { Client } from '../../net/client.ts';
@@ -18,6 +19,8 @@ import {
   forget,
   keepForNow,
   seeing,
+  stoppable,
+  stopped,
   turnCallOf,
   writerFor,
   type Talk,
@@ -89,6 +92,24 @@ const askerOf =
   async (question) =>
     mayAsk(ctx) ? await askOnce(ctx, { prompt: question }) : null;
 
+/** What is asked, until it is answered or Ctrl-C has stopped it on the server. @throws Cancelled in that case. */
+async function untilStopped<T>(
+  ctx: Context,
+  stop: () => Promise<unknown>,
+  ask: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { signal, release, stopping } = stoppable(ctx, stop);
+  try {
+    return await ask(signal);
+  } catch (thrown) {
+    if (!stopping()) throw thrown;
+    await stopping();
+    throw new Cancelled();
+  } finally {
+    release();
+  }
+}
+
 /** One message and its answer in one piece, also once tools were called. */
 async function whole(
   ctx: Context,
@@ -96,15 +117,20 @@ async function whole(
   { asJson, ...once }: Once & { asJson: boolean },
 ): Promise<void> {
   const { tools } = once.talk.asking;
-  let answer = await client.turns.once(onceCall(once));
+  const call = onceCall(once);
+  let place: Place | null = null;
+  const asked = (ask: (signal: AbortSignal) => Promise<TurnAnswer>): Promise<TurnAnswer> =>
+    untilStopped(ctx, () => stopped(client, { call, place }), ask);
+  let answer = await asked((signal) => client.turns.once({ ...call, signal }));
   for (;;) {
     if (answer.backendTruncated === true) ctx.out.note(CUT_WORDS);
-    const place: Place = { threadId: answer.threadId, turn: answer.turn };
+    const at: Place = { threadId: answer.threadId, turn: answer.turn };
+    place = at;
     const calls = answer.toolCalls ?? [];
     if (calls.length === 0 || tools.commands.size === 0) break;
     const results = await resultsOf(ctx, calls, { tools, ask: askerOf(ctx) });
     if (results.length < calls.length) break;
-    answer = await client.turns.resultsOnce({ place, results, signal: ctx.interrupts.signal });
+    answer = await asked((signal) => client.turns.resultsOnce({ place: at, results, signal }));
   }
   if (asJson) ctx.out.data(`${JSON.stringify(answer)}\n`);
   else {
@@ -123,19 +149,27 @@ function sayWaiting(ctx: Context, { toolCalls = [], turn }: TurnAnswer): void {
 
 /** One message, its answer as it comes, and what follows from the tools that it calls. */
 async function streamed(ctx: Context, client: Client, { talk, message }: Once): Promise<void> {
-  let place: Place | null = talk.threadId === null ? null : { threadId: talk.threadId, turn: 0 };
+  let place: Place | null = null;
   let called = false;
-  const following = followingOf(ctx, (now) => (place = now));
-  const call = { ...turnCallOf(talk, message), signal: ctx.interrupts.signal };
+  const seen = (now: Place): void => void ((place = now), (talk.threadId = now.threadId));
+  const following = followingOf(ctx, seen);
+  const call = turnCallOf(talk, message);
+  const stop = (): Promise<void> => stopped(client, { call, place }).then(seen);
   try {
-    const events = seeing(client.turns.stream(call, following), ({ kind }) => (called ||= kind === 'calls'));
-    await showAnswer(ctx, events, {
-      thinking: talk.asking.thinking,
-      writer: writerFor(ctx, talk.asking),
+    await untilStopped(ctx, stop, async (signal) => {
+      const events = seeing(
+        client.turns.stream({ ...call, signal }, following),
+        ({ kind }) => (called ||= kind === 'calls'),
+      );
+      await showAnswer(ctx, events, {
+        thinking: talk.asking.thinking,
+        writer: writerFor(ctx, talk.asking),
+      });
     });
-    if (called && place) await answerCalls(ctx, client, { talk, place, ask: askerOf(ctx) });
+    if (!called || !place) return;
+    if (await answerCalls(ctx, client, { talk, place, ask: askerOf(ctx) })) throw new Cancelled();
   } finally {
-    if (place && !talk.isEphemeral) sayThread(ctx, place.threadId);
+    if (talk.threadId !== null && !talk.isEphemeral) sayThread(ctx, talk.threadId);
   }
 }
 

@@ -220,8 +220,23 @@ export async function answerCalls(
   return await shown(ctx, client, { talk, ask, open, stop, place: () => place });
 }
 
+/** Has Ctrl-C stop an answer on the server. It lets go at once: another, while that still stops, leaves the program. */
+export function stoppable(
+  { interrupts }: Pick<Context, 'interrupts'>,
+  stop: () => Promise<unknown>,
+): { signal: AbortSignal; release: () => void; stopping: () => Promise<unknown> | undefined } {
+  const reading = new AbortController();
+  let stopping: Promise<unknown> | undefined;
+  const release = interrupts.take(() => {
+    release();
+    stopping = stop().finally(() => reading.abort());
+    stopping.catch(() => undefined);
+  });
+  return { signal: reading.signal, release, stopping: () => stopping };
+}
+
 /** Cancels the turn of a call; one that is not known yet is asked for by its key. */
-async function stopped(
+export async function stopped(
   client: Client,
   { call, place }: { call: TurnCall; place: Place | null },
 ): Promise<Place> {
@@ -277,17 +292,10 @@ async function shown(
   client: Client,
   { talk, ask, open, stop, place }: Showing,
 ): Promise<boolean> {
-  const reading = new AbortController();
-  let stopping: Promise<void> | undefined;
+  const { signal, release, stopping } = stoppable(ctx, stop);
   let called = false;
-  // Lets go at once: a Ctrl-C while the answer still stops leaves the program.
-  const release = ctx.interrupts.take(() => {
-    release();
-    stopping = stop().finally(() => reading.abort());
-    stopping.catch(() => undefined);
-  });
   try {
-    const events = seeing(open(reading.signal), ({ kind }) => (called ||= kind === 'calls'));
+    const events = seeing(open(signal), ({ kind }) => (called ||= kind === 'calls'));
     await showAnswer(ctx, counted(events, talk.usage), {
       thinking: talk.asking.thinking,
       writer: writerFor(ctx, talk.asking),
@@ -296,18 +304,18 @@ async function shown(
   } catch (thrown) {
     called = false;
     if (ctx.interrupts.signal.aborted) throw new Cancelled();
-    if (!stopping) ctx.terminal.stderr.write(failureOf(thrown).text);
+    if (!stopping()) ctx.terminal.stderr.write(failureOf(thrown).text);
   } finally {
     release();
   }
   try {
-    await stopping;
-    if (stopping) ctx.out.note('(Stopped; Ctrl-C again to leave.)');
+    await stopping();
+    if (stopping()) ctx.out.note('(Stopped; Ctrl-C again to leave.)');
   } catch (thrown) {
     ctx.terminal.stderr.write(failureOf(thrown).text);
   }
   const where = place();
-  if (stopping || where === null) return stopping !== undefined;
+  if (stopping() || where === null) return stopping() !== undefined;
   await sayWho(ctx, client, { talk, place: where });
   return called ? await answerCalls(ctx, client, { talk, place: where, ask }) : false;
 }

@@ -326,6 +326,27 @@ describe('cli: chat', () => {
     await ends();
   });
 
+  it('stops the answer to one message on the server at Ctrl-C too, streamed and whole, and leaves with 2', async () => {
+    const cancels = (): number => peer.requests.filter(({ method }) => method === 'DELETE').length;
+    peer.on(send, streams([first], { open: true }));
+    const streaming = s.run('chat', 'reviewer', '-m', 'hi');
+    await until(() => s.out() === 'Hel', 'the first piece');
+    expect(s.interrupts.fire()).to.equal('taken');
+    expect(await within(streaming, 'the end')).to.equal(2);
+    expect([cancels(), s.err()]).to.deep.equal([1, `thread: ${threadId}\nCancelled.\n`]);
+    // Of one that is not streamed nothing is known yet but the key.
+    peer.on(send, (response, request) => {
+      if (request.headers['prefer']) return answers(202, turn)(response, request);
+    });
+    const whole = s.run('chat', 'reviewer', '-m', 'hi', '--no-stream');
+    await until(() => sent().length === 2, 'the call');
+    s.interrupts.fire();
+    expect(await within(whole, 'the end')).to.equal(2);
+    const [, asked, again] = sent();
+    expect(again?.headers['idempotency-key']).to.equal(asked?.headers['idempotency-key']);
+    expect(cancels()).to.equal(2);
+  });
+
   it('stops an answer on the server at Ctrl-C, also one of which nothing has come yet', async () => {
     await talk();
     peer.on(send, streams([first], { open: true }));
