@@ -109,8 +109,6 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   /** Commits the row: from here on the task is accepted, and never lost. */
   insert(task: NewTask): Promise<TaskRow>;
   byId(id: string): Promise<TaskRow | undefined>;
-  /** Those that are kept still, in no order. */
-  byIds(ids: readonly string[]): Promise<TaskRow[]>;
   /** Newest first: ids are uuid v7, so they are in the order of time. */
   list(filter: TaskFilter): Promise<TaskRow[]>;
   /** How many of those that `list` would give are stored as what; one that lives is pending, whatever it is just now. */
@@ -144,14 +142,6 @@ export function createTasks(connection: Connection): Tasks {
     async byId(id) {
       const row: unknown = await db('tasks').where({ id }).first(rowColumns);
       return row === undefined ? undefined : parseTask(row);
-    },
-    async byIds(ids) {
-      if (ids.length === 0) return [];
-      return parseTasks(
-        await db('tasks')
-          .whereIn('id', [...ids])
-          .select<unknown[]>(rowColumns),
-      );
     },
     list: async (filter) => parseTasks(await narrowed(db, filter).select<unknown[]>(rowColumns)),
     async statuses(filter) {
