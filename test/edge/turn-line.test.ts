@@ -113,8 +113,8 @@ describe('the line of a thread', function () {
     const second = await started({ ...first, turn: 2 });
     expect(await turnOf(first)).to.include({ status: 'cancelled' });
     // What was shown of it stays, and the one that came between is told of it.
-    const { messages: told } = JSON.parse(await bodyOf(second)) as { messages: object[] };
-    expect(told).to.deep.equal([
+    const { messages: composed } = JSON.parse(await bodyOf(second)) as { messages: object[] };
+    expect(composed).to.deep.equal([
       { role: 'user', content: 'long?' },
       { role: 'assistant', content: 'Some' },
       { role: 'user', content: 'instead?' },

@@ -240,11 +240,11 @@ describe('SIGKILL during a conversation', function () {
     await t.startWorker([{ name: 'rack', poolName: 'desk', backend: sibling }]);
     await worker.kill('SIGKILL');
     const fourth = await waiting;
-    const told = (await fourth.json()) as { threadId: string; assistant: string };
-    expect(told).to.include({ assistant: 'from the rack' });
+    const ofRack = (await fourth.json()) as { threadId: string; assistant: string };
+    expect(ofRack).to.include({ assistant: 'from the rack' });
     expect(fourth.headers.get('x-mcpctl-worker')).to.equal('rack');
-    expect(await servedBy(told.threadId)).to.deep.equal(['rack']);
-    const ofFourth = await t.call('GET', `/api/v1/threads/${told.threadId}/turns/1`);
+    expect(await servedBy(ofRack.threadId)).to.deep.equal(['rack']);
+    const ofFourth = await t.call('GET', `/api/v1/threads/${ofRack.threadId}/turns/1`);
     expect(claimsOn((await ofFourth.json()) as TurnDetail)).to.deep.equal([
       'desk: worker lost',
       'rack: stop',
