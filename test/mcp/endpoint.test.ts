@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,32 +10,26 @@ import {
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { expect } from 'chai';
 import { onEachTransport, onceIn } from '../support/each-transport.ts';
-import { alone, eventsIn, hello, isProgress, isProgressOf, type StreamEvent } from './streamed.ts';
+import { alone, eventsIn, hello, isProgress, streams, type StreamEvent } from './streamed.ts';
 import { hearOfResources } from './hear-of-resources.ts';
+import { hindered, sleepy } from './hindered-servers.ts';
 import { keepSecret, keptApart, realServer } from './kept-apart.ts';
+import { killed, type Told } from './killed.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
 const fixture = fileURLToPath(new URL('server.mjs', import.meta.url));
-
-interface Told {
-  isError?: boolean;
-  content: { type: string; text: string }[];
-  _meta?: Record<string, unknown>;
-}
 
 onEachTransport('a project is one MCP endpoint', function (transport) {
   this.timeout(60_000);
   const once = onceIn(transport);
   let t: System;
   let worker: WorkerProcess;
-  let folder: string;
-  let counter: string;
+  const folder = mkdtempSync(join(tmpdir(), 'mcp-'));
+  const [counter, started, gate] = [join(folder, 'counter'), join(folder, 'started'), join(folder, 'gate')];
+  const files = { started: join(folder, 'waked'), healed: join(folder, 'well') };
   const clients: Pick<Client, 'close'>[] = [];
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'mcp-'));
-    counter = join(folder, 'counter');
-    writeFileSync(counter, '');
-    writeFileSync(fileAt('heard'), '');
+    for (const path of [counter, started, gate, files.healed, fileAt('heard')]) writeFileSync(path, '');
     keepSecret(fileAt('home/secrets'));
     t = await startSystem({}, { transport });
     worker = await start();
@@ -53,6 +46,12 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     );
     const noted = { body: { name: 'noted', servers: [{ server: 'notes', alias: 'n' }] } };
     expect((await t.call('POST', '/api/v1/projects', noted)).status).to.equal(201);
+    await until(
+      async () => (await t.call('GET', '/api/v1/servers/sleepy')).status,
+      (status) => status === 200,
+    );
+    const slept = { body: { name: 'slept', servers: [{ server: 'sleepy', alias: 's' }] } };
+    expect((await t.call('POST', '/api/v1/projects', slept)).status).to.equal(201);
   });
   after(async () => {
     await Promise.all(clients.map((client) => client.close()));
@@ -67,12 +66,16 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
       env: { SESSION_OF_ITS_USER: 'none-of-theirs' },
       mcpServers: [
         {
-          name: 'desk',
-          command: process.execPath,
-          args: [fixture, '--counter', counter, '--heard', fileAt('heard')],
+          ...{ name: 'desk', command: process.execPath },
+          args: [
+            ...[fixture, '--counter', counter, '--heard', fileAt('heard')],
+            ...['--started', started, '--waits', gate],
+          ],
         },
         { name: 'notes', command: process.execPath, args: [fixture, '--notes'] },
+        { name: 'nowhere', command: '/nowhere/server' }, // whatever else is tried is not hindered by it
         realServer,
+        sleepy(files),
       ],
     });
   const connect = async (at: string = t.url, project = 'demo'): Promise<Client> => {
@@ -94,7 +97,6 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
       .filter((line) => line === label).length;
   const raw = (body: unknown, headers: Record<string, string> = {}, token?: string) =>
     t.call('POST', '/mcp/projects/demo', { body, headers, ...(token === undefined ? {} : { token }) });
-  const streams = { accept: 'application/json, text/event-stream' };
   const modern = (
     method: string,
     params: object = {},
@@ -138,7 +140,7 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     const other = await t.startEdge();
     elsewhere = other.url;
     const modes = ['auto', 'legacy', { pin: '2026-07-28' }] as const;
-    const at = [t.url, other.url];
+    const at = [t.edge.url, other.url];
     const callers = await Promise.all([
       ...at.map(async (url) => {
         const client = await connect(url);
@@ -168,21 +170,30 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
 
   keptApart({ system: () => t, connect, raw, fileAt, once });
 
+  if (transport === 'redis')
+    hindered({ system: () => t, worker: () => worker, elsewhere: () => elsewhere, connect, files });
+
   it('runs a call once under one key, however often it is made', async () => {
     const body = {
       ...{ jsonrpc: '2.0', id: 7, method: 'tools/call' },
       params: { name: 'desk__count', arguments: { label: 'keyed', ms: 200 } },
     };
-    const answers = await Promise.all(
-      Array.from({ length: 6 }, async () => (await raw(body, { 'idempotency-key': 'key-1' })).json()),
-    );
-    for (const answer of answers) expect(answer).to.have.nested.property('result.content[0].text', 'counted');
+    const edges = [t.edge.url, elsewhere ?? t.edge.url];
+    const keyed = async (n: number, sent: object): Promise<unknown> => {
+      const headers = { 'idempotency-key': 'key-1' };
+      const at = { url: edges[n % 2] ?? t.url };
+      return await (await t.call('POST', '/mcp/projects/demo', { body: sent, headers, at })).json();
+    };
+    const answers = await Promise.all(Array.from({ length: 10 }, (_, n) => keyed(n, body)));
+    for (const answer of answers)
+      expect(answer).to.deep.equal({
+        ...{ jsonrpc: '2.0', id: 7 },
+        result: { content: [{ type: 'text', text: 'counted' }] },
+      });
     expect(ran('keyed')).to.equal(1);
     const other = { ...body, params: { name: 'desk__count', arguments: { label: 'another' } } };
-    expect(await (await raw(other, { 'idempotency-key': 'key-1' })).json()).to.have.nested.property(
-      'error.code',
-      -32602,
-    );
+    for (const n of [0, 1]) expect(await keyed(n, other)).to.have.nested.property('error.code', -32602);
+    expect(ran('another')).to.equal(0);
   });
 
   it('tells a server that a call was cancelled', async () => {
@@ -200,18 +211,48 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     leaving.abort();
     expect(await calling).to.include('AbortError');
     await until(
+      () => Promise.resolve(ran('cancelled cancelled')),
+      (n) => n === 1,
+    );
+    await until(
       () => t.openTasks('mcp.desk'),
       (n) => n === 0,
     );
+  });
+
+  it('goes on with a call whose client’s connection broke, in the era where that is no cancel', async () => {
+    const leaving = new AbortController();
+    const params = { name: 'desk__count', arguments: { label: 'left', ms: 700 } };
+    const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
+    const calling = t
+      .call('POST', '/mcp/projects/demo', { body, signal: leaving.signal })
+      .catch((thrown: unknown) => String(thrown));
+    await until(
+      () => Promise.resolve(ran('left')),
+      (n) => n === 1,
+    );
+    const row = (await t.registry.tasks.openOlderThan(0, { after: null, limit: 100 })).find(
+      ({ poolName }) => poolName === 'mcp.desk',
+    );
+    leaving.abort();
+    expect(await calling).to.include('AbortError');
+    expect(row).to.include({ onDisconnect: 'grace', graceSeconds: 60 });
+    await until(
+      () => t.registry.tasks.byId(row?.id ?? ''),
+      (now) => now?.status === 'completed',
+    );
+    expect([ran('left'), ran('cancelled left')]).to.deep.equal([1, 0]);
   });
 
   once('refuses pages of strangers, batches, and sessions of others', async () => {
     const ping = { jsonrpc: '2.0', id: 1, method: 'ping' };
     expect((await raw(ping, { origin: 'http://evil.example' })).status).to.equal(403);
     expect((await raw(ping, { origin: 'http://localhost:5173' })).status).to.equal(200);
-    expect((await raw([ping])).status).to.equal(400);
-    expect((await raw('{')).status).to.equal(400);
+    const batch = await raw([ping]);
+    expect(await batch.json()).to.have.nested.property('error.code', -32600);
+    expect([batch.status, (await raw('{')).status]).to.deep.equal([400, 400]);
     expect((await raw({ jsonrpc: '2.0', method: 'notifications/initialized' })).status).to.equal(202);
+    expect((await raw({ jsonrpc: '2.0', id: 1, result: {} })).status).to.equal(202);
     expect((await t.call('GET', '/mcp/projects/demo')).status).to.equal(405);
     const params = { ...hello, protocolVersion: '2025-06-18' };
     const begun = await raw({ jsonrpc: '2.0', id: 0, method: 'initialize', params });
@@ -267,6 +308,20 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
     expect(await codeOf(await modern('tools/call', echo))).to.deep.equal([400, -32020]);
     expect(await codeOf(await modern('nothing/here'))).to.deep.equal([404, -32601]);
     expect(await codeOf(await modern('ping'))).to.deep.equal([404, -32601]);
+    const noMeta = await raw(
+      { jsonrpc: '2.0', id: 1, method: 'tools/list', params: {} },
+      { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/list' },
+    );
+    expect(await codeOf(noMeta)).to.deep.equal([400, -32602]);
+    const ancient = await modern('tools/list', undefined, {
+      meta: { 'io.modelcontextprotocol/protocolVersion': '1900-01-01' },
+      headers: { 'mcp-protocol-version': '1900-01-01' },
+    });
+    expect(ancient.status).to.equal(400);
+    expect(await ancient.json()).to.deep.nested.include({
+      'error.code': -32022,
+      'error.data.supported': ['2026-07-28'],
+    });
     const region = { name: 'desk__region', arguments: { region: 'north' } };
     const inHeader = named('desk__region', { 'mcp-param-region': 'north' });
     expect((await modern('tools/call', region, inHeader)).status).to.equal(200);
@@ -320,102 +375,18 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
       'nothing to go on after',
     ).to.equal(true);
     await until(
-      () => t.openTasks('mcp.desk'),
-      (n) => n === 0,
-    );
-  });
-
-  it('says that nobody knows what became of a call whose worker died, and never runs it again', async () => {
-    const client = await connect();
-    const calling = call(client, 'count', { label: 'lost', ms: 60_000 });
-    await until(
-      () => Promise.resolve(ran('lost')),
+      () => Promise.resolve(ran('cancelled closed')),
       (n) => n === 1,
     );
-    await worker.kill('SIGKILL');
-    const result = await calling;
-    expect(result.isError).to.equal(true);
-    expect(result._meta).to.deep.equal({ 'mcpctl.dev/code': 'outcome_unknown' });
-    const left = (): string[] =>
-      execFileSync('ps', ['-eo', 'args='], { encoding: 'utf8' })
-        .split('\n')
-        .filter((line) => line.includes(counter) && !line.includes('ps -eo'));
     await until(
-      () => Promise.resolve(left()),
-      (lines) => lines.length === 0,
+      () => t.task(answer.headers.get('x-mcpctl-task-id') ?? ''),
+      ({ status }) => status === 'cancelled',
     );
-    worker = await start();
-    expect((await call(client, 'echo', { message: 'back' })).content[0]?.text).to.equal('back');
-    expect(ran('lost')).to.equal(1);
   });
 
-  once('runs a call that was not delivered when its worker died', async () => {
-    const client = await connect();
-    worker.child.kill('SIGSTOP');
-    const calling = call(client, 'count', { label: 'waits' });
-    await open();
-    await worker.kill('SIGKILL');
-    worker = await start();
-    expect((await calling).content[0]?.text).to.equal('counted');
-    expect(ran('waits')).to.equal(1);
-  });
-
-  once('goes on with a stream at another edge when its own was killed, and runs nothing twice', async () => {
-    const first = t.url;
-    const lost = await t.startEdge();
-    const begun = await raw({ jsonrpc: '2.0', id: 0, method: 'initialize', params: hello });
-    const session = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
-    const params = {
-      name: 'desk__steps',
-      arguments: { n: 10, ms: 150, label: 'resumed' },
-      _meta: { progressToken: 'how-far' },
-    };
-    const answer = await raw(
-      { jsonrpc: '2.0', id: 'long', method: 'tools/call', params },
-      { ...session, ...streams },
-    );
-    const before = await eventsIn(answer, (events) => events.filter(isProgress).length === 3);
-    await lost.kill('SIGKILL');
-    const last = before.at(-1)?.id ?? '';
-    const at = { url: first };
-    const get = (headers: Record<string, string>) =>
-      t.call('GET', '/mcp/projects/demo', { at, headers: { accept: 'text/event-stream', ...headers } });
-    const after = await eventsIn(await get({ ...session, 'last-event-id': last }), () => false);
-    const messages = [...before, ...after].map(({ data }) => data).filter((data) => data !== null);
-    expect(messages.filter(isProgressOf).map(({ params: step }) => step)).to.deep.equal(
-      Array.from({ length: 10 }, (_, n) => ({
-        progressToken: 'how-far',
-        progress: n + 1,
-        total: 10,
-        message: `step ${String(n + 1)}`,
-      })),
-    );
-    expect(messages.at(-1)).to.deep.equal({
-      jsonrpc: '2.0',
-      id: 'long',
-      result: { content: [{ type: 'text', text: 'done' }] },
-    });
-    expect(ran('resumed')).to.equal(1);
-    const again = await eventsIn(await get({ ...session, 'last-event-id': last }), () => false);
-    expect(again.at(-1)?.data, 'once it has ended').to.deep.equal(messages.at(-1));
-    // Ids that were never given out, or to another session, go on with nothing.
-    const bent = last.replace(/.$/, (end) => (end === '0' ? '1' : '0'));
-    expect((await get({ ...session, 'last-event-id': 'x' })).status).to.equal(400);
-    expect((await get({ ...session, 'last-event-id': `9${bent}` })).status).to.equal(400);
-    expect((await get({ 'last-event-id': last })).status, 'without its session').to.equal(400);
-    // Without a session, too, they are of the project that was called.
-    const own = { name: 'own', servers: [{ server: 'desk' }] };
-    expect((await t.call('POST', '/api/v1/projects', { at, body: own })).status).to.equal(201);
-    const short = { ...params, arguments: { n: 2, ms: 150, label: 'alone' } };
-    const alone = await t.call('POST', '/mcp/projects/demo', {
-      ...{ at, body: { jsonrpc: '2.0', id: 1, method: 'tools/call', params: short } },
-      headers: { ...streams },
-    });
-    const step = (await eventsIn(alone, () => false)).find(isProgress)?.id ?? '';
-    expect((await get({ 'last-event-id': step })).status).to.equal(200);
-    const elsewhere = await t.call('GET', '/mcp/projects/own', {
-      ...{ at, headers: { accept: 'text/event-stream', 'last-event-id': step } },
-    });
-    expect(elsewhere.status, 'at a project of their own').to.equal(400);
+  killed({
+    ...{ system: () => t, once, connect, call, ran, raw, open, counter, started, gate },
+    worker: () => worker,
+    begin: async () => void (worker = await start()),
   });
 });

@@ -107,8 +107,12 @@ describe('an MCP server, as time goes by', function () {
     server.lookAfter();
     expect(await attempt(), 'at once, with the reason').to.match(/crash_loop: .*cannot reach the database/);
     expect(servers.lines('loops'), 'and was not tried').to.have.lengthOf(5);
-    writeFileSync(healed, '');
     now += 10_000;
+    expect(await attempt(), 'the sixth').to.include('ended with code 7: cannot reach the database');
+    expect(reasonOf(server)).to.match(/^crash_loop: .*tried again in 300 s/);
+    expect(servers.lines('loops')).to.have.lengthOf(6);
+    writeFileSync(healed, '');
+    now += 300_000;
     server.lookAfter();
     await until(
       () => Promise.resolve(server.state),

@@ -1,7 +1,7 @@
 /**
  * A small MCP server over stdio, as hostile as its arguments ask: `--counter FILE`, `--started FILE` (a line for each start), `--die-in METHOD`
  * and `--hang METHOD` (until there is `--healed FILE`), `--banner`, `--orphan`, `--deaf` (to SIGTERM), `--stays` (though its input
- * closes), `--notes` (resources that it tells of, and a tool that changes them), `--holds MIB` (in a process that it starts), `--heard FILE`
+ * closes), `--waits FILE` (with its handshake, until that is there), `--notes` (resources that it tells of, and a tool that changes them), `--holds MIB` (in a process that it starts), `--heard FILE`
  * (a line for each call, with the name of its tool).
  */
 import { spawn } from 'node:child_process';
@@ -75,6 +75,7 @@ function ofNotes(id, method, { uri } = {}) {
   }
 }
 
+/** By the request: what it waits for, and its label. */
 const waiting = new Map();
 /** How often its tools were asked for. */
 let listed = 0;
@@ -110,7 +111,7 @@ function steps(id, { n, ms, label }, token) {
     step += 1;
     const params = { progressToken: token, progress: step, total: n, message: `step ${step}` };
     if (token !== undefined) say({ method: 'notifications/progress', params });
-    waiting.set(id, setTimeout(next, ms));
+    waiting.set(id, { timer: setTimeout(next, ms), label });
   };
   next();
 }
@@ -127,12 +128,25 @@ function call(id, { name, arguments: given = {}, _meta: meta = {} }) {
       waiting.delete(id);
       say({ id, result: text('counted') });
     };
-    waiting.set(id, setTimeout(end, given.ms ?? 0));
+    waiting.set(id, { timer: setTimeout(end, given.ms ?? 0), label: given.label });
     return;
   }
   const answer = calls[name];
   if (!answer) return say({ id, error: { code: -32602, message: `Unknown tool: ${name}` } });
   say({ id, result: answer(given) });
+}
+
+/** Not before there is what it waits for. */
+function introduce(id) {
+  if (has('--waits') && !existsSync(valueOf('--waits'))) return setTimeout(introduce, 20, id);
+  say({
+    id,
+    result: {
+      protocolVersion: '2025-11-25',
+      capabilities: { tools: {}, ...(has('--notes') && { resources: { subscribe: true } }) },
+      serverInfo: { name: 'fixture', version: '1.0.0' },
+    },
+  });
 }
 
 createInterface({ input: process.stdin }).on('line', (line) => {
@@ -143,15 +157,7 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     process.stderr.write('cannot reach the database\n');
     process.exit(7);
   }
-  if (method === 'initialize')
-    say({
-      id,
-      result: {
-        protocolVersion: '2025-11-25',
-        capabilities: { tools: {}, ...(has('--notes') && { resources: { subscribe: true } }) },
-        serverInfo: { name: 'fixture', version: '1.0.0' },
-      },
-    });
+  if (method === 'initialize') introduce(id);
   else if (method === 'tools/list') {
     listed += 1;
     say({ id, result: { tools } });
@@ -160,6 +166,8 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   else if (method === 'ping') say({ id, result: {} });
   else if (method === 'notifications/cancelled') {
     process.stderr.write(`cancelled ${params.requestId}\n`);
-    clearTimeout(waiting.get(params.requestId));
+    const { timer, label } = waiting.get(params.requestId) ?? {};
+    clearTimeout(timer);
+    if (counter && label) appendFileSync(counter, `cancelled ${label}\n`);
   }
 });

@@ -14,6 +14,9 @@ export const hello = {
   clientInfo: { name: 'x', version: '1' },
 };
 
+/** Headers of who takes an answer as a stream, too. */
+export const streams = { accept: 'application/json, text/event-stream' };
+
 interface Listening {
   headers: Record<string, string>;
   signal?: AbortSignal;

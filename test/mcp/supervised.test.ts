@@ -200,10 +200,14 @@ describe('an MCP server of a worker', function () {
   });
 
   it('leaves nothing behind that it has started, though that hears no signal', async () => {
-    const server = open(['--orphan', '--deaf']);
+    const server = open(['--banner', '--orphan', '--deaf']);
     const pid = (await server.ready(nobody)).pid ?? 0;
     expect(groupOf(pid)).to.have.lengthOf(2);
+    expect(await call(server, 'echo', { message: 'all the same' })).to.have.property('result');
+    const from = performance.now();
     await server.stop();
+    // After 2 s that its input is closed and 3 s that it is told to end; a busy machine is given as much again.
+    expect(performance.now() - from).to.be.below(12_000);
     expect(groupOf(pid)).to.deep.equal([]);
   });
 });
