@@ -2,7 +2,7 @@ import type { Verb } from '../../core/resources/define.ts';
 import { catalogueEntry, type CatalogueEntry } from '../../core/resources/catalogue.ts';
 import { resources } from '../../core/resources/index.ts';
 import { llmStatuses } from '../../core/llm.ts';
-import { taskStatuses } from '../../core/task/task.ts';
+import { taskSources, taskStatuses } from '../../core/task/task.ts';
 import { clients } from '../commands/connect/clients.ts';
 import { processWords } from '../commands/logs/logs.ts';
 import { methods } from '../net/http.ts';
@@ -172,6 +172,14 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--outcome': nothing,
   '--request-id': nothing,
   '--hours': words('1', '24', '168'),
+  '--owner': names(user),
+  '--member': names(llm),
+  '--session': names(worker),
+  '--source': words(...taskSources),
+  '--code': nothing,
+  '--id-prefix': nothing,
+  '--request': { of: 'files' },
+  '--operation': words('chat', 'completions', 'embeddings'),
   '--since': nothing,
   '--until': nothing,
   '--user': names(user),

@@ -30,7 +30,7 @@ export function isTerminal(status: TaskStatus): boolean {
   return transitions[status].length === 0;
 }
 
-const taskSources = ['infer', 'v1', 'async', 'agent', 'batch', 'mcp'] as const;
+export const taskSources = ['infer', 'v1', 'async', 'agent', 'batch', 'mcp'] as const;
 const priorities = ['interactive', 'background'] as const;
 const prioritySchema = z.enum(priorities);
 export type Priority = z.infer<typeof prioritySchema>;

@@ -59,6 +59,8 @@ describe('cli: completion', () => {
   it('offers options, those of every command too, and their values', async () => {
     expect(await offers('get', '--s')).to.deep.equal([
       '--status',
+      '--session',
+      '--source',
       '--since',
       '--selector',
       '--sort-by',

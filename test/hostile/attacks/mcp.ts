@@ -1,5 +1,3 @@
-import { z } from 'zod';
-import { jsonValue } from '../../../core/text/json-text.ts';
 import { json, overConnections, requestOf, untilNext, type Attack, type Target } from '../attack.ts';
 import { headOf } from '../raw.ts';
 import { attackersProject } from './calls.ts';
@@ -20,17 +18,21 @@ const tenThousand =
     });
 
 const hello = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'm', version: '1' } };
-const sessionSchema = z.object({ result: z.object({}) });
+/** Its turn comes within this, beside what the attack before has left to do. */
+const TRIES = 60;
 
-/** @throws what fetch or zod does, where no session is begun. */
 async function beginSession({ port, token }: Omit<Target, 'over'>): Promise<string> {
-  const answer = await fetch(`http://127.0.0.1:${String(port)}${path}`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: message('initialize', hello),
-  });
-  sessionSchema.parse(jsonValue(await answer.text()));
-  return answer.headers.get('mcp-session-id') ?? '';
+  for (let tried = 1; ; tried++) {
+    const answer = await fetch(`http://127.0.0.1:${String(port)}${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: message('initialize', hello),
+    });
+    const [words, session] = [await answer.text(), answer.headers.get('mcp-session-id')];
+    if (session !== null) return session;
+    if (tried === TRIES) throw new Error(`No session was begun: ${words}`);
+    await untilNext(500);
+  }
 }
 
 /** What a client of a project may do to its endpoint. */

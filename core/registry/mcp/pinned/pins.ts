@@ -31,7 +31,7 @@ export function withPins(db: Knex, projectId: string, of: Of): Knex.QueryBuilder
 }
 
 /** Of the definitions that the projects of one user have approved, in bytes: beyond it their hashes alone are kept, and what differs is all of it. */
-export const MOST_KEPT_BYTES = 64 * 2 ** 20;
+const MOST_KEPT_BYTES = 64 * 2 ** 20;
 
 /** What the definitions of all may take of Postgres, as it stores them: beyond it every owner has an equal share of that. */
 const MOST_STORED_BYTES = 2 ** 31;
