@@ -5,7 +5,7 @@ import type { Context } from '../who/context.ts';
 import { isCalled, othersTypes, ownTypes, type Doing, type Type } from '../resources/types.ts';
 import type { GlobalOptions } from '../who/target.ts';
 import { liveNames, type Candidate } from './live.ts';
-import { argumentSources, optionSources, statusesOf, type Source } from './sources.ts';
+import { argumentSources, optionSources, statusesOf, type AgentHas, type Source } from './sources.ts';
 
 type Option = CommandUnknownOpts['options'][number];
 
@@ -177,9 +177,18 @@ async function fromSource(ctx: Context, place: Place, { source, word }: Asked): 
       return plainWords(statusesAt(place));
     case 'names':
       return unsaid(place, await liveNames(ctx, source.live, place.flags));
+    case 'agent':
+      return ofAgent(ctx, place, source.has);
     case 'typed':
       return typed(ctx, place, { doing: source.doing, word });
   }
+}
+
+/** The agent is what was said last: `chat reviewer`, `describe agent reviewer`, `describe agent/reviewer`. */
+async function ofAgent(ctx: Context, { args, flags }: Place, has: AgentHas): Promise<Candidate[]> {
+  const agent = args.at(-1)?.split('/').at(-1);
+  const own = agent === undefined ? [] : await liveNames(ctx, { has, agent }, flags);
+  return has === 'personality' ? [...own, { value: 'none', about: 'in spite of its default' }] : own;
 }
 
 /** What was said already is not said again. */

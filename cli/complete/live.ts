@@ -13,7 +13,7 @@ import { calledOf } from '../keyed.ts';
 import { hasEnded } from '../tasks.ts';
 import { cell } from '../say/text.ts';
 import { wordings } from '../resources/wordings.ts';
-import type { Live } from './sources.ts';
+import type { AgentHas, Live } from './sources.ts';
 
 /** What may be put in, and a few words about it. */
 export interface Candidate {
@@ -25,17 +25,24 @@ export interface Candidate {
 const LIMIT_MS = 1000;
 /** The next press of the key shows the same names without asking. */
 const KEPT_MS = 5000;
-const MOST_TASKS = 100;
+/** Of tasks and threads, the newest. */
+const MOST = 100;
 
 const keptSchema = z.object({
   at: z.number(),
   names: z.array(z.object({ value: z.string(), about: z.string() })),
 });
 
+/** What one agent has. */
+interface OfAgent {
+  has: AgentHas;
+  agent: string;
+}
+
 /** Names of that kind, of the server that the flags of the line mean. @throws what asking does. */
 export async function liveNames(
   ctx: Context,
-  live: Live | CatalogueEntry,
+  live: Live | CatalogueEntry | OfAgent,
   flags: GlobalOptions,
 ): Promise<Candidate[]> {
   if (live === 'context') {
@@ -43,16 +50,27 @@ export async function liveNames(
     return Object.entries(contexts).map(([value, { server }]) => ({ value, about: server }));
   }
   const target = authenticated(await ctx.target(flags));
-  const path = await pathOf(ctx, target, typeof live === 'string' ? live : live.word);
+  const path = await pathOf(ctx, target, calledIn(live));
   const kept = readKept(path, ctx);
   if (kept) return kept;
   const client = await ctx.clientFor(target, AbortSignal.timeout(LIMIT_MS));
-  const names = await (typeof live === 'string' ? askers[live] : ofResource(live))(client);
+  const names = await askerOf(live)(client);
   keep(path, { at: ctx.clock.now(), names });
   return names;
 }
 
 type Asker = (client: Client) => Promise<Candidate[]>;
+
+function askerOf(live: Exclude<Live, 'context'> | CatalogueEntry | OfAgent): Asker {
+  if (typeof live === 'string') return askers[live];
+  return 'has' in live ? ofAgent(live) : ofResource(live);
+}
+
+/** What the file is called by in which they are kept. */
+function calledIn(live: Live | CatalogueEntry | OfAgent): string {
+  if (typeof live === 'string') return live;
+  return 'has' in live ? `${live.has} of ${live.agent}` : live.word;
+}
 
 const pools: Asker = async (client) =>
   (await client.pools.list()).map(({ key, view }) => ({
@@ -62,7 +80,7 @@ const pools: Asker = async (client) =>
 const tasks =
   (wanted: (status: unknown) => boolean): Asker =>
   async (client) => {
-    const { items } = await client.tasks.list({}, MOST_TASKS);
+    const { items } = await client.tasks.list({}, MOST);
     return items
       .filter(({ view }) => wanted(view.status))
       .map(({ key, view }) => ({ value: key, about: `${cell(view.status)}, ${cell(view.llmName)}` }));
@@ -83,6 +101,16 @@ const ofResource =
     });
   };
 const llms = ofResource(catalogueEntry(llm));
+
+const ofAgent =
+  ({ has, agent }: OfAgent): Asker =>
+  async ({ turns }) =>
+    has === 'thread'
+      ? (await turns.threads(agent, MOST)).map(({ id, title }) => ({ value: id, about: cell(title) }))
+      : (await turns.personalities(agent)).map(({ name, description, isDefault }) => ({
+          value: name,
+          about: isDefault ? `default, ${cell(description)}` : cell(description),
+        }));
 
 const askers: Record<Exclude<Live, 'context'>, Asker> = {
   pool: pools,

@@ -11,6 +11,9 @@ import type { Doing } from '../resources/types.ts';
 /** Names that only a server, or a file of this machine, knows. */
 export type Live = 'pool' | 'callable' | 'task' | 'unfinished task' | 'ended task' | 'token' | 'context';
 
+/** What is one agent's. */
+export type AgentHas = 'personality' | 'thread';
+
 /** What may stand in one place of a command line. */
 export type Source =
   | { of: 'nothing' }
@@ -19,7 +22,9 @@ export type Source =
   | { of: 'statuses' }
   | { of: 'words'; words: readonly string[] }
   | { of: 'typed'; doing: Doing }
-  | { of: 'names'; live: Live | CatalogueEntry };
+  | { of: 'names'; live: Live | CatalogueEntry }
+  /** Of the agent that was said before. */
+  | { of: 'agent'; has: AgentHas };
 
 /** Names of things that are no more than what is said of them. */
 const llm = catalogueEntry(resources.llm);
@@ -115,7 +120,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--llm': names('callable'),
   '--project': names(project),
   '--agent': names(agent),
-  '--personality': words('none'),
+  '--personality': { of: 'agent', has: 'personality' },
   '--limit': nothing,
   '--selector': nothing,
   '--sort-by': nothing,
@@ -132,7 +137,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--title': nothing,
   '--from': { of: 'files' },
   '--turn': nothing,
-  '--thread': nothing,
+  '--thread': { of: 'agent', has: 'thread' },
   '--param': nothing,
   '--temperature': nothing,
   '--max-tokens': nothing,

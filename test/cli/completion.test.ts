@@ -96,6 +96,31 @@ describe('cli: completion', () => {
     expect(await offers('create', 'server', 'clock', '--from-template', 't')).to.deep.equal(['time']);
   });
 
+  it('offers agents, and what the one has that is named: its personalities, its threads', async () => {
+    const thread = { id: taskId, title: 'One', turns: 1, openTurn: null, lastTurnAt: task.createdAt };
+    const grumpy = { id: 'p', name: 'grumpy', description: 'Says what is bad first', isDefault: true };
+    const kind = { id: 'q', name: 'kind', description: '', isDefault: false };
+    peer.on('GET /api/v1/agents', page([{ name: 'reviewer' }, { name: 'poet' }]));
+    peer.on('GET /api/v1/personalities', page([grumpy, kind]));
+    peer.on('GET /api/v1/threads', page([thread]));
+    peer.on('GET /api/v1/agents/reviewer/personalities', page([grumpy, kind]));
+    peer.on('GET /api/v1/agents/reviewer/threads', page([thread]));
+    peer.on('GET /api/v1/agents/poet/personalities', page([{ ...kind, name: 'bard' }]));
+    expect(await offers('chat', 'r')).to.deep.equal(['reviewer']);
+    expect(await offers('get', 'personality', '')).to.deep.equal(['grumpy', 'kind']);
+    expect(await offers('describe', 'thread', '')).to.deep.equal([taskId]);
+    expect(await lines('chat', 'reviewer', '--personality', '')).to.deep.equal([
+      'grumpy\tdefault, Says what is bad first',
+      'kind\t-',
+      'none\tin spite of its default',
+    ]);
+    expect(await offers('describe', 'agent', 'reviewer', '--personality', 'g')).to.deep.equal(['grumpy']);
+    expect(await offers('describe', 'agent/poet', '--personality=b')).to.deep.equal(['--personality=bard']);
+    expect(await lines('chat', 'reviewer', '--thread', '')).to.deep.equal([`${taskId}\tOne`]);
+    expect(await offers('chat', '--personality', '')).to.deep.equal(['none']);
+    expect(await offers('chat', '--thread', '')).to.deep.equal([]);
+  });
+
   it('asks the server that the line means, once in a while', async () => {
     const other = await startPeer();
     other.on('GET /api/v1/llms', page([{ ...llm, name: 'elsewhere' }]));
