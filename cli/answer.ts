@@ -10,6 +10,10 @@ type Showing = Pick<Context, 'terminal' | 'out' | 'clock'>;
 /** How often the running rate is drawn anew. */
 const REDRAW_MS = 100;
 
+/** What is said of a backend that has read much less than was sent. */
+export const CUT_WORDS =
+  '(The backend cut the prompt silently; its answer knows only the end of this thread.)';
+
 interface AnswerLook {
   /** Gets the text so far, also where the stream throws later. */
   onText?: (text: string) => void;
@@ -38,6 +42,7 @@ export async function showAnswer(
   let text = '';
   let thinking = false;
   let hasThought = false;
+  let isPromptCut = false;
   let waiting = '';
   let drawnAt = -Infinity;
   const stopThinking = (): void => {
@@ -65,6 +70,8 @@ export async function showAnswer(
       } else if (event.kind === 'server calls') {
         stopThinking();
         for (const line of newOf(event.calls)) out.note(line);
+      } else if (event.kind === 'prompt cut') {
+        isPromptCut = true;
       } else if (event.kind === 'finish' && event.reason === 'length') {
         waiting = 'cut';
       }
@@ -79,15 +86,16 @@ export async function showAnswer(
     writer.end();
     row.stop();
   }
-  if (waiting === 'cut')
-    out.note(
-      hasThought && text === ''
-        ? '(Only thinking came before the limit of tokens; raise --max-tokens.)'
-        : '(The answer was cut at its limit of tokens.)',
-    );
+  if (isPromptCut) out.note(CUT_WORDS);
+  if (waiting === 'cut') out.note(shortWords(hasThought && text === ''));
   if (live && terminal.tty.stderr && pace.words() !== '') out.dim(`${pace.words()}${about()}\n`);
   return text;
 }
+
+const shortWords = (isOnlyThinking: boolean): string =>
+  isOnlyThinking
+    ? '(Only thinking came before the limit of tokens; raise --max-tokens.)'
+    : '(The answer was cut at its limit of tokens.)';
 
 /** @returns of each call a line when it begins, and one when it has ended, each said once. */
 function callLines(): (calls: readonly ServerCallView[]) => string[] {

@@ -23,6 +23,8 @@ export type InferEvent =
   | { kind: 'calls' }
   /** All that the server has run so far of what was called, and what runs. */
   | { kind: 'server calls'; calls: readonly ServerCallView[] }
+  /** The backend has read much less than was sent. */
+  | { kind: 'prompt cut' }
   | { kind: 'finish'; reason: string }
   | { kind: 'usage'; promptTokens: number; completionTokens: number };
 

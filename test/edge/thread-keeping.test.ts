@@ -7,7 +7,7 @@ import { importBatches } from '../../core/registry/threads/keeping/import-messag
 import { createThreads } from '../../core/registry/threads/threads.ts';
 import { createThreadsDuty } from '../../scheduler/duties/threads.ts';
 import { edgeFixture, publicLlm, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
-import { speakFor } from '../support/speaker.ts';
+import { speakFor, texts } from '../support/speaker.ts';
 import { dutyDeps } from '../support/tasks.ts';
 
 const later = { prefer: 'respond-async' };
@@ -343,12 +343,13 @@ describe('what becomes of threads', function () {
     const asked = async (
       message: string,
       promptTokens: number | null,
-      threadId?: string,
+      { threadId, streamed }: { threadId?: string; streamed?: object[] } = {},
     ): Promise<Answer> => {
       const accepted = new Promise<string>((resolve) => {
         const off = t.bus.on('task.accepted', ({ taskId }) => (off(), resolve(taskId)));
       });
-      const body = { message, ...(threadId !== undefined && { threadId }) };
+      const how = streamed && { stream: true, params: { stream_options: { include_usage: true } } };
+      const body = { message, ...(threadId !== undefined && { threadId }), ...how };
       const answering = call('POST /agents/reviewer/chat', { body, headers: { prefer: 'wait=20' } });
       const row = (await t.registry.tasks.byId(await accepted)) ?? expect.fail('no task');
       const counts = {
@@ -365,21 +366,36 @@ describe('what becomes of threads', function () {
       const end = {
         kind: 'completed',
         status: 200,
-        body: JSON.stringify(whole),
+        ...(!streamed && { body: JSON.stringify(whole) }),
         finishReason: 'stop',
       } as const;
-      await (await speakFor(t, row)).end(promptTokens === null ? end : { ...end, usage });
+      const speaker = await speakFor(t, row);
+      await speaker.say(...(streamed ?? []));
+      if (streamed) await speaker.finish('stop', counts);
+      await speaker.end(promptTokens === null ? end : { ...end, usage });
       return await answering;
     };
     const { json } = await asked('one?', 100);
     expect(json).not.to.have.property('backendTruncated');
     const { threadId } = json as { threadId: string };
-    expect((await asked('two?', 120, threadId)).json).not.to.have.property('backendTruncated');
-    expect((await asked('three?', 10, threadId)).json).to.include({ backendTruncated: true });
+    expect((await asked('two?', 120, { threadId })).json).not.to.have.property('backendTruncated');
+    expect((await asked('three?', 10, { threadId })).json).to.include({ backendTruncated: true });
     const { threadId: other } = (await asked('one?', 100)).json as { threadId: string };
     for (const none of [0, null])
-      expect((await asked('two?', none, other)).json).not.to.have.property('backendTruncated');
+      expect((await asked('two?', none, { threadId: other })).json).not.to.have.property('backendTruncated');
     // Nor is anything measured by it: what is expected is by the first one still.
-    expect((await asked('three?', 10, other)).json).to.include({ backendTruncated: true });
+    expect((await asked('three?', 10, { threadId: other })).json).to.include({ backendTruncated: true });
+    // In a stream the chunk with the usage says it, also where that is the first one and says where the answer is.
+    for (const deltas of [texts('x'), []]) {
+      const { text } = await asked('four?', 10, { threadId, streamed: deltas });
+      const lines = text.split('\n');
+      const places = lines.filter((line) => line.includes(`"threadId":"${threadId}"`));
+      const telling = lines.filter((line) => line.includes('"backendTruncated":true'));
+      expect([places.length, telling.length]).to.deep.equal([1, 1]);
+      expect(telling[0]).to.include('"prompt_tokens":10');
+      expect(telling[0] === places[0]).to.equal(deltas.length === 0);
+    }
+    const { text } = await asked('five?', 1_000, { threadId, streamed: texts('x') });
+    expect(text).to.include('"prompt_tokens":1000').and.to.not.include('backendTruncated');
   });
 });

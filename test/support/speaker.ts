@@ -13,8 +13,8 @@ export interface Speaker {
   claimId: string;
   /** Chunks of a chat, a delta each. */
   say(...deltas: object[]): Promise<void>;
-  /** The chunk that says why it has finished. */
-  finish(reason: string): Promise<void>;
+  /** The chunk that says why it has finished, and what it has cost. */
+  finish(reason: string, usage?: object): Promise<void>;
   end(outcome?: Outcome): Promise<void>;
 }
 
@@ -43,9 +43,9 @@ export async function speakFor(t: EdgeFixture, row: Pick<TaskRow, 'id' | 'poolNa
       for (const delta of deltas)
         await emitter.emit(JSON.stringify({ model: 'm', choices: [{ index: 0, delta }] }));
     },
-    async finish(reason) {
+    async finish(reason, usage) {
       const choices = [{ index: 0, delta: {}, finish_reason: reason }];
-      await emitter.emit(JSON.stringify({ model: 'm', choices }));
+      await emitter.emit(JSON.stringify({ model: 'm', choices, ...(usage && { usage }) }));
     },
     async end(outcome = { kind: 'completed', status: 200, finishReason: 'stop' }) {
       await emitter.end(outcome);

@@ -1,11 +1,11 @@
 import type { AskPerson } from '../../talk/slash.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { showAnswer } from '../../answer.ts';
+import { CUT_WORDS, showAnswer } from '../../answer.ts';
 import { Cancelled } from '../../exit.ts';
 import { messageSaid } from '../../talk/message.ts';
 import { noUsage } from '../../talk/usage.ts';
 import type { Client } from '../../net/client.ts';
-import { CUT_WORDS, type Place } from '../../net/turn/stream.ts';
+import type { Place } from '../../net/turn/stream.ts';
 import type { SeenThread, TurnAnswer, TurnCall } from '../../net/turns.ts';
 import { cell } from '../../say/text.ts';
 import type { Context } from '../../who/context.ts';

@@ -249,23 +249,14 @@ async function* wholeOf(
   answer: Promise<TurnAnswer>,
   onPlace: (place: Place) => void,
 ): AsyncGenerator<InferEvent> {
-  const {
-    threadId,
-    turn,
-    assistant,
-    reasoning,
-    toolCalls,
-    serverCalls,
-    usage,
-    finishReason,
-    leftOut,
-    contextLength,
-  } = await answer;
-  onPlace({ threadId, turn, leftOut, contextLength });
+  const { assistant, reasoning, toolCalls, serverCalls, usage, finishReason, backendTruncated, ...place } =
+    await answer;
+  onPlace(place);
   if (serverCalls) yield { kind: 'server calls', calls: serverCalls };
   if (reasoning !== undefined) yield { kind: 'reasoning', text: reasoning };
   if (assistant !== '') yield { kind: 'text', text: assistant };
   if (toolCalls !== undefined && toolCalls.length > 0) yield { kind: 'calls' };
+  if (backendTruncated) yield { kind: 'prompt cut' };
   if (finishReason !== null) yield { kind: 'finish', reason: finishReason };
   if (usage)
     yield { kind: 'usage', promptTokens: usage.promptTokens, completionTokens: usage.completionTokens };

@@ -21,10 +21,6 @@ export interface Following {
   onPlace: (place: Place) => void;
 }
 
-/** What is said of a backend that has read much less than was sent. */
-export const CUT_WORDS =
-  '(The backend cut the prompt silently; its answer knows only the end of this thread.)';
-
 const placeSchema = z.object({
   mcpctl: z.object({
     threadId: z.string(),
@@ -61,7 +57,7 @@ export function followed(
     const place = placeIn(data);
     if (place) onPlace(place);
     threadId = place?.threadId ?? threadId;
-    if (data.includes('"backendTruncated":true')) note(CUT_WORDS);
+    if (data.includes('"backendTruncated":true')) yield { kind: 'prompt cut' };
     yield* eventsOf(data, taskId);
   };
   const open =

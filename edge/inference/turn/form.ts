@@ -57,7 +57,7 @@ export class TurnForm extends ChunkForm implements Form {
   }
 
   override event(data: string): Frame[] {
-    return this.#warn(this.#tell(super.event(data)));
+    return super.event(data).map((frame) => this.#marked(frame));
   }
 
   override whole(body: string): string {
@@ -97,27 +97,25 @@ export class TurnForm extends ChunkForm implements Form {
     return wasCut(promptTokens, this.#place.composition?.expected ?? null);
   }
 
-  /** Where the usage says that the backend has cut the prompt, the same chunk says so. */
-  #warn(frames: Frame[]): Frame[] {
-    return frames.map((frame) => {
-      if (!frame.data.includes('"prompt_tokens"') || frame.data.includes('"mcpctl":{')) return frame;
-      const { usage } = wholeSchema.parse(jsonValue(frame.data));
-      if (!usage || !this.#wasCut(usage.prompt_tokens)) return frame;
-      return {
-        ...frame,
-        data: spliceMembers(frame.data, { mcpctl: '{"backendTruncated":true}' }) ?? frame.data,
-      };
-    });
+  /** The first chunk says where the answer is; one whose usage says that the backend has cut the prompt, that too. */
+  #marked(frame: Frame): Frame {
+    const says = { ...this.#where(), ...(this.#tellsOfCut(frame) && { backendTruncated: true }) };
+    if (Object.keys(says).length === 0) return frame;
+    return { ...frame, data: spliceMembers(frame.data, { mcpctl: JSON.stringify(says) }) ?? frame.data };
   }
 
-  #tell([first, ...others]: Frame[]): Frame[] {
+  #tellsOfCut({ data }: Frame): boolean {
+    if (!data.includes('"prompt_tokens"')) return false;
+    const { usage } = wholeSchema.parse(jsonValue(data));
+    return usage != null && this.#wasCut(usage.prompt_tokens);
+  }
+
+  #where(): object {
     const place = this.#place.current;
-    if (!first || this.#hasTold || !place) return first ? [first, ...others] : others;
+    if (this.#hasTold || !place) return {};
     this.#hasTold = true;
     const { threadId, n: turn } = place;
     const { round = 1 } = this.#place;
-    const where = { threadId, turn, taskId: this.#taskId, ...(round > 1 && { round }) };
-    const mcpctl = JSON.stringify({ ...where, ...this.#leftOut() });
-    return [{ ...first, data: spliceMembers(first.data, { mcpctl }) ?? first.data }, ...others];
+    return { threadId, turn, taskId: this.#taskId, ...(round > 1 && { round }), ...this.#leftOut() };
   }
 }
