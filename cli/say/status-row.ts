@@ -1,6 +1,7 @@
 import colors from 'picocolors';
 import type { Terminal } from './terminal.ts';
 import { oneLine } from '../../core/runtime/plain.ts';
+import { cutTo } from './table.ts';
 
 /** The bottom line of a terminal, kept free of the answer that scrolls above it. */
 export interface StatusRow {
@@ -13,10 +14,15 @@ export interface StatusRow {
 const SAVE = '\u001b7';
 const RESTORE = '\u001b8';
 const LEAST_ROWS = 5;
+/**
+ * Gives the whole terminal back, and nothing below the cursor: the line of before is gone, wherever a changed size has
+ * moved it to. Where the cursor is on the last line, as in a terminal that was made smaller, all goes up by one.
+ */
+const FREE = `${SAVE}\u001b[r${RESTORE}\u001bD\u001b[A${SAVE}\u001b[B\r\u001b[J${RESTORE}`;
 
 /**
- * Takes the line at the first `set`: the scrolling region of the terminal ends above it until `stop`. The
- * cursor must be at the start of a line then. Stays away where either stream is not a terminal.
+ * Takes the line at the first `set`: the scrolling region of the terminal ends above it until `stop`. Stays away where
+ * either stream is not a terminal, and leaves one that has become too small.
  */
 export function createStatusRow({ tty, cursor, size, stderr, colour, leaving }: Terminal): StatusRow {
   const able = tty.stdout && tty.stderr && cursor;
@@ -24,20 +30,22 @@ export function createStatusRow({ tty, cursor, size, stderr, colour, leaving }: 
   let taken: number | null = null;
   const stop = (): void => {
     leaving.delete(stop);
-    if (taken !== null) stderr.write(`${SAVE}\u001b[${taken};1H\u001b[2K\u001b[r${RESTORE}`);
+    if (taken !== null) stderr.write(FREE);
     taken = null;
   };
   return {
     set(text) {
       const { rows, columns } = size();
-      if (!able || rows < LEAST_ROWS) return false;
+      if (!able || rows < LEAST_ROWS) {
+        stop();
+        return false;
+      }
       if (taken !== rows) {
-        // The newline makes room when the cursor is on the last line; a changed size starts over.
-        stderr.write(`${taken === null ? '\n\u001b[1A' : ''}${SAVE}\u001b[1;${rows - 1}r${RESTORE}`);
+        stderr.write(`${FREE}${SAVE}\u001b[1;${rows - 1}r${RESTORE}`);
         taken = rows;
         leaving.add(stop);
       }
-      const line = oneLine(text).slice(0, Math.max(0, columns - 1));
+      const line = cutTo(oneLine(text), Math.max(0, columns - 1));
       stderr.write(`${SAVE}\u001b[${rows};1H\u001b[2K${dim(line)}${RESTORE}`);
       return true;
     },

@@ -168,16 +168,18 @@ describe('mcpctl as it is built, against a running system', function () {
     while (!(await backend.next('closed')).body.includes('stop-me'));
     expect(performance.now() - from).to.be.below(1_000 * TIMES);
     expect(await stopped.ended).to.equal(2);
+    expect(stopped.out() + stopped.err()).to.not.include('\u001b');
     const [, id = ''] = /^thread: (\S+)$/m.exec(stopped.err()) ?? [];
     expect(await answersIn(id)).to.deep.equal(['cancelled: one']);
 
     const left = await begun('leave-me');
     left.child.kill('SIGHUP');
     await left.ended;
-    const env = { PATH: process.env['PATH'], MCPCTL_HOME: home, MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.token };
+    const account = { MCPCTL_HOME: home, MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.token };
+    const inFiveRows = ['/bin/sh', '-c', 'stty rows 5 && exec "$@"', 'sh'];
     const { status, text } = await atTerminal(
-      [process.execPath, programOf('cli'), 'chat', 'critic', '--continue'],
-      env,
+      [...inFiveRows, process.execPath, programOf('cli'), 'chat', 'critic', '--continue'],
+      { PATH: process.env['PATH'], ...account, NO_COLOR: '1' },
       [
         ['> leave-me', () => undefined],
         ['one', () => backend.release(2)],
@@ -186,6 +188,10 @@ describe('mcpctl as it is built, against a running system', function () {
       ],
     );
     expect(status, text).to.equal(0);
+    // The line below the answer is kept without colours too.
+    expect(text)
+      .to.include('\u001b[1;4r')
+      .and.to.not.match(/\u001b\[[\d;]*m/);
     const [, resumed = ''] = /resume: mcpctl chat critic --thread (\S+)/.exec(text) ?? [];
     expect(await answersIn(resumed)).to.deep.equal(['complete: one two three']);
   });
