@@ -1,7 +1,7 @@
 import type { Verb } from '../../core/resources/define.ts';
 import { catalogueEntry, type CatalogueEntry } from '../../core/resources/catalogue.ts';
 import { resources } from '../../core/resources/index.ts';
-import { llmStatuses } from '../../core/llm.ts';
+import { llmStatuses, operationSchema } from '../../core/llm.ts';
 import { taskSources, taskStatuses } from '../../core/task/task.ts';
 import { clients } from '../commands/connect/clients.ts';
 import { processWords } from '../commands/logs/logs.ts';
@@ -184,7 +184,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--code': nothing,
   '--id-prefix': nothing,
   '--request': { of: 'files' },
-  '--operation': words('chat', 'completions', 'embeddings'),
+  '--operation': words(...operationSchema.options),
   '--since': nothing,
   '--until': nothing,
   '--user': names(user),

@@ -89,18 +89,20 @@ for (const transport of transports) {
       return made;
     };
 
-    it('is woken once for 500 requests at three edges, which all are answered then', async () => {
+    // Edges agree on who wakes it in the same way, however its worker hears of that.
+    const herd = transport === 'redis' ? 500 : 100;
+    it(`is woken once for ${String(herd)} requests at three edges, which all are answered then`, async () => {
       sleepy.takesMs = Infinity;
       await publish(sleepy.http({ maxWaitSeconds: 120 }), { maxConcurrency: 16 });
       expect(await status()).to.equal('hibernating');
       const answers: Promise<Response>[] = [];
-      for (let i = 0; i < 500; i++) {
+      for (let i = 0; i < herd; i++) {
         answers.push(infer({}, edges[i % edges.length]));
         if (i % 20 === 19) await pause(100); // a storm of connections is another test's
       }
       await until(
         () => t.openTasks(),
-        (open) => open === 500,
+        (open) => open === herd,
         LONG_MS,
       );
       sleepy.backend.down = false;
