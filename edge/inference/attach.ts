@@ -25,8 +25,7 @@ export async function answerFrom(
 ): Promise<boolean> {
   const { req, res, report, request } = call;
   const { streaming } = request;
-  report.taskId = row.id;
-  report.pool = row.poolName;
+  report.by(row);
   if (!res.headersSent) res.set('x-mcpctl-task-id', row.id);
   if (streaming) untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming }));
   const form = formOf(row, request);

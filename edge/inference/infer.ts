@@ -86,7 +86,7 @@ async function answerNew(
   { source, endpoint, as }: Asked,
 ): Promise<TaskRow | null> {
   const order = await orderOf(deps, call, source);
-  call.report.to(order.target);
+  call.report.to(order);
   if (order.agent?.hasServerTools) {
     const body = as?.body ?? call.req.context.text ?? '';
     const door = source === 'infer' ? 'infer' : 'v1';

@@ -25,8 +25,7 @@ export async function answerLater(deps: EdgeDeps, call: Call, order: Order): Pro
 /** 202 and the task; with `wait=<s>` the answer itself, when the task ends in that time. */
 export async function answerAccepted(deps: EdgeDeps, call: Call, row: TaskRow): Promise<void> {
   const { res, report, wishes } = call;
-  report.taskId = row.id;
-  report.pool = row.poolName;
+  report.by(row);
   res.set('x-mcpctl-task-id', row.id);
   const now = await heldBack(deps, { res, wishes, row });
   if (wishes.waitMs !== undefined && isTerminal(now.status))

@@ -10,10 +10,13 @@ export interface Canaries {
   secrets: Record<string, string>;
   /** What callers asked. */
   prompts: string[];
+  /** What owners of agents have their agents told. */
+  personas: string[];
   /** What backends said. */
   answers: string[];
   secret(what: string): string;
   prompt(phase: Phase): string;
+  persona(what: string): string;
   /** A backend that answers as the phase in the prompt says, and quotes whatever it was told. */
   script: Script;
 }
@@ -27,11 +30,18 @@ export function createCanaries(): Canaries {
   const canaries: Canaries = {
     secrets: {},
     prompts: [],
+    personas: [],
     answers: [],
     secret: (what) => (canaries.secrets[what] = word(what)),
     prompt(phase) {
       const text = word(phase);
       canaries.prompts.push(text);
+      return text;
+    },
+    persona(what) {
+      // Not as prompts are written: what becomes of the call is in what its caller said.
+      const text = `persona-${what}-${randomBytes(9).toString('hex')}`;
+      canaries.personas.push(text);
       return text;
     },
     script(exchange) {

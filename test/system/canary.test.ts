@@ -58,7 +58,12 @@ describe('secrets, prompts and answers', function () {
         apiKey,
         maxConcurrency: 8,
       }));
-      const worker = await t.startWorker(offers, { transport });
+      const critic = {
+        ...{ name: `critic-${transport}`, llm: `well-${transport}` },
+        systemPrompt: canaries.persona(`critic-${transport}`),
+        prompts: [{ name: 'tone', content: canaries.persona(`tone-${transport}`) }],
+      };
+      const worker = await t.startWorker(offers, { transport, more: { agents: [critic] } });
       workers.set(transport, worker);
       processes.push(worker);
     });
@@ -235,6 +240,72 @@ describe('secrets, prompts and answers', function () {
     );
   });
 
+  it('are those of agents, too: their owners’ texts are told to nobody else, and their calls are counted as others are', async () => {
+    const write = async (path: string, body: object, status = 201): Promise<{ id?: string }> => {
+      const answer = await t.call(path.startsWith('agents/') ? 'PATCH' : 'POST', `/api/v1/${path}`, { body });
+      const text = await answer.text();
+      expect(answer.status, text).to.equal(status);
+      return JSON.parse(text) as { id?: string };
+    };
+    const persona = (what: string): string => canaries.persona(what);
+    const masked = { name: 'masked', llm: 'well-sse', project: 'house' };
+    await write('projects', { name: 'house' });
+    const { id = '' } = await write('agents', { ...masked, systemPrompt: persona('system') });
+    await write('prompts', { name: 'own', agent: 'masked', content: persona('own') });
+    await write('prompts', { name: 'of-house', project: 'house', content: persona('house') });
+    await write('prompts', { name: 'mood', content: persona('mood') });
+    await write('personalities', { name: 'grumpy', agent: 'masked', prompts: [{ prompt: 'mood' }] });
+    await write('agents', { ...masked, systemPrompt: persona('again') }, 409);
+    await write('agents/masked', { systemPrompt: persona('beside'), unknown: persona('unknown') }, 400);
+    await write('prompts', { name: 'wrong', agent: 'masked', content: { text: persona('wrong') } }, 400);
+    const document = { resource: 'agent', ...masked, systemPrompt: { text: persona('document') } };
+    await write('apply', { documents: [document] }, 400);
+
+    const turn = (agent: string, phase: Phase, more: object = {}): Promise<Response> =>
+      t.call('POST', `/api/v1/agents/${agent}/chat`, {
+        ...{ token, body: { message: canaries.prompt(phase), ...more } },
+      });
+    const grumpy = { personality: 'grumpy', systemAppend: canaries.prompt('well') };
+    for (const stream of [false, true]) {
+      const answer = turn('masked', 'well', { ...grumpy, stream });
+      expect(await tell(answer)).to.equal(200);
+      const [line, ...more] = await until(
+        async () => lineOf('inference.finished', (await answer).headers.get('x-mcpctl-task-id')),
+        (lines) => lines.length > 0,
+      );
+      expect(more).to.deep.equal([]);
+      expect(line).to.include({ llm: 'masked:grumpy', member: 'well-sse', tokensIn: 3, tokensOut: 2 });
+    }
+    for (const transport of transports) {
+      expect(await tell(turn(`critic-${transport}`, 'well'))).to.equal(200);
+      // What a backend quotes is the caller's to read, as it might have said it in an answer.
+      const refused = await turn(`critic-${transport}`, 'refused', { stream: true });
+      expect(refused.status, await refused.text()).to.equal(400);
+    }
+    const sent = t.backend.requests.map(({ body }) => body).join();
+    expect(foundIn(sent, canaries.personas)).to.have.length(8);
+
+    const answered = async (path: string): Promise<{ items: Record<string, unknown>[] }> => {
+      const answer = await t.call('GET', `/api/v1/${path}`, { token });
+      const text = await answer.text();
+      texts.push(text);
+      return JSON.parse(text) as { items: Record<string, unknown>[] };
+    };
+    const listed = (await answered(`tasks?agent=${id}`)).items;
+    expect(listed.map(({ llmName, poolName, status }) => [llmName, poolName, status])).to.deep.equal(
+      Array.from({ length: 2 }, () => ['masked:grumpy', 'well-sse', 'completed']),
+    );
+    const used = (await answered('usage?by=llm')).items.find(({ name }) => name === 'masked:grumpy');
+    expect(used).to.include({ tasks: 2, completed: 2, failed: 0, tokensIn: 6, tokensOut: 4 });
+    const metrics = (await (await t.call('GET', '/metrics')).text()).split('\n');
+    expect(metrics).to.include.members([
+      'mcpctl_inference_requests_total{llm="masked:grumpy",kind="virtual",outcome="ok"} 2',
+      'mcpctl_inference_tokens_total{llm="masked:grumpy",type="input"} 6',
+      'mcpctl_inference_tokens_total{llm="masked:grumpy",type="output"} 4',
+    ]);
+    expect(foundIn(texts.join(), canaries.personas)).to.deep.equal([]);
+  });
+
   it('come in calls that are refused at the door', async () => {
     const wrong = canaries.secret('wrong-token');
     const url = (path: string): string => `${path}?token=${canaries.secret('query')}`;
@@ -317,15 +388,15 @@ describe('secrets, prompts and answers', function () {
     );
     const after = (await storedNow(t.sandbox)).redis;
     expect(after.filter((line) => requestKey.test(keyOfLine(line)))).to.deep.equal([]);
-    const words = [...canaries.prompts, ...canaries.answers];
+    const words = [...canaries.prompts, ...canaries.personas, ...canaries.answers];
     const kept = after.filter((line) => foundIn(line, words).length > 0).map(keyOfLine);
     for (const key of kept) expect(key).to.match(streamKey);
     for (const ms of await livesOf(t.sandbox, kept)) expect(ms).to.be.within(1, EVENTS_KEPT_MS);
   });
 
   it('are in no log, metric, page of the board, or answer to somebody else', async () => {
-    const { secrets, prompts, answers } = canaries;
-    const everything = [...Object.values(secrets), ...prompts, ...answers];
+    const { secrets, prompts, personas, answers } = canaries;
+    const everything = [...Object.values(secrets), ...prompts, ...personas, ...answers];
     expect(answers.length).to.be.greaterThan(15);
     const logs = processes.map(({ lines }) => lines.map((line) => JSON.stringify(line)).join('\n'));
     expect(scraped).to.have.length(4);
@@ -337,6 +408,8 @@ describe('secrets, prompts and answers', function () {
     expect(board).to.include('backend_error');
     for (const [where, text] of Object.entries({ logs, scraped, ofEdge, targets, board }))
       expect(foundIn(String(text), everything), where).to.deep.equal([]);
+    // Nor is anybody called by name where series are told apart.
+    for (const text of [...scraped, ofEdge, targets]) expect(text).not.to.match(/="(ada|admin)"/);
     expect(foundIn(texts.join(), Object.values(secrets))).to.deep.equal([]);
   });
 

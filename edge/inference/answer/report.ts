@@ -39,10 +39,18 @@ export class Report {
     if (req.res) untilClosed(req.res, deps.metrics.began());
   }
 
-  /** Where it goes. */
-  to({ poolKey, members }: Pick<Target, 'poolKey' | 'members'>): void {
-    this.pool = poolKey;
-    this.#members = members;
+  /** Where it goes, and as what its task is known: of a turn that is its agent with the personality. */
+  to({ llmName, target }: { llmName: string; target: Pick<Target, 'poolKey' | 'members'> }): void {
+    this.llm = llmName;
+    this.pool = target.poolKey;
+    this.#members = target.members;
+  }
+
+  /** The task that it is answered from. */
+  by({ id, llmName, poolName }: Pick<TaskRow, 'id' | 'llmName' | 'poolName'>): void {
+    this.llm = llmName;
+    this.pool = poolName;
+    this.taskId = id;
   }
 
   /** Notes when the first event went out. */

@@ -149,7 +149,7 @@ async function made(
       mayWait: call.wishes.respondAsync || (call.wishes.waitMs ?? 0) > 0,
     });
     needNoShape(composed.request.body);
-    call.report.to(composed.target);
+    call.report.to(composed);
     const waits = { source: 'agent', priority: 'interactive', queueMs, policy: goesOn } as const;
     const how = call.wishes.respondAsync ? asyncTask(deps) : waits;
     const order: Order = { ...composed, ...how, policy: call.wishes.policy ?? how.policy };

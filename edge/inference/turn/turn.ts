@@ -241,7 +241,7 @@ async function made(
   for (let tried = 1; ; tried++) {
     const context = await contextOf(deps, actor, asking);
     const { order, made: of } = await orderOf(deps, call, { asking, context });
-    call.report.to(order.target);
+    call.report.to(order);
     const accepted = await accept(deps, actor, { asking, context, order, made: of });
     if (accepted.kind !== 'moved' || tried === MOST_TRIES) return { order, made: of, accepted };
   }

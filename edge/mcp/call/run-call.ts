@@ -165,7 +165,7 @@ async function orderOf(
   const { request, wishes, key, report } = call;
   const policy = wishes.policy ?? asked.leg.onDisconnect;
   const order = await orderOfCall(deps, at, { request, policy, retention: wishes.retention, key });
-  report.to(order.target);
+  report.to(order);
   return order;
 }
 
