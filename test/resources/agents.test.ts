@@ -12,6 +12,8 @@ const actorOf = ({ id, name, binding }: User): Actor => ({
   granted: grantedTo[binding],
 });
 const HOURS = 3_600_000;
+/** Of an agent with what else may have its name. */
+const RACES = 100;
 
 describe('agents in the registry', function () {
   this.timeout(20_000);
@@ -78,21 +80,39 @@ describe('agents in the registry', function () {
     expect(await codeOf(patch)).to.equal('name_taken');
   });
 
-  it('of an agent and a pool of one name that are made at once, there is one', async () => {
+  it('of an agent and an llm, a pool or an alias of one name that are made at once, there is one, whoever comes first', async () => {
     await publish(t.ada, 'desk');
-    for (let n = 0; n < 12; n++) {
-      const name = `n${n}`;
-      const codes = await Promise.all([
-        codeOf(make(t.ada, name, 'desk')),
-        codeOf(publish(t.ada, `rack${n}`, name)),
-        codeOf(make(t.ada, name, 'desk')),
-      ]);
-      expect(
-        codes.filter((code) => code === 'ok'),
-        codes.join(),
-      ).to.have.length(1);
-      expect(codes.filter((code) => code === 'name_taken')).to.have.length(2);
-    }
+    const users = await Promise.all(
+      ['u0', 'u1', 'u2', 'u3'].map((name) => t.registry.users.ensure(name, 'user')),
+    );
+    const userOf = (n: number): User => users[n % users.length] ?? expect.fail();
+    const url = 'http://x.test/v1';
+    const others = [
+      (name: string, by: User) => publish(by, name),
+      (name: string, by: User) => publish(by, `rack-${name}`, name),
+      (name: string, by: User) =>
+        t.registry.llms.create(
+          { name: `cloud-${name}`, type: 'openai', model: 'm', url, aliases: [name] },
+          joiner(by),
+        ),
+    ];
+    const race = async (n: number): Promise<string> => {
+      const [name, other] = [`n${n}`, others[n % 3] ?? expect.fail()];
+      // Both are one user's, or of two; in either order.
+      const rival = userOf(n % 8 < 4 ? n : n + 1);
+      const ways = [() => codeOf(make(userOf(n), name, 'desk')), () => codeOf(other(name, rival))];
+      const codes = await Promise.all((n % 2 === 0 ? ways : ways.reverse()).map((way) => way()));
+      expect([...codes].sort(), `${name}: ${codes.join()}`).to.deep.equal(['name_taken', 'ok']);
+      return codes[n % 2] === 'ok' ? 'agent' : `other ${n % 3}`;
+    };
+    const won = new Set<string>();
+    for (let n = 0; n < RACES; n += 2)
+      for (const winner of await Promise.all([race(n), race(n + 1)])) won.add(winner);
+    expect([...won]).to.include.members(['agent', 'other 0', 'other 1', 'other 2']);
+    const { rows } = await t.connection.db.raw<{ rows: unknown[] }>(
+      `select name from agents where name in (select pool_key from llms union all select unnest(aliases || name) from llms)`,
+    );
+    expect(rows).to.deep.equal([]);
   });
 
   it('waits for who enters a pool of its name, also where that name was known, and is refused then', async () => {

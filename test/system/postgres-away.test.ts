@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import type { ThreadView, TurnView } from '../../core/agent/thread.ts';
 import { fixture } from '../mcp/supervise.ts';
 import { chats, type Backend, startBackend } from '../support/backend.ts';
 import { measured, note } from '../support/measured.ts';
@@ -15,6 +16,10 @@ const databaseUrl = process.env['DATABASE_URL'] ?? '';
 const SUBMIT_MS = 2_500;
 const SETTLE_WAIT_MS = 2_000;
 const TIMES = 10;
+/** For so long a thread is busy at most, once Postgres is back, with what had ended before and what waited behind that. */
+const BUSY_MS = 15_000;
+/** `MCPCTL_ROUNDS=20`: it is away for so many seconds, while turns are to be settled. */
+const AWAY_MS = Number(process.env['MCPCTL_ROUNDS'] ?? 0) * 1_000;
 
 interface LastFrame {
   error?: { code?: string; taskId?: string };
@@ -42,6 +47,40 @@ describe('while Postgres is away', function () {
       () => t.registry.tasks.byId(id),
       (row) => row?.status === 'completed',
       20_000,
+    );
+  const turnBegun = async (path: string, message: string): Promise<TurnView> => {
+    const how = { body: { message }, headers: { prefer: 'respond-async' } };
+    const begun = await t.call('POST', `/api/v1/${path}`, how);
+    expect(begun.status).to.equal(202);
+    return (await begun.json()) as TurnView;
+  };
+  const read = async (path: string): Promise<unknown> =>
+    (await t.call('GET', `/api/v1/threads/${path}`)).json();
+  /** Its edge says so, which may have no Postgres yet. */
+  const free = (id: string): Promise<unknown> =>
+    until(
+      async () => (await read(id)) as Partial<ThreadView>,
+      ({ openTurn }) => openTurn === null,
+      BUSY_MS,
+    );
+  const taskOf = async ({ threadId, turn }: TurnView): Promise<string> =>
+    ((await read(`${threadId}/turns/${String(turn)}`)) as TurnView).taskId ?? '';
+  const answersIn = async (id: string): Promise<string[]> => {
+    const { items } = (await read(`${id}/messages`)) as {
+      items: { role: string; status: string; content: string }[];
+    };
+    return items.flatMap(({ role, status, content }) =>
+      role === 'assistant' ? [`${status} ${content}`] : [],
+    );
+  };
+  /** How often its end was told of, by whoever wrote it down. */
+  const endsOf = async (id: string): Promise<number> =>
+    until(
+      async () =>
+        [t.edge, t.scheduler]
+          .flatMap(({ lines }) => lines)
+          .filter((line) => line.event === 'task.settled' && line['taskId'] === id).length,
+      (n) => n > 0,
     );
   const taskIdOf = (answer: Response): string => answer.headers.get('x-mcpctl-task-id') ?? '';
   const spanOf = async (work: () => Promise<unknown>): Promise<number> => {
@@ -76,11 +115,15 @@ describe('while Postgres is away', function () {
     );
     const project = { name: 'demo', servers: [{ server: 'files' }] };
     expect((await t.call('POST', '/api/v1/projects', { body: project })).status).to.equal(201);
-    const talker = { name: 'talker', llm: 'paced' };
-    expect((await t.call('POST', '/api/v1/agents', { body: talker })).status).to.equal(201);
+    for (const [name, llm] of [
+      ['talker', 'paced'],
+      ['sitter', 'desk'],
+    ])
+      expect((await t.call('POST', '/api/v1/agents', { body: { name, llm } })).status).to.equal(201);
   });
   beforeEach(async () => {
     own.forget();
+    t.backend.forget();
     t.backend.reply(chats(['fine']));
     await served();
   });
@@ -152,7 +195,7 @@ describe('while Postgres is away', function () {
       expect([how, back].map(ran)).to.deep.equal([0, 1]);
     });
 
-    it(`(${how}) streams flow; the last frame waits, then says settle_pending; the settle follows`, async function () {
+    it(`(${how}) streams flow; the last frame waits, then says settle_pending; turns end once, and their threads are free`, async function () {
       own.reply(chats(['one', 'two', 'three'], { paced: true }));
       const params = { stream_options: { include_usage: true } };
       const calling = t.call('POST', '/api/v1/agents/talker/chat', {
@@ -162,11 +205,23 @@ describe('while Postgres is away', function () {
       const answer = await calling;
       const events = sseData(answer);
       expect(await nextText(events)).to.equal('one');
+      const threadId = answer.headers.get('x-mcpctl-thread-id') ?? '';
+      // One that waits in line behind it, and one that nobody waits for.
+      const behind = await turnBegun(`threads/${threadId}/turns`, 'behind');
+      expect(behind).to.include({ status: 'queued' });
+      t.backend.reply(chats(['alone'], { paced: true }));
+      const alone = await turnBegun('agents/sitter/chat', `alone ${how}`);
+      await until(
+        async () => t.backend.requests,
+        (all) => all.some(({ body }) => body.includes(`alone ${how}`)),
+      );
       take();
+      const from = performance.now();
       own.release();
       expect(await nextText(events)).to.equal('two');
       own.release();
       expect(await nextText(events)).to.equal('three');
+      t.backend.release();
       const frames: string[] = [];
       const waited = await spanOf(async () => {
         for await (const frame of events) frames.push(frame);
@@ -176,16 +231,23 @@ describe('while Postgres is away', function () {
       expect(frames).to.not.include('[DONE]');
       expect(waited).to.be.below(SETTLE_WAIT_MS * TIMES);
       note(this, [waited]);
+      own.reply(chats(['four']));
+      if (AWAY_MS > 0)
+        await until(
+          async () => expect((await infer()).status).to.equal(503),
+          () => performance.now() - from >= AWAY_MS,
+          AWAY_MS,
+        );
       wire.mend();
-      const row = await measured(this, () => settled(taskIdOf(answer)));
-      expect(row).to.include({ status: 'completed', finishReason: 'stop' });
-      expect(row?.usage).to.include({ totalTokens: 6 });
-      // So is what was said in its thread, with the row, and the thread is free.
-      const thread = `/api/v1/threads/${answer.headers.get('x-mcpctl-thread-id') ?? ''}`;
-      const { openTurn } = (await (await t.call('GET', thread)).json()) as { openTurn: unknown };
-      expect(openTurn).to.equal(null);
-      const kept = (await (await t.call('GET', `${thread}/messages`)).json()) as { items: object[] };
-      expect(kept.items[1]).to.include({ status: 'complete', content: 'onetwothree' });
+      await measured(this, () => Promise.all([threadId, alone.threadId].map(free)));
+      const ids = [taskIdOf(answer), await taskOf(behind), await taskOf(alone)];
+      const rows = await Promise.all(ids.map((id) => t.registry.tasks.byId(id)));
+      for (const row of rows) expect(row).to.include({ status: 'completed', finishReason: 'stop' });
+      expect(rows[0]?.usage).to.include({ totalTokens: 6 });
+      // So is what was said in its thread, with the row.
+      expect(await answersIn(threadId)).to.deep.equal(['complete onetwothree', 'complete four']);
+      expect(await answersIn(alone.threadId)).to.deep.equal(['complete alone']);
+      for (const id of ids) expect(await endsOf(id), id).to.equal(1);
     });
 
     it(`(${how}) a whole answer is 503 settle_pending; the settle follows`, async function () {
