@@ -55,7 +55,7 @@ const commands: Readonly<Record<FaceCommand, Command>> = {
     return 'end';
   },
   async doctor(face) {
-    const { doctor } = await import('./doctor.ts');
+    const { doctor } = await import('./doctor/doctor.ts');
     return endsWell(await doctor(face));
   },
   async test(face, { words }) {

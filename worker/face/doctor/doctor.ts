@@ -3,19 +3,19 @@ import { connect as connectPlain } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { whoamiSchema, type Whoami } from '../../core/access.ts';
-import { McpctlError, messageOf } from '../../core/errors.ts';
-import { poolKeyOf } from '../../core/names.ts';
-import { systemClock } from '../../core/runtime/clock.ts';
-import { ownPackage } from '../../core/runtime/files/own-package.ts';
-import { askWorker } from '../local/client.ts';
-import { providerTypes } from '../providers/index.ts';
-import { userOfLinger } from '../service/linger.ts';
-import { serviceState } from '../service/service.ts';
-import { readWorkerConfig, type ConfiguredProvider } from '../sources/config.ts';
-import { readOwnCredentials, type Credentials } from '../sources/credentials.ts';
-import type { Face } from './face.ts';
-import { callServer, understood } from './server-calls.ts';
+import { whoamiSchema, type Whoami } from '../../../core/access.ts';
+import { McpctlError, messageOf } from '../../../core/errors.ts';
+import { poolKeyOf } from '../../../core/names.ts';
+import { systemClock } from '../../../core/runtime/clock.ts';
+import { ownPackage } from '../../../core/runtime/files/own-package.ts';
+import { askWorker } from '../../local/client.ts';
+import { providerTypes } from '../../providers/index.ts';
+import { userOfLinger } from '../../service/linger.ts';
+import { serviceState } from '../../service/service.ts';
+import { readWorkerConfig, type ConfiguredProvider } from '../../sources/config.ts';
+import { readOwnCredentials, type Credentials } from '../../sources/credentials.ts';
+import type { Face } from '../face.ts';
+import { callServer, understood } from '../server-calls.ts';
 
 /** What one look came to. */
 export interface Check {
