@@ -85,6 +85,15 @@ function redisOf({ config, RedisTransport: Transport }: PublishedDeps): ServingD
   return { place: redisPlaceOf({ ...config, redisUrl }), Transport };
 }
 
+const MOST_NAMED = 8;
+
+/** `qwen-ada (active), gemma-ada (active)`: how the edge has each, for who looks on. */
+function servedLine(rows: Registered['llms']): string {
+  const named = rows.slice(0, MOST_NAMED).map(({ name, status }) => `${name} (${status})`);
+  const more = rows.length - named.length;
+  return [...named, ...(more > 0 ? [`${String(more)} more`] : [])].join(', ') || 'no llms';
+}
+
 class Published implements PublishedWorker {
   readonly drained: Promise<void>;
   readonly #deps: PublishedDeps;
@@ -99,6 +108,8 @@ class Published implements PublishedWorker {
   #draining = false;
   readonly #pause: TimedPause;
   #publishing: Promise<unknown> | undefined;
+  /** What the edge made of what is published. */
+  #rows: Registered['llms'] = [];
   /** Breaks off the attempts to serve what an earlier registration said. */
   #superseded = new AbortController();
   #served: Promise<boolean> = Promise.resolve(false);
@@ -168,6 +179,7 @@ class Published implements PublishedWorker {
       if (!(await this.#served)) return;
       await this.#backends.start?.();
       bus.emit('service.ready', { service: 'worker' });
+      log.info(`serves ${servedLine(this.#rows)}`);
     };
     if (this.#tools) this.#deps.mcp?.servers.begin(this.#tools);
     const publish = async (): Promise<void> => {
@@ -204,6 +216,7 @@ class Published implements PublishedWorker {
       );
     this.#served = persist(serve, { stopping, clock, log });
     this.#served.catch((thrown: unknown) => log.error({ why: messageOf(thrown) }, 'tasks cannot be taken'));
+    this.#rows = registered.llms;
     this.#tools?.registered(registered.providerSessionId);
     const llms = registered.llms.map((llm) => llm.name);
     bus.emit('session.registered', { sessionId: registered.providerSessionId, llms });

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { isNewer, wayToUpdate } from '../../worker/face/update.ts';
-import { chats, type Backend } from '../support/backend.ts';
+import { answers, chats, type Backend } from '../support/backend.ts';
 import { startSession } from '../cli/session.ts';
 import { scriptedEdge } from '../bridge/scripted-edge.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
@@ -101,8 +101,21 @@ describe('mcplocal and the owner of its machine', function () {
       /^join_code_unknown/,
     );
     expect(await statusOf(token)).to.equal(200);
-    const { shown: replaced } = await mcplocal('join', t.url, '--code', await invite(), '--replace', '--yes');
-    expect(replaced).to.include('Its former key').and.include('is over');
+    // It says which server this is, and, as it goes on to serve, how each llm answers, whatever that is.
+    ollama.once(chats(['one', '\nPASS two', ' three'], { intervalMs: 30 }));
+    ollama.once(answers(500, { error: { message: 'out of memory' } }));
+    const again = ['--code', await invite(), '--replace', '--run', '--yes'];
+    const { shown: replaced } = await mcplocal('join', t.url, ...again);
+    const [one = '', two = ''] = providers.map(({ name }) => name);
+    for (const line of [
+      /^127\.0\.0\.1:\d+ · clocks \d+\.\d s apart\nJoining /m,
+      /^Release here \S+, at the server 0\.0\.0-test → mcplocal update says how to get the same\.$/m,
+      /Its former key.*is over/,
+      new RegExp(`^PASS ${one} at the backend, \\d+ ms, \\d+ tokens/s: one PASS two three$`, 'm'),
+      new RegExp(`^FAIL ${two} at the backend, \\d+ ms: .*out of memory`, 'm'),
+      /^Runs until Ctrl-C\. To keep it running: mcplocal service install\.\n$/m,
+    ])
+      expect(replaced).to.match(line);
     const now = JSON.parse(await readFile(file, 'utf8')) as { token: string };
     expect([await statusOf(token), await statusOf(now.token)]).to.deep.equal([401, 200]);
     // One whose server is away stays, and that is said.

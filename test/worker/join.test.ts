@@ -1,13 +1,22 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import type { McpctlError } from '../../core/errors.ts';
+import { openNetwork } from '../../core/runtime/network/network.ts';
+import { lookThere } from '../../worker/face/doctor/at-server.ts';
 import { startSession } from '../cli/session.ts';
 import { scriptedEdge } from '../bridge/scripted-edge.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { startKnown } from '../support/known-backends.ts';
 import { endOf, mcplocal } from '../support/mcplocal.ts';
 import { programOf } from '../support/program.ts';
 import { onSmallDisk } from '../support/small-disk.ts';
+import { createSockets } from '../support/sockets.ts';
+import { startTlsFront } from '../support/tls-front.ts';
 
 describe('mcplocal join', function () {
   this.timeout(40_000);
@@ -92,6 +101,85 @@ describe('mcplocal join', function () {
       expect(await codeOf('join', edge.url, '--code', 'x')).to.equal('ok');
     } finally {
       await edge.close();
+    }
+  });
+
+  it('says what to do where config.json cannot be written, and leaves no part of it', async function () {
+    const ollama = await startKnown.ollama();
+    const given = {
+      PATH: process.env['PATH'] ?? '',
+      MCPCTL_HOME: home,
+      OLLAMA_HOST: new URL(ollama.url).host,
+    };
+    const program = [process.execPath, programOf('worker'), 'init', '--yes'];
+    const fill = ['sh', '-c', 'head -c 8192 /dev/zero > "$MCPCTL_HOME/film"; exec "$@"', 'sh'];
+    const small = { kib: 8, folder: home, env: given };
+    try {
+      for (const [why, run] of [
+        ['ENOSPC', () => onSmallDisk(small, ...fill, ...program)],
+        ['EROFS', () => onSmallDisk({ ...small, isReadOnly: true }, ...program)],
+      ] as const) {
+        const ended = await run();
+        if (typeof ended === 'string') return this.skip();
+        expect(ended.code, ended.err).to.equal(1);
+        expect(ended.err).to.equal(
+          `mcplocal: ${home}/config.json cannot be written (${why}): make room there, or set MCPCTL_HOME to another folder.\n`,
+        );
+        expect(ended.left).to.deep.equal(why === 'ENOSPC' ? ['film'] : []);
+      }
+    } finally {
+      await ollama.close();
+    }
+  });
+
+  it('leaves again where it was killed as it left', async () => {
+    let leaving: ChildProcess | undefined;
+    const edge = await scriptedEdge((_, res) => {
+      if (leaving?.kill('SIGKILL')) return; // what the server says is heard by nobody
+      res.writeHead(401, { 'content-type': 'application/json' });
+      res.end(JSON.stringify({ code: 'unauthenticated', error: 'It is over.', requestId: 'r' }));
+    });
+    try {
+      const credentials = JSON.stringify({ mcpdUrl: edge.url, token: 'mcpw_x' });
+      await writeFile(join(home, 'credentials'), credentials, { mode: 0o600 });
+      leaving = spawn(process.execPath, [programOf('worker'), 'leave'], { env, stdio: 'ignore' });
+      expect(await once(leaving, 'exit')).to.deep.equal([null, 'SIGKILL']);
+      expect(await readdir(home)).to.have.members(['credentials', 'credentials.lock']);
+      const { shown } = await mcplocal(env, 'leave');
+      expect(shown).to.include('knew this machine no more');
+      expect(await readdir(home)).to.deep.equal([]);
+    } finally {
+      await edge.close();
+    }
+  });
+
+  it('says over TLS whose certificate the server has, and waits for none that says nothing', async () => {
+    const front = await startTlsFront('localhost', t);
+    const sockets = createSockets();
+    const silent = createServer((socket) => sockets.keep(socket)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const network = openNetwork();
+    try {
+      env['MCPCTL_CA_FILE'] = join(home, 'ca.pem');
+      await writeFile(env['MCPCTL_CA_FILE'], front.certificate);
+      const server = `https://localhost:${String(front.port)}`;
+      const { shown } = await mcplocal(env, 'join', server, '--code', await invite());
+      expect(shown).to.match(/^localhost:\d+ · certificate of localhost · clocks \d+\.\d s apart\n/);
+      expect((await mcplocal(env, 'doctor')).shown)
+        .to.match(/PASS https:.*TCP \d+ ms, certificate of localhost until .*, clocks/)
+        .and.match(/(PASS Node 2[2-9]|WARN Node 20\..* gets no fixes any more → install Node 22)/);
+      const at = `https://127.0.0.1:${String((silent.address() as AddressInfo).port)}`;
+      const from = performance.now();
+      const looked = lookThere(network, at, 200).then(
+        () => 'answered',
+        (thrown: unknown) => (thrown as McpctlError).code,
+      );
+      expect(await looked).to.equal('server_unreachable');
+      expect(performance.now() - from).to.be.below(5_000);
+    } finally {
+      await network.dispatcher.destroy();
+      await sockets.closeWith(silent);
+      await front.close();
     }
   });
 

@@ -48,6 +48,7 @@ for (const transport of ['redis', 'sse'] as const satisfies readonly TransportKi
       const { home, ...worker } = await t.startWorker([
         { name: 'seen', backend: t.backend, maxConcurrency: 3 },
       ]);
+      await worker.next(({ msg }) => msg === 'serves seen (active)');
       const status = await statusOf(home);
       expect(status).to.include({ edge: t.url, transport, connected: true, state: 'serving' });
       expect(status.session).to.be.a('string');

@@ -277,6 +277,12 @@ describe('a worker that is kept running', function () {
   });
 
   it('says what failed, and that a word is none', async () => {
+    await writeFile(join(root, '.config'), 'no folder');
+    expect(await run('install').catch(({ message }: Error) => message)).to.match(
+      /mcplocal\.service cannot be written \(\w+\): make room there, or run it as who may write there\.$/,
+    );
+    expect(await calls()).to.deep.equal([]);
+    await rm(join(root, '.config'));
     await standIn('systemctl', 'echo "Failed to connect to bus" >&2; exit 1');
     const why = await run('install').catch(({ message }: Error) => message);
     expect(why).to.include('"systemctl --user daemon-reload" failed: Failed to connect to bus.');

@@ -35,8 +35,15 @@ const commands: Readonly<Record<FaceCommand, Command>> = {
     const server = words[0] ?? (await serverOf(face));
     const joined = await join(face, { server, code, pools, replace });
     const shared = await shareThere(face, joined.pools);
+    if (run) {
+      const { tryFirst } = await import('./try-calls.ts');
+      const tried = shared.length > 0 ? await tryFirst(face, shared) : [];
+      face.answer({ ...joined, shared, tried });
+      const keeps = 'To keep it running: mcplocal service install';
+      face.say(`Runs until Ctrl-C. ${shared.length > 0 ? keeps : 'Nothing is shared yet: mcplocal init'}.`);
+      return 'serve';
+    }
     face.answer({ ...joined, shared });
-    if (run) return 'serve';
     const next = 'mcplocal run, or mcplocal service install to keep it running';
     face.say(`Next: ${shared.length > 0 ? next : 'mcplocal init'}.`);
     return 'end';

@@ -1,14 +1,10 @@
-import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { suggestProviders, type SuggestedProvider } from '../../core/discover/suggest.ts';
 import type { FoundBackend } from '../../core/discover/probes.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { MOST_PUBLISHED } from '../../core/member/protocol.ts';
-import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
-import { changeConfig } from '../install/config-file.ts';
-import { parseWorkerConfig } from '../sources/config.ts';
-import { jsonFile } from '../sources/json-file.ts';
+import { changeConfig, writtenConfig } from '../install/config-file.ts';
 import { abilitiesOf, lengthText, look } from './detect.ts';
 import { readQuietHours } from '../owner/quiet-hours.ts';
 import { agree, ask, choose, type Face } from './face.ts';
@@ -22,13 +18,6 @@ const entrySchema = z.looseObject({
 const fileSchema = z.looseObject({ providers: z.array(entrySchema).default([]) });
 /** config.json as somebody has written it: what is not understood here stays as it is. */
 type ConfigFile = z.infer<typeof fileSchema>;
-
-function readFile({ home }: Face): ConfigFile {
-  if (!existsSync(home.config)) return { providers: [], agents: [] };
-  const text = readPlainFile(home.config);
-  parseWorkerConfig(text, home.root); // what is wrong is said before anything is asked
-  return fileSchema.parse(jsonFile(text, 'config.json'));
-}
 
 interface Offered extends SuggestedProvider {
   model: string;
@@ -114,10 +103,10 @@ export interface Shared {
 /**
  * Looks for models on this machine and writes those that its owner shares into config.json, beside what is there. Sends nothing.
  * @param pools those that this machine may publish in; undefined: it has not joined yet.
- * @throws McpctlError `setup_failed` where no model runs here, `usage` where nobody can be asked, `invalid_config`.
+ * @throws McpctlError `setup_failed` where no model runs here, `usage` where nobody can be asked, and as `changeConfig`.
  */
 export async function init(face: Face, pools?: readonly string[]): Promise<Shared> {
-  const file = readFile(face);
+  const file = fileSchema.parse(writtenConfig(face.home.config)); // what is wrong is said before anything is asked
   const backends = await look(face);
   if (backends.every(({ models }) => models.length === 0))
     throw new McpctlError(

@@ -11,6 +11,8 @@ import { plainHttpWarning } from '../../core/runtime/network/loopback.ts';
 import { readWorkerConfig, type ConfiguredProvider } from '../sources/config.ts';
 import { readCredentials } from '../sources/credentials.ts';
 import { changeCredentials } from '../sources/own-credentials.ts';
+import { writing } from '../sources/writing.ts';
+import { clocksApart, lookThere, releases, whoIs } from './doctor/at-server.ts';
 import type { Face } from './face.ts';
 import { callServer, ended, serverUrl, understood, type JoinedServer } from './server-calls.ts';
 
@@ -60,22 +62,43 @@ async function joinAlone(face: Face, { server, code, pools, replace }: JoinOptio
   const machine = shownInLine(hostname()).slice(0, 64) || 'unnamed';
   const open = plainHttpWarning(server);
   if (open !== undefined) face.say(open);
+  await sayWhere(face, server);
   face.say(`Joining ${server} as '${machine}'.`);
   const joined =
     code === undefined
       ? await approved(face, { server, machine, pools: await poolsToAsk(face, pools) })
       : await exchanged(face, { server, machine, code });
   const { token, host, ...as } = joined;
-  writePrivately(
-    file,
-    `${JSON.stringify({ mcpdUrl: server, token, ...(host !== null && { host }) }, undefined, 2)}\n`,
-  );
+  const credentials = { mcpdUrl: server, token, ...(host !== null && { host }) };
+  writing(file, () => writePrivately(file, `${JSON.stringify(credentials, undefined, 2)}\n`));
   const { name, user, expiresAt } = as;
   face.say(`This machine is now the worker '${name}' of ${user}, for ${as.pools.join(', ')}.`);
-  face.say(`Its own key is in ${file} (only you can read it). To end it: mcplocal leave.`);
+  face.say(
+    `Its own key is in ${file} (only you can read it). To end it: mcplocal leave, or the page of workers.`,
+  );
   if (expiresAt !== null) face.say(`It is good until ${expiresAt}.`);
+  await sayRelease(face, { server, token });
   if (former) await endFormer(face, former);
   return { server, ...as, file };
+}
+
+/** What is only said must not keep anybody waiting. */
+const SAYS_WITHIN_MS = 3_000;
+
+/** Which server this is, before anything is told to it; why it cannot be reached, the call that follows says. */
+async function sayWhere({ network, say }: Face, server: string): Promise<void> {
+  const there = await lookThere(network(), server, SAYS_WITHIN_MS).catch(() => null);
+  if (!there) return;
+  const by = there.certificate ? [`certificate of ${there.certificate.by}`] : [];
+  say([new URL(server).host, ...by, clocksApart(there)].join(' · '));
+}
+
+/** The server names its release to those alone that it knows. */
+async function sayRelease({ network, say }: Face, joined: JoinedServer): Promise<void> {
+  const whoami = await whoIs(network(), joined, SAYS_WITHIN_MS).catch(() => null);
+  if (!whoami) return;
+  const { says, fix } = releases(whoami.version);
+  say(`Release ${says}${fix === undefined ? '' : ` → ${fix}`}.`);
 }
 
 /** A person's own credentials stay where they are: the worker's go beside them, where both are of one server. */

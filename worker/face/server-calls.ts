@@ -45,16 +45,22 @@ export async function callServer(
   let status: number;
   let text: string | undefined;
   let date: string | undefined;
+  const signal = AbortSignal.timeout(withinMs);
+  // The dispatcher hears of the signal only once it is connected.
+  const late = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as DOMException), { once: true });
+  });
   try {
-    const answer = await network.dispatcher.request({
+    const asked = network.dispatcher.request({
       ...{ origin: url.origin, path: url.pathname + url.search, method },
       headers: {
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       body: body === undefined ? null : JSON.stringify(body),
-      signal: AbortSignal.timeout(withinMs),
+      signal,
     });
+    const answer = await Promise.race([asked, late]);
     status = answer.statusCode;
     date = [answer.headers['date']].flat()[0];
     text = await textWithin(answer.body as AsyncIterable<Uint8Array>, MOST_BYTES);

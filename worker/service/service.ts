@@ -5,6 +5,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Face } from '../face/face.ts';
 import { askWorker } from '../local/client.ts';
+import { writing } from '../sources/writing.ts';
 import { keeperOf, needCall, runCall, shownCall, type Keeper } from './keepers.ts';
 import { askToLinger, doesLinger, stopLingering } from './linger.ts';
 import { MARK, type Unit } from './units.ts';
@@ -126,15 +127,18 @@ async function install(face: Face, keeper: Keeper, options: ServiceOptions): Pro
     return face.answer({ file, text: text.toString(), calls, written: false });
   }
   const before = ownFile(file);
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, text, { mode: 0o644 });
-  // One that is loaded by its former file is taken out first, where the keeper knows of no reload.
-  if (before !== undefined) for (const call of keeper.uninstall) runCall(call, face);
+  const write = (): void => {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text, { mode: 0o644 });
+  };
   try {
+    writing(file, write, 'run it as who may write there');
+    // One that is loaded by its former file is taken out first, where the keeper knows of no reload.
+    if (before !== undefined) for (const call of keeper.uninstall) runCall(call, face);
     for (const call of keeper.install) needCall(call, face);
   } catch (thrown) {
     // Half of a service is none: it would be said to be installed, and begin one day.
-    if (before === undefined) takeAway(face, keeper);
+    if (before === undefined && existsSync(file)) takeAway(face, keeper);
     throw thrown;
   }
   face.say(`✓ ${file} written, enabled, started`);

@@ -3,6 +3,7 @@ import { McpctlError } from '../../core/errors.ts';
 import type { Home } from '../../core/runtime/files/home.ts';
 import { takeLock } from '../../core/runtime/files/lock.mjs';
 import { draftBeside, refuseForeign } from '../../core/runtime/files/private-file.mjs';
+import { writing } from './writing.ts';
 
 /** More than any credentials take. */
 const ROOM_BYTES = 4_096;
@@ -22,7 +23,7 @@ export async function changeCredentials<T>(home: Home, change: () => Promise<T>)
 }
 
 function ready({ root, credentials, credentialsLock }: Home): () => void {
-  try {
+  return writing(root, () => {
     mkdirSync(root, { recursive: true, mode: 0o700 });
     refuseForeign(root);
     const { release, holder } = takeLock(credentialsLock);
@@ -34,14 +35,7 @@ function ready({ root, credentials, credentialsLock }: Home): () => void {
       release();
       throw thrown;
     }
-  } catch (thrown) {
-    const { code, syscall } = thrown as NodeJS.ErrnoException;
-    if (syscall === undefined) throw thrown; // a sentence already
-    throw new McpctlError(
-      'setup_failed',
-      `${root} cannot be written into (${code ?? 'unknown'}): make room there, or set MCPCTL_HOME to another folder.`,
-    );
-  }
+  });
 }
 
 const busy = (pid: number): McpctlError =>

@@ -1,21 +1,17 @@
-import { lookup } from 'node:dns/promises';
-import { connect as connectPlain } from 'node:net';
-import { connect as connectTls } from 'node:tls';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { whoamiSchema, type Whoami } from '../../../core/access.ts';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { poolKeyOf } from '../../../core/names.ts';
 import { systemClock } from '../../../core/runtime/clock.ts';
-import { ownPackage } from '../../../core/runtime/files/own-package.ts';
 import { askWorker } from '../../local/client.ts';
 import { providerTypes } from '../../providers/index.ts';
 import { userOfLinger } from '../../service/linger.ts';
 import { serviceState } from '../../service/service.ts';
 import { readWorkerConfig, type ConfiguredProvider } from '../../sources/config.ts';
-import { readOwnCredentials, type Credentials } from '../../sources/credentials.ts';
+import { readOwnCredentials } from '../../sources/credentials.ts';
 import type { Face } from '../face.ts';
-import { callServer, understood } from '../server-calls.ts';
+import type { JoinedServer } from '../server-calls.ts';
+import { clocksApart, lookThere, releases, whoIs } from './at-server.ts';
 
 /** What one look came to. */
 export interface Check {
@@ -58,7 +54,7 @@ async function checkConfig({ home }: Face): Promise<{ checks: Check[]; published
   }
 }
 
-async function checkFiles({ home }: Face): Promise<{ checks: Check[]; credentials?: Credentials }> {
+async function checkFiles({ home }: Face): Promise<{ checks: Check[]; joined?: JoinedServer }> {
   const { credentials, warnings } = await readOwnCredentials(home);
   if (!credentials) {
     const says = (warnings[0] ?? 'there are no credentials').replace(/: nothing is published.*$/, '');
@@ -74,99 +70,36 @@ async function checkFiles({ home }: Face): Promise<{ checks: Check[]; credential
         'make room: logs and credentials are written there',
       ),
     );
-  return { checks, credentials };
+  return { checks, joined: { server: credentials.mcpdUrl.replace(/\/+$/, ''), token: credentials.token } };
 }
 
-interface Reached {
-  /** Milliseconds. */
-  dnsMs: number;
-  tcpMs: number;
-  tls: { until: Date; by: string } | null;
-}
-
-/** The way to the server, step by step, as nothing else tells which of them is slow. @throws what breaks it. */
-async function reach(url: URL): Promise<Reached> {
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  const port = Number(url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : url.port);
-  const began = performance.now();
-  await lookup(host);
-  const dnsMs = performance.now() - began;
-  const socket = connectPlain({ host, port });
-  socket.setTimeout(WITHIN_MS, () =>
-    socket.destroy(new McpctlError('server_unreachable', 'it does not answer')),
-  );
+async function checkServer(face: Face, { server }: JoinedServer): Promise<Check[]> {
   try {
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.once('error', reject);
-    });
-    const tcpMs = performance.now() - began - dnsMs;
-    if (url.protocol !== 'https:') return { dnsMs, tcpMs, tls: null };
-    // Whether it is trusted is told by the call that follows, with the authorities of the settings.
-    const secured = connectTls({ socket, servername: host, rejectUnauthorized: false });
-    const tls = await new Promise<Reached['tls']>((resolve, reject) => {
-      secured.once('error', reject);
-      secured.once('secureConnect', () => {
-        const { valid_to: until, issuer } = secured.getPeerCertificate();
-        const by = [issuer.O ?? issuer.CN ?? ''].flat().join(', ');
-        resolve({ until: new Date(until), by });
-      });
-    });
-    return { dnsMs, tcpMs, tls };
-  } finally {
-    socket.destroy();
-  }
-}
-
-const ms = (value: number): string => `${String(Math.round(value))} ms`;
-
-async function checkServer(face: Face, { mcpdUrl }: Credentials): Promise<Check[]> {
-  const network = face.network();
-  const server = mcpdUrl.replace(/\/+$/, '');
-  const url = new URL(server);
-  const checks: Check[] = [];
-  const facts: string[] = [];
-  if (network.direct(url)) {
-    // What breaks it is said by the call below, in a sentence.
-    const { dnsMs, tcpMs, tls } = await reach(url).catch((): Partial<Reached> => ({}));
-    if (dnsMs !== undefined && tcpMs !== undefined) facts.push(`DNS ${ms(dnsMs)}`, `TCP ${ms(tcpMs)}`);
-    if (tls) {
-      facts.push(`certificate of ${tls.by} until ${tls.until.toDateString()}`);
-      if (tls.until.getTime() - systemClock.now() < SOON_MS)
-        checks.push(
-          warn('certificate', `it ends on ${tls.until.toDateString()}`, 'have it renewed at the server'),
-        );
-    }
-  } else facts.push('through a proxy');
-  try {
-    const { date } = await callServer(network, server, { method: 'GET', path: '/livez' });
-    const skewS = date === undefined ? 0 : Math.abs(systemClock.now() - Date.parse(date)) / 1_000;
-    facts.push(`clocks ${skewS.toFixed(1)} s apart`);
-    checks.push(pass('server', `${server}: ${facts.join(', ')}`));
+    const there = await lookThere(face.network(), server, WITHIN_MS);
+    const { steps, certificate, skewS } = there;
+    const until = certificate?.until.toDateString() ?? '';
+    const facts = [...steps, ...(certificate ? [`certificate of ${certificate.by} until ${until}`] : [])];
+    const checks = [pass('server', `${server}: ${[...facts, clocksApart(there)].join(', ')}`)];
+    if (certificate && certificate.until.getTime() - systemClock.now() < SOON_MS)
+      checks.push(warn('certificate', `it ends on ${until}`, 'have it renewed at the server'));
     if (skewS > MOST_SKEW_S)
       checks.push(
         warn('clock', `clocks are ${String(Math.round(skewS))} s apart`, 'set the clock of this machine'),
       );
+    return checks;
   } catch (thrown) {
     const fix = 'check the address in the credentials, the network, and HTTPS_PROXY where you are behind one';
-    checks.push(fail('server', plainly(thrown), fix));
+    return [fail('server', plainly(thrown), fix)];
   }
-  return checks;
-}
-
-async function whoamiOf(face: Face, { mcpdUrl, token }: Credentials): Promise<Whoami> {
-  const server = mcpdUrl.replace(/\/+$/, '');
-  const { json } = await callServer(face.network(), server, { method: 'GET', path: '/api/v1/whoami', token });
-  return understood(whoamiSchema, json);
 }
 
 async function checkCredential(
   face: Face,
-  credentials: Credentials,
+  joined: JoinedServer,
   published: readonly ConfiguredProvider[],
 ): Promise<Check[]> {
   try {
-    const { token, user, pools, may, version } = await whoamiOf(face, credentials);
+    const { token, user, pools, may, version } = await whoIs(face.network(), joined, WITHIN_MS);
     const checks = [pass('credential', `of '${token}' of ${user}, not revoked`)];
     if (!may.create.includes('session') && pools === null)
       checks.push(
@@ -181,16 +114,8 @@ async function checkCredential(
           `set its "poolName" in ${face.home.config}`,
         ),
       );
-    const own = ownPackage().version;
-    checks.push(
-      version === own
-        ? pass('version', `${own}, as the server`)
-        : warn(
-            'version',
-            `here ${own}, at the server ${version}`,
-            'mcplocal update says how to get the same',
-          ),
-    );
+    const { says, fix } = releases(version);
+    checks.push(fix === undefined ? pass('version', says) : warn('version', says, fix));
     return checks;
   } catch (thrown) {
     if (!(thrown instanceof McpctlError)) throw thrown;
@@ -289,12 +214,9 @@ function checkNode(version: string): Check {
 /** Everything that could be wrong, in the order in which one thing needs the other. Changes nothing. @returns false: something is. */
 export async function doctor(face: Face): Promise<boolean> {
   const [config, files] = [await checkConfig(face), await checkFiles(face)];
-  const { credentials } = files;
-  const atServer = credentials
-    ? [
-        ...(await checkServer(face, credentials)),
-        ...(await checkCredential(face, credentials, config.published)),
-      ]
+  const { joined } = files;
+  const atServer = joined
+    ? [...(await checkServer(face, joined)), ...(await checkCredential(face, joined, config.published))]
     : [];
   const backends = await Promise.all(config.published.map((each) => checkBackend(face, each)));
   const rest = [await checkWorker(face), ...checkService(face), checkNode(process.versions.node)];
