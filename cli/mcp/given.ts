@@ -1,9 +1,15 @@
 import { McpctlError } from '../../core/errors.ts';
+import type { Written } from '../../core/mcp/pipeline/as-written.ts';
 import { jsonValue } from '../../core/text/json-text.ts';
 import { pairIn } from '../input/params.ts';
 import { readFileText } from '../input/stdin.ts';
 import type { Context } from '../who/context.ts';
 import type { Tool } from './project-tools.ts';
+
+/** Arguments, and the object that they are as it is written. */
+interface Given extends Written {
+  value: Record<string, unknown>;
+}
 
 /**
  * The arguments of a call as a person writes them: `key=value` each, by the types that the tool's schema says, or all of them as
@@ -13,30 +19,31 @@ export async function givenOf(
   { interrupts }: Pick<Context, 'interrupts'>,
   parts: readonly string[],
   tool: Tool | undefined,
-): Promise<Record<string, unknown>> {
+): Promise<Given> {
   const [first, ...more] = parts;
   if (first !== undefined && more.length === 0 && /^[@{]/.test(first))
     return objectOf(first.startsWith('@') ? await readFileText(interrupts, first.slice(1)) : first);
-  const given: Record<string, unknown> = {};
+  const value: Record<string, unknown> = {};
+  const texts: string[] = [];
   for (const part of parts) {
     const pair = pairIn(part);
     if (!pair)
       throw new McpctlError('usage', `"${part}" is no argument: write key=value, or one JSON object.`);
-    const [key, text] = pair;
-    if (Object.hasOwn(given, key)) throw new McpctlError('usage', `There are two values of "${key}".`);
-    given[key] = valueOf(
-      key,
-      text.startsWith('@') ? await readFileText(interrupts, text.slice(1)) : text,
-      tool,
+    const [key, written] = pair;
+    if (Object.hasOwn(value, key)) throw new McpctlError('usage', `There are two values of "${key}".`);
+    const text = written.startsWith('@') ? await readFileText(interrupts, written.slice(1)) : written;
+    value[key] = valueOf(key, text, tool);
+    texts.push(
+      `${JSON.stringify(key)}:${typeof value[key] === 'string' ? JSON.stringify(value[key]) : text}`,
     );
   }
-  return given;
+  return { value, text: `{${texts.join(',')}}` };
 }
 
-function objectOf(text: string): Record<string, unknown> {
+function objectOf(text: string): Given {
   const json = jsonValue(text);
   if (typeof json === 'object' && json !== null && !Array.isArray(json))
-    return json as Record<string, unknown>;
+    return { value: json as Record<string, unknown>, text };
   throw new McpctlError('usage', 'The arguments are to be one JSON object, as {"path": "/"}.');
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
+import { asWritten, type Written } from '../../core/mcp/pipeline/as-written.ts';
 import { textWithin } from '../../core/text/growing-bytes.ts';
 import { readSse } from '../../core/text/sse.ts';
 import type { Http } from '../net/http.ts';
@@ -26,13 +27,19 @@ const answerSchema = z.union([
   z.looseObject({ error: z.looseObject({ message: z.string(), code: z.number() }) }),
 ]);
 
+interface Asking {
+  signal?: AbortSignal | undefined;
+  /** What the parameters were read of. */
+  from?: Written | undefined;
+}
+
 /** A project's MCP endpoint, as a client of MCP sees it. */
 export interface ProjectTools {
   tools(): Promise<Tool[]>;
   /** When `signal` aborts, the server is told that the call is wanted no more. @throws McpctlError, Cancelled. */
-  call(name: string, given: object, signal?: AbortSignal): Promise<ToolResult>;
+  call(name: string, given: Written, signal?: AbortSignal): Promise<ToolResult>;
   /** Any request, and its result as it is. */
-  ask(method: string, params: object, signal?: AbortSignal): Promise<Record<string, unknown>>;
+  ask(method: string, params: object, how?: Asking): Promise<Record<string, unknown>>;
 }
 
 const MOST_PAGES = 50;
@@ -40,22 +47,21 @@ const MOST_ANSWER_BYTES = 64 * 1024 * 1024;
 const REVISION = '2025-11-25';
 const TELL_WITHIN_MS = 5_000;
 
-interface Said {
+interface Said extends Asking {
   id: number | undefined;
   method: string;
   params: object;
-  signal?: AbortSignal | undefined;
 }
 
 /** Begins a session, so that a call can be cancelled. @throws McpctlError as `project_not_found`. */
 export async function openProjectTools(http: Http, project: string, version: string): Promise<ProjectTools> {
   let session: string | null = null;
   let last = 0;
-  const send = ({ id, method, params, signal }: Said) =>
+  const send = ({ id, method, params, signal, from }: Said) =>
     http.open({
       method: 'POST',
       path: `/mcp/projects/${encodeURIComponent(project)}`,
-      body: { jsonrpc: '2.0', ...(id === undefined ? {} : { id }), method, params },
+      text: asWritten({ jsonrpc: '2.0', ...(id === undefined ? {} : { id }), method, params }, from),
       headers: {
         accept: 'application/json, text/event-stream',
         ...(method === 'initialize' ? {} : { 'mcp-protocol-version': REVISION }),
@@ -73,13 +79,13 @@ export async function openProjectTools(http: Http, project: string, version: str
     });
     await textWithin(body, MOST_ANSWER_BYTES);
   };
-  const ask: ProjectTools['ask'] = async (method, params, signal) => {
+  const ask: ProjectTools['ask'] = async (method, params, { signal, from } = {}) => {
     const id = (last += 1);
     const onAbort = (): void =>
       void tell('notifications/cancelled', { requestId: id }).catch(() => undefined);
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      const answer = await send({ id, method, params, signal });
+      const answer = await send({ id, method, params, signal, from });
       if (method === 'initialize') session = answer.header('mcp-session-id');
       const isStream = answer.header('content-type')?.startsWith('text/event-stream') ?? false;
       return resultOf(isStream ? await answerIn(answer.body, id) : await jsonOf(answer.body));
@@ -95,8 +101,10 @@ export async function openProjectTools(http: Http, project: string, version: str
   return {
     ask,
     tools: () => listed(ask),
-    call: async (name, given, signal) =>
-      toolResult(await ask('tools/call', { name, arguments: given }, signal)),
+    call: async (name, { value, text }, signal) => {
+      const from = { text: `{"params":{"arguments":${text}}}`, value: { params: { arguments: value } } };
+      return toolResult(await ask('tools/call', { name, arguments: value }, { signal, from }));
+    },
   };
 }
 

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { asWritten } from './pipeline/as-written.ts';
+import { memberText } from '../text/json-text.ts';
 import { cleaned } from './clean.ts';
 
 /** What a thread keeps of one result, in bytes: a model is told how much more there was. @internal tests go up to it */
@@ -25,14 +27,20 @@ const resultSchema = z.looseObject({
   structuredContent: z.unknown().optional(),
 });
 
-/** A result of a tool as a model is told of it, which reads texts: pictures and sounds are named, and links are followed by nobody. */
-export function resultText(result: object): string {
+/**
+ * A result of a tool as a model is told of it, which reads texts: pictures and sounds are named, and links are followed by nobody.
+ * @param written the text that it was read of.
+ */
+export function resultText(result: object, written = ''): string {
   const { content, structuredContent } = resultSchema.parse(result);
   const texts = content.map(textOf).filter((text) => text !== '');
   const all =
     texts.length > 0 || structuredContent === undefined
       ? texts.join('\n')
-      : JSON.stringify(structuredContent);
+      : asWritten(structuredContent, {
+          text: memberText(written, 'structuredContent') ?? '',
+          value: structuredContent,
+        });
   return within(all === '' ? '(The tool returned nothing.)' : all);
 }
 

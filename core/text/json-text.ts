@@ -29,15 +29,19 @@ export function topLevelMembers(text: string): Member[] | undefined {
   return object && skipSpace(text, object.end) === text.length ? object.members : undefined;
 }
 
-/** The members of the object that begins at `start`, and the index after it; undefined when none does. */
-export function membersAt(text: string, start: number): { members: Member[]; end: number } | undefined {
+/** The members of the object that begins at `start`, and the index after it; undefined when none does, or it has more than `most`. */
+export function membersAt(
+  text: string,
+  start: number,
+  most = Infinity,
+): { members: Member[]; end: number } | undefined {
   const members: Member[] = [];
   if (text.charCodeAt(start) !== OPEN_OBJECT) return undefined;
   let at = skipSpace(text, start + 1);
   if (text.charCodeAt(at) === CLOSE_OBJECT) return { members, end: at + 1 };
   for (;;) {
     const member = memberAt(text, at);
-    if (!member) return undefined;
+    if (!member || members.length >= most) return undefined;
     members.push(member);
     at = skipSpace(text, member.valueEnd);
     if (text.charCodeAt(at) === CLOSE_OBJECT) return { members, end: at + 1 };
@@ -177,8 +181,37 @@ export function depthExceeds(text: string, max: number): boolean {
   return false;
 }
 
+/**
+ * How many keys a JSON text holds, each as often as it is there; undefined where it is nested deeper than `deepest`, or holds a number
+ * of more characters than `longestNumber`.
+ */
+export function keysWithin(
+  text: string,
+  { deepest, longestNumber }: { deepest: number; longestNumber: number },
+): number | undefined {
+  let keys = 0;
+  let depth = 0;
+  let scalarAt = 0;
+  for (let at = 0; at < text.length; at++) {
+    const c = text.charCodeAt(at);
+    if (c === COLON) keys += 1;
+    else if (c === QUOTE) at = stringEnd(text, at) - 1;
+    else if (c === OPEN_OBJECT || c === OPEN_ARRAY) {
+      depth += 1;
+      if (depth > deepest) return undefined;
+    } else if (c === CLOSE_OBJECT || c === CLOSE_ARRAY) depth -= 1;
+    else if (!endsScalar(c)) {
+      if (at - scalarAt >= longestNumber) return undefined;
+      continue;
+    }
+    scalarAt = at + 1;
+  }
+  return keys;
+}
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const COLON = 0x3a;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 const OPEN_ARRAY = 0x5b;

@@ -166,6 +166,7 @@ async function callTool(deps: McpEdge, asked: Asked): Promise<void> {
       params: { name: tool.tool, ...(given && { arguments: given }) },
       progress: meta?.progressToken !== undefined,
     },
+    from: { text: req.context.text ?? '', value: { params: asked.params } },
     of: 'call',
     progressToken: meta?.progressToken ?? null,
     key: meta?.['mcpctl.dev/idempotencyKey'] ?? null,

@@ -95,6 +95,16 @@ describe('cli: mcpctl call and console', () => {
     writeFileSync(join(s.home, 'given.json'), '{"path":"from a file"}');
     expect(await s.run('call', 'demo', 'files__read', `@${join(s.home, 'given.json')}`)).to.equal(0);
     expect(lastParams()).to.deep.include({ arguments: { path: 'from a file' } });
+    for (const [given, written] of [
+      [
+        ['path=1.0', 'lines=1.0', 'id=1234567890123456789'],
+        '{"path":"1.0","lines":1.0,"id":1234567890123456789}',
+      ],
+      [['{"id": 1234567890123456789}'], '{"id": 1234567890123456789}'],
+    ] as const) {
+      expect(await s.run('call', 'demo', 'files__read', ...given)).to.equal(0);
+      expect(peer.requests.at(-1)?.text, 'as it is written').to.include(`"arguments":${written}`);
+    }
     for (const given of [['lines=many'], ['path'], ['=x'], ['path=a', 'path=b'], ['[1]', 'x=y'], ['{"a":']])
       expect(await s.run('call', 'demo', 'files__read', ...given), given.join(' ')).to.equal(2);
     expect(await s.run('call', 'demo', 'files__raed')).to.equal(2);

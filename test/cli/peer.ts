@@ -8,6 +8,7 @@ interface PeerRequest {
   url: string;
   headers: IncomingMessage['headers'];
   body: Record<string, unknown> | undefined;
+  text: string;
 }
 
 export type Reply = (response: ServerResponse, request: PeerRequest) => void | Promise<void>;
@@ -75,6 +76,7 @@ export async function startPeer(): Promise<Peer> {
         url: incoming.url ?? '',
         headers: incoming.headers,
         body: text === '' ? undefined : (JSON.parse(text) as Record<string, unknown>),
+        text,
       };
       requests.push(request);
       const route = `${request.method} ${request.url.split('?')[0] ?? ''}`;

@@ -50,17 +50,16 @@ describe('an agent with the tools of its project', function () {
     await answered(
       turn,
       calling(
-        ['a', 'one__add', '{"n":1}'],
+        ['a', 'one__add', '{"n": 1.0,"id":1234567890123456789}'],
         ['b', 'two__add'],
         ['c', 'one__secret'],
         ['d', 'two__add', '[1]'],
       ),
     );
     const [first, second] = [await called('one', one), await called('two', two)];
-    expect(JSON.parse((await t.registry.tasks.bodies(first)).requestBody ?? '')).to.deep.include({
-      method: 'tools/call',
-      params: { name: 'add', arguments: { n: 1 } },
-    });
+    expect((await t.registry.tasks.bodies(first)).requestBody, 'as the model wrote it').to.include(
+      '"method":"tools/call","params":{"name":"add","arguments":{"n": 1.0,"id":1234567890123456789}}',
+    );
     await (await speak(second)).end(whole(text('two said')));
     await (await speak(first)).end(whole(text('one said')));
     const round = await nextRound(turn);

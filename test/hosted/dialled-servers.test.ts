@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { asWritten } from '../../core/mcp/pipeline/as-written.ts';
 import { ChildFailure, type Answered } from '../../worker/mcp/child.ts';
 import { HttpPeer } from '../../worker/mcp/http-peer.ts';
 import { introduce } from '../../worker/mcp/told/introduced.ts';
@@ -43,11 +44,12 @@ describe('an MCP server that a hosted worker dials', function () {
     expect([info.name, tools.length]).to.deep.equal(['dialled', 5]);
     const progress: unknown[] = [];
     const onProgress = (params: object) => void progress.push((params as { progress: number }).progress);
-    expect(await peer.request('tools/call', callOf('steps'), { ...how, onProgress })).to.deep.equal({
+    expect(await peer.request('tools/call', callOf('steps'), { ...how, onProgress })).to.deep.include({
       result: { content: [{ type: 'text', text: 'done' }] },
     });
     expect([progress, changed]).to.deep.equal([[1, 2], ['changed']]);
-    const answer = JSON.stringify(await peer.request('tools/call', callOf('whoami'), how));
+    const { from: _from, ...result } = await peer.request('tools/call', callOf('whoami'), how);
+    const answer = JSON.stringify(result);
     const talkative = await start((sent, res) => {
       if (sent.method !== 'tools/list') return false;
       const inputSchema = { type: 'object', properties: { key: { type: 'string', default: 'hush-hush' } } };
@@ -63,6 +65,27 @@ describe('an MCP server that a hosted worker dials', function () {
     expect(last).to.include({ 'mcp-session-id': 'one', 'mcp-protocol-version': '2025-06-18' });
     await peer.stop();
     expect((await failureOf(peer.request('ping', {}, how))).sent).to.equal(false);
+  });
+
+  it('is asked and answered in numbers as they are written', async () => {
+    for (const streamed of [false, true]) {
+      const server = await start(({ id, method }, res, body) => {
+        if (method !== 'tools/call') return false;
+        const text = `{"jsonrpc":"2.0","id":${String(id)},\n"result":{"n":1.0, "heard":\n${body}}}`;
+        res.writeHead(200, { 'content-type': streamed ? 'text/event-stream' : 'application/json' });
+        res.end(streamed ? `data: ${text.replaceAll('\n', '\ndata: ')}\n\n` : text);
+        return true;
+      });
+      const given = '{"id":1234567890123456789, "n":[1e2]}';
+      const params = { name: 'x', arguments: JSON.parse(given) as object };
+      const asked = { text: `{"params":{"arguments":${given}}}`, value: { params } };
+      const { from, ...result } = await peerAt(server.url).request('tools/call', params, {
+        ...how,
+        from: asked,
+      });
+      const heard = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":${given}}}`;
+      expect(asWritten(result, from)).to.equal(`{"result":{"n":1.0, "heard": ${heard}}}`);
+    }
   });
 
   it('a call that may have run is said to have been sent, and is sent once', async () => {

@@ -23,7 +23,7 @@ const tools = ['whoami', 'steps', 'big', 'breaks', 'hangs'].map((name) => ({
 
 /** @param odd what it does instead of answering; false: it answers. */
 export async function startMcpServer(
-  odd: (sent: Sent, res: ServerResponse) => boolean = () => false,
+  odd: (sent: Sent, res: ServerResponse, body: string) => boolean = () => false,
 ): Promise<McpServerAt> {
   const seen: IncomingHttpHeaders[] = [];
   const asked: string[] = [];
@@ -35,7 +35,7 @@ export async function startMcpServer(
       if (req.method === 'DELETE') return void res.writeHead(200).end();
       const sent = JSON.parse(body) as Sent;
       if (sent.method !== undefined) asked.push(sent.method);
-      if (!odd(sent, res)) answer(sent, res, req.headers);
+      if (!odd(sent, res, body)) answer(sent, res, req.headers);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

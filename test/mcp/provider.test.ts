@@ -160,6 +160,21 @@ describe('a call that a worker gives to its server', function () {
     expect(JSON.stringify(reply)).to.include('[redacted:github]').and.not.include('very-secret');
   });
 
+  it('is answered as its server wrote it, but for a secret, however that is written', async () => {
+    const answerTo = async (given: string): Promise<unknown> => {
+      const params = `{"name":"data","arguments":${given}}`;
+      const [reply] = await run(
+        `{"method":"tools/call","params":${params},"journal":${JSON.stringify(journal.id)}}`,
+      );
+      return reply?.kind === 'end' ? reply.body : reply;
+    };
+    const given = (key: string): string => `{"as":"written","id":1234567890123456789,"key": "${key}"}`;
+    expect(await answerTo(given('a\\u002db'))).to.equal(
+      `{"result":{"content":[],"structuredContent":${given('a\\u002db')}}}`,
+    );
+    expect(await answerTo(given('very\\u002dsecret-token'))).to.include('"key":"[redacted:github]"');
+  });
+
   it('is not made where it cannot be written down', async () => {
     journal.close();
     const { code, message } = await failure(bodyOf('count', { label: 'unwritten' }));

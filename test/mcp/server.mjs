@@ -116,9 +116,16 @@ function steps(id, { n, ms, label }, token) {
   next();
 }
 
-function call(id, { name, arguments: given = {}, _meta: meta = {} }) {
+/** What it was given as it stands in the line: to who reads JSON in another language than this one no number is a double. */
+function sayAsWritten(id, line) {
+  const [, given] = /"arguments":(\{.*?\})(?:,"_meta":\{"progressToken":\d+\})?\}\}$/.exec(line);
+  process.stdout.write(`{"jsonrpc":"2.0","id":${id},"result":{"content":[],"structuredContent":${given}}}\n`);
+}
+
+function call(id, { name, arguments: given = {}, _meta: meta = {} }, line) {
   if (has('--heard')) appendFileSync(valueOf('--heard'), `${name}\n`);
   if (name === 'steps') return steps(id, given, meta.progressToken);
+  if (name === 'data' && given.as === 'written') return sayAsWritten(id, line);
   if (name === 'exit') return process.exit(3);
   if (name === 'big') return process.stdout.write('x'.repeat(200 * 1024 * 1024));
   if (name === 'count') {
@@ -162,7 +169,7 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     listed += 1;
     say({ id, result: { tools } });
   } else if (method.startsWith('resources/')) ofNotes(id, method, params);
-  else if (method === 'tools/call') call(id, params);
+  else if (method === 'tools/call') call(id, params, line);
   else if (method === 'ping') say({ id, result: {} });
   else if (method === 'notifications/cancelled') {
     process.stderr.write(`cancelled ${params.requestId}\n`);

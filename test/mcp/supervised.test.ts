@@ -30,7 +30,9 @@ describe('an MCP server of a worker', function () {
     { signal = new AbortController().signal, ...given }: Given = {},
   ) => {
     const child = await server.ready(signal);
-    return await server.call(child, { method: 'tools/call', params: { name, arguments: given }, signal });
+    const asked = { method: 'tools/call', params: { name, arguments: given }, signal };
+    const { from: _message, ...answer } = await server.call(child, asked);
+    return answer;
   };
   const groupOf = (pid: number): string[] =>
     execFileSync('ps', ['-eo', 'pgid=,pid='], { encoding: 'utf8' })

@@ -38,7 +38,7 @@ describe('resources of a server that somebody hears of', function () {
   it('are told of as often as there is something new, as the one that was asked for', async () => {
     const at = edges(['note:///a', 'note:///dir']);
     const server = servers.open(['--notes'], {}, clock);
-    for (const uri of at.wanted) expect(await subscribe(server, uri)).to.deep.equal({ result: {} });
+    for (const uri of at.wanted) expect(await subscribe(server, uri)).to.deep.include({ result: {} });
     await toldOf(at.heard, (uris) => uris.length === 0 || uris.length === 2);
     at.heard.length = 0;
     await touch(server, 'note:///a');

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { messageOf } from '../../core/errors.ts';
 import { shownInLine } from '../../core/names.ts';
 import { stopGroup } from '../../core/runtime/process/stop-group.ts';
+import { asWritten, type Written } from '../../core/mcp/pipeline/as-written.ts';
 import { storableSentence } from '../../core/text/storable.ts';
 import { withoutSecrets } from '../children/environment.ts';
 import { spawnGated } from '../children/gated.ts';
@@ -29,7 +30,12 @@ export type Peer = Pick<
 >;
 
 /** As JSON-RPC has it: a result, or an error of the server's own. */
-export type Answered = { result: unknown } | { error: { code: number; message: string; data?: unknown } };
+export type Answered = (
+  { result: unknown } | { error: { code: number; message: string; data?: unknown } }
+) & {
+  /** The message that a result was read of. */
+  from?: Written;
+};
 
 export interface ChildOptions {
   command: string;
@@ -83,6 +89,8 @@ export interface RequestOptions {
   signal: AbortSignal;
   /** Told what the server says of its progress; it is asked for none where nobody wants to hear. */
   onProgress?: ((params: object) => void) | undefined;
+  /** What the parameters were read of: they are given on as they are written there. */
+  from?: Written;
 }
 
 /**
@@ -161,7 +169,7 @@ export class Child {
   request(
     method: string,
     params: object,
-    { withinMs, signal, onProgress }: RequestOptions,
+    { withinMs, signal, onProgress, from }: RequestOptions,
   ): Promise<Answered> {
     if (signal.aborted) return Promise.reject(new ChildFailure('aborted', 'Nobody waits for it.', false));
     if (this.isGone || this.#waiting.size >= MOST_OPEN)
@@ -196,7 +204,7 @@ export class Child {
         onProgress,
       });
       const meta = onProgress ? { _meta: { progressToken: id } } : {};
-      this.#write({ jsonrpc: '2.0', id, method, params: { ...params, ...meta } });
+      this.#write({ jsonrpc: '2.0', id, method, params: { ...params, ...meta } }, from);
     });
   }
 
@@ -218,8 +226,8 @@ export class Child {
     this.#ended('was stopped');
   }
 
-  #write(message: object): void {
-    this.#process.stdin.write(`${JSON.stringify(message)}\n`);
+  #write(message: object, from?: Written): void {
+    this.#process.stdin.write(`${asWritten(message, from)}\n`);
   }
 
   #hear(line: string): void {
@@ -243,7 +251,7 @@ export class Child {
     if (method !== undefined) return this.#asked(method, id);
     const waiting = typeof id === 'number' ? this.#waiting.get(id) : undefined;
     if (!waiting) return;
-    waiting.resolve(error ? { error } : { result });
+    waiting.resolve(error ? { error } : { result, from: { text: line, value: json } });
   }
 
   /** It may ask nothing of us: it was told of no capabilities. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import { asWritten, type Written } from '../../core/mcp/pipeline/as-written.ts';
 import { jsonValue } from '../../core/text/json-text.ts';
 import { readSse } from '../../core/text/sse.ts';
 import { Tail } from './tail.ts';
@@ -77,7 +78,7 @@ export class HttpPeer implements Peer {
   async request(
     method: string,
     params: object,
-    { withinMs, signal, onProgress }: RequestOptions,
+    { withinMs, signal, onProgress, from }: RequestOptions,
   ): Promise<Answered> {
     if (signal.aborted) throw new ChildFailure('aborted', 'Nobody waits for it.', false);
     if (this.#gone) throw new ChildFailure('gone', 'its session is over', false);
@@ -88,7 +89,7 @@ export class HttpPeer implements Peer {
     this.#open += 1;
     try {
       const message = { jsonrpc: '2.0', id, method, params: { ...params, ...meta } };
-      const answer = await this.#send('POST', { message, signal: until });
+      const answer = await this.#send('POST', { message, from, signal: until });
       const answered = await this.#answerIn(answer, { id, onProgress });
       if (method === 'initialize') this.#begun(answer, answered);
       return answered;
@@ -131,7 +132,7 @@ export class HttpPeer implements Peer {
 
   #send(
     method: 'POST' | 'DELETE',
-    { message, signal }: { message?: object; signal: AbortSignal },
+    { message, from, signal }: { message?: object; from?: Written | undefined; signal: AbortSignal },
   ): Promise<Answer> {
     const { url, headers, exchange } = this.#options;
     return exchange({
@@ -144,7 +145,7 @@ export class HttpPeer implements Peer {
         ...(message && { 'content-type': 'application/json' }),
         ...(this.#session !== null && { 'mcp-session-id': this.#session }),
       },
-      ...(message && { body: JSON.stringify(message) }),
+      ...(message && { body: asWritten(message, from) }),
       signal,
     });
   }
@@ -167,8 +168,8 @@ export class HttpPeer implements Peer {
       if (answer.contentType.startsWith('text/event-stream')) return await this.#streamed(answer, of);
       const text = await answer.text(MOST_BYTES);
       if (text === undefined) throw tooLarge();
-      const message = messageSchema.safeParse(jsonValue(text)).data;
-      const answered = message && answeredIn(message, of.id);
+      const from = { text, value: jsonValue(text) };
+      const answered = answeredIn(messageSchema.safeParse(from.value).data, { from, id: of.id });
       if (answered) return answered;
       throw new ChildFailure('gone', refusal(answer.status), true);
     } finally {
@@ -182,9 +183,10 @@ export class HttpPeer implements Peer {
   ): Promise<Answered> {
     if (answer.status >= 300) throw new ChildFailure('gone', refusal(answer.status), true);
     for await (const { data } of readSse(counted(answer.bytes()), { most: MOST_BYTES })) {
-      const message = messageSchema.safeParse(jsonValue(data)).data;
+      const from = { text: data, value: jsonValue(data) };
+      const message = messageSchema.safeParse(from.value).data;
       if (!message) continue;
-      const answered = answeredIn(message, id);
+      const answered = answeredIn(message, { from, id });
       if (answered) return answered;
       if (message.method === 'notifications/progress') {
         if (message.params?.progressToken === id) onProgress?.(message.params);
@@ -237,9 +239,13 @@ function refusal(status: number): string {
   return `it answered in no form that is known (${String(status)})`;
 }
 
-function answeredIn({ id, result, error, method }: Message, asked: number): Answered | undefined {
-  if (id !== asked || method !== undefined) return undefined;
-  return error ? { error } : { result };
+function answeredIn(
+  message: Message | undefined,
+  { from, id }: { from: Written; id: number },
+): Answered | undefined {
+  if (message?.id !== id || message.method !== undefined) return undefined;
+  const { result, error } = message;
+  return error ? { error } : { result, from };
 }
 
 function codeOf(thrown: unknown): string | undefined {

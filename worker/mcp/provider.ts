@@ -1,10 +1,11 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { mcpAnswerSchema, mcpCallSchema, type McpCall } from '../../core/mcp/call.ts';
 import { shownInLine } from '../../core/names.ts';
+import { asWritten } from '../../core/mcp/pipeline/as-written.ts';
 import { storableSentence } from '../../core/text/storable.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Last, LlmProvider, MemberCall, ProviderFailure, Reply } from '../providers/provider.ts';
-import { ChildFailure, type Peer, type RequestOptions } from './child.ts';
+import { ChildFailure, type Answered, type Peer, type RequestOptions } from './child.ts';
 import type { Journal } from './journal.ts';
 import { Progress } from './told/progress.ts';
 import type { Supervised } from './supervised.ts';
@@ -64,7 +65,8 @@ export class McpProvider implements LlmProvider {
 
   async #reply(call: MemberCall, progress: Progress): Promise<Last | null> {
     const { taskId, deliver, signal } = call;
-    const parsed = mcpCallSchema.safeParse(jsonValue(call.body));
+    const from = { text: call.body, value: jsonValue(call.body) };
+    const parsed = mcpCallSchema.safeParse(from.value);
     if (call.operation !== 'mcp' || !parsed.success)
       return failed({
         code: 'invalid_request',
@@ -75,7 +77,7 @@ export class McpProvider implements LlmProvider {
     // What only reads may run again, wherever it got to.
     if (asked.method !== 'tools/call') {
       const child = await this.#ready(signal);
-      return 'kind' in child ? child : await this.#call(child, { asked, signal });
+      return 'kind' in child ? child : await this.#call(child, { asked, signal, from });
     }
     const earlier = this.#earlier(taskId);
     if (earlier) return earlier;
@@ -95,7 +97,7 @@ export class McpProvider implements LlmProvider {
     const onProgress = asked.progress
       ? (params: object) => progress.tell(params, (text) => child.blank(text))
       : undefined;
-    const last = await this.#call(child, { asked, signal, onProgress });
+    const last = await this.#call(child, { asked, signal, onProgress, from });
     if (last.kind === 'end') journal.end(taskId, { at: clock.now(), outcome: last.body ?? '' });
     return last;
   }
@@ -132,7 +134,7 @@ export class McpProvider implements LlmProvider {
   ): Promise<Last> {
     try {
       const answer = await this.#deps.supervised.call(child, { method, params, ...how });
-      const body = child.blank(JSON.stringify(answer));
+      const body = blanked(answer, (text) => child.blank(text));
       if (mcpAnswerSchema.safeParse(jsonValue(body)).success) return endOf(body);
       return failed({
         code: 'mcp_server_failed',
@@ -153,6 +155,18 @@ export class McpProvider implements LlmProvider {
     if (method !== 'tools/call' || (thrown instanceof ChildFailure && !thrown.sent)) return this.#down(why);
     return unknown(thrown instanceof ChildFailure ? `the MCP server '${this.#server}' failed, ${why}` : why);
   }
+}
+
+/**
+ * What a server answered, without the values of its secrets. One may be written in other words than it is looked for, with `\u0073` for
+ * an s: what says one is written anew, and all else as its server wrote it.
+ */
+function blanked({ from, ...answer }: Answered, blank: (text: string) => string): string {
+  const anew = JSON.stringify(answer);
+  const shown = blank(anew);
+  if (shown !== anew) return shown;
+  const own = asWritten(answer, from);
+  return own === anew ? shown : blank(own);
 }
 
 const endOf = (body: string): Last => ({ kind: 'end', status: 200, body });

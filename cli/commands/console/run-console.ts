@@ -107,7 +107,8 @@ async function raw(at: Console, rest: string): Promise<void> {
   const [, method = '', text = ''] = /^(\S+)\s*([\s\S]*)$/.exec(rest) ?? [];
   if (method === '') throw new McpctlError('usage', 'Write: raw METHOD {…}');
   const params = await givenOf(at.ctx, text === '' ? [] : [text], undefined);
-  at.last = await at.endpoint.ask(method, params, at.signal);
+  const from = { text: `{"params":${params.text}}`, value: { params: params.value } };
+  at.last = await at.endpoint.ask(method, params.value, { signal: at.signal, from });
   await showLast(at);
 }
 

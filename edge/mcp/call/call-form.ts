@@ -1,5 +1,6 @@
 import type { ErrorCode, McpctlError } from '../../../core/errors.ts';
 import { mcpAnswerSchema } from '../../../core/mcp/call.ts';
+import { asWritten } from '../../../core/mcp/pipeline/as-written.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 import type { Form, Frame, MakeForm } from '../../inference/form/form.ts';
 import type { First } from '../briefing/gate.ts';
@@ -40,12 +41,13 @@ export const callForm =
       data: JSON.stringify(failureOf(call, { code, message })),
     }),
     whole(body) {
-      const answer = mcpAnswerSchema.safeParse(jsonValue(body));
+      const from = { text: body, value: jsonValue(body) };
+      const answer = mcpAnswerSchema.safeParse(from.value);
       if (!answer.success) return JSON.stringify(failureOf(call, noAnswer()));
       const { leg, id, of, first = null } = call;
       if ('error' in answer.data) return JSON.stringify(leg.error(id, answer.data.error));
       const result = first === null ? answer.data.result : withFirst(answer.data.result, first);
-      return JSON.stringify(leg.result(id, result, of));
+      return asWritten(leg.result(id, result, of), from);
     },
   });
 

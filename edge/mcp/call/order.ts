@@ -5,6 +5,8 @@ import type { LivePool } from '../../../core/flow/alive/liveness.ts';
 import type { McpCall } from '../../../core/mcp/call.ts';
 import { poolOfServer } from '../../../core/mcp/names.ts';
 import type { BoundServer } from '../../../core/registry/mcp/servers.ts';
+import { asWritten, type Written } from '../../../core/mcp/pipeline/as-written.ts';
+import { memberText } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { InferenceRequest } from '../../inference/ask/request.ts';
 import { nothingAsked } from '../../inference/form/index.ts';
@@ -25,19 +27,24 @@ type Unjournaled<C> = C extends McpCall ? Omit<C, 'journal'> : never;
 export interface AskedOfServer {
   server: BoundServer;
   call: Unjournaled<McpCall>;
+  /** What its parameters were read of. */
+  from?: Written;
 }
 
 /** As its task has it; in the form of JSON unless told. */
 export function requestOfCall(
-  { server, call }: AskedOfServer,
+  { server, call, from }: AskedOfServer,
   more: Pick<InferenceRequest, 'formAs'> = {},
 ): InferenceRequest {
   const task: McpCall = { ...call, journal: server.journal };
+  const body = asWritten(task, from);
+  const asked = memberText(body, 'params') ?? '';
   return {
     operation: 'mcp',
-    body: JSON.stringify(task),
+    body,
+    // Of integers that differ beyond 53 bits only what is written does.
     hash: createHash('sha256')
-      .update(JSON.stringify(call.method === 'tools/call' ? call.params : [call.method, call.params]))
+      .update(call.method === 'tools/call' ? asked : `[${JSON.stringify(call.method)},${asked}]`)
       .digest('hex'),
     streaming: false,
     ...nothingAsked,

@@ -8,6 +8,7 @@ import { partsOf } from '../../../core/mcp/pipeline/sections.ts';
 import { limitOf, pagingOf, titlesBy } from '../../../core/mcp/pipeline/settings.ts';
 import { titlesOr } from '../../../core/mcp/pipeline/titles.ts';
 import type { McpProject } from '../../../core/registry/mcp/servers.ts';
+import { asWritten } from '../../../core/mcp/pipeline/as-written.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 import { loopTurn } from '../../../core/text/loop-turns.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
@@ -40,14 +41,15 @@ export function pipeOf(
   return async (body, row) => {
     const from = deps.clock.elapsed();
     const stages = new Set<Stage>();
-    const answer = mcpAnswerSchema.safeParse(jsonValue(body));
+    const read = { text: body, value: jsonValue(body) };
+    const answer = mcpAnswerSchema.safeParse(read.value);
     if (!answer.success) return body;
     try {
       const shown = await redacting(deps, project, (redact) => redactDeep(answer.data, redact));
       if (pipeline.redact?.length) stages.add('redact');
       const { result, ...rest } = shown as { result?: object };
       if (!result) return JSON.stringify(rest);
-      return JSON.stringify({ result: await cutDown(project, { result, row, of, title, stages }) });
+      return asWritten({ result: await cutDown(project, { result, row, of, title, stages }) }, read);
     } catch (thrown) {
       deps.log.warn({ taskId: row.id, why: messageOf(thrown) }, 'an MCP result is not shown');
       stages.add('withheld');

@@ -14,6 +14,9 @@ describe('a result of a tool as a model is told of it', () => {
       'one\n[image: image/png, 3 bytes, which are not shown here]\n[resource file:///a]\ntwo',
     );
     expect(resultText({ content: [], structuredContent: { n: 1 } })).to.equal('{"n":1}');
+    const written = '{"structuredContent":{"id": 1234567890123456789}}';
+    const read = JSON.parse(written) as object;
+    expect(resultText(read, written)).to.equal('{"id": 1234567890123456789}');
     expect(resultText({ content: 7 })).to.equal('(The tool returned nothing.)');
   });
 

@@ -10,6 +10,7 @@ import { chats } from '../../support/backend.ts';
 import { onEachTransport, onceIn } from '../../support/each-transport.ts';
 import { startSleepy } from '../../support/sleepy.ts';
 import { startSystem, until, type System } from '../../support/system.ts';
+import { alone, streams } from '../streamed.ts';
 
 const fixture = fileURLToPath(new URL('../server.mjs', import.meta.url));
 
@@ -137,6 +138,40 @@ onEachTransport('what a project lets become of results', function (transport) {
       `"structuredContent":${JSON.stringify(structure)}`,
     );
     await t.call('DELETE', '/api/v1/projects/paged');
+  });
+
+  it('is what is not shown, and all else as its server wrote it, of what it was given as its client did', async () => {
+    await project('looked-through', { redact: ['sk-[a-z]+'], limit: { max: 6_000 } });
+    const given = (words: string, id = '1234567890123456789'): string =>
+      `{"as":"written", "words":["${words}"] ,"id":${id},"n":[ 1.0,1e2,-0,1E+400, 9007199254740993],"10":{"a" : "\\u00e9\\/"}}`;
+    const ask = async (name: string, written: string, { meta = '', headers = {} } = {}): Promise<string> => {
+      const params = `{"name":"desk__data",\n"arguments":${written}${meta}}`;
+      const body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":${params}}`;
+      return await (await t.call('POST', `/mcp/projects/${name}`, { body, headers })).text();
+    };
+    const newer = {
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': 'tools/call',
+      'mcp-name': 'desk__data',
+    };
+    const keyed = { headers: { 'idempotency-key': `written-${transport}` } };
+    for (const how of [
+      {},
+      { headers: streams, meta: ',"_meta":{"progressToken":1}' },
+      { headers: newer, meta: `,"_meta":${JSON.stringify(alone)}` },
+      keyed,
+      keyed, // from its row
+    ])
+      for (const name of ['demo', ...(how === keyed ? [] : ['looked-through'])])
+        expect(await ask(name, given('a'), how), name).to.include(`"structuredContent":${given('a')}`);
+    const other = JSON.parse(await ask('demo', given('a', '1234567890123456788'), keyed)) as object;
+    expect(other, 'other arguments under the same key').to.have.nested.property('error.code', -32602);
+    const shown = await ask('looked-through', given('\\u0073k-a'));
+    expect(shown).to.include('"words":["[redacted]"],"id":1234567890123456789,"n":[ 1.0,1e2,');
+    const twice = await ask('looked-through', given('sk-a"],"words":["b'));
+    expect(twice, 'what counts of a key that is there twice')
+      .to.include('"words":["b"]')
+      .and.not.include('sk-');
   });
 
   once('calls pages as its llm says, in a moment and once, whatever it says', async () => {

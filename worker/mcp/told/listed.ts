@@ -31,7 +31,8 @@ export async function heardOf(
   child: Asking,
   { method, params, how }: { method: string; params: object; how: How },
 ): Promise<Answered> {
-  const answer = jsonValue(child.blank(JSON.stringify(await child.request(method, params, how))));
+  const { from: _asWritten, ...answered } = await child.request(method, params, how);
+  const answer = jsonValue(child.blank(JSON.stringify(answered)));
   if (typeof answer === 'object' && answer !== null) return answer as Answered;
   throw new McpctlError('mcp_server_down', `it answered ${method} in no form that is known`);
 }

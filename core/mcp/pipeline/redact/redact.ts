@@ -61,18 +61,22 @@ function isPlain(key: string, of: Readonly<Record<string, unknown>>): boolean {
   return key === 'blob' && typeof of['uri'] === 'string';
 }
 
-/** All texts in a value, but no keys, types, nor data of pictures and the like. */
+/** All texts in a value, but no keys, types, nor data of pictures and the like. Where nothing is found it is the same value. */
 export async function redactDeep(value: unknown, redact: Redact): Promise<unknown> {
   if (typeof value === 'string') return await redact(value);
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) {
     const items: unknown[] = [];
     for (const item of value) items.push(await redactDeep(item, redact));
-    return items;
+    return items.every((item, n) => item === value[n]) ? value : items;
   }
   const object = value as Readonly<Record<string, unknown>>;
   const entries: [string, unknown][] = [];
-  for (const [key, inner] of Object.entries(object))
-    entries.push([key, isPlain(key, object) ? inner : await redactDeep(inner, redact)]);
-  return Object.fromEntries(entries);
+  let isSame = true;
+  for (const [key, inner] of Object.entries(object)) {
+    const shown = isPlain(key, object) ? inner : await redactDeep(inner, redact);
+    isSame &&= shown === inner;
+    entries.push([key, shown]);
+  }
+  return isSame ? value : Object.fromEntries(entries);
 }

@@ -115,7 +115,7 @@ async function planned(
   if (given === null)
     return told(server, 'invalid_json', 'The arguments of a call are one JSON object; these are none.');
   try {
-    const order = await orderOf(deps, tool, given);
+    const order = await orderOf(deps, { tool, given, call });
     return { server, order, task: newTask(deps, actor, { order, id: v7() }) };
   } catch (thrown) {
     if (!(thrown instanceof McpctlError) || thrown.code !== 'mcp_server_down') throw thrown;
@@ -157,10 +157,14 @@ const tooMany = (server: string | null): Plan =>
 
 function orderOf(
   deps: EdgeDeps,
-  { server, tool: name }: FoundTool,
-  given: Record<string, unknown>,
+  {
+    tool: { server, tool: name },
+    given,
+    call: { arguments: text },
+  }: { tool: FoundTool; given: Record<string, unknown>; call: ToolCall },
 ): Promise<Order> {
-  const call = { method: 'tools/call', params: { name, arguments: given } } as const;
-  const request = requestOfCall({ server, call });
+  const params = { name, arguments: given };
+  const from = { text: `{"params":{"arguments":${text}}}`, value: { params: { arguments: given } } };
+  const request = requestOfCall({ server, call: { method: 'tools/call', params }, from });
   return orderOfCall(deps, { server }, { request, policy: goesOn, retention: 'keep', key: null });
 }

@@ -4,6 +4,7 @@ import { READ_PAGE } from '../../../../core/mcp/pipeline/result.ts';
 import { resultText, within } from '../../../../core/mcp/result-text.ts';
 import type { EndedCall } from '../../../../core/registry/threads/tools/calls.ts';
 import { shallowJson } from '../../../../core/text/json-shape.ts';
+import { memberText } from '../../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../../deps.ts';
 import { asToldOf, noAnswer } from '../../../mcp/call/order.ts';
 import { pipeOf, type Piped } from '../../../mcp/pipe/pipe.ts';
@@ -76,5 +77,6 @@ async function answered(body: string, ownerId: string): Promise<Told> {
     return { code: 'tool_failed', content: `${within(message)} (${String(code)})` };
   }
   const { result } = answer.data;
-  return { code: result['isError'] === true ? 'tool_failed' : null, content: resultText(result) };
+  const content = resultText(result, memberText(body, 'result'));
+  return { code: result['isError'] === true ? 'tool_failed' : null, content };
 }
