@@ -41,7 +41,8 @@ for (const file of full) closeSync(file);
 if (what === 'full') {
   const child = start();
   const how = { withinMs: 10_000, signal: new AbortController().signal };
-  say(`answered ${JSON.stringify(await child.request('ping', {}, how))}`);
+  const answered = await child.request('ping', {}, how);
+  say(`answered ${JSON.stringify('result' in answered ? answered.result : answered.error)}`);
   await child.stop();
   guard.end();
 }

@@ -37,6 +37,17 @@ async function beginSession({ port, token }: Omit<Target, 'over'>): Promise<stri
 
 /** What a client of a project may do to its endpoint. */
 export const mcp: Readonly<Record<string, Attack>> = {
+  'mcp-streams': {
+    about: 'five hundred streams of one session that stay open',
+    needsAnswers: true,
+    prepare: (target) => async (over) => {
+      const session = await beginSession(target);
+      const head = headOf(`GET ${path}`, target.token, [
+        ...[json, 'accept: text/event-stream', `mcp-session-id: ${session}`],
+      ]);
+      return await overConnections(target, { count: 500 }, (line) => line.send(head))(over);
+    },
+  },
   'mcp-sessions': {
     about: 'ten thousand ids of MCP sessions that nobody was given',
     prepare: tenThousand((target, n) =>
@@ -52,16 +63,5 @@ export const mcp: Readonly<Record<string, Attack>> = {
       const given = { name: 'begin_session', arguments: { task: `Release ${String(n)}` } };
       return requestOf(target, { path, body: message('tools/call', given) });
     }),
-  },
-  'mcp-streams': {
-    about: 'five hundred streams of one session that stay open',
-    needsAnswers: true,
-    prepare: (target) => async (over) => {
-      const session = await beginSession(target);
-      const head = headOf(`GET ${path}`, target.token, [
-        ...[json, 'accept: text/event-stream', `mcp-session-id: ${session}`],
-      ]);
-      return await overConnections(target, { count: 500 }, (line) => line.send(head))(over);
-    },
   },
 };
