@@ -134,7 +134,12 @@ describe('workers as people see and govern them', function () {
       ({ llms }) => llms[0]?.state === 'draining',
     );
     expect(second.frames.filter(({ kind }) => kind === 'infer')).to.deep.equal([]);
-    expect((await say('resume', id)).json).to.include({ state: 'live', hold: null, heldBy: null });
+    expect((await say('resume', id)).json).to.include({ hold: null, heldBy: null });
+    // Until its edge has announced so, it takes nothing yet.
+    await until(
+      () => seen(id),
+      ({ state }) => state === 'live',
+    );
     expect((await second.next('infer')).taskId).to.equal(waiting.id);
     expect(await llm('paused')).to.include({ hold: null, servedBy: 1 });
     const { json } = await t.call('GET /api/v1/audit?resource=session&verb=edit', { token: t.tokens.root });
