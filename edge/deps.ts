@@ -8,6 +8,7 @@ import type { FlowDeps } from '../core/flow/deps.ts';
 import type { Presence } from '../core/member/presence.ts';
 import type { SeenEdge } from '../core/queue/edges.ts';
 import type { QueueDoor } from '../core/queue/door.ts';
+import { registryLimitNames } from '../core/registry/names/limits.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Definition } from '../core/resources/define.ts';
 import type { Overlay } from './resources/overlay.ts';
@@ -56,21 +57,8 @@ export const edgeSettings = [
   'bodyLimitBytes',
   'maxUserTasks',
   'maxPoolTasks',
-  'maxUserLlms',
-  'maxUserPools',
-  'maxUserSessions',
-  'maxUserTokens',
-  'maxUserThreads',
-  'maxUserThreadBytes',
-  'maxThreads',
-  'maxAllThreadBytes',
-  'maxThreadMessages',
-  'maxThreadBytes',
-  'maxQueuedTurns',
-  'quotas',
-  'nameKeepMs',
+  ...registryLimitNames,
   'maxUserStreams',
-  'maxUserQueuedBytes',
   'maxPoolQueuedBytes',
   'maxQueuedBytes',
   'maxUserBytes',
@@ -99,7 +87,6 @@ export const edgeSettings = [
   'briefingMs',
   'tokenCacheMs',
   'poolCacheMs',
-  'leaseMs',
   'redisWorkers',
   'eventBytes',
   'secretsKeysFile',

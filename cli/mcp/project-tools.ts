@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
-import { asWritten, type Written } from '../../core/mcp/pipeline/as-written.ts';
+import { asArguments, asWritten, type Written } from '../../core/mcp/pipeline/as-written.ts';
 import { textWithin } from '../../core/text/growing-bytes.ts';
 import { readSse } from '../../core/text/sse.ts';
 import type { Http } from '../net/http.ts';
@@ -101,9 +101,9 @@ export async function openProjectTools(http: Http, project: string, version: str
   return {
     ask,
     tools: () => listed(ask),
-    call: async (name, { value, text }, signal) => {
-      const from = { text: `{"params":{"arguments":${text}}}`, value: { params: { arguments: value } } };
-      return toolResult(await ask('tools/call', { name, arguments: value }, { signal, from }));
+    call: async (name, given, signal) => {
+      const params = { name, arguments: given.value };
+      return toolResult(await ask('tools/call', params, { signal, from: asArguments(given) }));
     },
   };
 }

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { redisPlaceNames } from '../../core/queue/link/where.ts';
+import { registryLimitNames } from '../../core/registry/names/limits.ts';
 import { homeAt } from '../../core/runtime/files/home.ts';
 import { settings, type SettingName } from '../../core/runtime/settings/settings.ts';
 import { read, span, tableOf } from './markdown.ts';
@@ -41,7 +42,7 @@ const readers = {
 };
 
 /** Lists that such a list takes over whole. */
-const shared: Readonly<Record<string, readonly string[]>> = { redisPlaceNames };
+const shared: Readonly<Record<string, readonly string[]>> = { redisPlaceNames, registryLimitNames };
 
 /** A list of three or more names of settings, in a source. */
 function readIn(path: string): string[] {

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import { asWritten, type Written } from '../../core/mcp/pipeline/as-written.ts';
-import { jsonValue } from '../../core/text/json-text.ts';
+import { asWritten, writtenIn, type Written } from '../../core/mcp/pipeline/as-written.ts';
 import { readSse } from '../../core/text/sse.ts';
 import { Tail } from './tail.ts';
 import { withoutSecrets } from '../children/environment.ts';
@@ -168,7 +167,7 @@ export class HttpPeer implements Peer {
       if (answer.contentType.startsWith('text/event-stream')) return await this.#streamed(answer, of);
       const text = await answer.text(MOST_BYTES);
       if (text === undefined) throw tooLarge();
-      const from = { text, value: jsonValue(text) };
+      const from = writtenIn(text);
       const answered = answeredIn(messageSchema.safeParse(from.value).data, { from, id: of.id });
       if (answered) return answered;
       throw new ChildFailure('gone', refusal(answer.status), true);
@@ -183,7 +182,7 @@ export class HttpPeer implements Peer {
   ): Promise<Answered> {
     if (answer.status >= 300) throw new ChildFailure('gone', refusal(answer.status), true);
     for await (const { data } of readSse(counted(answer.bytes()), { most: MOST_BYTES })) {
-      const from = { text: data, value: jsonValue(data) };
+      const from = writtenIn(data);
       const message = messageSchema.safeParse(from.value).data;
       if (!message) continue;
       const answered = answeredIn(message, { from, id });

@@ -1,7 +1,7 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { mcpAnswerSchema, mcpCallSchema, type McpCall } from '../../core/mcp/call.ts';
 import { shownInLine } from '../../core/names.ts';
-import { asWritten } from '../../core/mcp/pipeline/as-written.ts';
+import { asWritten, writtenIn } from '../../core/mcp/pipeline/as-written.ts';
 import { storableSentence } from '../../core/text/storable.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Last, LlmProvider, MemberCall, ProviderFailure, Reply } from '../providers/provider.ts';
@@ -65,7 +65,7 @@ export class McpProvider implements LlmProvider {
 
   async #reply(call: MemberCall, progress: Progress): Promise<Last | null> {
     const { taskId, deliver, signal } = call;
-    const from = { text: call.body, value: jsonValue(call.body) };
+    const from = writtenIn(call.body);
     const parsed = mcpCallSchema.safeParse(from.value);
     if (call.operation !== 'mcp' || !parsed.success)
       return failed({

@@ -1,11 +1,20 @@
 import { DEEPEST } from '../../text/json-shape.ts';
-import { keysWithin, membersAt, onOneLine } from '../../text/json-text.ts';
+import { jsonValue, keysWithin, membersAt, onOneLine } from '../../text/json-text.ts';
 
 /** A JSON text, and what was read of it. */
 export interface Written {
   text: string;
   value: unknown;
 }
+
+/** As `jsonValue` reads it: nothing where it is none. */
+export const writtenIn = (text: string): Written => ({ text, value: jsonValue(text) });
+
+/** The arguments of a call as they stand in its message. */
+export const asArguments = ({ text, value }: Written): Written => ({
+  text: `{"params":{"arguments":${text}}}`,
+  value: { params: { arguments: value } },
+});
 
 /** What was put together anew is looked into so deep for what was not: every level reads its text once more. */
 const LEVELS = 3;

@@ -21,8 +21,8 @@ export interface RegistryLimits {
   leaseMs: number;
 }
 
-/** As the settings say where nobody has set them. */
-export const usualLimits: RegistryLimits = readConfig({}, [
+/** The settings that say so. */
+export const registryLimitNames = [
   'maxUserLlms',
   'maxUserPools',
   'maxUserSessions',
@@ -38,4 +38,7 @@ export const usualLimits: RegistryLimits = readConfig({}, [
   'quotas',
   'nameKeepMs',
   'leaseMs',
-]);
+] as const satisfies readonly (keyof RegistryLimits)[];
+
+/** Where nobody has set them. */
+export const usualLimits: RegistryLimits = readConfig({}, registryLimitNames);

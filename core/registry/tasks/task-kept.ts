@@ -1,6 +1,6 @@
 import { NIL } from 'uuid';
 import type { Connection } from '../database/connect.ts';
-import { endedFirst, freeAmong } from './task-rows.ts';
+import { endedFirst, freeAmong, freeIds } from './task-rows.ts';
 
 /** What ended tasks keep: requests and results at rest. */
 export interface TaskKept {
@@ -111,15 +111,10 @@ export function createTaskKept(connection: Connection): TaskKept {
       return counts;
     },
     async oldestOf(ownerId, endedMs, limit) {
-      const rows = await db('tasks')
+      const ended = db('tasks')
         .where({ ownerId })
-        .where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [endedMs]))
-        .orderBy('id')
-        .limit(limit)
-        .forUpdate()
-        .skipLocked()
-        .select<{ id: string }[]>('id');
-      return rows.map(({ id }) => id);
+        .where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [endedMs]));
+      return await freeIds(ended.orderBy('id').limit(limit));
     },
     async endedWithin({ fromMs, toMs }, { after, limit }) {
       const before = `now() - ? * interval '1 millisecond'`;

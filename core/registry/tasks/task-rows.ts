@@ -14,13 +14,13 @@ export const parseTasks = (rows: readonly unknown[]): TaskRow[] => rows.map(pars
 
 /** Of these rows the ids of those that ended first, locked, past those that somebody holds. */
 export async function endedFirst(ended: Knex.QueryBuilder, limit: number): Promise<string[]> {
-  const rows = await ended
-    .orderBy('completedAt')
-    .limit(limit)
-    .forUpdate()
-    .skipLocked()
-    .select<{ id: string }[]>('id');
-  return rows.map(({ id }) => id);
+  return await freeIds(ended.orderBy('completedAt').limit(limit));
+}
+
+/** The ids of these rows, locked, past those that somebody holds. */
+export async function freeIds(rows: Knex.QueryBuilder): Promise<string[]> {
+  const free = await rows.forUpdate().skipLocked().select<{ id: string }[]>('id');
+  return free.map(({ id }) => id);
 }
 
 /** Of these rows those with one of the ids, locked, past those that somebody holds: what a write is about. */

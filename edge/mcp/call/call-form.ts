@@ -1,7 +1,6 @@
 import type { ErrorCode, McpctlError } from '../../../core/errors.ts';
 import { mcpAnswerSchema } from '../../../core/mcp/call.ts';
-import { asWritten } from '../../../core/mcp/pipeline/as-written.ts';
-import { jsonValue } from '../../../core/text/json-text.ts';
+import { asWritten, writtenIn } from '../../../core/mcp/pipeline/as-written.ts';
 import type { Form, Frame, MakeForm } from '../../inference/form/form.ts';
 import type { First } from '../briefing/gate.ts';
 import type { Answers, Leg } from '../legs/leg.ts';
@@ -41,7 +40,7 @@ export const callForm =
       data: JSON.stringify(failureOf(call, { code, message })),
     }),
     whole(body) {
-      const from = { text: body, value: jsonValue(body) };
+      const from = writtenIn(body);
       const answer = mcpAnswerSchema.safeParse(from.value);
       if (!answer.success) return JSON.stringify(failureOf(call, noAnswer()));
       const { leg, id, of, first = null } = call;

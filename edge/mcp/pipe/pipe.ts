@@ -8,7 +8,7 @@ import { partsOf } from '../../../core/mcp/pipeline/sections.ts';
 import { limitOf, pagingOf, titlesBy } from '../../../core/mcp/pipeline/settings.ts';
 import { titlesOr } from '../../../core/mcp/pipeline/titles.ts';
 import type { McpProject } from '../../../core/registry/mcp/servers.ts';
-import { asWritten } from '../../../core/mcp/pipeline/as-written.ts';
+import { asWritten, writtenIn } from '../../../core/mcp/pipeline/as-written.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 import { loopTurn } from '../../../core/text/loop-turns.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
@@ -41,7 +41,7 @@ export function pipeOf(
   return async (body, row) => {
     const from = deps.clock.elapsed();
     const stages = new Set<Stage>();
-    const read = { text: body, value: jsonValue(body) };
+    const read = writtenIn(body);
     const answer = mcpAnswerSchema.safeParse(read.value);
     if (!answer.success) return body;
     try {

@@ -3,6 +3,7 @@ import type { Actor } from '../../../../core/access.ts';
 import type { ToolCall } from '../../../../core/agent/assemble.ts';
 import { toolNamesOf } from '../../../../core/agent/offered.ts';
 import { McpctlError, type ErrorCode } from '../../../../core/errors.ts';
+import { asArguments } from '../../../../core/mcp/pipeline/as-written.ts';
 import { READ_PAGE } from '../../../../core/mcp/pipeline/result.ts';
 import { hasPages } from '../../../../core/mcp/pipeline/settings.ts';
 import { resultText } from '../../../../core/mcp/result-text.ts';
@@ -164,7 +165,7 @@ function orderOf(
   }: { tool: FoundTool; given: Record<string, unknown>; call: ToolCall },
 ): Promise<Order> {
   const params = { name, arguments: given };
-  const from = { text: `{"params":{"arguments":${text}}}`, value: { params: { arguments: given } } };
+  const from = asArguments({ text, value: given });
   const request = requestOfCall({ server, call: { method: 'tools/call', params }, from });
   return orderOfCall(deps, { server }, { request, policy: goesOn, retention: 'keep', key: null });
 }
