@@ -1,4 +1,4 @@
-import type { Request } from 'express';
+import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { McpctlError, type Fault } from '../../core/errors.ts';
 import { DEEPEST, type JsonShape } from '../../core/text/json-shape.ts';
@@ -156,6 +156,10 @@ export function ifMatchOf(req: Request): number | null {
   }
   return Number(revision);
 }
+
+/** Says which revision an answer shows, as `ifMatchOf` reads it of who writes over that. */
+export const showRevision = (res: Response, { revision }: { revision: number }): Response =>
+  res.set('etag', `"${revision}"`);
 
 /** An opaque position in a list: after the item of this key. */
 export function cursorOf(key: string): string {

@@ -17,7 +17,7 @@ import { labelOf, type Written } from '../../core/registry/resources/writing.ts'
 import { targetOf, type ResourceRow, type Values } from '../../core/registry/resources/rows.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
+import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf, showRevision } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { takeTurn } from '../limits/turns.ts';
 import { doubts } from './doubts.ts';
@@ -93,7 +93,7 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
   const answer = async (res: Response, row: ResourceRow, passedOver?: readonly string[]): Promise<void> => {
     const [view] = await viewsOf(deps, definition, { rows: [row], actor: actorOf(res.req) });
     const warnings = passedOver && view ? [...passedOver, ...(doubts[word]?.(view) ?? [])] : [];
-    res.set('etag', `"${row.revision}"`);
+    showRevision(res, row);
     res.json(warnings.length > 0 ? { ...view, warnings } : view);
   };
   /** Writes, tells of it with the names of the fields that were written, and answers. */

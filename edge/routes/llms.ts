@@ -16,7 +16,7 @@ import { joinerOf } from '../../core/registry/names/joiner.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
-import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
+import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf, showRevision } from '../http/parse.ts';
 import { llmView, membersView, seenIn } from '../shown/llm-view.ts';
 import { written } from '../http/written.ts';
 import { listsInTurn } from '../limits/turns.ts';
@@ -46,7 +46,7 @@ async function rowOf(deps: EdgeDeps, req: Request): Promise<LlmRow> {
 
 async function answer(deps: EdgeDeps, res: Response, row: LlmRow): Promise<void> {
   const [llm] = await deps.liveness.llms([row]);
-  res.set('etag', `"${row.revision}"`);
+  showRevision(res, row);
   res.json(llm ? llmView(llm, true) : null);
 }
 
@@ -83,7 +83,7 @@ async function show(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
   if (!llm) throw new McpctlError('llm_not_found');
   const actor = actorOf(req);
   const { size, activeCount } = seenIn(pool, { actor, isPoolSeen: false });
-  res.set('etag', `"${row.revision}"`);
+  showRevision(res, row);
   res.json({
     ...llmView(llm, mayEdit(actor, row)),
     pool: { key: pool.key, size, activeCount },

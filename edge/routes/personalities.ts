@@ -8,7 +8,7 @@ import { bindingsSchema, personality } from '../../core/resources/talk/personali
 import type { ResourceRow } from '../../core/registry/resources/rows.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { bodyOf, ifMatchOf } from '../http/parse.ts';
+import { bodyOf, ifMatchOf, showRevision } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { viewsOf } from '../resources/routes.ts';
 
@@ -76,7 +76,7 @@ export function personalityRoutes(deps: EdgeDeps): Router {
   const store = deps.registry.resources(personality);
   const answer = async (req: Request, res: Response, row: ResourceRow): Promise<void> => {
     const [view] = await viewsOf(deps, personality, { rows: [row], actor: actorOf(req) });
-    res.set('etag', `"${row.revision}"`);
+    showRevision(res, row);
     res.json(view);
   };
   const [all, one] = ['/agents/:name/personalities', '/agents/:name/personalities/:personality'];

@@ -5,7 +5,7 @@ import { nameSchema } from '../../core/names.ts';
 import { revealSchema, rollbackSchema, secret } from '../../core/resources/people/secret.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { bodyOf } from '../http/parse.ts';
+import { bodyOf, showRevision } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { viewsOf } from '../resources/routes.ts';
 import { listsInTurn } from '../limits/turns.ts';
@@ -58,7 +58,7 @@ async function rollback(deps: EdgeDeps, req: Request, res: Response): Promise<vo
     deps.registry.secrets.rollback(name, { to, actor }),
   );
   const [view] = await viewsOf(deps, secret, { rows: [row], actor });
-  res.set('etag', `"${row.revision}"`).json(view);
+  showRevision(res, row).json(view);
 }
 
 /** Of all secrets together, so for who may see them all. */

@@ -16,7 +16,7 @@ import { taskStreamQuerySchema } from '../../core/task/task.ts';
 import { spliceMembers } from '../../core/text/json-text.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
-import { bodyOf, ifMatchOf, queryOf } from '../http/parse.ts';
+import { bodyOf, ifMatchOf, queryOf, showRevision } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { wishesOf } from '../inference/ask/headers.ts';
 import { continueAnswer } from '../inference/turn/continue.ts';
@@ -48,7 +48,7 @@ async function change(deps: EdgeDeps, req: Request, res: Response): Promise<void
     deps.registry.threads.change(of, { ...change, expiresAt: at }, actorOf(req)),
   );
   const thread = await seen(deps, req, id);
-  res.set('etag', `"${thread.revision}"`).json(thread);
+  showRevision(res, thread).json(thread);
 }
 
 /** Asks once more what the last turn asked; the one before stays, and later turns are not told of it. */

@@ -17,7 +17,7 @@ import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
 import { agent } from '../../core/resources/talk/agent.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
-import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
+import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf, showRevision } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { startNextSoon } from '../inference/turn/line.ts';
 import { chatOf, importedMessages } from '../inference/turn/sent.ts';
@@ -165,7 +165,7 @@ export function threadRoutes(deps: EdgeDeps): Router {
   router.get('/threads', listing, async (req, res) => void res.json(await list(deps, req)));
   router.get('/threads/:id', async (req, res) => {
     const thread = await threadOf(deps, req);
-    res.set('etag', `"${thread.revision}"`).json(threadView(thread, actorOf(req)));
+    showRevision(res, thread).json(threadView(thread, actorOf(req)));
   });
   router.delete('/threads/:id', async (req, res) => {
     await remove(deps, req);

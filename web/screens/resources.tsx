@@ -14,7 +14,7 @@ import { Form, textOf, valueIn, type Row } from '../shown/form.tsx';
 import { NewToken } from '../shown/new-token.tsx';
 import { ServerChanges } from '../shown/server-changes.tsx';
 import { Messages } from '../shown/messages.tsx';
-import { catalogue, titleOf } from '../state/catalogue.ts';
+import { catalogue, titled, titleOf } from '../state/catalogue.ts';
 import { decoded, go, path } from '../state/router.ts';
 import { may } from '../state/session.ts';
 
@@ -22,7 +22,6 @@ import { may } from '../state/session.ts';
 const kindOf = (): CatalogueEntry | undefined =>
   catalogue.value.find(({ plural }) => plural === path.value.split('/')[2]);
 
-const titled = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
 const keyIn = (entry: CatalogueEntry, row: Row): string => textOf(row[entry.key] ?? '');
 const nameIn = (entry: CatalogueEntry, row: Row): string => textOf(row['name'] ?? row[entry.key] ?? '');
 const addressOf = (entry: CatalogueEntry, row: Row): string =>

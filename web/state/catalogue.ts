@@ -19,6 +19,8 @@ const own: ReadonlySet<string> = new Set(['llms', 'pools', 'tasks', 'sessions', 
 export const listedKinds = (): readonly CatalogueEntry[] =>
   catalogue.value.filter(({ plural, calls }) => calls.includes('list') && !own.has(plural));
 
+/** As a title begins. */
+export const titled = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
+
 /** What a screen of all of a kind is called. */
-export const titleOf = ({ plural }: CatalogueEntry): string =>
-  plural === 'rbac' ? 'Rights' : plural.slice(0, 1).toUpperCase() + plural.slice(1);
+export const titleOf = ({ plural }: CatalogueEntry): string => titled(plural === 'rbac' ? 'rights' : plural);
