@@ -9,7 +9,7 @@ const countsSchema = z.object({
 });
 const outcomeSchema = z.object({ files: z.record(z.string(), countsSchema), hung: z.boolean() });
 
-/** What became of each file of a run; '' is what belongs to no file. */
+/** What became of each file of a run; '' is what belongs to no file. Hung: a process in which nothing failed did not end. */
 export type Outcome = z.infer<typeof outcomeSchema>;
 
 const none = { passed: 0, failed: 0, skipped: 0, failures: [] };
@@ -24,8 +24,8 @@ export function readOutcome(path: string): Outcome | null {
 }
 
 /**
- * The files that failed, if running them once more can tell a race from a fault: few, known by name, and every process
- * came to its end. @returns none, when the run is what it is.
+ * The files that failed, if running them once more can tell a race from a fault: few, known by name, and no process
+ * failed to end in which none did. @returns none, when the run is what it is.
  */
 export function worthAnother({ files, hung }: Outcome, most: number): string[] {
   const failed = Object.keys(files).filter((file) => (files[file]?.failed ?? 0) > 0);

@@ -1,7 +1,8 @@
 /**
  * Mocha's spec reporter, which also writes down what became of each file (`--reporter-option report=<path>`), for
  * `test/run.ts` to sum up. A process that does not end by itself is a failure too, with its reason, and not a run that
- * hangs for ever.
+ * hangs for ever. Where a file failed in it, it is that file which left something running: the failure stands, and needs no
+ * second one beside it.
  */
 const { writeFileSync } = require('node:fs');
 const { relative } = require('node:path');
@@ -27,7 +28,7 @@ class Reporter extends reporters.Spec {
       const write = (hung) => report && writeFileSync(report, JSON.stringify({ files, hung }));
       write(false);
       setTimeout(() => {
-        write(true);
+        write(Object.values(files).every(({ failed }) => failed === 0));
         process.stdout.write(`The tests ended, their process did not: ${process.getActiveResourcesInfo()}\n`);
         process.exit(1);
       }, END_MS).unref();

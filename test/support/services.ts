@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { homeAt } from '../../core/runtime/files/home.ts';
 import { keepServer, type Kept } from '../../start/keep/keep.ts';
+import type { GuardSpec } from '../../start/guard/spec.ts';
 import { findPostgres } from '../../start/stores/postgres.ts';
 import { findRedis } from '../../start/stores/redis.ts';
 import type { Found, Say } from '../../start/server.ts';
@@ -21,27 +22,39 @@ export const byPort = (url: string): string => url.replace(/\?.*$/, '');
 const quiet = (): void => undefined;
 const same = (place: Found): Found => place;
 
-/**
- * A Postgres that writes and does not wait for the disk: what was committed outlives a kill of it, and a loss of power
- * is no matter to tests. It takes as many connections as files beside each other have (lanes.ts).
- */
-const unflushed = ({ url, server }: Found): Found => ({
+/** What a server of `npm start` is begun with, and something said besides. */
+const begunWith = ({ url, server }: Found, more: (spec: GuardSpec) => Partial<GuardSpec>): Found => ({
   url,
   ...(server && {
     server: {
       ...server,
       async prepare() {
         const spec = await server.prepare();
-        const settings = ['fsync=off', 'full_page_writes=off', 'max_connections=300'];
-        return { ...spec, args: [...spec.args, ...settings.flatMap((setting) => ['-c', setting])] };
+        return { ...spec, ...more(spec) };
       },
     },
   }),
 });
 
 /**
+ * Stores that write and do not wait for the disk: what was committed outlives a kill of them, and a loss of power is no
+ * matter to tests, where a disk that stands still for seconds is. Postgres takes as many connections as files beside
+ * each other have (lanes.ts).
+ */
+const unflushedPostgres = (found: Found): Found =>
+  begunWith(found, ({ args }) => ({
+    args: [
+      ...args,
+      ...['fsync=off', 'full_page_writes=off', 'max_connections=300'].flatMap((setting) => ['-c', setting]),
+    ],
+  }));
+
+const unflushedRedis = (found: Found): Found =>
+  begunWith(found, ({ input = '' }) => ({ input: `${input}appendfsync no\n` }));
+
+/**
  * Those of `REDIS_URL` and `DATABASE_URL` where they are set, else a private pair in a temporary folder,
- * found or installed by the code of `npm start`. With `flushes: false` that Postgres waits for no disk.
+ * found or installed by the code of `npm start`. With `flushes: false` they wait for no disk.
  */
 export async function startTestServices(
   env: NodeJS.ProcessEnv,
@@ -65,9 +78,11 @@ export async function startTestServices(
   };
   try {
     const [redisUrl, databaseUrl] = await Promise.all([
-      findRedis({ ...base, url: env.REDIS_URL, verifyTls: true }).then(start),
+      findRedis({ ...base, url: env.REDIS_URL, verifyTls: true })
+        .then(flushes ? same : unflushedRedis)
+        .then(start),
       findPostgres({ ...base, url: env.DATABASE_URL, npm: ['npm'] })
-        .then(flushes ? same : unflushed)
+        .then(flushes ? same : unflushedPostgres)
         .then(start),
     ]);
     return { redisUrl, databaseUrl, stop };
