@@ -41,16 +41,16 @@ const begunWith = ({ url, server }: Found, more: (spec: GuardSpec) => Partial<Gu
  * matter to tests, where a disk that stands still for seconds is. Postgres takes as many connections as files beside
  * each other have (lanes.ts).
  */
-const unflushedPostgres = (found: Found): Found =>
-  begunWith(found, ({ args }) => ({
+const unflushedPostgres = (place: Found): Found =>
+  begunWith(place, ({ args }) => ({
     args: [
       ...args,
       ...['fsync=off', 'full_page_writes=off', 'max_connections=300'].flatMap((setting) => ['-c', setting]),
     ],
   }));
 
-const unflushedRedis = (found: Found): Found =>
-  begunWith(found, ({ input = '' }) => ({ input: `${input}appendfsync no\n` }));
+const unflushedRedis = (place: Found): Found =>
+  begunWith(place, ({ input = '' }) => ({ input: `${input}appendfsync no\n` }));
 
 /**
  * Those of `REDIS_URL` and `DATABASE_URL` where they are set, else a private pair in a temporary folder,

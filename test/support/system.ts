@@ -307,7 +307,7 @@ const SHARE = 1 / 20;
 export async function until<T>(
   ask: () => Promise<T>,
   fits: (answer: T) => boolean,
-  withinMs = 10_000,
+  withinMs = 20_000,
 ): Promise<T> {
   const from = performance.now();
   for (;;) {

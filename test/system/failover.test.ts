@@ -169,7 +169,7 @@ onEachTransport('failover', function (transport) {
     await badWorker.event('member.rests', (line) => line['llm'] === `bad-${pool}`);
   });
 
-  it('says that the worker’s own key is wrong where nobody else is there', async () => {
+  once('says that the worker’s own key is wrong where nobody else is there', async () => {
     const { pool } = await pair();
     bad.reply(answers(401, { error: { message: 'bad key sk-secret' } }));
     const answer = await t.call('POST', `/api/v1/llms/${pool}/infer`, { body });
@@ -179,7 +179,7 @@ onEachTransport('failover', function (transport) {
       .and.not.include('sk-secret');
   });
 
-  it('waits for the only backend while it loads its model, with whoever waits and without', async () => {
+  once('waits for the only backend while it loads its model, with whoever waits and without', async () => {
     const { pool } = await pair();
     const loading = answers(503, { error: { code: 503, message: 'Loading model' } });
     bad.once(loading);
@@ -198,7 +198,7 @@ onEachTransport('failover', function (transport) {
     expect(task.attemptLog?.[0]?.reason).to.include('Loading model');
   });
 
-  it('passes on how long to wait when the only backend is busy', async () => {
+  once('passes on how long to wait when the only backend is busy', async () => {
     const { pool } = await pair();
     bad.reply(answers(429, { error: { message: 'busy' } }, { 'retry-after': '7' }));
     const answer = await t.call('POST', `/api/v1/llms/${pool}/infer`, { body });
@@ -234,19 +234,22 @@ onEachTransport('failover', function (transport) {
     expect(posts(good)).to.equal(0);
   });
 
-  it('has a task that nobody waits for tried again by its only member, once that has recovered', async () => {
-    const { pool } = await pair();
-    bad.once(broken);
-    const made = await t.call('POST', '/api/v1/tasks', { body: { llm: pool, request: body } });
-    const { id } = (await made.json()) as TaskView;
-    const task = await until(
-      () => t.task(id),
-      (now) => now.status === 'completed',
-      20_000,
-    );
-    expect(task.attempts).to.equal(1);
-    expect(posts(bad)).to.equal(2);
-  });
+  once(
+    'has a task that nobody waits for tried again by its only member, once that has recovered',
+    async () => {
+      const { pool } = await pair();
+      bad.once(broken);
+      const made = await t.call('POST', '/api/v1/tasks', { body: { llm: pool, request: body } });
+      const { id } = (await made.json()) as TaskView;
+      const task = await until(
+        () => t.task(id),
+        (now) => now.status === 'completed',
+        20_000,
+      );
+      expect(task.attempts).to.equal(1);
+      expect(posts(bad)).to.equal(2);
+    },
+  );
 
   it('waits for a busy member rather than ask one that failed, without a busy loop', async () => {
     const { pool, addGood } = await pair();

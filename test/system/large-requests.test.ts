@@ -141,8 +141,9 @@ describe('what is large', function () {
       ['/api/chat', { stream: false, messages: [{ role: 'user', content: text, images: [data] }] }],
       ['/api/generate', { stream: false, prompt: text, images: [data] }],
     ];
-    for (const [path, body] of ways)
-      for (const transport of transports)
+    // What a door makes of it is the same for whoever gets it.
+    for (const [at, [path, body]] of ways.entries())
+      for (const transport of at === 0 ? transports : transports.slice(at % 2, (at % 2) + 1))
         it(`reaches a backend that speaks chat alone by ${path}, over ${transport}`, async () => {
           t.backend.reply(chats(['A ', 'cat']));
           expect(await asked(path, { model: `large-${transport}`, ...body })).to.include('A cat');

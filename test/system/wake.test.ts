@@ -9,6 +9,7 @@ import { pause } from '../../core/runtime/clock.ts';
 import { freePort } from '../../start/port.ts';
 import { askWorker } from '../../worker/local/client.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
+import { onceIn } from '../support/each-transport.ts';
 import { startSleepy, type Sleepy } from '../support/sleepy.ts';
 import { isAlive } from '../support/supervised.ts';
 import { sseData } from '../support/sse.ts';
@@ -35,6 +36,7 @@ interface Chunk {
 for (const transport of transports) {
   describe(`a sleeping backend, over ${transport}`, function () {
     this.timeout(180_000);
+    const once = onceIn(transport);
     let t: System;
     let edges: EdgeProcess[];
     let sleepy: Sleepy;
@@ -113,7 +115,7 @@ for (const transport of transports) {
       expect(sleepy.calls).to.have.length(1);
     });
 
-    it('is woken once for ten turns of an agent, each in a thread of its own', async () => {
+    once('is woken once for ten turns of an agent, each in a thread of its own', async () => {
       sleepy.takesMs = 2_000;
       await publish(sleepy.http());
       await t.call('POST', '/api/v1/agents', { body: { name: `of-${name}`, llm: name } });
@@ -128,7 +130,7 @@ for (const transport of transports) {
       expect(sleepy.calls).to.have.length(1);
     });
 
-    it('is woken by a command too, and who streams is told for how long', async () => {
+    once('is woken by a command too, and who streams is told for how long', async () => {
       sleepy.takesMs = 7_000;
       await publish(sleepy.command());
       const events: string[] = [];
@@ -174,7 +176,7 @@ for (const transport of transports) {
       expect(JSON.stringify(worker.lines)).not.to.contain('sk-secret');
     });
 
-    it('is woken by the leader for a task that nobody waits for', async () => {
+    once('is woken by the leader for a task that nobody waits for', async () => {
       await publish(sleepy.http());
       const made = await t.call('POST', '/api/v1/tasks', { body: { llm: name, request: body } });
       const { id } = (await made.json()) as TaskView;
@@ -204,7 +206,7 @@ for (const transport of transports) {
       expect(sleepy.calls).to.have.length(2);
     });
 
-    it('sleeps on while an active sibling serves, unless a pin asks for it', async () => {
+    once('sleeps on while an active sibling serves, unless a pin asks for it', async () => {
       const sibling = await awake();
       const pool = { poolName: name };
       await t.startWorker([{ name: `${name}-up`, backend: sibling, ...pool }]);
@@ -218,7 +220,7 @@ for (const transport of transports) {
       expect(sleepy.calls).to.have.length(1);
     });
 
-    it('has the next sleeper woken when the first could not be', async () => {
+    once('has the next sleeper woken when the first could not be', async () => {
       const second = await other('the second');
       sleepy.status = 500;
       const pool = { poolName: name };
@@ -305,7 +307,7 @@ for (const transport of transports) {
       );
     });
 
-    it('of one group with another is swapped for it, and nobody who calls either is refused', async () => {
+    once('of one group with another is swapped for it, and nobody who calls either is refused', async () => {
       const group = { group: 'gpu' };
       const other = `${name}-b`;
       await t.startWorker([
@@ -323,25 +325,28 @@ for (const transport of transports) {
       );
     });
 
-    it('is kept by its owner in their hours: nobody wakes it or is given it, and all are told until when', async () => {
-      sleepy.backend.down = false;
-      await t.startWorker([{ name, backend: sleepy.backend }], { more: { quiet: ['0-24'] } });
-      const refused = await infer();
-      expect(refused.status).to.equal(503);
-      expect(await t.llm(name)).to.include({
-        status: 'active',
-        statusReason: 'Its owner keeps it quiet until further notice.',
-      });
-      const texts = await Promise.all(
-        [`/api/v1/llms/${name}/explain`, `/api/v1/llms/${name}/members`].map(async (path) =>
-          (await t.call('GET', path)).text(),
-        ),
-      );
-      for (const text of texts) expect(text).to.contain('quiet until further notice');
-      expect(texts[0]).to.contain('away');
-      const made = await t.call('POST', '/api/v1/tasks', { body: { llm: name, request: body } });
-      expect(made.status).to.equal(202);
-    });
+    once(
+      'is kept by its owner in their hours: nobody wakes it or is given it, and all are told until when',
+      async () => {
+        sleepy.backend.down = false;
+        await t.startWorker([{ name, backend: sleepy.backend }], { more: { quiet: ['0-24'] } });
+        const refused = await infer();
+        expect(refused.status).to.equal(503);
+        expect(await t.llm(name)).to.include({
+          status: 'active',
+          statusReason: 'Its owner keeps it quiet until further notice.',
+        });
+        const texts = await Promise.all(
+          [`/api/v1/llms/${name}/explain`, `/api/v1/llms/${name}/members`].map(async (path) =>
+            (await t.call('GET', path)).text(),
+          ),
+        );
+        for (const text of texts) expect(text).to.contain('quiet until further notice');
+        expect(texts[0]).to.contain('away');
+        const made = await t.call('POST', '/api/v1/tasks', { body: { llm: name, request: body } });
+        expect(made.status).to.equal(202);
+      },
+    );
 
     it('is put to sleep by its recipe when nobody has called it for a while, although it answers still', async () => {
       sleepy.backend.down = false;
@@ -359,7 +364,7 @@ for (const transport of transports) {
       );
     });
 
-    it('is active at first where there is no recipe, whether it answers or not', async () => {
+    once('is active at first where there is no recipe, whether it answers or not', async () => {
       await publish(undefined);
       expect(await status()).to.equal('active');
     });
