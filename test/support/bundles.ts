@@ -35,17 +35,16 @@ const usual = {
  */
 export async function bundlePrograms(outdir: string): Promise<void> {
   await rm(outdir, { recursive: true, force: true });
-  await Promise.all([bundleCli(outdir), bundleServices(outdir)]);
+  await Promise.all([bundleCli(outdir), bundleSmoke(outdir), bundleServices(outdir)]);
   await stop(); // its process would hold 500 MB for as long as the tests run
 }
 
-const bundleCli = (outdir: string): Promise<unknown> =>
-  build({
+const modules = (outdir: string) =>
+  ({
     ...usual,
-    entryPoints: { cli: 'dist/cli/main.js' },
     outdir,
     outExtension: { '.js': '.mjs' },
-    splitting: true, // what it imports later is loaded later here too
+    splitting: true, // what they import later is loaded later here too
     format: 'esm',
     external: [...asTheyAre, 'knex', 'pg', 'prom-client'],
     plugins: [whereTheyWere(resolve(outdir), 'import.meta.url')],
@@ -53,7 +52,14 @@ const bundleCli = (outdir: string): Promise<unknown> =>
     banner: {
       js: `import { createRequire as __requireFrom } from 'node:module'; const require = __requireFrom(import.meta.url);`,
     },
-  });
+  }) as const satisfies BuildOptions;
+
+const bundleCli = (outdir: string): Promise<unknown> =>
+  build({ ...modules(outdir), entryPoints: { cli: 'dist/cli/main.js' } });
+
+/** Of the sources, as a person runs it. */
+const bundleSmoke = (outdir: string): Promise<unknown> =>
+  build({ ...modules(join(outdir, 'smoke')), entryPoints: { smoke: 'test/smoke.ts' } });
 
 async function bundleServices(outdir: string): Promise<void> {
   await build({
@@ -87,11 +93,12 @@ const compile = (program: string, home: string): Promise<void> =>
 const whereTheyWere = (outdir: string, here: string): Plugin => ({
   name: 'where-they-were',
   setup(made) {
-    made.onLoad({ filter: /\/dist\/.*\.m?js$/ }, async ({ path }) => {
+    made.onLoad({ filter: /\/dist\/.*\.m?js$|\.ts$/ }, async ({ path }) => {
       if (path.includes('/node_modules/')) return undefined;
       const text = await readFile(path, 'utf8');
       const place = `new URL(${JSON.stringify(relative(outdir, path))}, ${here}).href`;
-      return { contents: text.replaceAll('import.meta.url', `(${place})`), loader: 'js' };
+      const loader = path.endsWith('.ts') ? 'ts' : 'js';
+      return { contents: text.replaceAll('import.meta.url', `(${place})`), loader };
     });
   },
 });

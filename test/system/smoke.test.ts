@@ -7,6 +7,10 @@ import { expect } from 'chai';
 import { startSystem, type System } from '../support/system.ts';
 import { everything } from '../../core/access.ts';
 
+/** In a run of everything one file, as with the programs of the product (program.ts). */
+const bundles = process.env['MCPCTL_TEST_BUNDLES'];
+const program = bundles ? [join(bundles, 'smoke', 'smoke.mjs')] : ['--import', 'tsx', 'test/smoke.ts'];
+
 interface Ran {
   code: number | null;
   out: string;
@@ -42,7 +46,7 @@ describe('npm run smoke, against a running system', function () {
 
   async function smoke(...args: string[]): Promise<Ran> {
     const env = { PATH: process.env['PATH'] ?? '', MCPCTL_HOME: home };
-    const child = spawn(process.execPath, ['--import', 'tsx', 'test/smoke.ts', ...args], { env });
+    const child = spawn(process.execPath, [...program, ...args], { env });
     let [out, err] = ['', ''];
     child.stdout.on('data', (piece: Buffer) => (out += piece.toString()));
     child.stderr.on('data', (piece: Buffer) => (err += piece.toString()));
