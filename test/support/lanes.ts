@@ -36,7 +36,7 @@ const REST_SHARE = 0.1;
 /** A longer file would itself let the lanes end apart. */
 const LONGEST_OF_REST_MS = 12_000;
 /** Short enough to end together, and long enough for the two seconds that a process takes to load what all import. */
-const BATCH_MS = 30_000;
+const BATCH_MS = 45_000;
 const relativeImport = /from '(\.{1,2}\/[^']+)'/g;
 
 /** Of a lane: the run's Postgres takes three hundred connections, and a file of several edges has fifty. */
