@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { expect } from 'chai';
+import { loseRedis } from '../support/lose-redis.ts';
 import { until, type System, type WorkerProcess } from '../support/system.ts';
-import { eventsIn, hello, isProgress, isProgressOf, streams } from './streamed.ts';
+import { eventsIn, hello, isProgress, isProgressOf, streams, type StreamEvent } from './streamed.ts';
 
 export interface Told {
   isError?: boolean;
@@ -139,6 +140,10 @@ export function killed(of: Killed): void {
     expect(ran('resumed')).to.equal(1);
     const again = await eventsIn(await get({ ...session, 'last-event-id': last }), () => false);
     expect(again.at(-1)?.data, 'once it has ended').to.deep.equal(messages.at(-1));
+    await expired(() => get({ ...session, 'last-event-id': last }), {
+      taskId: answer.headers.get('x-mcpctl-task-id') ?? '',
+      end: messages.at(-1),
+    });
     // Ids that were never given out, or to another session, go on with nothing.
     const bent = last.replace(/.$/, (end) => (end === '0' ? '1' : '0'));
     expect((await get({ ...session, 'last-event-id': 'x' })).status).to.equal(400);
@@ -159,4 +164,24 @@ export function killed(of: Killed): void {
     });
     expect(elsewhere.status, 'at a project of their own').to.equal(400);
   });
+
+  /** Of a call that has ended: its events go, then what it came to, then its row. */
+  async function expired(
+    get: () => Promise<Response>,
+    { taskId, end }: { taskId: string; end: StreamEvent['data'] | undefined },
+  ): Promise<void> {
+    const { registry, sandbox } = system();
+    await loseRedis(sandbox, `*${taskId}*`);
+    const kept = await eventsIn(await get(), () => false);
+    expect(kept.map(({ data }) => data).filter((data) => data !== null)).to.deep.equal([end]);
+    const { ownerId = '' } = (await registry.tasks.byId(taskId)) ?? {};
+    while ((await registry.tasks.forgetKept(ownerId, 0)) > 0);
+    const [forgotten] = (await eventsIn(await get(), () => false)).slice(-1);
+    expect(forgotten?.data)
+      .to.have.nested.property('result._meta')
+      .that.deep.equals({ 'mcpctl.dev/code': 'gone' });
+    await registry.tasks.deleteEnded([taskId]);
+    const gone = await get();
+    expect([gone.status, ((await gone.json()) as { code?: string }).code]).to.deep.equal([410, 'gone']);
+  }
 }

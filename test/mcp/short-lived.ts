@@ -2,6 +2,7 @@
 import { openSync, closeSync } from 'node:fs';
 import { Child } from '../../worker/mcp/child.ts';
 import { GroupGuard } from '../../worker/children/guard.ts';
+import { runCommand } from '../../worker/wake/command.ts';
 
 const [what = '', command = '', ...args] = process.argv.slice(2);
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -37,10 +38,15 @@ try {
 } catch (thrown) {
   say(`refused ${thrown instanceof Error ? thrown.message : String(thrown)}`);
 }
+const nobody = new AbortController().signal;
+const waking = { kind: 'wake', signal: nobody, environment: process.env, guard };
+const waked =
+  what === 'full' ? runCommand({ type: 'command', command, args, maxWaitSeconds: 5 }, waking) : null;
 for (const file of full) closeSync(file);
-if (what === 'full') {
+if (waked) {
+  say(String(await waked));
   const child = start();
-  const how = { withinMs: 10_000, signal: new AbortController().signal };
+  const how = { withinMs: 10_000, signal: nobody };
   const answered = await child.request('ping', {}, how);
   say(`answered ${JSON.stringify('result' in answered ? answered.result : answered.error)}`);
   await child.stop();

@@ -1,7 +1,10 @@
 import { Redis } from 'ioredis';
 
-/** Everything of a namespace is gone, and nothing else: as after FLUSHALL, or a restart without persistence. */
-export async function loseRedis(at: { redisUrl: string; namespace: string }): Promise<void> {
+/** Everything of a namespace is gone, and nothing else: as after FLUSHALL, or a restart without persistence. @param which of it, as a pattern of keys. */
+export async function loseRedis(
+  at: { redisUrl: string; namespace: string },
+  which: string = '*',
+): Promise<void> {
   const redis = new Redis(at.redisUrl, {
     lazyConnect: true,
     maxRetriesPerRequest: 1,
@@ -9,7 +12,7 @@ export async function loseRedis(at: { redisUrl: string; namespace: string }): Pr
   });
   await redis.connect();
   try {
-    for await (const page of redis.scanStream({ match: `${at.namespace}:*`, count: 1_000 })) {
+    for await (const page of redis.scanStream({ match: `${at.namespace}:${which}`, count: 1_000 })) {
       const keys = page as string[];
       if (keys.length > 0) await redis.del(...keys);
     }

@@ -15,6 +15,16 @@ export interface Gated {
   release: () => void;
 }
 
+/** What a machine has too little of, where its user can do something about that. */
+const scarce: ReadonlyMap<string, string> = new Map([
+  ['EAGAIN', 'its user may have no more processes; raise ulimit -u, or end some'],
+  ['EMFILE', 'its worker may have no more files open; raise ulimit -n'],
+]);
+
+/** Why there is no process. */
+export const notStarted = (code: string, why = scarce.get(code)): string =>
+  `could not be started (${why === undefined ? code : `${code}: ${why}`})`;
+
 interface Program {
   command: string;
   args: readonly string[];
@@ -39,7 +49,7 @@ export function spawnGated({ command, args, cwd, env }: Program): Gated {
   const gate = (child.stdio as ChildProcess['stdio'] | undefined)?.[3];
   if (!child.stdin || !gate || !('end' in gate)) {
     child.once('error', () => undefined);
-    throw new McpctlError('mcp_server_down', 'could not be started (EMFILE)');
+    throw new McpctlError('mcp_server_down', notStarted('EMFILE'));
   }
   gate.on('error', () => undefined); // it has ended
   return { child: child as ChildProcessWithoutNullStreams, release: () => void gate.end('go\n') };
@@ -48,7 +58,7 @@ export function spawnGated({ command, args, cwd, env }: Program): Gated {
 /** Its path, as a shell would find it; the error names none of this machine's. @throws McpctlError */
 function programAt(command: string, { cwd, path }: { cwd: string; path: string }): string {
   if (!statSync(cwd, { throwIfNoEntry: false })?.isDirectory())
-    throw new McpctlError('mcp_server_down', 'could not be started (ENOENT: its folder is not there)');
+    throw new McpctlError('mcp_server_down', notStarted('ENOENT', 'its folder is not there'));
   const places = command.includes('/')
     ? [resolve(cwd, command)]
     : path
@@ -59,7 +69,7 @@ function programAt(command: string, { cwd, path }: { cwd: string; path: string }
   const program = there.find(mayRun);
   if (program !== undefined) return program;
   const code = there.length === 0 ? 'ENOENT' : 'EACCES';
-  throw new McpctlError('mcp_server_down', `could not be started (${code})`);
+  throw new McpctlError('mcp_server_down', notStarted(code));
 }
 
 function mayRun(place: string): boolean {

@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 import { messageOf } from '../../core/errors.ts';
 import { stopGroup } from '../../core/runtime/process/stop-group.ts';
 import { withoutSecrets, withTheirLines, type ChildEnvironment } from '../children/environment.ts';
-import { spawnGated } from '../children/gated.ts';
+import { notStarted, spawnGated } from '../children/gated.ts';
 import type { GroupGuard } from '../children/guard.ts';
 import { Printed } from '../children/printed.ts';
 
@@ -49,9 +49,7 @@ export class ServerProcess {
     this.#printed = new Printed([child.stderr, child.stdout], { keep, blank });
     for (const stream of [child.stdout, child.stderr]) if (stream instanceof Socket) stream.unref();
     const how = new Promise<string>((resolve) => {
-      child.once('error', (thrown: NodeJS.ErrnoException) =>
-        resolve(`could not be started (${thrown.code ?? 'unknown'})`),
-      );
+      child.once('error', (thrown: NodeJS.ErrnoException) => resolve(notStarted(thrown.code ?? 'unknown')));
       child.once('exit', (code, signal) => {
         const words = signal === null ? `ended with code ${String(code)}` : `was ended by ${signal}`;
         resolve(unwatched ?? words);

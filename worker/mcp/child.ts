@@ -6,7 +6,7 @@ import { stopGroup } from '../../core/runtime/process/stop-group.ts';
 import { asWritten, type Written } from '../../core/mcp/pipeline/as-written.ts';
 import { storableSentence } from '../../core/text/storable.ts';
 import { withoutSecrets } from '../children/environment.ts';
-import { spawnGated } from '../children/gated.ts';
+import { notStarted, spawnGated } from '../children/gated.ts';
 import type { GroupGuard } from '../children/guard.ts';
 import { Lines } from './lines.ts';
 import { Tail } from './tail.ts';
@@ -118,9 +118,7 @@ export class Child {
     const { child, release } = spawnGated({ command, args, cwd, env });
     this.#process = child;
     const { pid } = child;
-    child.once('error', (thrown: NodeJS.ErrnoException) =>
-      this.#ended(`could not be started (${thrown.code ?? 'unknown'})`),
-    );
+    child.once('error', (thrown: NodeJS.ErrnoException) => this.#ended(notStarted(thrown.code ?? 'unknown')));
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream.on('error', () => undefined); // 'exit' follows
     if (pid !== undefined)
       guard.watch(pid).then(release, (thrown: unknown) => this.#ended(`was not run: ${messageOf(thrown)}`));

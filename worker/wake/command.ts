@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pause } from '../../core/runtime/clock.ts';
 import { stopGroup } from '../../core/runtime/process/stop-group.ts';
+import { notStarted } from '../children/gated.ts';
 import type { GroupGuard } from '../children/guard.ts';
 import type { Recipe } from '../sources/config-schema.ts';
 
@@ -36,11 +37,11 @@ export async function runCommand(
     stdio: ['ignore', 'pipe', 'pipe'],
     env: commandEnvironment(environment),
   });
-  // Without a guard it is ended at its limit all the same, unless this worker is killed before.
-  if (child.pid !== undefined) guard.watch(child.pid).catch(() => undefined);
-  const printed = tailOf([child.stdout, child.stderr]);
   // What it leaves running is the backend, which outlives this worker.
   const ended = endOf(child).finally(() => child.pid !== undefined && guard.forget(child.pid));
+  // Without a guard it is ended at its limit all the same, unless this worker is killed before.
+  if (child.pid !== undefined) guard.watch(child.pid).catch(() => undefined);
+  const printed = tailOf(child);
   const aborted = new Promise<'aborted'>((resolve) => {
     const abort = (): void => resolve('aborted');
     signal.addEventListener('abort', abort, { once: true });
@@ -67,9 +68,7 @@ export function commandEnvironment(environment: Environment): Record<string, str
 /** How it ended, as words; null when it ended well. Not when its output ended: a backend may have inherited that. */
 function endOf(child: ChildProcess): Promise<string | null> {
   return new Promise((resolve) => {
-    child.once('error', (thrown: NodeJS.ErrnoException) =>
-      resolve(`could not be started (${thrown.code ?? 'unknown'})`),
-    );
+    child.once('error', (thrown: NodeJS.ErrnoException) => resolve(notStarted(thrown.code ?? 'unknown')));
     child.once('exit', (code, killedBy) => {
       if (code === 0) resolve(null);
       else resolve(killedBy === null ? `ended with code ${String(code)}` : `was ended by ${killedBy}`);
@@ -78,7 +77,9 @@ function endOf(child: ChildProcess): Promise<string | null> {
 }
 
 /** Reads on after the end, so that a backend which inherited the pipes is never stopped by them. */
-function tailOf(streams: readonly Readable[]) {
+function tailOf({ stdout, stderr }: Partial<Pick<ChildProcess, 'stdout' | 'stderr'>>) {
+  // Without a free file descriptor it has neither.
+  const streams = [stdout, stderr].filter((stream) => stream instanceof Readable);
   let kept = Buffer.alloc(0);
   let open = streams.length;
   for (const stream of streams) {
