@@ -255,18 +255,30 @@ describe('several tabs, and the keyboard', function () {
     await page.evaluate(
       `(() => { const edit = [...document.querySelectorAll('button')].find((b) => b.innerText === 'Edit'); edit.focus(); edit.click(); })()`,
     );
-    await page.until(`document.querySelector('dialog[open] textarea') !== null`);
-    const body = { description: 'by another' };
+    await page.until(`document.querySelector('dialog[open] input') !== null`);
+    const body = { description: 'by another', prefix: 'never' };
     expect((await t.call('PATCH /api/v1/projects/shared', { ...token(), body })).status).to.equal(200);
-    await type('dialog textarea', 'mine');
+    await page.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`); // it is looked at again
+    await page.until(`document.querySelector('main .facts').innerText.includes('by another')`);
+    await type('dialog input', 'mine');
     await press('Save');
-    await page.until(`document.querySelector('dialog[open] .fault') !== null`);
+    await page.until(
+      `document.querySelector('dialog[open] .fault code')?.innerText === 'stale_revision'`,
+      10_000,
+    );
     forgive(/412/);
-    const { json } = await t.call('GET /api/v1/projects/shared', token());
-    expect(json).to.include({ description: 'by another' });
+    const now = async (): Promise<unknown> => (await t.call('GET /api/v1/projects/shared', token())).json;
+    expect(await now()).to.include(body);
+    // Both are seen: one's own in the form, the other's below it; what one has not touched is the other's.
+    await page.until(`[...document.querySelectorAll('dialog .warning')].length === 2`);
+    expect(await page.evaluate(`document.querySelector('dialog .warning').innerText`)).to.match(
+      /now:\s+by another$/,
+    );
+    expect(await page.evaluate(`document.querySelector('dialog input').value`)).to.equal('mine');
     await sound('changed-by-another');
-    expect(await page.evaluate(`document.querySelector('dialog textarea').value`)).to.equal('mine');
-    await press('Close');
+    await press('Save');
+    await page.until(`document.querySelector('dialog[open]') === null`);
+    expect(await now()).to.include({ description: 'mine', prefix: 'never' });
     await page.until(`document.activeElement?.innerText === 'Edit'`); // the focus goes back
   });
 
