@@ -59,6 +59,7 @@ export async function ask(
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     ...(signal ? { signal } : {}),
     credentials: 'same-origin',
+    cache: 'no-store', // nothing is kept, and a browser lets the same call wait for one of which it may keep the answer
   }).catch((thrown: unknown) => {
     if (signal?.aborted && thrown instanceof Error) throw thrown;
     throw new Fault(away);

@@ -37,6 +37,9 @@ const SILENT_MS = 40_000;
 const LOOK_MS = 1_000;
 /** Headers of a stream come at once, or over a connection that is dead without having been closed. */
 const HEADERS_MS = 10_000;
+/** As many as a browser keeps to one server, and how long one of them may take to show that it is one. */
+const CONNECTIONS = 6;
+const ANSWERED_MS = 1_000;
 
 effect(() => {
   if (line.value !== 'away' && storesAway.value === null) oldSince.value = null;
@@ -96,6 +99,18 @@ function whileHeard(): { silent: AbortSignal; heard: (mostMs: number) => void; e
   };
 }
 
+/**
+ * What was connected with a stream that fell silent is as dead, and may be kept for the next call, which would wait for nothing: what answers
+ * nothing is given up, and closed by that.
+ */
+async function shakeOff(): Promise<void> {
+  const tryOne = async (): Promise<void> => {
+    const answer = await ask('GET', '/whoami', { signal: AbortSignal.timeout(ANSWERED_MS) });
+    await answer.text();
+  };
+  await Promise.allSettled(Array.from({ length: CONNECTIONS }, tryOne));
+}
+
 /** One look at the stream, until it ends. @throws Fault where it cannot be had. */
 async function follow(signal: AbortSignal): Promise<void> {
   const { silent, heard, end } = whileHeard();
@@ -119,6 +134,12 @@ async function follow(signal: AbortSignal): Promise<void> {
         tell({ topics: topics.filter((topic) => changed.includes(topic)) });
       }
     }
+  } catch (thrown) {
+    if (silent.aborted) {
+      tell({ line: 'away' });
+      await shakeOff();
+    }
+    throw thrown;
   } finally {
     end();
   }
