@@ -139,6 +139,14 @@ export function WindowedTable<T>({ caption, columns, rows, keyOf, selected, tota
     addEventListener('resize', measure);
     return () => removeEventListener('resize', measure);
   }, []);
+  /** At once: a browser moves there in steps, and has rows drawn that nobody reads. */
+  const toAnEnd = (event: KeyboardEvent): void => {
+    const { key, ctrlKey, metaKey, altKey, shiftKey } = event;
+    if (!box.current || ctrlKey || metaKey || altKey || shiftKey || (key !== 'Home' && key !== 'End')) return;
+    event.preventDefault();
+    box.current.scrollTop = key === 'Home' ? 0 : box.current.scrollHeight;
+    measure();
+  };
   const { top, height, row: px } = seen.value;
   const from = Math.max(0, Math.min(rows.length, Math.floor(top / px)) - BEYOND);
   const to = Math.min(rows.length, Math.ceil((top + height) / px) + BEYOND, from + MOST_DRAWN);
@@ -151,6 +159,7 @@ export function WindowedTable<T>({ caption, columns, rows, keyOf, selected, tota
       aria-label={caption}
       tabIndex={0}
       onScroll={measure}
+      onKeyDown={toAnEnd}
     >
       <table aria-rowcount={total === null ? -1 : total + 1}>
         <Head caption={caption} columns={columns} />
