@@ -11,7 +11,7 @@ export function Copy({ text, block = false, label }: { text: string; block?: boo
       done.value = 'Copied';
     } catch {
       if (code) getSelection()?.selectAllChildren(code);
-      done.value = 'Selected: press Ctrl-C';
+      done.value = 'This page may not copy here. It is selected: press Ctrl-C, or ⌘C.';
     }
   };
   return (
