@@ -105,7 +105,7 @@ export function answerTests(
     await press('New conversation');
   });
 
-  it('says beginning and end of an answer to a screen reader, and none of its words as they come', async () => {
+  it('says beginning and end of an answer to a screen reader, and nothing between, however long that is', async () => {
     const { t, page } = world();
     await go('/playground?llm=house', /Message/);
     await press('New conversation');
@@ -124,9 +124,8 @@ export function answerTests(
     await press('Send');
     await page.until(says(/word299[^]*why this member/));
     const heard = (await page.evaluate('said')) as string[];
-    expect(heard.length, JSON.stringify(heard).slice(0, 500)).to.be.within(2, 4);
-    expect(heard[0]).to.equal('The answer begins.');
-    expect(heard.at(-1)).to.equal(words.join(''));
+    // However long it takes: less than a word each seven seconds.
+    expect(heard).to.deep.equal(['The answer begins.', words.join('')]);
     expect(await page.evaluate('regions')).to.be.at.most(2);
     await press('New conversation');
   });

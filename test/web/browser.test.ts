@@ -8,6 +8,7 @@ import { startSystem, until, type System } from '../support/system.ts';
 import { answerTests } from './answers.ts';
 import { atLast } from './at-last.ts';
 import { screens } from './screens.ts';
+import { workerTests } from './workers.ts';
 
 const CLIENT = 'io.modelcontextprotocol/clientInfo';
 
@@ -155,7 +156,7 @@ describe('the page in a browser', function () {
     );
   });
 
-  it('fits 360 px, dark and light, and 200 %, on every screen, each of few calls', async () => {
+  it('fits 360 px and 200 % in light, 1280 px in dark, on every screen, each of few calls', async () => {
     const wide = page;
     page = await browser.page(sizes.narrow);
     await page.goto(`${t.url}/ui/`);
@@ -164,16 +165,20 @@ describe('the page in a browser', function () {
     await key('.', {}, 'document.body'); // so that each call is of a screen
     const tooMany: string[] = [];
     const calls = (): string[] => page.asked.filter((url) => url.includes('/ui/api/'));
-    for (const theme of ['dark', 'light']) {
+    for (const [theme, size] of [
+      ['dark', sizes.wide],
+      ['light', sizes.narrow],
+    ] as const) {
+      await page.size(size);
       await page.evaluate(`document.documentElement.dataset.theme = '${theme}'`);
       for (const [name, pattern, most = 1] of screens) {
         const before = calls().length;
         await go(`/${name}`, pattern);
         await page.until(`!${says(/Loading …/)}`); // what it says may be a heading
-        await sound(`${name.replaceAll('/', '-')}-360-${theme}`);
+        await sound(`${name.replaceAll('/', '-')}-${String(size.width)}-${theme}`);
         const asked = calls().slice(before);
         if (asked.length > most) tooMany.push(`${name}: ${asked.join(' ')}`);
-        if (theme === 'light') await zoom(name, sizes.narrow);
+        if (theme === 'light') await zoom(name, size);
       }
     }
     expect(tooMany).to.deep.equal([]);
@@ -181,92 +186,7 @@ describe('the page in a browser', function () {
     await page.front();
   });
 
-  it('shows workers, adds one by commands, and drains and resumes one where all see it', async () => {
-    await go('/workers', /Heard/);
-    await sound('workers-1280');
-    await press('Add a worker');
-    await page.until(says(/mcplocal run/));
-    await sound('add-worker-1280');
-    await type('dialog input', 'desk-two');
-    await press('Make its code');
-    await page.until(says(/shown this once/));
-    const command = String(await page.evaluate(`document.querySelector('dialog code').innerText`));
-    const [, code = ''] = /^mcplocal join (?:\S+) --code (\S+)$/.exec(command) ?? [];
-    expect(command).to.equal(`mcplocal join ${t.url} --code ${code}`);
-    const joins = { body: { code, machine: 'desk' }, token: null };
-    const { token: made } = (await (await t.call('POST', '/api/v1/join', joins)).json()) as { token: string };
-    const body = { protocol: 1, transports: ['sse'], host: hostile.slice(0, 60), providers: [] };
-    const call = await t.call('POST', '/api/v1/llms/_provider-register', { token: made, body });
-    expect(call.status).to.equal(201);
-    secrets.push(code, made);
-    await press('Close');
-    expect(await page.evaluate('document.documentElement.outerHTML')).not.to.include(code);
-    await go('/join-codes?state=used', /desk-two/);
-    await go('/join-codes?state=good', /No code is good now/);
-    await sound('join-codes-none-1280');
-    expect((await t.call('POST', '/api/v1/join-codes', { body: { pools: ['house'] } })).status).to.equal(201);
-    await press('Look again');
-    await page.until(says(/house/));
-    await sound('join-codes-1280');
-    await press('Withdraw');
-    await page.until(says(/No code is good now/));
-    await go('/workers', /Heard/);
-    const one = (await (await t.call('GET', '/api/v1/sessions')).json()) as {
-      items: { id: string; name: string; llms: unknown[] }[];
-    };
-    const strange = one.items.find(({ name }) => name.includes('<img'));
-    await go(`/workers/${String(strange?.id)}`, /Heard/);
-    const labels = `[...document.querySelectorAll('[aria-label]')].map((one) => one.ariaLabel).join()`;
-    expect(await page.evaluate(labels)).to.include(`Drain ${String(strange?.name)}`);
-    await page.until(`document.title === ${JSON.stringify(`Worker ${String(strange?.name)} · mcpctl`)}`);
-    // One word to whoever pastes it.
-    expect(await page.text()).to.include(`mcpctl describe worker '${String(strange?.name)}'`);
-    const turned = encodeURIComponent(hostile.slice(-3_000 - 20).slice(0, 60));
-    await go(`/llms/${turned}`, /WWWW/);
-    await page.until(`document.querySelectorAll('main .fault').length === 2`);
-    forgive(/404/);
-    expect(await page.evaluate('document.title'))
-      .to.match(/^Llm .*red W+ · mcpctl$/)
-      .and.not.match(/[\u202a-\u202e\u200b\u001b]/);
-    await go('/workers', /Heard/);
-    await page.evaluate(`document.querySelector('tbody a').click()`);
-    await page.until(says(/What it publishes|It publishes no llm/));
-    const id = one.items.find(({ llms }) => llms.length > 0)?.id ?? '';
-    await go(`/workers/${id}`, /Heard/);
-    await page.evaluate(`document.querySelector('[aria-label^="Revoke "]').click()`);
-    await page.until(says(/Revoke it/));
-    await sound('revoke-worker-1280');
-    await press('Close');
-    await press('Drain');
-    await page.until(says(/drained/));
-    await sound('worker-1280');
-    await go('/llms/desk', /is drained here/);
-    await go(`/workers/${id}`, /drained/);
-    await press('Resume');
-    await page.until(says(/live\nSlots|live/));
-    await page.until(
-      `![...document.querySelectorAll('button')].some((b) => b.innerText.trim() === 'Resume')`,
-    );
-    expect(((await (await t.call('GET', `/api/v1/sessions/${id}`)).json()) as { hold: null }).hold).to.equal(
-      null,
-    );
-    await go('/audit?resource=session&verb=edit', /hold: /);
-    await sound('audit-1280');
-    const rows = `document.querySelectorAll('main tbody tr').length`;
-    const before = Number(await page.evaluate(rows));
-    expect((await t.call('POST', `/api/v1/sessions/${id}/pause`)).status).to.equal(200);
-    await page.until(says(/1 new/)); // and nothing moved
-    expect(await page.evaluate(rows)).to.equal(before);
-    await key('n', {}, 'document.body');
-    await page.until(`${rows} === ${String(before + 1)}`);
-    expect((await t.call('POST', `/api/v1/sessions/${id}/resume`)).status).to.equal(200);
-    const fetched = `fetch(document.querySelector('a[download]').href).then((answer) => answer.text())`;
-    const events = String(await page.evaluate(fetched))
-      .trimEnd()
-      .split('\n');
-    expect(events.length).to.equal(before + 2);
-    expect(JSON.parse(events[0] ?? '')).to.include({ resource: 'session', verb: 'edit' });
-  });
+  workerTests(visit, () => ({ t, page, secrets }));
 
   it('adds up what was used by hour, and gives it as a file of the same numbers', async () => {
     await go('/usage?by=llm&hours=24', /Tokens in each hour/);
@@ -302,6 +222,19 @@ describe('the page in a browser', function () {
     await page.until(says(/shown this once/));
     const made = String(await page.evaluate(`document.querySelector('dialog code').innerText`));
     expect((await t.call('GET', '/api/v1/whoami', { token: made })).status).to.equal(200);
+    // Where no page may copy, as without TLS, it is selected as a whole.
+    await page.evaluate(
+      `Object.defineProperty(navigator, 'clipboard', { configurable: true, value: undefined })`,
+    );
+    await page.evaluate(`document.querySelector('dialog .copy button').click()`);
+    await page.until(
+      `/may not copy.*selected/.test(document.querySelector('dialog .copy [role=status]').innerText)`,
+    );
+    expect(await page.evaluate('getSelection().toString()')).to.equal(made);
+    expect(
+      await page.evaluate(`getComputedStyle(document.querySelector('dialog code')).userSelect`),
+    ).to.equal('all');
+    await page.evaluate('delete navigator.clipboard');
     // A page that a browser keeps for who comes back has it no more than one that is closed.
     await page.evaluate(`dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))`);
     await page.until(`!document.documentElement.outerHTML.includes('${made}')`);

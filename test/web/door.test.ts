@@ -37,6 +37,29 @@ describe('the door of the page', function () {
     ).to.equal(200);
   });
 
+  it('gives its cookie to nobody but over TLS where that ends at a proxy it believes', async () => {
+    const behind = await edgeFixture({ MCPCTL_TRUST_PROXY: '1' });
+    try {
+      const signInTo = (edge: EdgeFixture, proto: string): Promise<Answer> => {
+        const headers = { ...ours, 'x-forwarded-proto': proto };
+        return edge.call('POST /ui/session', { token: null, body: { token: edge.tokens.ada }, headers });
+      };
+      const over = cookiesOf(await signInTo(behind, 'https'));
+      expect(over[0]).to.match(
+        /^__Secure-mcpctl_ui=[\w-]{43}; .*Path=\/ui; .*HttpOnly; Secure; SameSite=Lax$/,
+      );
+      expect(over[1]).to.match(/^mcpctl_admin=.*; Secure; SameSite=Lax$/);
+      const headers = { ...ours, 'x-forwarded-proto': 'https', cookie: over[0]?.split(';')[0] ?? '' };
+      expect((await behind.call('GET /ui/api/v1/whoami', { token: null, headers })).json).to.include({
+        user: 'ada',
+      });
+      for (const plain of [await signInTo(behind, 'http'), await signInTo(t, 'https')])
+        expect(cookiesOf(plain).join()).not.to.match(/secure/i);
+    } finally {
+      await behind.close();
+    }
+  });
+
   it('answers the calls of /api/v1 under it, and no other path does', async () => {
     const cookie = await cookieFor(t.tokens.ada);
     expect((await withCookie('GET /ui/api/v1/whoami', cookie)).json).to.include({ user: 'ada' });
