@@ -1,5 +1,9 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { expect } from 'chai';
 import { edgeFixture, type Answer, type EdgeFixture } from '../../support/edge.ts';
+import { note } from '../../support/measured.ts';
 import { until } from '../../support/system.ts';
 import { secondEdge, type SecondEdge } from '../../relay/second-edge.ts';
 import { projectCalls, scriptedWorker, type ScriptedWorker } from '../briefing/scripted-worker.ts';
@@ -259,6 +263,49 @@ describe('who watches what clients ask of a project', function () {
     expect((await t.call('GET /api/v1/projects/unseen/traffic', { token: t.tokens.bob })).status).to.equal(
       404,
     );
+  });
+
+  it('that reads nothing takes no more of an edge than one event, holds up no call, and is told how many it missed', async function () {
+    const sockets: Socket[] = [];
+    const begun = (message: unknown): void => {
+      const { request, socket } = message as { request: IncomingMessage; socket: Socket };
+      if (request.url?.includes('/traffic')) sockets.push(socket);
+    };
+    subscribe('http.server.request.start', begun);
+    const watch = await watchAt(other.url, t.tokens.root);
+    unsubscribe('http.server.request.start', begun);
+    worker.server = () => ({ result: { content: [] } });
+    const spans: number[] = [];
+    const timed = async (name: string): Promise<void> => {
+      const from = performance.now();
+      await call(name);
+      spans.push(performance.now() - from);
+    };
+    await timed('desk__first');
+    const first = await watch.exchange(({ name }) => name === 'desk__first');
+    watch.pause();
+    const { id: projectId } = (await t.registry.mcp.project('demo')) ?? expect.fail('no project');
+    const exchange = { ...first, name: 'made up', stages: ['x'.repeat(3_400)] };
+    const entries = Array.from({ length: 32 }, () => JSON.stringify({ userId: t.root.id, exchange }));
+    let made = 0;
+    const make = async (): Promise<void> => {
+      await t.deps.queue.traffic.capture(projectId, entries, 0);
+      made += entries.length;
+    };
+    // Until its connection holds no more; then more than Redis keeps.
+    while (sockets[0]?.writableNeedDrain === false && made < 10_000) await make();
+    for (let n = 0; n < 20; n += 1) await make();
+    for (let n = 0; n < 5; n += 1) await timed('desk__echo');
+    expect(sockets[0]?.writableLength, 'what it would have had to read').to.be.within(1, 64 * 1024);
+    watch.resume();
+    await timed('desk__last');
+    await watch.exchange(({ name }) => name === 'desk__last');
+    const missed = watch.heard.flatMap(({ event, data }) =>
+      event === 'missed' ? [Number(data['count'])] : [],
+    );
+    expect(missed.reduce((sum, count) => sum + count)).to.equal(1 + made + 5 + 1 - watch.exchanges().length);
+    note(this, spans);
+    watch.close();
   });
 
   it('watches no longer than their token is good, nor than they may see the project, nor than it is there', async () => {
