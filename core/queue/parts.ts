@@ -11,7 +11,7 @@ import type { PoolChannels } from './link/pool-channels.ts';
 import type { Subscriber } from './link/subscriber.ts';
 import type { ClockSteps } from './live/clock-steps.ts';
 import { sendControl, type Control } from './live/control.ts';
-import { countIn, trust } from './live/generation.ts';
+import { countIn, isTrusted, trust } from './live/generation.ts';
 import { redisNow } from './live/redis-time.ts';
 import { createBriefings } from './live/mcp/briefings.ts';
 import { createEdges } from './edges.ts';
@@ -146,6 +146,7 @@ function partsOfServer({ redis, keys, subscriber }: PartsDeps) {
     generation: {
       count: (least: number) => countIn(store, least),
       trust: (count: number) => trust(store, count),
+      isTrusted: () => isTrusted(store),
       isMarked: async () => (await orUnavailable(redis.exists(keys.epoch))) === 1,
       mark: async () => void (await orUnavailable(redis.set(keys.epoch, await redisNow(redis)))),
     },

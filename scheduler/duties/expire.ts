@@ -1,3 +1,4 @@
+import { callsThatMayHaveRun, mayHaveRun } from '../../core/flow/may-have-run.ts';
 import { whyManyWaited } from '../../core/flow/take-back.ts';
 import { closeMany } from '../../core/flow/end/close-many.ts';
 import type { ErrorReason } from '../../core/task/error-reason.ts';
@@ -32,7 +33,7 @@ export function createExpireDuty(deps: DutyDeps): Duty {
   const each = new EachItem<Expired>({
     name: 'expire',
     idOf: ({ row }) => row.id,
-    act: (some) => expire(flow, some),
+    act: (some) => expire(deps, some),
     // What Redis says of it cannot be read: the row alone decides.
     giveUp: ({ row, code, message, reason = null }) =>
       registry.tasks.close(row.id, { status: 'error', code, message, errorReason: reason }),
@@ -98,11 +99,26 @@ function emptyPoolsOf({ registry, pools }: DutyDeps): () => Promise<string[]> {
   };
 }
 
+/** Calls of tools that may have run are ended as that, and none before that can be said. */
+async function asKnown(deps: DutyDeps, some: readonly Expired[]): Promise<readonly Expired[]> {
+  const uncertain = await callsThatMayHaveRun(
+    deps,
+    some.map(({ row }) => row),
+  );
+  if (!uncertain) return some.filter(({ row }) => row.operation !== 'mcp');
+  return some.map((one) => {
+    if (!uncertain.has(one.row.id)) return one;
+    const { code, message } = mayHaveRun(one.row.id);
+    return { row: one.row, code, message };
+  });
+}
+
 /** Those that end for the same reason go together. */
-async function expire(flow: DutyDeps['flow'], some: readonly Expired[]): Promise<Acted<Expired>> {
+async function expire(deps: DutyDeps, seen: readonly Expired[]): Promise<Acted<Expired>> {
+  const { flow } = deps;
   const alike = new Map<string, Expired[]>();
-  for (const one of some) {
-    const why = JSON.stringify([one.message, one.reason]);
+  for (const one of await asKnown(deps, seen)) {
+    const why = JSON.stringify([one.code, one.message, one.reason]);
     alike.set(why, [...(alike.get(why) ?? []), one]);
   }
   const failed = new Map<Expired, unknown>();

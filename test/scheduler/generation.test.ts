@@ -3,7 +3,9 @@ import { claimTask, endClaim } from '../../core/queue/task/claim.ts';
 import { readFences, show, type Fence } from '../../core/queue/task/fence.ts';
 import { countIn, Trusted } from '../../core/queue/live/generation.ts';
 import { createEpochDuty } from '../../scheduler/duties/epoch.ts';
+import { createExpireDuty } from '../../scheduler/duties/expire.ts';
 import { createReconcileDuty } from '../../scheduler/duties/reconcile.ts';
+import type { NewTask } from '../../core/registry/tasks/insert-tasks.ts';
 import { openHouse, POOL, SESSION, type House } from '../model/histories/house.ts';
 import { submissionOf } from '../support/tasks.ts';
 import { remember, turnBack } from '../support/turn-back.ts';
@@ -29,8 +31,8 @@ describe('a Redis that went back in time', () => {
     const deps = t.dutyDeps(t.tools);
     return createEpochDuty(deps, createReconcileDuty(deps));
   };
-  const submit = async (): Promise<string> => {
-    const task = t.newTask('async');
+  const submit = async (more: Partial<NewTask> = {}): Promise<string> => {
+    const task = { ...t.newTask('async'), ...more };
     await t.registry.tasks.insert(task);
     await t.queue.dispatch.enqueue(submissionOf(task));
     return task.id;
@@ -101,6 +103,33 @@ describe('a Redis that went back in time', () => {
       ),
     ).to.equal(false);
     expect(await claim(id, 'c2')).to.include({ epoch: 2 });
+  });
+
+  it('has calls of tools that nobody took in time end as ones that may have run, and as no other before that is known', async () => {
+    const duty = leader();
+    await duty.run(signal);
+    const call = { operation: 'mcp' } as const;
+    const [taken, chat] = [await submit(call), await submit()];
+    const before = await remember(t);
+    await duty.run(signal);
+    await claim(taken, 'lost');
+    await turnBack(t, before);
+    await another();
+    const expire = createExpireDuty(t.dutyDeps(t.tools));
+    const codes = async (...ids: string[]): Promise<unknown[]> => {
+      await t.connection
+        .db('tasks')
+        .whereNull('completedAt')
+        .update({ queueDeadline: new Date(0) });
+      await expire.run(signal);
+      return await Promise.all(ids.map(async (id) => (await t.registry.tasks.byId(id))?.errorCode));
+    };
+    expect(await codes(taken, chat)).to.deep.equal([null, 'queue_timeout']);
+    await duty.run(signal);
+    const handedBack = await submit(call);
+    const lost = { counts: 'none', llmId: 'm', session: SESSION, startedAt: null, reason: 'full' } as const;
+    expect(await t.registry.tasks.nextEpoch(handedBack, 1, lost)).to.include({ epoch: 2 });
+    expect(await codes(taken, handedBack)).to.deep.equal(['outcome_unknown', 'queue_timeout']);
   });
 
   it('is no reason to begin anything anew when a leader meets it first, or was not away', async () => {

@@ -41,6 +41,11 @@ export function trust(store: Store, count: number): Promise<Generation> {
   return ask(store, 'set', count);
 }
 
+/** Whether whatever is open was gone through since this Redis may have lost its last writes, as another process than before has. */
+export async function isTrusted(store: Store): Promise<boolean> {
+  return (await ask(store, 'look', 0)).is !== 'other';
+}
+
 const ASK_AGAIN_MS = 100;
 /** A leader renews what is open within seconds; where none leads, tasks are claimed all the same: claims tell apart. */
 const PATIENCE_MS = 15_000;

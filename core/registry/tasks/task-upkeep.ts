@@ -28,6 +28,11 @@ export interface TaskUpkeep {
    * where they are pinned, that llm; of calls of an MCP server, that server.
    */
   unentitled(page: { after: string | null; limit: number }): Promise<TaskRow[]>;
+  /**
+   * Which of these, that nobody has, may have been given to a member all the same, in writes that Redis lost: each epoch but the first
+   * follows a claim that came to nothing, which is written down as an attempt, or such a loss.
+   */
+  mayHaveRun(ids: readonly string[]): Promise<Set<string>>;
   /** Pool keys with a task that has not ended. */
   openPools(): Promise<string[]>;
   /** Pool keys that the newest tasks which have not ended are in, of so many of them. */
@@ -92,6 +97,15 @@ export async function submissionOf(
   if (!parsed.success) return null;
   const { requestBody: body, requestHeaders: head, waitMs } = parsed.data;
   return { body, head, waitMs: Math.round(waitMs) };
+}
+
+async function mayHaveRunAmong(db: Knex, ids: readonly string[]): Promise<Set<string>> {
+  const attempts = db('taskAttempts').whereRaw('task_id = tasks.id').count();
+  const rows = await db('tasks')
+    .whereIn('id', ids)
+    .where('epoch', '>', db.raw('1 + (?)', [attempts]))
+    .select<{ id: string }[]>('id');
+  return new Set(rows.map(({ id }) => id));
 }
 
 async function unentitledIn(db: Knex, page: { after: string | null; limit: number }): Promise<TaskRow[]> {
@@ -193,6 +207,7 @@ export function createTaskUpkeep(connection: Connection): TaskUpkeep {
       return parseTasks(await query.select<unknown[]>(rowColumns));
     },
     unentitled: (page) => unentitledIn(db, page),
+    mayHaveRun: (ids) => mayHaveRunAmong(db, ids),
     async openPools() {
       const { rows } = await db.raw<{ rows: { poolName: string }[] }>(openPoolsSql);
       return rows.map((row) => row.poolName);

@@ -4,6 +4,7 @@ import { closeTask } from '../../../core/flow/end/cancel.ts';
 import { isServed, mayReturn } from '../../../core/flow/alive/served.ts';
 import { sleepersIn } from '../../../core/flow/alive/sleepers.ts';
 import { allAttempts, excludedOf, isForsaken, takeBack, whyWaited } from '../../../core/flow/take-back.ts';
+import { callsThatMayHaveRun, mayHaveRun } from '../../../core/flow/may-have-run.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
 import { nobody, type Target } from '../ask/target.ts';
@@ -194,12 +195,17 @@ export class MakersDuties implements Duties {
    * Gives the task up for this reason, which is thrown then; or what the row says, if it ended otherwise meanwhile.
    * @returns the row when it had completed; `taken` when a member has the task: its beats decide how long that takes.
    */
-  async #closeUnclaimed(error: McpctlError): Promise<RowSays | { kind: 'taken' } | null> {
+  async #closeUnclaimed(asSeen: McpctlError): Promise<RowSays | { kind: 'taken' } | null> {
     const { row } = this.#wait;
-    const { code, message, reason, retryAfterS } = error;
-    const how = { mode: 'expire', status: 'error', code, message, reason, retryAfterS } as const;
+    let error = asSeen;
     let closed: Awaited<ReturnType<typeof closeTask>>;
     try {
+      const uncertain = await callsThatMayHaveRun(this.#deps, [row]);
+      const isOver = this.#deps.clock.elapsed() > this.#deadline + AWAY_MS;
+      if (!uncertain && !isOver) return null;
+      if (!uncertain || uncertain.has(row.id)) error = mayHaveRun(row.id);
+      const { code, message, reason, retryAfterS } = error;
+      const how = { mode: 'expire', status: 'error', code, message, reason, retryAfterS } as const;
       closed = await closeTask(flowOf(this.#deps), row, how);
     } catch (thrown) {
       // Redis or Postgres is away: the next check tries again, up to a little after the limit.
@@ -211,7 +217,7 @@ export class MakersDuties implements Duties {
     if (closed === 'claimed' || closed === 'ended') return { kind: 'taken' };
     if (typeof closed === 'string') return null;
     if (closed?.status === 'completed') return { kind: 'row', row: closed };
-    throw closed === undefined || closed.errorCode === code
+    throw closed === undefined || closed.errorCode === error.code
       ? error
       : (errorOfRow(this.#deps, closed) ?? error);
   }
