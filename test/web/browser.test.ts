@@ -7,6 +7,7 @@ import type { Page } from '../support/chromium-page.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 import { answerTests } from './answers.ts';
 import { atLast } from './at-last.ts';
+import { numberTests } from './numbers.ts';
 import { screens } from './screens.ts';
 import { workerTests } from './workers.ts';
 
@@ -188,29 +189,7 @@ describe('the page in a browser', function () {
 
   workerTests(visit, () => ({ t, page, secrets }));
 
-  it('adds up what was used by hour, and gives it as a file of the same numbers', async () => {
-    await go('/usage?by=llm&hours=24', /Tokens in each hour/);
-    await page.until(says(/house/));
-    await sound('usage-1280');
-    const asked = (await (await t.call('GET', '/api/v1/usage?by=llm&hours=24')).json()) as {
-      items: { name: string; tasks: number }[];
-    };
-    const cells = `[...document.querySelectorAll('main table')[0].querySelectorAll('tbody tr')].map((row) => [...row.children].slice(0, 2).map((cell) => cell.innerText))`;
-    expect(await page.evaluate(cells)).to.deep.equal(
-      asked.items.map(({ name, tasks }) => [name, String(tasks)]),
-    );
-    const file = String(
-      await page.evaluate(
-        `fetch(document.querySelector('a[download]').href).then((answer) => answer.text())`,
-      ),
-    );
-    const [head, ...lines] = file.trimEnd().split('\n');
-    expect(head).to.equal('at,name,tasks,completed,failed,tokensIn,tokensOut,minutes');
-    const sum = lines.reduce((all, line) => all + Number(line.split(',')[2]), 0);
-    expect(sum)
-      .to.equal(asked.items.reduce((all, { tasks }) => all + tasks, 0))
-      .and.to.be.greaterThan(0);
-  });
+  numberTests(visit, () => ({ t, page }));
 
   it('makes a token that is shown once, and revokes it', async () => {
     await go('/r/tokens', /New token/);
