@@ -22,7 +22,7 @@ import { readEntry, readKeyed } from '../resources/calls.ts';
 import { secretCalls, type SecretCalls } from './secrets.ts';
 import { serverCalls, type ServerCalls } from './servers.ts';
 import { openEvents, type ServerEvent } from './sse.ts';
-import { turnCalls, type TurnCalls } from './turns.ts';
+import { turnCalls, type TurnCalls } from './turn/calls.ts';
 import { workerCalls, type WorkerCalls } from './workers.ts';
 import {
   readExplain,

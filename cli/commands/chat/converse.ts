@@ -2,7 +2,7 @@ import type { AskPerson } from '../../talk/slash.ts';
 import { catalogueEntry } from '../../../core/resources/catalogue.ts';
 import { agent as agentResource } from '../../../core/resources/talk/agent.ts';
 import type { Client } from '../../net/client.ts';
-import type { SeenThread } from '../../net/turns.ts';
+import type { SeenThread } from '../../net/turn/calls.ts';
 import { cell } from '../../say/text.ts';
 import { converseWith, ruled } from '../../talk/conversation.ts';
 import type { Context } from '../../who/context.ts';

@@ -6,7 +6,7 @@ import { messageSaid } from '../../talk/message.ts';
 import { noUsage } from '../../talk/usage.ts';
 import type { Client } from '../../net/client.ts';
 import type { Place } from '../../net/turn/stream.ts';
-import type { SeenThread, TurnAnswer, TurnCall } from '../../net/turns.ts';
+import type { SeenThread, TurnAnswer, TurnCall } from '../../net/turn/calls.ts';
 import { cell } from '../../say/text.ts';
 import type { Context } from '../../who/context.ts';
 import { converse } from './converse.ts';

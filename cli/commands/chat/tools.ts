@@ -5,7 +5,7 @@ import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { stopGroup } from '../../../core/runtime/process/stop-group.ts';
 import { isYes } from '../../input/question.ts';
 import { readFileText } from '../../input/stdin.ts';
-import type { ToolResult } from '../../net/turns.ts';
+import type { ToolResult } from '../../net/turn/calls.ts';
 import { cell } from '../../say/text.ts';
 import type { Context } from '../../who/context.ts';
 import type { AskPerson } from '../../talk/slash.ts';

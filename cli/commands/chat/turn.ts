@@ -5,7 +5,7 @@ import { Cancelled, failureOf } from '../../exit.ts';
 import type { Client } from '../../net/client.ts';
 import type { InferEvent } from '../../net/infer.ts';
 import type { Following, Place } from '../../net/turn/stream.ts';
-import type { TurnAnswer, TurnCall } from '../../net/turns.ts';
+import type { TurnAnswer, TurnCall } from '../../net/turn/calls.ts';
 import { markdownWriter, rawWriter, type TextWriter } from '../../say/markdown.ts';
 import { cell } from '../../say/text.ts';
 import type { AskPerson } from '../../talk/slash.ts';

@@ -1,6 +1,6 @@
 import type { ServerCallView } from '../../../core/agent/thread.ts';
 import { plain } from '../../../core/runtime/plain.ts';
-import type { SeenTurnDetail } from '../../net/turns.ts';
+import type { SeenTurnDetail } from '../../net/turn/calls.ts';
 import { factLines } from '../../say/table.ts';
 import { cell } from '../../say/text.ts';
 import { pieceLine } from '../../talk/composed-lines.ts';

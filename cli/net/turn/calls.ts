@@ -5,14 +5,14 @@ import {
   turnAnswerSchema,
   turnDetailSchema,
   turnViewSchema,
-} from '../../core/agent/thread.ts';
-import { composedViewSchema } from '../../core/agent/composed-view.ts';
-import { toolCallSchema } from '../../core/agent/assemble.ts';
-import { pause } from '../../core/runtime/clock.ts';
-import type { Call, Http } from './http.ts';
-import { ONCE_MS, type InferEvent } from './infer.ts';
-import { accept, asItComes, followed, type Following, type Place } from './turn/stream.ts';
-import { readAnswer } from './views.ts';
+} from '../../../core/agent/thread.ts';
+import { composedViewSchema } from '../../../core/agent/composed-view.ts';
+import { toolCallSchema } from '../../../core/agent/assemble.ts';
+import { pause } from '../../../core/runtime/clock.ts';
+import type { Call, Http } from '../http.ts';
+import { ONCE_MS, type InferEvent } from '../infer.ts';
+import { accept, asItComes, followed, type Following, type Place } from './stream.ts';
+import { readAnswer } from '../views.ts';
 
 /** What is said to an agent. Made again under the same key it is the same turn. */
 export interface TurnCall {
