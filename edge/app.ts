@@ -46,6 +46,7 @@ import { templateRoutes } from './routes/templates.ts';
 import { threadRoutes } from './routes/threads.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { trafficRoutes } from './routes/traffic.ts';
+import { overviewRoutes } from './routes/overview.ts';
 import { usageRoutes } from './routes/usage.ts';
 import { systemRoutes } from './routes/system.ts';
 import { whoamiRoutes } from './routes/whoami.ts';
@@ -82,6 +83,7 @@ export const apiRoutes = [
   templateRoutes,
   threadRoutes,
   threadKeepingRoutes,
+  overviewRoutes,
   usageRoutes,
   systemRoutes,
   whoamiRoutes,

@@ -36,6 +36,7 @@ import { createKnownPools } from './believed/known-pools.ts';
 import { createEdgeBeat } from './live/beat.ts';
 import { createChecks } from './live/checks.ts';
 import { createLive } from './live/live.ts';
+import { createOverview } from './live/overview.ts';
 import { createCapture } from './mcp/traffic/capture.ts';
 import { createPoolLooks } from './believed/pool-looks.ts';
 import { createRedisWorkers } from './redis-users.ts';
@@ -157,14 +158,12 @@ export function wireEdge(
     ...{ formForAll: createFormForAll({ ...registry, clock, log }), waiters },
     ...{ undecided: createUndecided({ flow, clock, log }), leftTurns: createLeftTurns() },
     wakings,
-    lookAtPool: createPoolLooks({ liveness, clock }),
     knownPools: createKnownPools({ ...registry, liveness, bus, clock, keptMs: config.poolCacheMs }),
     ...limits,
     metrics,
     ...{ checks: createChecks(checksOf(connection, queue), clock), self },
     ...signals,
-    poolCounts: (keys) => countPools({ registry, queue }, keys),
-    live: createLive({ registry, liveness, queue, clock, log }),
+    ...createLooks({ registry, queue, liveness, clock, log }),
     capture: createCapture({ queue, clock, log }),
   };
   return { deps, services: [queue, ...servicesOf(deps)] };
@@ -202,6 +201,19 @@ function createStored({
 > {
   const keyring = openKeyring(config, { clock, log });
   return { keyring, registry: createRegistry(connection, config, { ...resources, keyring }) };
+}
+
+/** How pools, tasks and all of it are now. */
+function createLooks(
+  deps: Pick<EdgeDeps, 'registry' | 'queue' | 'liveness' | 'clock' | 'log'>,
+): Pick<EdgeDeps, 'poolCounts' | 'lookAtPool' | 'live' | 'overview'> {
+  const poolCounts: EdgeDeps['poolCounts'] = (keys) => countPools(deps, keys);
+  const live = createLive(deps);
+  return {
+    ...{ poolCounts, live },
+    lookAtPool: createPoolLooks(deps),
+    overview: createOverview({ ...deps, poolCounts, live }),
+  };
 }
 
 interface OfLimits extends Pick<

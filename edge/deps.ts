@@ -27,6 +27,7 @@ import type { Relay } from './relay/relay.ts';
 import type { KnownPools } from './believed/known-pools.ts';
 import type { Checks } from './live/checks.ts';
 import type { Live } from './live/live.ts';
+import type { Overview } from './live/overview.ts';
 import type { Capture } from './mcp/traffic/capture.ts';
 import type { LookAtPool } from './believed/pool-looks.ts';
 import type { Undecided } from './believed/undecided.ts';
@@ -131,6 +132,8 @@ export interface EdgeDeps {
   capture: Capture;
   /** What changed, for pages that are open. */
   live: Live;
+  /** How it goes: shared, and a moment old. */
+  overview: Overview;
   /** Refusals, for the audit. */
   denied: DeniedCounts;
   /** Who reads what others asked and were answered, for the audit. */

@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { z } from 'zod';
 import type { TokenCreate } from '../../core/access.ts';
 import type { applyDeleteSchema, applySchema } from '../../core/declared/apply.ts';
-import type { SystemView } from '../../core/operator/system.ts';
 import type { explainAskSchema, ExplainView } from '../../core/task/explain.ts';
 import { isErrorCode, McpctlError } from '../../core/errors.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
 import type { ReviewView, WhoCanView } from '../../core/access.ts';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
+import { howCalls, type HowCalls } from './how.ts';
 import type { Http } from './http.ts';
 import {
   ADMISSION_MS,
@@ -30,7 +30,6 @@ import {
   readPage,
   readPool,
   readReview,
-  readSystem,
   readWhoCan,
   readTask,
   readToken,
@@ -57,8 +56,6 @@ type Filters = Readonly<Record<string, string | undefined>>;
 export interface Client {
   server: string;
   whoami(): Promise<SeenWhoami>;
-  /** Edges, stores, scheduler and duties. */
-  system(): Promise<SystemView>;
   llms: {
     /** All of them, page by page. */
     list(filters: Filters): Promise<SeenLlm[]>;
@@ -74,6 +71,7 @@ export interface Client {
     give(key: string, user: string): Promise<void>;
   };
   workers: WorkerCalls;
+  how: HowCalls;
   /** Who would take a call of that name, or has that task, and why not the others. */
   explain(kind: 'llm' | 'task', name: string, ask?: ExplainAsked): Promise<ExplainView>;
   access: {
@@ -275,7 +273,8 @@ const identityCalls = (http: Http): Pick<Client, 'access' | 'groups'> => ({
 });
 
 /** What has a file of its own. */
-const furtherCalls = (http: Http): Pick<Client, 'workers' | 'secrets' | 'servers' | 'turns'> => ({
+const furtherCalls = (http: Http): Pick<Client, 'how' | 'workers' | 'secrets' | 'servers' | 'turns'> => ({
+  how: howCalls(http),
   workers: workerCalls(http),
   secrets: secretCalls(http),
   servers: serverCalls(http),
@@ -311,7 +310,6 @@ export function createClient(http: Http): Client {
   return {
     server: http.server,
     whoami: async () => readWhoami(await get(path('whoami'))),
-    system: async () => readSystem(await get(path('system'))),
     llms: {
       list: (filters) => all(path('llms'), filters, readLlm),
       get: async (name) => readLlm(await get(path('llms', name))),

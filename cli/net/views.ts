@@ -11,7 +11,6 @@ import {
 import { McpctlError } from '../../core/errors.ts';
 import { llmViewSchema } from '../../core/llm.ts';
 import { memberViewSchema, poolViewSchema } from '../../core/pool.ts';
-import { systemViewSchema, type SystemView } from '../../core/operator/system.ts';
 import { taskErrorSchema, taskViewSchema } from '../../core/task/task.ts';
 
 /**
@@ -143,10 +142,6 @@ export const readReview = (answer: unknown): ReviewView => readAnswer(reviewView
 
 /** @throws McpctlError `bad_answer`. */
 export const readWhoCan = (answer: unknown): WhoCanView => readAnswer(whoCanViewSchema, answer, noAnswer);
-
-/** @throws McpctlError `bad_answer`. */
-export const readSystem = (answer: unknown): SystemView =>
-  readAnswer(systemViewSchema, answer, 'The server says in no form that is known here how it is.');
 
 const pageSchema = z.object({ items: z.array(z.unknown()), next: z.string().nullable().optional() });
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Scope } from '../access.ts';
+import type { Lately } from '../operator/overview.ts';
 import { sessionUsageSchema, type SessionUsage, type UsageQuery } from '../operator/usage.ts';
 import type { Connection } from './database/connect.ts';
 
@@ -39,6 +40,8 @@ export interface Usages {
   inBuckets(
     asked: UsageAsked & { bucket: 'hour' | 'day'; since: string | undefined },
   ): Promise<{ rows: UsedRow[]; next: string | null }>;
+  /** What ended in the last minutes, in all and by pool. */
+  lately(scope: Scope): Promise<{ all: Lately; byPool: ReadonlyMap<string | null, Lately> }>;
   /** By user, of what one worker ran last of each task. */
   ofSession(query: { sessionId: string; hours: number }): Promise<SessionUsage['items']>;
 }
@@ -77,6 +80,26 @@ const counts = `count(*) as tasks,
   round(coalesce(sum(extract(epoch from greatest(tasks.completed_at - tasks.claimed_at, interval '0'))), 0)::numeric / 60, 3)::float8 as minutes`;
 const tokens = `sum((tasks.usage->>'totalTokens')::bigint) desc nulls last`;
 
+/** How far back, and how many tasks at most. */
+const LATELY_S = 300;
+const MOST_LATELY = 5_000;
+
+const latelyRowSchema = z.object({
+  /** null: of all. */
+  pool: z.string().nullable(),
+  ended: number,
+  failed: number,
+  tokens: number,
+  firstTokenMs: z.number().nullable(),
+  /** How long ago the first of them ended. */
+  oldestS: z.number().nullable(),
+});
+
+function latelyOf(row: z.infer<typeof latelyRowSchema> | undefined, seconds: number): Lately {
+  const { ended = 0, failed = 0, tokens: given = 0, firstTokenMs = null } = row ?? {};
+  return { seconds, ended, failed, tokensPerS: Math.round((given * 10) / seconds) / 10, firstTokenMs };
+}
+
 const conditions = `tasks.completed_at >= coalesce(
     :from::timestamptz, coalesce(:to::timestamptz, now()) - :hours * interval '1 hour')
   and (:to::timestamptz is null or tasks.completed_at < :to)
@@ -85,6 +108,18 @@ const conditions = `tasks.completed_at >= coalesce(
   and (:withinOwner::uuid is null or tasks.owner_id = :withinOwner)
   and (:tokenId::uuid is null or tasks.token_id = :tokenId)
   and (:pools::text[] is null or tasks.pool_name = any(:pools))`;
+
+/** By the index of ends, from the newest on. */
+const latelySql = `
+  select pool_name as pool, count(*) as ended, count(*) filter (where status = 'error') as failed,
+    coalesce(sum(tokens), 0) as tokens,
+    round(percentile_cont(0.5) within group (order by first_ms))::float8 as first_token_ms,
+    greatest(1, extract(epoch from now() - min(completed_at)))::float8 as oldest_s
+  from (
+    select pool_name, status, completed_at, (usage->>'completionTokens')::bigint as tokens,
+      case when streaming then extract(epoch from stream_started_at - created_at)::float8 * 1000 end as first_ms
+    from tasks where ${conditions} order by completed_at desc limit ${MOST_LATELY}
+  ) as ended group by grouping sets ((), (pool_name))`;
 
 const bound = ({ hours = HOURS, from, to, scope }: UsageAsked) => {
   const { ownerId, pools, tokenId, within } = scope;
@@ -117,6 +152,15 @@ export function createUsages({ db }: Connection): Usages {
         { ...bound(asked), since: since ?? null },
       );
       return wholeBuckets(usedSchema.array().parse(rows));
+    },
+    async lately(scope) {
+      const asked = { by: 'pool', hours: LATELY_S / 3_600, scope } as const;
+      const { rows } = await db.raw<{ rows: unknown[] }>(latelySql, bound(asked));
+      const each = latelyRowSchema.array().parse(rows);
+      const { ended = 0, oldestS = null } = each.find(({ pool }) => pool === null) ?? {};
+      const seconds = ended < MOST_LATELY ? LATELY_S : Math.ceil(oldestS ?? LATELY_S);
+      const byPool = new Map(each.map((row) => [row.pool, latelyOf(row, seconds)]));
+      return { all: byPool.get(null) ?? latelyOf(undefined, seconds), byPool };
     },
     async ofSession({ sessionId, hours }) {
       const { rows } = await db.raw<{ rows: unknown[] }>(

@@ -25,6 +25,8 @@ export interface Live extends Service {
   watch(viewer: Viewer): () => void;
   /** For how long the stores could not be read, in milliseconds; null: they can, or nobody has watched. */
   awayForMs(): number | null;
+  /** Grows with each look that found something else than the one before: what was seen before it may be old. */
+  changes(): number;
 }
 
 const EVERY_MS = 1_000;
@@ -109,6 +111,7 @@ export function createLive(deps: LiveDeps): Live {
   const turns = inTurn();
   let before: Look | undefined;
   let awayAt: number | undefined;
+  let changed = 0;
   let timer: NodeJS.Timeout | undefined;
   const awayForMs = (): number | null => (awayAt === undefined ? null : deps.clock.elapsed() - awayAt);
   const tick = async (): Promise<void> => {
@@ -116,6 +119,7 @@ export function createLive(deps: LiveDeps): Live {
     try {
       const after = await look(deps);
       const changes = before && changesBetween(before, after);
+      if (!changes || changes.pools.length + changes.tasks.length + changes.events.length > 0) changed += 1;
       for (const viewer of viewers) turns.add(viewer, changes ? topicsFor(viewer, changes) : topics);
       before = after;
       awayAt = undefined;
@@ -140,6 +144,7 @@ export function createLive(deps: LiveDeps): Live {
   return {
     name: 'live',
     awayForMs,
+    changes: () => changed,
     watch(viewer) {
       needRoom(viewers, viewer.actor);
       viewers.add(viewer);

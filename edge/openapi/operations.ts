@@ -22,6 +22,7 @@ import {
   taskViewSchema,
   taskWaitQuerySchema,
 } from '../../core/task/task.ts';
+import { overviewViewSchema } from '../../core/operator/overview.ts';
 import { usageQuerySchema, usageViewSchema } from '../../core/operator/usage.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
 import { ifMatch, lastEventId, listOf, type Operation } from './operation.ts';
@@ -210,6 +211,16 @@ const tasks: Operation[] = [
 ];
 
 const tokens: Operation[] = [
+  {
+    call: 'GET /overview',
+    tag: 'pools',
+    summary: 'How it goes: pools, workers, what runs and waits, and the last minutes',
+    about:
+      'Of what you may see, at most a second old. `lately` is of tasks that ended in the last five minutes, or of the newest 5,000 of them.',
+    status: 200,
+    answer: overviewViewSchema.meta({ id: 'Overview' }),
+    errors: [],
+  },
   {
     call: 'GET /usage',
     tag: 'tokens',

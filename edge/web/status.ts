@@ -1,16 +1,13 @@
 import { Router, type RequestHandler } from 'express';
-import { scopeOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
+import type { OverviewView } from '../../core/operator/overview.ts';
 import { escaped, page } from '../admin/pages.ts';
 import { addressKey } from '../connections/address.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { authenticateBy, tokenOf, type Credential } from '../middleware/authenticate.ts';
-import { seenIn } from '../shown/llm-view.ts';
 import type { WebSessions } from './sessions.ts';
-
-const MOST_POOLS = 100;
 
 const signIn = page(
   'mcpctl: status',
@@ -23,23 +20,25 @@ const signIn = page(
 <p>Make a token with <code>mcpctl token create</code>. <a href="/ui/">The whole page</a> needs a script.</p>`,
 );
 
-async function table(deps: EdgeDeps, actor: Actor): Promise<string> {
-  const scope = scopeOf(actor, 'view', 'pool');
-  const keys = scope ? await deps.registry.pools.list({ scope, after: undefined, limit: MOST_POOLS }) : [];
-  const [pools, counts] = await Promise.all([deps.liveness.loadPools(keys), deps.poolCounts(keys)]);
-  const rows = pools.map((pool) => {
-    const { size, activeCount } = seenIn(pool, { actor, isPoolSeen: true });
-    const { running = 0, pending = 0 } = counts.get(pool.key) ?? {};
+/** The numbers of the page's overview. */
+function table({ pools, sums, workers, lately }: OverviewView): string {
+  const rows = pools.map(({ poolKey, size, activeCount, running, pending }) => {
     const cells = [`${String(activeCount)} of ${String(size)}`, running, pending];
     const numbers = cells.map((cell) => `<td>${String(cell)}</td>`).join('');
-    return `<tr><th scope="row">${escaped(pool.key)}</th>${numbers}</tr>`;
+    return `<tr><th scope="row">${escaped(poolKey)}</th>${numbers}</tr>`;
   });
   if (rows.length === 0)
     return '<p>No pool that you may see. Publish a model with <code>mcplocal run</code>.</p>';
   const head = ['Pool', 'Serving', 'Running', 'Waiting']
     .map((name) => `<th scope="col">${name}</th>`)
     .join('');
-  return `<table><thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table>`;
+  const facts = [
+    `${String(workers.there)} of ${String(workers.total)} workers there`,
+    `${String(sums.running)} running, ${String(sums.waiting)} waiting`,
+    `${String(lately.tokensPerS)} tokens a second, ${String(lately.failed)} of ${String(lately.ended)} failed in the last ${String(Math.ceil(lately.seconds / 60))} minutes`,
+  ];
+  return `<p>${facts.join(' · ')}</p>
+<table><thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table>`;
 }
 
 /** Who is nobody is asked to sign in. */
@@ -68,7 +67,7 @@ export function statusRoutes(deps: EdgeDeps, sessions: WebSessions): Router {
     const actor = actorOf(req);
     const at = new Date(deps.clock.now()).toISOString().slice(11, 19);
     const body = `<h1>Status</h1>
-${await table(deps, actor)}
+${table(await deps.overview(actor))}
 <p>At ${at} UTC, for ${escaped(actor.userName)}. <a href="/ui/status">Again</a> · <a href="/ui/">The whole page</a></p>`;
     res.type('html').send(page('mcpctl: status', body));
   });

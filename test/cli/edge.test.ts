@@ -28,7 +28,9 @@ describe('cli: with a real edge', () => {
     s.stdin.end(edge.tokens.root);
     expect(await s.run('login', '--server', edge.url, '--with-token')).to.equal(0);
     expect(await s.run('status')).to.equal(0);
-    expect(s.out()).to.match(/User: +root \(admin\), token test/);
+    expect(s.out())
+      .to.match(/User: +root \(admin\), token test/)
+      .and.to.match(/Workers: +0 of 0 there\nLately: +0 tokens a second, 0 of 0 failed \(300 s\)\n/);
     expect(await s.run('version')).to.equal(0);
     expect(s.out()).to.match(/Client: +0\.1\.0\nServer: +\d/);
   });

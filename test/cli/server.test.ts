@@ -172,7 +172,9 @@ describe('cli: which server, and as whom', () => {
     expect(s.out()).to.match(
       /^Server: +\S+ answers \(\d+ ms\)\nVersion: +0\.1\.0\nUser: +ada \(admin\), token laptop\n/,
     );
-    expect(s.out()).to.match(/Llms: +2 active of 3\nPools: +2\nTasks: +4 pending, 2 running\n$/);
+    expect(s.out(), 'of a server that has no overview').to.match(
+      /Llms: +2 active of 3\nPools: +2\nTasks: +4 pending, 2 running\n$/,
+    );
     await fresh();
     await wrote('credentials', { mcpdUrl: peer.url, token: TOKEN });
     await s.run('status', '-o', 'json');

@@ -141,6 +141,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('DELETE /tasks/{id}', `/tasks/${task}`);
     const later = { prefer: 'respond-async' };
     await fits('POST /llms/{name}/infer', '/llms/gpt/infer', { body: chat, headers: later });
+    await fits('GET /overview', '/overview');
     await fits('GET /usage', '/usage');
     await fits('GET /whoami', '/whoami');
     await fits('GET /system', '/system');

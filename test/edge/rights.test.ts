@@ -112,7 +112,7 @@ const rules: Record<string, Rule> = {
   // What a release brings is everybody's; there is none of that name.
   'GET /templates/{name}': { of: () => 404 },
   ...Object.fromEntries(
-    ['GET /usage', 'GET /templates', 'GET /whoami', 'GET /events'].map((call) => [call, { of: everybody }]),
+    ['overview', 'usage', 'templates', 'whoami', 'events'].map((at) => [`GET /${at}`, { of: everybody }]),
   ),
   ...Object.fromEntries(['GET /audit', 'GET /system'].map((call) => [call, { of: ofNoPool }])),
   'POST /access/review': { of: everybody, body: () => ({ verb: 'run', resource: 'llm' }) },
@@ -396,7 +396,7 @@ describe('who may do what', function () {
       'whoami',
       'resources',
     ];
-    const ofAll = ['servers', 'projects', 'agents', 'prompts', 'personalities'];
+    const ofAll = ['overview', 'servers', 'projects', 'agents', 'prompts', 'personalities'];
     expect(through).to.have.members([
       ...[...listed, ...ofAll].map((path) => `GET /${path}`),
       ...['', '/members', '/explain'].map((path) => `GET /llms/{name}${path}`),

@@ -1,5 +1,7 @@
 import { expect } from 'chai';
+import type { OverviewView } from '../../core/operator/overview.ts';
 import type { Used } from '../../core/operator/usage.ts';
+import type { PoolView } from '../../core/pool.ts';
 import { csvLine } from '../../edge/http/lines.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 
@@ -67,6 +69,38 @@ describe('GET /api/v1/usage', function () {
     expect((await t.call('GET /api/v1/usage', { token: null })).status).to.equal(401);
     for (const query of ['?by=prompt', '?hours=0', '?hours=99999', '?of=x'])
       expect((await t.call(`GET /api/v1/usage${query}`)).status, query).to.equal(400);
+  });
+
+  it('sums up in the overview what lists say, and what ended in the last minutes, to each of what is theirs', async () => {
+    const overview = async (token: string) =>
+      (await t.call('GET /api/v1/overview', { token })).json as OverviewView;
+    const { ada, bob, root } = t.tokens;
+    const id = await make('big', ada);
+    const { db } = t.connection;
+    const streamStartedAt = db.raw(`created_at + interval '900 milliseconds'`);
+    const usage = JSON.stringify({ promptTokens: 1, completionTokens: 600, totalTokens: 601 });
+    const ended = { status: 'completed', completedAt: db.fn.now(), usage };
+    await db('tasks')
+      .where({ id })
+      .update({ ...ended, streaming: true, streamStartedAt });
+    const [toAda, toBob, toRoot] = await Promise.all([ada, bob, root].map(overview));
+    const lately = { seconds: 300, failed: 0 };
+    expect(toRoot?.lately).to.deep.equal({ ...lately, ended: 5, tokensPerS: 2, firstTokenMs: 900 });
+    expect(toAda?.lately).to.deep.equal({ ...lately, ended: 3, tokensPerS: 2, firstTokenMs: 900 });
+    expect(toBob?.lately).to.deep.equal({ ...lately, ended: 2, tokensPerS: 0, firstTokenMs: null });
+    expect(toBob?.pools.map(({ firstTokenMs }) => firstTokenMs)).to.deep.equal([null, null]);
+    const { items } = (await t.call('GET /api/v1/pools')).json as { items: PoolView[] };
+    expect(toAda?.pools).to.deep.equal(
+      items.map(({ members, allowed: _, ...pool }) => ({
+        ...pool,
+        slots: members.reduce((all, { slots }) => all + slots, 0),
+        firstTokenMs: pool.poolKey === 'big' ? 900 : null,
+        oldestPendingMs: toAda?.pools.find(({ poolKey }) => poolKey === pool.poolKey)?.oldestPendingMs, // goes on
+      })),
+    );
+    expect(toAda?.sums).to.deep.equal({ pools: 2, members: 2, serving: 0, running: 0, waiting: 1 });
+    expect(toAda?.workers).to.deep.equal({ total: 0, there: 0 });
+    await db('tasks').where({ id }).delete();
   });
 
   it('lists and counts the tasks that a filter names, for who may see them', async () => {

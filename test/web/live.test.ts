@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import type { OverviewView } from '../../core/operator/overview.ts';
 import type { ExplainView } from '../../core/task/explain.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { createLive, type Viewer } from '../../edge/live/live.ts';
@@ -59,6 +60,23 @@ describe('what is live', function () {
     // The pool's count changed for everybody; bob is told of that, and of no task.
     expect(await bob?.until(/event: changed/)).to.not.include('tasks');
     for (const viewer of viewers) viewer.leave();
+  });
+
+  it('who asks for the overview because something changed is not answered with what was before', async () => {
+    const viewer = await watch(t, t.tokens.ada);
+    await viewer.until(/event: hello/);
+    const waiting = async (): Promise<number> =>
+      ((await t.call('GET /api/v1/overview')).json as OverviewView).sums.waiting;
+    for (let n = 0; n < 3; n++) {
+      const before = await waiting();
+      await submit(t.tokens.ada);
+      // An event may be of what was before; after the last of them nobody asks again.
+      for (let now = before; now === before; now = await waiting()) {
+        await viewer.until(/event: changed\n.*pools.*\n/);
+        viewer.forget();
+      }
+    }
+    viewer.leave();
   });
 
   it('tells who may see others’ tasks no more of none, though they watch on', async () => {

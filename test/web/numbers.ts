@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import type { OverviewView } from '../../core/operator/overview.ts';
 import { type inPage, says } from '../support/browsed.ts';
 import type { Page } from '../support/chromium-page.ts';
 import type { System } from '../support/system.ts';
@@ -8,6 +9,26 @@ export function numberTests(
   { go, sound }: ReturnType<typeof inPage>,
   world: () => { t: System; page: Page },
 ): void {
+  it('shows on the overview the numbers that the API says', async () => {
+    const { t, page } = world();
+    const { sums, workers, lately } = (await (
+      await t.call('GET', '/api/v1/overview')
+    ).json()) as OverviewView;
+    expect(lately.ended).to.be.greaterThan(0);
+    const of = (a: number, b: number): string => `${String(a)} of ${String(b)}`;
+    const wanted = [
+      ...[of(workers.there, workers.total), of(sums.serving, sums.members), sums.running, sums.waiting],
+      ...[
+        lately.tokensPerS,
+        lately.firstTokenMs && `${String(Math.round(lately.firstTokenMs / 100) / 10)} s`,
+      ],
+      of(lately.failed, lately.ended),
+    ];
+    await go('/', /Tokens a second/);
+    const figures = `[...document.querySelectorAll('.figures dd')].map((each) => each.innerText)`;
+    expect(await page.evaluate(figures)).to.deep.equal(wanted.map(String));
+  });
+
   it('adds up what was used by hour, and gives it as a file of the same numbers', async () => {
     const { t, page } = world();
     await go('/usage?by=llm&hours=24', /Tokens in each hour/);

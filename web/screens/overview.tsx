@@ -1,20 +1,26 @@
-import type { PoolView } from '../../core/pool.ts';
+import { useEffect } from 'preact/hooks';
+import type { OverviewPool, OverviewView } from '../../core/operator/overview.ts';
+import { isPaused } from '../net/live.ts';
 import { useLoad } from '../net/load.ts';
-import type { Page } from '../net/api.ts';
 import { Empty, Loaded } from '../parts/loaded.tsx';
 import { Screen, shell } from '../parts/page.tsx';
+import { span } from '../parts/time.tsx';
 import { PoolTable } from '../shown/pool-table.tsx';
 
+const AGAIN_MS = 15_000;
+
+const inSeconds = (ms: number | null): string =>
+  ms === null ? '–' : `${String(Math.round(ms / 100) / 10)} s`;
+
 /** The four steps to a first answer; each turns green by itself. */
-function Checklist({ pools }: { pools: readonly PoolView[] }) {
-  const serves = pools.some(({ activeCount }) => activeCount > 0);
+function Checklist({ sums }: OverviewView) {
   const steps: [boolean, string][] = [
     [true, 'The server runs, and you are signed in.'],
     [
-      pools.length > 0,
+      sums.pools > 0,
       'A model is published: write the config.json of a machine that has one, and run `mcplocal run` there.',
     ],
-    [serves, 'A model answers.'],
+    [sums.serving > 0, 'A model answers.'],
   ];
   return (
     <ol class="steps">
@@ -28,27 +34,37 @@ function Checklist({ pools }: { pools: readonly PoolView[] }) {
   );
 }
 
-function Figures({ pools }: { pools: readonly PoolView[] }) {
-  const sum = (of: (pool: PoolView) => number): number => pools.reduce((all, pool) => all + of(pool), 0);
+function Figures({ sums, workers, lately, more }: OverviewView) {
+  const { ended, failed, tokensPerS, firstTokenMs, seconds } = lately;
   const figures: [string, string][] = [
-    ['Llms serving', `${String(sum((p) => p.activeCount))} of ${String(sum((p) => p.size))}`],
-    ['Running', String(sum((p) => p.running))],
-    ['Waiting', String(sum((p) => p.pending))],
+    ['Workers', `${String(workers.there)} of ${String(workers.total)}`],
+    ['Llms serving', `${String(sums.serving)} of ${String(sums.members)}`],
+    ['Running', String(sums.running)],
+    ['Waiting', String(sums.waiting)],
+    ['Tokens a second', String(tokensPerS)],
+    ['First token', inSeconds(firstTokenMs)],
+    ['Failed', `${String(failed)} of ${String(ended)}`],
   ];
   return (
-    <dl class="figures">
-      {figures.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
+    <>
+      <dl class="figures">
+        {figures.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      <p class="quiet">
+        Tokens, first token and what failed are of the last {span(seconds * 1_000)}.
+        {more && ' There are more pools or workers than are counted here.'}
+      </p>
+    </>
   );
 }
 
 /** Pools in which somebody waits and nobody serves: what a person should look at first. */
-function Warnings({ pools }: { pools: readonly PoolView[] }) {
+function Warnings({ pools }: { pools: readonly OverviewPool[] }) {
   const stuck = pools.filter(({ pending, activeCount }) => pending > 0 && activeCount === 0);
   return (
     <>
@@ -63,20 +79,32 @@ function Warnings({ pools }: { pools: readonly PoolView[] }) {
 }
 
 export function Overview() {
-  const pools = useLoad<Page<PoolView>>('/pools?limit=100', 'pools');
+  const overview = useLoad<OverviewView>('/overview', 'pools');
+  // The last minutes go by while nothing changes.
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (!document.hidden && !isPaused.value) overview.again();
+    }, AGAIN_MS);
+    return () => clearInterval(timer);
+  }, []);
   return (
     <Screen title="Overview" command={shell`mcpctl status`}>
-      <Loaded of={pools}>
-        {({ items }) => (
+      <Loaded of={overview}>
+        {(view) => (
           <>
-            <Figures pools={items} />
-            <Warnings pools={items} />
-            {items.length === 0 ? (
+            <Figures {...view} />
+            <Warnings pools={view.pools} />
+            {view.pools.length === 0 ? (
               <Empty why="No pool yet that you may see.">
-                <Checklist pools={items} />
+                <Checklist {...view} />
               </Empty>
             ) : (
-              <PoolTable pools={items} />
+              <PoolTable pools={view.pools} />
+            )}
+            {view.sums.pools > view.pools.length && (
+              <p>
+                <a href="/ui/pools">All {view.sums.pools} pools</a>
+              </p>
             )}
           </>
         )}

@@ -1,11 +1,17 @@
+import type { OverviewPool } from '../../core/operator/overview.ts';
 import type { PoolView } from '../../core/pool.ts';
 import { Table } from '../parts/table.tsx';
 import { span } from '../parts/time.tsx';
-const slotsOf = ({ members }: PoolView): number => members.reduce((all, { slots }) => all + slots, 0);
+
+/** As it is in a list of them, or on the overview. */
+type Shown = PoolView | OverviewPool;
+
+const slotsOf = (pool: Shown): number =>
+  'slots' in pool ? pool.slots : pool.members.reduce((all, { slots }) => all + slots, 0);
 
 const poolPath = (key: string): string => `/ui/pools/${encodeURIComponent(key)}`;
 
-export function PoolTable({ pools }: { pools: readonly PoolView[] }) {
+export function PoolTable({ pools }: { pools: readonly Shown[] }) {
   return (
     <Table
       caption="Pools"

@@ -1,5 +1,6 @@
 import { Command } from '@commander-js/extra-typings';
 import { McpctlError } from '../../../core/errors.ts';
+import type { OverviewView } from '../../../core/operator/overview.ts';
 import type { Context } from '../../who/context.ts';
 import { objectFormatOption, type ObjectFormat } from '../../say/formats.ts';
 import type { SeenLlm, SeenPool, SeenWhoami } from '../../net/views.ts';
@@ -17,7 +18,7 @@ export function makeStatus(
   return new Command('status')
     .summary('is the server there, who am I, what is running')
     .description(
-      'Say whether the server can be reached, who you are there, and how many llms, pools and tasks it has.',
+      'Say whether the server can be reached, who you are there, how many llms, pools, tasks and workers it has, and how the last minutes went.',
     )
     .option('--system', 'and which edges serve, how the stores are, what the scheduler does', false)
     .addOption(objectFormatOption())
@@ -38,16 +39,18 @@ async function runStatus(ctx: Context, { output, system: isWhole }: StatusOption
     throw thrown;
   });
   const ms = Math.round(ctx.clock.elapsed() - from);
-  const [llms, pools, system] = await Promise.all([
+  const [llms, pools, overview, system] = await Promise.all([
     client.llms.list({}),
     client.pools.list(),
-    isWhole ? client.system() : undefined,
+    client.how.overview(),
+    isWhole ? client.how.system() : undefined,
   ]);
   const summary = {
     server: target.server,
     from: target.from,
     answeredInMs: ms,
     ...summaryOf({ me, llms, pools }),
+    ...(overview && { workers: overview.workers, lately: overview.lately }),
     ...(system && { system }),
   };
   const [{ printObject }, { factLines }, { systemLines }] = await Promise.all([
@@ -63,10 +66,20 @@ async function runStatus(ctx: Context, { output, system: isWhole }: StatusOption
       ['Llms', `${summary.llms.active} active of ${summary.llms.total}`],
       ['Pools', summary.pools],
       ['Tasks', `${summary.tasks.pending} pending, ${summary.tasks.running} running`],
+      ...(overview ? overviewFacts(overview) : []),
     ]),
     ...(system ? systemLines(ctx, system) : []),
   ];
   await printObject(ctx.out, output, { object: summary, lines });
+}
+
+function overviewFacts({ workers, lately }: OverviewView): [string, string][] {
+  const { ended, failed, tokensPerS, firstTokenMs, seconds } = lately;
+  const first = firstTokenMs === null ? '' : `, first token after ${(firstTokenMs / 1_000).toFixed(1)} s`;
+  return [
+    ['Workers', `${workers.there} of ${workers.total} there`],
+    ['Lately', `${tokensPerS} tokens a second${first}, ${failed} of ${ended} failed (${seconds} s)`],
+  ];
 }
 
 function summaryOf({ me, llms, pools }: { me: SeenWhoami; llms: SeenLlm[]; pools: SeenPool[] }) {
