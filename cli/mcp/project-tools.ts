@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import { asArguments, asWritten, type Written } from '../../core/mcp/pipeline/as-written.ts';
+import { jsonValue, memberText } from '../../core/text/json-text.ts';
 import { textWithin } from '../../core/text/growing-bytes.ts';
 import { readSse } from '../../core/text/sse.ts';
 import type { Http } from '../net/http.ts';
@@ -27,19 +28,26 @@ const answerSchema = z.union([
   z.looseObject({ error: z.looseObject({ message: z.string(), code: z.number() }) }),
 ]);
 
+const messageSchema = z.looseObject({ id: z.unknown(), method: z.undefined().optional() });
+
 interface Asking {
   signal?: AbortSignal | undefined;
   /** What the parameters were read of. */
   from?: Written | undefined;
 }
 
+/** A result, and the text that it is. */
+interface Result extends Written {
+  value: Record<string, unknown>;
+}
+
 /** A project's MCP endpoint, as a client of MCP sees it. */
 export interface ProjectTools {
   tools(): Promise<Tool[]>;
   /** When `signal` aborts, the server is told that the call is wanted no more. @throws McpctlError, Cancelled. */
-  call(name: string, given: Written, signal?: AbortSignal): Promise<ToolResult>;
+  call(name: string, given: Written, signal?: AbortSignal): Promise<Result & { result: ToolResult }>;
   /** Any request, and its result as it is. */
-  ask(method: string, params: object, how?: Asking): Promise<Record<string, unknown>>;
+  ask(method: string, params: object, how?: Asking): Promise<Result>;
 }
 
 const MOST_PAGES = 50;
@@ -88,7 +96,9 @@ export async function openProjectTools(http: Http, project: string, version: str
       const answer = await send({ id, method, params, signal, from });
       if (method === 'initialize') session = answer.header('mcp-session-id');
       const isStream = answer.header('content-type')?.startsWith('text/event-stream') ?? false;
-      return resultOf(isStream ? await answerIn(answer.body, id) : await jsonOf(answer.body));
+      return resultOf(
+        isStream ? await answerIn(answer.body, id) : await textWithin(answer.body, MOST_ANSWER_BYTES),
+      );
     } catch (thrown) {
       throw thrown instanceof McpctlError ? thrown : http.explain(thrown);
     } finally {
@@ -103,7 +113,8 @@ export async function openProjectTools(http: Http, project: string, version: str
     tools: () => listed(ask),
     call: async (name, given, signal) => {
       const params = { name, arguments: given.value };
-      return toolResult(await ask('tools/call', params, { signal, from: asArguments(given) }));
+      const whole = await ask('tools/call', params, { signal, from: asArguments(given) });
+      return { ...whole, result: toolResult(whole.value) };
     },
   };
 }
@@ -112,7 +123,7 @@ async function listed(ask: ProjectTools['ask']): Promise<Tool[]> {
   const tools: Tool[] = [];
   let cursor: unknown;
   for (let page = 0; page < MOST_PAGES; page += 1) {
-    const result = await ask('tools/list', cursor === undefined ? {} : { cursor });
+    const { value: result } = await ask('tools/list', cursor === undefined ? {} : { cursor });
     for (const tool of Array.isArray(result['tools']) ? result['tools'] : []) {
       const read = toolSchema.safeParse(tool);
       if (read.success) tools.push(read.data);
@@ -129,30 +140,21 @@ function toolResult(result: Record<string, unknown>): ToolResult {
   return read.data;
 }
 
-async function jsonOf(body: AsyncIterable<Uint8Array>): Promise<unknown> {
-  const text = await textWithin(body, MOST_ANSWER_BYTES);
-  try {
-    return JSON.parse(text ?? '');
-  } catch {
-    return undefined; // an answer that is none
-  }
-}
-
 /** What came before it, progress say, is passed over. */
-async function answerIn(body: AsyncIterable<Uint8Array>, id: number): Promise<unknown> {
+async function answerIn(body: AsyncIterable<Uint8Array>, id: number): Promise<string | undefined> {
   for await (const { data } of readSse(body, { most: MOST_ANSWER_BYTES })) {
-    if (data === '') continue;
-    const message = z
-      .looseObject({ id: z.unknown(), method: z.undefined().optional() })
-      .safeParse(JSON.parse(data));
-    if (message.success && message.data.id === id) return message.data;
+    const message = messageSchema.safeParse(jsonValue(data));
+    if (message.success && message.data.id === id) return data;
   }
   return undefined;
 }
 
-function resultOf(json: unknown): Record<string, unknown> {
-  const answer = answerSchema.safeParse(json).data;
-  if (answer && 'result' in answer) return answer.result as Record<string, unknown>;
+function resultOf(text = ''): Result {
+  const answer = answerSchema.safeParse(jsonValue(text)).data;
+  if (answer && 'result' in answer) {
+    const value = answer.result as Record<string, unknown>;
+    return { value, text: memberText(text, 'result') ?? JSON.stringify(value) };
+  }
   if (answer) {
     const { code, message } = answer.error as { code: number; message: string };
     throw new McpctlError('invalid_request', `${message} (${String(code)})`);

@@ -275,7 +275,7 @@ function skipNested(text: string, start: number): number | undefined {
 const HEAP = 64;
 
 /** The index after the closing quote of the string that begins at `start`; past the text when it has none. */
-function stringEnd(text: string, start: number): number {
+export function stringEnd(text: string, start: number): number {
   let at = start + 1;
   for (;;) {
     const quote = text.indexOf('"', at);

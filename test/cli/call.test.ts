@@ -15,6 +15,7 @@ const tools = [
   },
   { name: 'files__fail', inputSchema: { type: 'object' } },
 ];
+const exact = '"id":1234567890123456789,"one":1.0,"many":1e2';
 const text = (words: string, more: object = {}) => ({ content: [{ type: 'text', text: words }], ...more });
 
 describe('cli: mcpctl call and console', () => {
@@ -41,6 +42,12 @@ describe('cli: mcpctl call and console', () => {
       response.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result: text('streamed') })}\n\n`);
     },
     files__hang: () => () => undefined,
+    // As a server writes it that is not of JavaScript.
+    files__exact: (id) => (response) => {
+      const result = `{"content":[],"structuredContent":{${exact}}}`;
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(`{"jsonrpc":"2.0","id":${String(id)},"result":${result}}`);
+    },
   };
   const endpoint: Reply = (response, request) => {
     const { id, method, params } = request.body as {
@@ -107,6 +114,9 @@ describe('cli: mcpctl call and console', () => {
     }
     for (const given of [['lines=many'], ['path'], ['=x'], ['path=a', 'path=b'], ['[1]', 'x=y'], ['{"a":']])
       expect(await s.run('call', 'demo', 'files__read', ...given), given.join(' ')).to.equal(2);
+    tools.push({ name: 'files__exact', inputSchema: { type: 'object' } });
+    expect(await s.run('call', 'demo', 'files__exact', '-o', 'json')).to.equal(0);
+    expect(s.out().replaceAll(/\s/g, '')).to.include(`"content":[],"structuredContent":{${exact}}}`);
     expect(await s.run('call', 'demo', 'files__raed')).to.equal(2);
     expect(s.err()).to.include('Did you mean files__read');
   });
@@ -280,6 +290,9 @@ describe('cli: mcpctl call and console', () => {
     await type(`call files__read path='a b' lines=3`, 'hello');
     expect(lastParams()).to.deep.equal({ name: 'files__read', arguments: { path: 'a b', lines: 3 } });
     await type('call files__fail {}', 'The tool says that it failed');
+    await type('call files__exact {}', 'ms)');
+    await type('last', '"id": 1234567890123456789,\n    "one": 1.0,\n    "many": 1e2\n');
+    await type('raw tools/call {"name":"files__exact"}', '"one": 1.0');
     await type('nonsense', '"nonsense" is not known here');
     await type('raw tools/list {}', '"nextCursor": "x"');
     await type(`save ${join(s.home, 'last.json')}`, 'Saved: ');

@@ -1,5 +1,6 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { didYouMean, nearest } from '../../../core/runtime/nearest.ts';
+import { indented } from '../../mcp/indented.ts';
 import { AlreadySaid } from '../../exit.ts';
 import { takeOnce } from '../../interrupts.ts';
 import { givenOf } from '../../mcp/given.ts';
@@ -35,8 +36,8 @@ export async function runCall(
   const params = await givenOf(ctx, given, toolNamed(tools, name));
   const { signal, release } = takeOnce(ctx.interrupts);
   try {
-    const result = await endpoint.call(name, params, signal);
-    if (json) ctx.out.line(JSON.stringify(result, null, 2));
+    const { result, text } = await endpoint.call(name, params, signal);
+    if (json) ctx.out.line(indented(text));
     else showResult(ctx, result);
     const how = outcomeOf(result);
     if (how !== 'ok') throw new AlreadySaid(how === 'failed' ? 5 : 1);

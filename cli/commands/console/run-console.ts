@@ -1,4 +1,5 @@
 import { McpctlError } from '../../../core/errors.ts';
+import { indented } from '../../mcp/indented.ts';
 import { Cancelled, failureOf } from '../../exit.ts';
 import { takeOnce } from '../../interrupts.ts';
 import { mayAsk } from '../../input/question.ts';
@@ -17,8 +18,8 @@ export interface ConsoleOptions {
 interface Console {
   ctx: Context;
   endpoint: ProjectTools;
-  /** What the last call came to, as it came. */
-  last: object | null;
+  /** What the last call came to, on lines, as it came. */
+  last: string | null;
   /** Aborts on Ctrl-C. */
   signal: AbortSignal;
 }
@@ -96,8 +97,8 @@ async function call(at: Console, rest: string): Promise<void> {
   const tool = (await endpoint.tools()).find((one) => one.name === name);
   const given = await givenOf(ctx, partsOf(text), tool);
   const from = ctx.clock.elapsed();
-  const result = await endpoint.call(name, given, signal);
-  at.last = result;
+  const { result, text: whole } = await endpoint.call(name, given, signal);
+  at.last = indented(whole);
   showResult(ctx, result);
   const took = `${String(Math.round(ctx.clock.elapsed() - from))} ms`;
   ctx.out.note(outcomeOf(result) === 'failed' ? `(The tool says that it failed; ${took}.)` : `(${took})`);
@@ -108,18 +109,18 @@ async function raw(at: Console, rest: string): Promise<void> {
   if (method === '') throw new McpctlError('usage', 'Write: raw METHOD {…}');
   const params = await givenOf(at.ctx, text === '' ? [] : [text], undefined);
   const from = { text: `{"params":${params.text}}`, value: { params: params.value } };
-  at.last = await at.endpoint.ask(method, params.value, { signal: at.signal, from });
+  at.last = indented((await at.endpoint.ask(method, params.value, { signal: at.signal, from })).text);
   await showLast(at);
 }
 
 async function showLast({ ctx, last }: Console): Promise<void> {
-  if (last) ctx.out.line(JSON.stringify(last, null, 2));
+  if (last !== null) ctx.out.line(last);
   else ctx.out.note('Nothing was called yet.');
 }
 
 async function save({ ctx, last }: Console, file: string): Promise<void> {
-  if (file === '' || !last) throw new McpctlError('usage', 'Write: save FILE, after a call.');
-  await writeNew(file, `${JSON.stringify(last, null, 2)}\n`);
+  if (file === '' || last === null) throw new McpctlError('usage', 'Write: save FILE, after a call.');
+  await writeNew(file, `${last}\n`);
   ctx.out.note(`Saved: ${file}`);
 }
 
