@@ -15,6 +15,8 @@ export interface Actor {
   userName: string;
   tokenId: string;
   tokenName: string;
+  /** When the token ends by itself; absent or null: not at all. */
+  tokenExpiresAt?: Date | null;
   /** The word that the last release has for it; no right is read from it. */
   binding: (typeof bindings)[number];
   /** All that the user is granted, by whatever way; read here alone. */
@@ -356,6 +358,8 @@ export type TokenView = z.infer<typeof tokenViewSchema>;
 export const whoamiSchema = z.object({
   user: z.string(),
   token: z.string(),
+  /** When the token ends by itself; null: not at all. */
+  expiresAt: z.string().nullable(),
   binding: z.enum(bindings),
   version: z.string(),
   /** What the token is bound to; null: every pool. */

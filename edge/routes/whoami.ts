@@ -5,8 +5,9 @@ import type { EdgeDeps } from '../deps.ts';
 
 /** As the server takes who calls. */
 export function whoamiOf(actor: Actor, { version }: Pick<EdgeDeps, 'version'>): Whoami {
-  const { userName: user, tokenName: token, binding, pools } = actor;
-  return { user, token, binding, version, pools: pools && [...pools], may: mayOf(actor) };
+  const { userName: user, tokenName: token, tokenExpiresAt, binding, pools } = actor;
+  const expiresAt = tokenExpiresAt?.toISOString() ?? null;
+  return { user, token, expiresAt, binding, version, pools: pools && [...pools], may: mayOf(actor) };
 }
 
 /** `GET /api/v1/whoami`: who the server thinks you are. */

@@ -155,6 +155,7 @@ describe('cli: config, logout, whoami', () => {
       user: 'ada',
       binding: 'admin',
       token: 'laptop',
+      expiresAt: null,
       tokenFrom: '--token-file',
     });
     await wrote('cli.json', { current: 'home', contexts: contexts() });

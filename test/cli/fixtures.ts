@@ -90,7 +90,10 @@ export const task = {
   createdAt: '2026-11-21T07:00:00.000Z',
 };
 
-export const whoami = { user: 'ada', token: 'laptop', binding: 'admin', version: '0.1.0' };
+export const whoami = {
+  ...{ user: 'ada', token: 'laptop', expiresAt: null },
+  ...{ binding: 'admin', version: '0.1.0' },
+};
 
 export const token = {
   id: '019a6f3e-0000-7000-8000-0000000000d1',

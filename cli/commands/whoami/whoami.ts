@@ -31,6 +31,7 @@ async function runWhoami(ctx: Context, { output }: WhoamiOptions): Promise<void>
     user,
     binding: view.binding ?? null,
     token: view.token ?? null,
+    expiresAt: view.expiresAt ?? null,
     tokenFrom,
   };
   const [{ printObject }, { factLines }] = await Promise.all([
@@ -44,6 +45,7 @@ async function runWhoami(ctx: Context, { output }: WhoamiOptions): Promise<void>
       ['User', user],
       ['Binding', view.binding],
       ['Token', view.token],
+      ['Ends', view.expiresAt === null ? 'never' : view.expiresAt],
       ['Kept in', tokenFrom],
     ]);
   await printObject(ctx.out, output, { object, lines });

@@ -39,6 +39,7 @@ export async function readNamed(
       userName: 'users.name',
       tokenId: 'tokens.id',
       tokenName: 'tokens.name',
+      tokenExpiresAt: 'tokens.expiresAt',
       binding: 'users.binding',
       pools: 'tokens.pools',
       preset: 'tokens.preset',
