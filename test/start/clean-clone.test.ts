@@ -1,6 +1,9 @@
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pause, systemClock as clock } from '../../core/runtime/clock.ts';
@@ -17,6 +20,9 @@ import {
 import { eventually } from '../support/supervised.ts';
 
 const COLD_MS = 180_000;
+const serverEverything = createRequire(import.meta.url).resolve(
+  '@modelcontextprotocol/server-everything/dist/index.js',
+);
 /** The bounds are 10 s; a busy machine gets three times that here, and the bench has the exact time. */
 const WARM_MS = 30_000;
 const STOP_MS = 10_000;
@@ -52,6 +58,16 @@ describe('npm start from a clean clone in an empty home', function () {
     await untilWelcome(system, ms);
   };
 
+  const eventuallyServed = async (): Promise<void> => {
+    const until = clock.elapsed() + WARM_MS;
+    while (clock.elapsed() < until) {
+      const { items } = await get<Partial<Page>>(home, '/api/v1/servers');
+      if (items?.some(({ name }) => name === 'everything')) return;
+      await pause(100);
+    }
+    expect.fail(`no server:\n${system.output()}`);
+  };
+
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'mcpctl-clone-'));
     chmodSync(folder, 0o755); // or root's Postgres, which runs as another user, would go to /var/lib
@@ -80,6 +96,10 @@ describe('npm start from a clean clone in an empty home', function () {
     ({ token } = credentialsOf(home));
     rows = await get<Page>(home, '/api/v1/llms');
     expect(rows.items.map(({ name, status }) => [name, status])).to.deep.equal([['tiny-chat', 'active']]);
+    // The worker that begins next has a server, too.
+    const config = JSON.parse(readFileSync(join(home, 'config.json'), 'utf8')) as object;
+    const everything = { name: 'everything', command: process.execPath, args: [serverEverything, 'stdio'] };
+    writeFileSync(join(home, 'config.json'), JSON.stringify({ ...config, mcpServers: [everything] }));
   });
 
   for (const name of ['web', 'scheduler', 'worker']) {
@@ -96,6 +116,27 @@ describe('npm start from a clean clone in an empty home', function () {
       expect(answer).to.include('Paris');
     });
   }
+
+  it('has the MCP server of its config.json at the URL of a project within ten seconds', async () => {
+    await eventuallyServed();
+    const from = clock.elapsed();
+    const create = ['create', 'project', 'demo', '--mcp-server', 'everything'];
+    const made = spawnSync(process.execPath, [join(checkout, 'dist', 'cli', 'main.js'), ...create], {
+      env: { PATH: process.env['PATH'], ...env },
+      ...{ encoding: 'utf8', timeout: WARM_MS },
+    });
+    expect(made.status, made.stderr).to.equal(0);
+    const client = new Client({ name: 'test', version: '1' });
+    const headers = { authorization: `Bearer ${token}` };
+    const url = new URL(`${credentialsOf(home).mcpdUrl}/mcp/projects/demo`);
+    await client.connect(new StreamableHTTPClientTransport(url, { requestInit: { headers } }));
+    const { tools } = await client.listTools();
+    expect(tools.map(({ name }) => name)).to.include('everything__echo');
+    const { content } = await client.callTool({ name: 'everything__echo', arguments: { message: 'hello' } });
+    expect(content).to.deep.equal([{ type: 'text', text: 'Echo: hello' }]);
+    expect(clock.elapsed() - from).to.be.below(WARM_MS);
+    await client.close();
+  });
 
   it('leaves no task unfinished', async () => {
     const terminal = ['completed', 'error', 'cancelled'];
