@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { answers, chats } from '../support/backend.ts';
 import { type inPage, says } from '../support/browsed.ts';
 import type { Page } from '../support/chromium-page.ts';
-import type { System } from '../support/system.ts';
+import { until, type System } from '../support/system.ts';
 
 /** Of answers in the playground, in a system that serves `house`, and whose backend answers as it is told. */
 export function answerTests(
@@ -88,6 +88,11 @@ export function answerTests(
       .to.have.length(2)
       .and.to.satisfy((both: string[]) => both.every((text) => text.includes('one answer')));
     await sound('compared-1280');
+    // What has just ended is counted for a moment yet.
+    await until(
+      async () => (await t.call('GET', '/api/v1/llms/house/explain')).text(),
+      (text) => !text.includes('run something'),
+    );
     await press('Who would answer');
     await page.until(says(/If it were sent now[^]*would take a call at once[^]*Its place would be 1/));
     await sound('who-answers-1280');
