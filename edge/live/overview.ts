@@ -4,8 +4,7 @@ import type { OverviewPool, OverviewView } from '../../core/operator/overview.ts
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { Recent } from '../believed/recent.ts';
-import { membersView } from '../shown/llm-view.ts';
-import type { PoolCounts } from '../shown/pool-counts.ts';
+import { seenPools, type PoolCounts } from '../shown/pool-counts.ts';
 import type { Live } from './live.ts';
 
 /** How it goes, of what an actor may see. @throws McpctlError `unavailable`. */
@@ -38,24 +37,14 @@ async function workersIn({ registry, liveness }: OverviewDeps, scope: Scope | nu
 }
 
 async function poolsIn(deps: OverviewDeps, actor: Actor, scope: Scope | null) {
-  const { registry, liveness, clock } = deps;
-  const listed = scope ? await registry.pools.list({ scope, after: undefined, limit: MOST_COUNTED + 1 }) : [];
-  const keys = listed.slice(0, MOST_COUNTED);
-  const [pools, counts, owners] = await Promise.all([
-    liveness.loadPools(keys),
-    deps.poolCounts(keys),
-    registry.pools.ownersOf(keys),
-  ]);
-  const views = pools.map((pool) => {
-    const { members, ...view } = membersView(pool, { clock, actor, isPoolSeen: true });
-    return {
-      ...view,
-      owner: owners.get(pool.key)?.name ?? null,
-      slots: members.reduce((all, { slots }) => all + slots, 0),
-      ...(counts.get(pool.key) ?? { pending: 0, running: 0, oldestPendingMs: null }),
-    };
-  });
-  return { views, more: listed.length > keys.length };
+  const list = { after: undefined, limit: MOST_COUNTED + 1 };
+  const listed = scope ? await deps.registry.pools.list({ scope, ...list }) : [];
+  const pools = await seenPools(deps, actor, listed.slice(0, MOST_COUNTED));
+  const views = pools.map(({ view: { members, ...view } }) => ({
+    ...view,
+    slots: members.reduce((all, { slots }) => all + slots, 0),
+  }));
+  return { views, more: listed.length > MOST_COUNTED };
 }
 
 async function look(deps: OverviewDeps, actor: Actor, scopes: Scopes): Promise<OverviewView> {

@@ -9,7 +9,7 @@ import type { User } from '../../core/registry/people/users.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
-import { membersView } from '../shown/llm-view.ts';
+import { seenPools } from '../shown/pool-counts.ts';
 import { written } from '../http/written.ts';
 import { listsInTurn } from '../limits/turns.ts';
 
@@ -20,23 +20,16 @@ function keyOf(req: Request): string {
 }
 
 async function poolViews(deps: EdgeDeps, actor: Actor, keys: readonly string[]): Promise<PoolView[]> {
-  const [pools, counts, owners, allowed] = await Promise.all([
-    deps.liveness.loadPools(keys),
-    deps.poolCounts(keys),
-    deps.registry.pools.ownersOf(keys),
+  const [pools, allowed] = await Promise.all([
+    seenPools(deps, actor, keys),
     deps.registry.pools.allowedIn(keys),
   ]);
-  const mayEdit = (key: string): boolean => {
-    const owner = owners.get(key);
-    const target = { name: key, poolKey: key, ...(owner && { ownerId: owner.id }) };
-    return can(actor, 'edit', { resource: 'pool', target });
-  };
-  return pools.map((pool) => ({
-    ...membersView(pool, { clock: deps.clock, actor, isPoolSeen: true }),
-    owner: owners.get(pool.key)?.name ?? null,
-    ...(mayEdit(pool.key) && { allowed: allowed.get(pool.key) ?? [] }),
-    ...(counts.get(pool.key) ?? { pending: 0, running: 0, oldestPendingMs: null }),
-  }));
+  return pools.map(({ owner, view }) => {
+    const { poolKey } = view;
+    const target = { name: poolKey, poolKey, ...(owner && { ownerId: owner.id }) };
+    const mayEdit = can(actor, 'edit', { resource: 'pool', target });
+    return { ...view, ...(mayEdit && { allowed: allowed.get(poolKey) ?? [] }) };
+  });
 }
 
 /** What only the pool's owner and admins may do. @throws McpctlError `pool_not_found`, `forbidden`. */
