@@ -24,7 +24,7 @@ export async function callsThatMayHaveRun(
 }
 
 /** What is told of one. */
-export const mayHaveRun = (taskId: string): McpctlError =>
+export const outcomeUnknown = (taskId: string): McpctlError =>
   new McpctlError(
     'outcome_unknown',
     'What became of the call is not known: Redis lost what was written last. Look before you repeat it.',

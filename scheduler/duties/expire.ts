@@ -1,4 +1,4 @@
-import { callsThatMayHaveRun, mayHaveRun } from '../../core/flow/may-have-run.ts';
+import { callsThatMayHaveRun, outcomeUnknown } from '../../core/flow/may-have-run.ts';
 import { whyManyWaited } from '../../core/flow/take-back.ts';
 import { closeMany } from '../../core/flow/end/close-many.ts';
 import type { ErrorReason } from '../../core/task/error-reason.ts';
@@ -108,7 +108,7 @@ async function asKnown(deps: DutyDeps, some: readonly Expired[]): Promise<readon
   if (!uncertain) return some.filter(({ row }) => row.operation !== 'mcp');
   return some.map((one) => {
     if (!uncertain.has(one.row.id)) return one;
-    const { code, message } = mayHaveRun(one.row.id);
+    const { code, message } = outcomeUnknown(one.row.id);
     return { row: one.row, code, message };
   });
 }

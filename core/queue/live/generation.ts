@@ -94,8 +94,7 @@ export class Trusted implements Openable {
     const { signal } = this.#stopping;
     const until = clock.elapsed() + PATIENCE_MS;
     while (!signal.aborted) {
-      const is = await this.#look();
-      if (is !== 'other') break;
+      if (await this.#isTrusted()) break;
       if (clock.elapsed() >= until) {
         log.warn('nobody has been through this Redis since it came back; taking tasks all the same');
         break;
@@ -106,15 +105,15 @@ export class Trusted implements Openable {
   }
 
   /** A Redis that does not say is not waited for: a new connection asks anew. */
-  async #look(): Promise<Generation['is']> {
+  async #isTrusted(): Promise<boolean> {
     try {
-      return (await ask(this.#deps, 'look', 0)).is;
+      return await isTrusted(this.#deps);
     } catch (thrown) {
       this.#deps.log.debug(
         { why: messageOf(thrown) },
         'whether Redis is the one of before could not be asked',
       );
-      return 'same';
+      return true;
     }
   }
 }

@@ -4,7 +4,7 @@ import { closeTask } from '../../../core/flow/end/cancel.ts';
 import { isServed, mayReturn } from '../../../core/flow/alive/served.ts';
 import { sleepersIn } from '../../../core/flow/alive/sleepers.ts';
 import { allAttempts, excludedOf, isForsaken, takeBack, whyWaited } from '../../../core/flow/take-back.ts';
-import { callsThatMayHaveRun, mayHaveRun } from '../../../core/flow/may-have-run.ts';
+import { callsThatMayHaveRun, outcomeUnknown } from '../../../core/flow/may-have-run.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
 import { nobody, type Target } from '../ask/target.ts';
@@ -203,7 +203,7 @@ export class MakersDuties implements Duties {
       const uncertain = await callsThatMayHaveRun(this.#deps, [row]);
       const isOver = this.#deps.clock.elapsed() > this.#deadline + AWAY_MS;
       if (!uncertain && !isOver) return null;
-      if (!uncertain || uncertain.has(row.id)) error = mayHaveRun(row.id);
+      if (!uncertain || uncertain.has(row.id)) error = outcomeUnknown(row.id);
       const { code, message, reason, retryAfterS } = error;
       const how = { mode: 'expire', status: 'error', code, message, reason, retryAfterS } as const;
       closed = await closeTask(flowOf(this.#deps), row, how);
