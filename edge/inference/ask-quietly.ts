@@ -78,6 +78,7 @@ async function answerOf(deps: EdgeDeps, row: TaskRow, wait: TaskWait): Promise<s
       }
       case 'events': // of what it tells only its end counts
       case 'gap':
+      case 'vanished':
       case 'quiet':
         break;
     }

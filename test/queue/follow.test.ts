@@ -314,6 +314,19 @@ describe('following a stream', function () {
     follower.close();
   });
 
+  it('says once that the stream is gone, of which something was read and not the end', async () => {
+    const task = await t.submitted();
+    const follower = await open(task);
+    await t.claim(task, 'c');
+    await t.emitter(task, { claimId: 'c', epoch: 1 }).emit('one');
+    expect(await follower.next({ withinMs: 5_000 })).to.deep.include({ data: ['one'] });
+    const { stream } = t.door.keys.pool('p').task(task.taskId);
+    await t.redis.del(stream);
+    expect(await follower.next({ withinMs: 5_000 })).to.deep.equal({ kind: 'vanished' });
+    expect(await follower.next({ withinMs: 2_500 })).to.equal(null);
+    follower.close();
+  });
+
   it('finds the end of a claim whose last events Redis has lost, and lets that claim say no more', async () => {
     const task = await t.submitted();
     const follower = await open(task);

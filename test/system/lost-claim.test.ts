@@ -15,6 +15,22 @@ describe('a stream whose claim is lost with Redis', function () {
   });
   after(() => t.close());
 
+  it('ends as soon as its edge finds it gone, whether or not anybody runs it again', async () => {
+    t.backend.once(chats(['one', 'two'], { paced: true }));
+    const answer = t.call('POST', '/api/v1/llms/a/infer', { body });
+    await t.backend.next('request');
+    t.backend.release();
+    const events = sseData(await answer);
+    expect(await nextText(events)).to.equal('one');
+    const id = (await answer).headers.get('x-mcpctl-task-id') ?? '';
+    t.backend.reply(chats(['another', 'claim'], { paced: true })); // never goes on
+    await loseRedis(t.sandbox);
+    let last = '';
+    for await (const data of events) last = data;
+    expect(last).to.include('worker_lost').and.include('"error"');
+    expect((await t.task(id)).error?.code).to.equal('worker_lost');
+  });
+
   for (const [how, more] of [
     ['runs again and answers', { paced: true }],
     ['runs again and is over at once', {}],
@@ -28,7 +44,7 @@ describe('a stream whose claim is lost with Redis', function () {
       expect(await nextText(events)).to.equal('one');
       const id = (await answer).headers.get('x-mcpctl-task-id') ?? '';
       t.backend.reply(chats(['another', 'claim'], more));
-      await loseRedis(t.sandbox);
+      await loseRedis(t.sandbox, 't:*:m'); // its edge hears of it by the events of the other run alone
       let last = '';
       t.backend.release(); // what the first run still tries to say
       await t.backend.next('request', 20_000);

@@ -23,9 +23,11 @@ import { hearOwn, hearTask, isHint, type Hearing, type HearingDeps } from './hea
 
 /**
  * Entries of a task, and hints that its dispatch moved. `gap`: what came next was trimmed before it was read, so
- * the entries that follow are not the rest of those before.
+ * the entries that follow are not the rest of those before. `vanished`: the stream is not there any more, though something of it was
+ * read, and its end was not: Redis has lost it. It comes once for each attempt.
  */
-export type Followed = Entry | { kind: 'back' } | { kind: 'requeued' } | { kind: 'gap' };
+export type Followed =
+  Entry | { kind: 'back' } | { kind: 'requeued' } | { kind: 'gap' } | { kind: 'vanished' };
 
 export interface FollowDeps extends HearingDeps {
   redis: Redis;
@@ -68,6 +70,8 @@ export class Follower {
   readonly #openedAt = performance.now();
   #position: Position;
   #torn = false;
+  /** It was given out that the stream is gone. */
+  #hasVanished = false;
   /** It was given out how the task ended. */
   #ended = false;
   #silentFrom = performance.now();
@@ -231,7 +235,12 @@ export class Follower {
       await this.#reading;
       const before = this.#position;
       const top = await readTop(this.#deps.redis, this.#stream);
-      if (top === null || this.#position !== before || this.#reading) return; // it has come further meanwhile
+      if (this.#position !== before || this.#reading) return; // it has come further meanwhile
+      if (top === null) {
+        if (before.seq === 0 || this.#ended || this.#hasVanished) return;
+        this.#hasVanished = true;
+        return this.#push({ kind: 'vanished' });
+      }
       if (this.#isOther(top) || top.epoch < before.epoch) {
         this.#beginWith(top.epoch);
         return this.readRecord();
@@ -261,6 +270,7 @@ export class Follower {
   #hear(heard: Heard): void {
     if (heard.kind === 'message' && isHint(heard.text)) return this.#push({ kind: heard.text });
     if (this.#behind) return; // the record has it
+    if (heard.kind === 'resync') void this.#lookAtTop(); // Redis may be another one by now
     if (heard.kind === 'resync' || heard.text === '') return this.readRecord();
     const entry = parseMessage(heard.text);
     if (entry && this.#isOther(entry)) return void this.#lookAtTop();
@@ -279,6 +289,7 @@ export class Follower {
       this.#torn = true;
       this.#push({ kind: 'gap' });
     }
+    this.#hasVanished = false;
     this.#position = { epoch: entry.epoch, seq: entry.seq, tag: entry.tag || this.#tagIn(entry.epoch) };
     this.#push(entry);
   }

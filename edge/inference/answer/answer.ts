@@ -13,7 +13,7 @@ import { eventIdOf, EventWriter, frameText, lineText } from '../../http/sse.ts';
 import { describeAnswer } from './headers.ts';
 import type { Form, Frame } from '../form/form.ts';
 import { InHand } from '../follow/in-hand.ts';
-import { endLost } from '../follow/lost.ts';
+import { answeredAnew, endLost } from '../follow/lost.ts';
 import type { KeepAlive } from '../ask/headers.ts';
 import { answerGone } from '../follow/row-end.ts';
 import { hasIds } from '../form/index.ts';
@@ -76,6 +76,7 @@ export async function answerWhole(a: Answering): Promise<Answered> {
         break;
       case 'events': // only a streamed task has events
       case 'gap':
+      case 'vanished':
         break;
     }
   }
@@ -120,9 +121,12 @@ const mayGoOn = ({ form }: Answering, { status }: TaskRow): boolean =>
 
 async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: number }): Promise<Answered> {
   const row = await settled(a, ending);
-  const fault = row.status === 'completed' ? faultOf(row, { ending, seq, shown: null }) : undefined;
+  const isOther = row.claimId !== ending.claim;
+  const fault = row.status === 'completed' && !isOther && faultOf(row, { ending, seq, shown: null });
   if (fault) throw fault;
   if (mayGoOn(a, row) && (await goesOn(a))) return 'goes on';
+  // Redis was lost, and the task ran twice: the answer is what the row keeps.
+  if (row.status === 'completed' && isOther) return await answerFromRow(a, row);
   sendWhole(a, row, ending.outcome);
   return 'answered';
 }
@@ -152,6 +156,10 @@ export async function answerStream(a: Answering, saw: Saw = sawNothing(a)): Prom
           inHand?.saw(item);
           saw.shown = { epoch: item.epoch, tag: item.tag || saw.shown.tag };
           await writeEvents(a, writer, item);
+          break;
+        case 'vanished':
+          // Sooner than the task is begun anew, most often: then nothing is run for nobody.
+          if (saw.shown !== null) throw await otherClaim(a, inHand);
           break;
         case 'row':
           throw answerGone(a.row);
@@ -273,7 +281,7 @@ function faultOf(
   row: TaskRow,
   { ending, seq, shown }: { ending: Ending; seq: number; shown: Attempt | null },
 ): McpctlError | undefined {
-  if (row.claimId !== ending.claim) return new McpctlError('worker_lost', undefined, { taskId: row.id });
+  if (row.claimId !== ending.claim) return answeredAnew(row);
   const unseen = row.streaming && shown === null && seq > 1;
   return unseen ? new McpctlError('gone', undefined, { taskId: row.id }) : undefined;
 }

@@ -7,10 +7,11 @@ import { flowOf, type EdgeDeps } from '../../deps.ts';
 import { errorOfRow } from './settle.ts';
 
 /**
- * The claim that an answer has shown is gone: Redis lost it, and the task began anew. Its caller hears that it has
+ * The claim that an answer has shown is gone: Redis lost it, and the task begins anew, or has. Its caller hears that it has
  * failed, so it must not complete behind their back: who says `worker_lost` ends the row first.
  * @param inHand of a turn what its caller was shown: that is what its thread keeps.
- * @returns what to tell the caller; when the row ended otherwise, that.
+ * @returns what to tell the caller: how the row ended otherwise; `gone` where it has completed, by another run or this one;
+ *   `unavailable` while neither store can be told, so that it may complete yet.
  */
 export async function endLost(deps: EdgeDeps, row: TaskRow, inHand?: Assembled): Promise<McpctlError> {
   const lost = new McpctlError('worker_lost', undefined, { taskId: row.id });
@@ -22,9 +23,21 @@ export async function endLost(deps: EdgeDeps, row: TaskRow, inHand?: Assembled):
     );
   };
   const closed = await closeTask(flowOf(deps), row, { mode: 'cancel', ...how, inHand }).catch(notEnded);
-  if (typeof closed === 'object') return errorOfRow(deps, closed) ?? lost;
+  const now = typeof closed === 'object' ? closed : await closeByRow().catch(notEnded);
+  if (!now) return new McpctlError('unavailable', undefined, { taskId: row.id });
+  return now.status === 'completed' ? answeredAnew(row) : (errorOfRow(deps, now) ?? lost);
+
   // The new claim is over already, and for a moment its end is this edge's to settle; or Redis, which has just gone back,
   // is away again, and the row alone can say so.
-  await closeRow(flowOf(deps), row.id, { ...how, answer: inHand }).catch(notEnded);
-  return lost;
+  async function closeByRow(): Promise<TaskRow | undefined> {
+    const mine = await closeRow(flowOf(deps), row.id, { ...how, answer: inHand });
+    return mine ?? (await deps.registry.tasks.byId(row.id));
+  }
+}
+
+/** What was shown is not what the task has completed with. */
+export function answeredAnew({ id }: Pick<TaskRow, 'id'>): McpctlError {
+  const message =
+    'What was shown of the answer was lost with Redis, and the task has completed with another; get the task, or read its stream from the beginning.';
+  return new McpctlError('gone', message, { taskId: id });
 }

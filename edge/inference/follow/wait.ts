@@ -11,8 +11,14 @@ import type { EdgeDeps } from '../../deps.ts';
 import { RowEnd, type RowSays } from './row-end.ts';
 import { Standing } from './standing.ts';
 
-/** `quiet`: time to send something, and where the task stands meanwhile. */
-export type Arrived = Entry | RowSays | { kind: 'gap' } | { kind: 'quiet'; place: Place } | { kind: 'left' };
+/** `quiet`: time to send something, and where the task stands meanwhile. `gap` and `vanished`: as the stream says it. */
+export type Arrived =
+  | Entry
+  | RowSays
+  | { kind: 'gap' }
+  | { kind: 'vanished' }
+  | { kind: 'quiet'; place: Place }
+  | { kind: 'left' };
 
 /** When something is to be sent though nothing came. */
 export interface Quiet {
@@ -88,6 +94,7 @@ export class TaskWait {
         await duties.takeBack();
         this.#waiting = true;
       } else if (item.kind === 'requeued') this.#waiting = true;
+      else if (item.kind === 'vanished') return item;
       else {
         this.#waiting = false;
         this.#spoken();

@@ -98,6 +98,7 @@ class CallAnswer {
           await this.#tell(item);
           break;
         case 'gap': // of what it told some was not kept; its end says it all
+        case 'vanished':
           break;
         case 'closed':
           throw errorOf(row.id, item.outcome);

@@ -1,5 +1,5 @@
-import { settle } from './postgres.ts';
-import { show, type Has } from './redis.ts';
+import { closeRow, settle } from './postgres.ts';
+import { close, show, type Has } from './redis.ts';
 import { breaks, isTerminal, type Caller, type Entry, type State, type Action } from './state.ts';
 
 /** edge/inference/answer/answer.ts over a follower: what is read may be dealt with later, when it is old. */
@@ -13,7 +13,10 @@ export function callerActions(has: Has, s: State): Action[] {
     if (c.entry) return act(`its edge deals with ${nameOf(c.entry)}`, (t, caller) => deal(has, t, caller));
     if (nextEntry(has, s, c))
       return act('its edge hears of the next entry', (t, caller) => hear(has, t, caller));
-    return mayAsk(has, s, c) ? act('its edge asks the row', askRow) : [];
+    const looks = hasVanished(s, c)
+      ? act('its edge finds the stream gone', (t, caller) => endLost(has, t, caller))
+      : [];
+    return mayAsk(has, s, c) ? [...looks, ...act('its edge asks the row', askRow)] : looks;
   });
 }
 
@@ -54,9 +57,22 @@ export function mayAsk(has: Has, s: State, c: Caller): boolean {
 
 export function askRow(s: State, c: Caller): void {
   const { status, claim } = s.row;
-  c.shown =
-    status === 'completed' && c.got === 0 ? 'completed' : status === 'cancelled' ? 'cancelled' : 'error';
+  if (status === 'completed') c.shown = c.got === 0 ? 'completed' : 'gone';
+  else c.shown = status === 'cancelled' ? 'cancelled' : 'error';
   c.toldClaim = claim;
+}
+
+const hasVanished = (s: State, c: Caller): boolean => s.stream.length === 0 && c.got > 0;
+
+/** edge/inference/follow/lost.ts: what was shown is gone, and nobody completes it behind its caller's back. */
+function endLost(has: Has, s: State, c: Caller): void {
+  if (has('who tells of a lost answer ends its row')) {
+    close(has, s, { mode: 'cancel', seen: 0, outcome: 'error' });
+    closeRow(has, s, 'error');
+  }
+  const { status } = s.row;
+  if (status === 'completed' && has('a lost answer is told by its row')) c.shown = 'gone';
+  else c.shown = status === 'cancelled' ? 'cancelled' : 'error';
 }
 
 export function deal(has: Has, s: State, c: Caller): void {
@@ -97,10 +113,7 @@ function dealEvent(has: Has, s: State, { c, entry, isPinned = false }: Dealing):
   const pins = has('show pins a claim before its first byte') && !isPinned;
   if (c.shows === 0 && (!pins || show(has, s, entry.epoch))) c.shows = entry.epoch;
   if (c.shows === 0) return;
-  if (isOtherAttempt(has, c, entry)) {
-    c.shown = 'error';
-    return;
-  }
+  if (isOtherAttempt(has, c, entry)) return endLost(has, s, c);
   if (c.got > 0 && c.claim !== entry.claim) breaks(s, 'I7: two claims in one answer');
   else if (entry.n !== c.got + 1) breaks(s, 'I7: an event is missing or comes twice');
   if (s.truth.shown !== 0 && s.truth.shown !== entry.claim) breaks(s, 'I7: two claims of a task were shown');
@@ -115,10 +128,7 @@ function isOtherAttempt(has: Has, c: Caller, entry: Entry): boolean {
 }
 
 function dealEnd(has: Has, s: State, { c, entry }: Dealing): void {
-  if (isOtherAttempt(has, c, entry)) {
-    c.shown = 'error';
-    return;
-  }
+  if (isOtherAttempt(has, c, entry)) return endLost(has, s, c);
   if (!has('the row is settled before the last frame')) {
     Object.assign(c, { shown: entry.outcome, toldClaim: entry.claim, owes: true, entry });
     return;
@@ -127,10 +137,11 @@ function dealEnd(has: Has, s: State, { c, entry }: Dealing): void {
   const { status, claim } = s.row;
   const isOther = claim !== entry.claim && has('a success is told by the claim that was settled');
   if (!has('the last frame says what the row says')) c.shown = entry.outcome;
-  else if (status === 'completed') c.shown = isOther ? 'error' : 'completed';
+  else if (status === 'completed') c.shown = 'completed';
   else c.shown = status === 'cancelled' ? 'cancelled' : 'error';
-  c.toldClaim = entry.claim;
-  if (c.shown === 'completed' && c.got === 0 && entry.seq > 1) c.shown = 'error'; // nothing of it could be shown
+  // A row holds a whole answer, of a stream only what it cost.
+  c.toldClaim = isOther ? claim : entry.claim;
+  if (c.shown === 'completed' && (c.got === 0 || isOther) && entry.seq > 1) c.shown = 'gone';
   if (c.shown !== 'completed') return;
   if (c.got > 0 && c.claim !== entry.claim) breaks(s, 'I7: an answer ended by another claim');
   else if (c.got !== entry.n) breaks(s, 'I7: an event is missing or comes twice');
@@ -148,6 +159,8 @@ export function checkTold(s: State): void {
     if (c.shown === 'completed' && (s.row.status !== 'completed' || s.row.claim !== c.toldClaim)) {
       breaks(s, 'I2: a caller was told another end than the row holds');
     }
+    if (c.shown === 'error' && s.row.status === 'completed')
+      breaks(s, 'I2: a caller was told of a failure, and the task has completed');
     if (c.shown === 'cancelled' && s.row.status === 'completed') breaks(s, 'I9: cancelled and completed');
   }
 }

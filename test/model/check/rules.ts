@@ -241,6 +241,16 @@ export const rules = {
     test: 'test/model/whole.test.ts · is that of the claim',
     world: world(['flush'], { callers: 2, events: 0, duties: ['reconcile'] }),
   },
+  'who tells of a lost answer ends its row': {
+    guard: 'edge/inference/follow/lost.ts',
+    test: 'test/edge/lost.test.ts · ends its row by the word that its caller hears',
+    world: world(['flush'], { duties: ['reconcile'] }),
+  },
+  'a lost answer is told by its row': {
+    guard: 'edge/inference/follow/lost.ts',
+    test: 'test/edge/lost.test.ts · is not called failed where another run has completed the task',
+    world: world(['flush'], { duties: ['reconcile', 'settle'] }),
+  },
   'an edge that hears nothing asks the row': {
     guard: 'edge/inference/follow/row-end.ts',
     test: 'test/edge/row-speaks.test.ts · gets the answer from the row',

@@ -151,8 +151,8 @@ export interface Caller {
   /** Whose bytes it got, and how many of them. */
   claim: number;
   got: number;
-  /** The last frame. */
-  shown: '' | 'completed' | 'error' | 'cancelled';
+  /** The last frame. `gone`: that this answer is not to be had; of how the task ended it says nothing. */
+  shown: '' | 'completed' | 'error' | 'cancelled' | 'gone';
   toldClaim: number;
   /** An end that was told before it was settled. */
   owes: boolean;
