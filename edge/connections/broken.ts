@@ -30,7 +30,9 @@ export function answerBroken(
   socket: Socket,
   metrics: Pick<Metrics, 'refused'> | undefined,
 ): void {
-  if (thrown.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  // A browser connects ahead, and takes whatever comes over such a connection for the answer to what it asks there first.
+  const asksNothing = thrown.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
+  if (asksNothing || thrown.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
   const fault = faults[thrown.code ?? ''] ?? unreadable;
   if (fault.cap !== undefined) metrics?.refused(fault.cap);
   const error = new McpctlError(fault.code, fault.message);

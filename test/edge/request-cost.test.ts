@@ -1,10 +1,12 @@
-import { connect, type Socket } from 'node:net';
+import { createServer } from 'node:http';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import express from 'express';
 import { grantedTo } from '../../core/access/presets.ts';
 import { McpctlError } from '../../core/errors.ts';
+import { guard } from '../../edge/connections/guard.ts';
 import { deliver } from '../../edge/middleware/deliver.ts';
 import { requestId } from '../../edge/middleware/request-id.ts';
 import { createEdgeServer } from '../../edge/http/server.ts';
@@ -256,6 +258,22 @@ describe('what a request costs', () => {
     expect(statuses(await answerTo('NONSENSE\r\n\r\n'))).to.deep.equal(['400']);
     const two = await answerTo(head('GET /api/v1/whoami', ['Host: elsewhere', 'connection: close']));
     expect(statuses(two)).to.deep.equal(['400']);
+  });
+});
+
+describe('a connection over which nothing is asked in time', () => {
+  it('is closed without a word, and one whose headers do not come on with 400', async () => {
+    const server = createServer({ headersTimeout: 100, requestTimeout: 0, connectionsCheckingInterval: 50 });
+    const limits = { maxConnections: 9, maxAddressConnections: 9, maxConnectionRequests: 9, trustProxy: 0 };
+    guard(server, { limits, app: (_req, res) => void res.end(), keeps: () => true });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const [ahead, slow] = await Promise.all([raw(port), raw(port)]);
+    slow.socket.write('GET / HTTP/1.1\r\nhost: ');
+    await Promise.all([ahead.closed, slow.closed]);
+    server.close();
+    expect(ahead.text()).to.equal('');
+    expect(slow.text()).to.match(/^HTTP\/1\.1 400 [^]*The headers did not arrive in time/);
   });
 });
 
