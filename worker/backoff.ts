@@ -1,4 +1,5 @@
 import { messageOf } from '../core/errors.ts';
+import { anySignal } from '../core/runtime/any-signal.ts';
 import { pause, type Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 
@@ -25,7 +26,7 @@ export class Backoff {
     const random = this.#clock.random();
     const ms = this.#tries === 0 ? FIRST_MS * random : longest * (0.5 + random / 2);
     this.#tries += 1;
-    await pause(ms, AbortSignal.any([stopping, this.#nudged.signal]));
+    await pause(ms, anySignal([stopping, this.#nudged.signal]));
   }
 
   /** It worked, or things are different now: the next try is a first one, and one that is waited for begins now. */

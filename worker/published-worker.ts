@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { shownInLine } from '../core/names.ts';
 import { messageOf } from '../core/errors.ts';
 import type { AgentOffer, Registered } from '../core/member/protocol.ts';
+import { anySignal } from '../core/runtime/any-signal.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
@@ -208,7 +209,7 @@ class Published implements PublishedWorker {
     const { clock, log, bus, opened } = this.#deps;
     this.#superseded.abort();
     this.#superseded = new AbortController();
-    const stopping = AbortSignal.any([this.#stopping.signal, this.#superseded.signal]);
+    const stopping = anySignal([this.#stopping.signal, this.#superseded.signal]);
     const serve = (): Promise<void> =>
       this.#serving.serve(
         registered,

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { McpctlError } from '../../core/errors.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import type { Context } from '../who/context.ts';
 import { Cancelled } from '../exit.ts';
 
@@ -41,7 +42,7 @@ export async function ask(
   const stopped = new AbortController();
   lines.on('SIGINT', () => stopped.abort());
   lines.on('close', () => stopped.abort());
-  const signal = AbortSignal.any([interrupts.signal, stopped.signal]);
+  const signal = anySignal([interrupts.signal, stopped.signal]);
   try {
     return await lines.question(secret ? '' : prompt, { signal });
   } catch (thrown) {

@@ -1,4 +1,5 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { ENDS_WITHIN_MS, needAtMost, readNamed } from '../../core/runtime/files/named-file.ts';
 import type { Context } from '../who/context.ts';
 import { Cancelled } from '../exit.ts';
@@ -60,7 +61,7 @@ export async function readAll(
   if (tty.stdin && tty.stderr) stderr.write('Reading what is typed here; Ctrl-D ends it.\n');
   const late = AbortSignal.timeout(endsWithinMs);
   const stop = (): void => void stdin.destroy();
-  const signal = AbortSignal.any([interrupts.signal, late]);
+  const signal = anySignal([interrupts.signal, late]);
   signal.addEventListener('abort', stop);
   const ended = (): Error =>
     interrupts.signal.aborted

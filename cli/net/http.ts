@@ -1,3 +1,4 @@
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { textWithin } from '../../core/text/growing-bytes.ts';
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
@@ -108,7 +109,7 @@ export function createHttp(deps: HttpDeps): Http {
     const limitMs = (call.limitMs ?? CALL_MS) + unseenMs(text?.length ?? 0);
     const timer = setTimeout(() => limit.abort(), limitMs);
     const begun = (): void => clearTimeout(timer);
-    const stop = AbortSignal.any([signal, limit.signal, ...(call.signal ? [call.signal] : [])]);
+    const stop = anySignal([signal, limit.signal, ...(call.signal ? [call.signal] : [])]);
     try {
       return await work({ text, stop, moved: () => void timer.refresh() }, begun);
     } catch (thrown) {

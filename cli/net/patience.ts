@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici';
 import { entryOf, McpctlError } from '../../core/errors.ts';
 import { retryAfterIn } from '../../core/judge/retry-after.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import { Cancelled } from '../exit.ts';
 import { headerOf } from './http-answers.ts';
@@ -118,7 +119,7 @@ export async function patiently<C extends Repeatable, T>(
   if (!patience || !isRepeatable(call)) return attempt(call);
   const until = clock.elapsed() + patience.ms;
   const tell = tellerOf(patience);
-  const stop = call.signal ? AbortSignal.any([signal, call.signal]) : signal;
+  const stop = call.signal ? anySignal([signal, call.signal]) : signal;
   for (let tried = 0; ; tried++) {
     const limitMs = call.limitMs ?? Math.max(1_000, Math.min(CALL_MS, until - clock.elapsed()));
     try {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Home } from '../../core/runtime/files/home.ts';
 import type { Client } from '../net/client.ts';
@@ -135,7 +136,7 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
     const traced = debug === 'api' || globals().verbose === true;
     const trace = traced ? (line: string): void => out.note(line) : (): void => undefined;
     const { clock, version, interrupts } = deps;
-    const signal = until ? AbortSignal.any([interrupts.signal, until]) : interrupts.signal;
+    const signal = until ? anySignal([interrupts.signal, until]) : interrupts.signal;
     const patience =
       patienceMs === undefined ? {} : { patience: { ms: patienceMs, say: waitsSaid({ ...deps, out }) } };
     return createHttp({ ...at, as, network, clock, version, trace, signal, ...patience });

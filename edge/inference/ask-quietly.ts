@@ -1,6 +1,7 @@
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { keptMs } from '../../core/member/presence.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { submitAndFollow, type Order } from './ask/submit.ts';
@@ -33,7 +34,7 @@ export async function askQuietly(
     // Only an equal call under its key is quicker.
     if (!submitted.follower) throw new McpctlError('internal');
     const { row, follower, attachment } = submitted;
-    const gone = AbortSignal.any([late.signal, left, deps.leaving]);
+    const gone = anySignal([late.signal, left, deps.leaving]);
     const { target, queueMs } = order;
     const duties = new MakersDuties(deps, {
       row,

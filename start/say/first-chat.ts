@@ -1,3 +1,4 @@
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Backend } from '../backend.ts';
 import type { Answered, EdgeClient } from '../edge-client.ts';
@@ -43,7 +44,7 @@ export async function firstChat({ llm, demo, edge, terminal, signal }: FirstChat
     llm,
     prompt,
     onText: (text) => terminal.stream(text),
-    signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
+    signal: anySignal([signal, AbortSignal.timeout(ANSWER_MS)]),
   });
   terminal.stream(`\n${'failed' in answered ? `That did not work: ${answered.failed}` : pace(answered)}\n`);
   terminal.release();

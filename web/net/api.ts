@@ -72,6 +72,7 @@ export async function ask(
 /** An answer in one piece. @throws Fault, or the abort. */
 export async function call<T>(method: string, path: string, { signal, ...asking }: Asking = {}): Promise<T> {
   const limit = method === 'GET' ? AbortSignal.timeout(READ_MS) : undefined;
+  // oxlint-disable-next-line no-restricted-properties -- browsers forget none
   const both = AbortSignal.any([signal, limit].filter((one) => one !== undefined));
   try {
     const answer = await ask(method, path, { ...asking, signal: both });

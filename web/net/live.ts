@@ -114,6 +114,7 @@ async function shakeOff(): Promise<void> {
 /** One look at the stream, until it ends. @throws Fault where it cannot be had. */
 async function follow(signal: AbortSignal): Promise<void> {
   const { silent, heard, end } = whileHeard();
+  // oxlint-disable-next-line no-restricted-properties -- browsers forget none
   const both = AbortSignal.any([signal, silent]);
   try {
     const answer = await ask('GET', '/events', { signal: both });

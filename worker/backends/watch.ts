@@ -1,5 +1,6 @@
 import { messageOf } from '../../core/errors.ts';
 import type { BackendState } from '../../core/member/member-state.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { atMost, pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
@@ -144,8 +145,7 @@ export class BackendWatch implements Service {
   async #lookAt(backend: string, failuresThatCount: number): Promise<void> {
     const members = [...this.#seen].filter(([watched]) => watched.backend === backend);
     // Each its own: a backend may have a hundred llms, and each listens.
-    const within = (): AbortSignal =>
-      AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(WITHIN_MS)]);
+    const within = (): AbortSignal => anySignal([this.#stopping.signal, AbortSignal.timeout(WITHIN_MS)]);
     // One llm's key may be wrong although the backend is well: then another one's tells.
     const [first, ...others] = members.map(([watched]) => watched);
     const answers =
@@ -189,7 +189,7 @@ export class BackendWatch implements Service {
 
   /** A backend that says nothing of its models is asked when it is new here, or back. Never rejects. */
   async #learn(watched: Watched, seen: Seen): Promise<void> {
-    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(LEARN_MS)]);
+    const signal = anySignal([this.#stopping.signal, AbortSignal.timeout(LEARN_MS)]);
     try {
       const fingerprint = (await watched.fingerprint(signal)) ?? seen.fingerprint ?? '';
       if (fingerprint === seen.fingerprint) return;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { textWithin } from '../../core/text/growing-bytes.ts';
 import { jsonValue } from '../../core/text/json-text.ts';
 import { headersOf, messageOf, type Message } from './message.ts';
@@ -93,7 +94,7 @@ export class BridgeSession {
   }
 
   async #begin(over: AbortSignal): Promise<boolean> {
-    const signal = AbortSignal.any([over, AbortSignal.timeout(this.#beginWithinMs)]);
+    const signal = anySignal([over, AbortSignal.timeout(this.#beginWithinMs)]);
     const line = this.#first;
     const message = line === null ? undefined : messageOf(jsonValue(line));
     if (line === null || !message) return false;

@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
 import { McpctlError, messageOf as sentenceOf } from '../../core/errors.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import { textWithin } from '../../core/text/growing-bytes.ts';
 import { jsonValue } from '../../core/text/json-text.ts';
@@ -117,7 +118,7 @@ export class StdioBridge {
       return this.#write(refusal(id, -32_600, 'Too many requests are open, or one with this id is.'));
     const open = new AbortController();
     this.#open.set(id, open);
-    const signal = AbortSignal.any([open.signal, AbortSignal.timeout(LONGEST_CALL_MS)]);
+    const signal = anySignal([open.signal, AbortSignal.timeout(LONGEST_CALL_MS)]);
     const request = {
       id,
       message,
@@ -135,7 +136,7 @@ export class StdioBridge {
 
   /** A notification, or an answer: nothing comes back. */
   async #tell(message: Message, line: string): Promise<void> {
-    const signal = AbortSignal.any([this.#over.signal, AbortSignal.timeout(PATIENCE_MS)]);
+    const signal = anySignal([this.#over.signal, AbortSignal.timeout(PATIENCE_MS)]);
     try {
       const answer = await this.#session.post({ message, line, signal });
       answer.body.destroy();

@@ -1,4 +1,5 @@
 import { messageOf } from '../../core/errors.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import { Crashes } from '../children/crashes.ts';
@@ -136,7 +137,7 @@ export class Managed implements Kept, Taker {
     // It says that it runs, and does not answer, or nobody would have asked for it.
     this.silent();
     clearTimeout(this.#again);
-    const both = AbortSignal.any([signal, this.#over.signal]);
+    const both = anySignal([signal, this.#over.signal]);
     // One that is just being stopped is stopped first: it may be running something still.
     await Promise.race([this.#ending, aborted(both)]);
     if (both.aborted) return 'It was not started in time.';
@@ -189,7 +190,7 @@ export class Managed implements Kept, Taker {
   async #begin(signal: AbortSignal): Promise<{ failed?: string }> {
     const { entry, clock, log } = this.#deps;
     this.#become('starting');
-    const startBy = AbortSignal.any([signal, AbortSignal.timeout(entry.startSeconds * 1_000)]);
+    const startBy = anySignal([signal, AbortSignal.timeout(entry.startSeconds * 1_000)]);
     const began = clock.elapsed();
     const why = await this.#launch(startBy).catch(
       (thrown: unknown) => `It was not started: ${messageOf(thrown)}.`,

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { writtenPath } from '../../core/runtime/files/home.ts';
 import { openLogs } from '../../core/runtime/files/kept-logs.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
@@ -69,7 +70,7 @@ function keptOf(c: ConfiguredProvider, own: readonly Opened[], deps: Shared): Ke
   const { cwd } = managed;
   const entry = cwd === undefined ? managed : { ...managed, cwd: writtenPath(cwd, deps.home) };
   const warmUp = async (signal: AbortSignal): Promise<void> => {
-    const within = AbortSignal.any([signal, AbortSignal.timeout(WARM_UP_MS)]);
+    const within = anySignal([signal, AbortSignal.timeout(WARM_UP_MS)]);
     await Promise.all(own.map(async ({ provider }) => await provider.warmup?.(within)));
   };
   return new Managed({

@@ -1,3 +1,4 @@
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { connect } from 'node:net';
 import { Client } from 'undici';
 
@@ -28,7 +29,7 @@ export async function answersAt(
   { origin }: URL,
   { path, key, signal }: { path: string; key: string | undefined; signal: AbortSignal },
 ): Promise<boolean> {
-  const within = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
+  const within = anySignal([signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
   const client = new Client(origin);
   try {
     const headers = key === undefined ? {} : { authorization: `Bearer ${key}` };

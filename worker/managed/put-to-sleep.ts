@@ -1,4 +1,5 @@
 import { wakeBackOffMs } from '../../core/member/wake.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Kept, Keeper, Uses } from '../backends/kept.ts';
@@ -105,7 +106,7 @@ export class PutToSleep implements Kept {
     this.#sleeps = true;
     this.#keeper?.onGone();
     const limit = AbortSignal.timeout(sleep.maxWaitSeconds * 1_000);
-    const signal = AbortSignal.any([this.#over.signal, limit]);
+    const signal = anySignal([this.#over.signal, limit]);
     const why = await carryOut(sleep, { ...this.#deps, kind: 'sleep', signal });
     if (why === null) {
       this.#failures = 0;

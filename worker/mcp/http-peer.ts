@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { asWritten, writtenIn, type Written } from '../../core/mcp/pipeline/as-written.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { readSse } from '../../core/text/sse.ts';
 import { Tail } from './tail.ts';
 import { withoutSecrets } from '../children/environment.ts';
@@ -83,7 +84,7 @@ export class HttpPeer implements Peer {
     if (this.#gone) throw new ChildFailure('gone', 'its session is over', false);
     const id = this.#next++;
     const late = AbortSignal.timeout(withinMs);
-    const until = AbortSignal.any([signal, late, this.#over.signal]);
+    const until = anySignal([signal, late, this.#over.signal]);
     const meta = onProgress ? { _meta: { progressToken: id } } : {};
     this.#open += 1;
     try {
@@ -122,7 +123,7 @@ export class HttpPeer implements Peer {
 
   /** Whoever hears no answer to it has nothing to do about that: it never rejects. */
   #tell(message: object): Promise<void> {
-    const signal = AbortSignal.any([AbortSignal.timeout(LEAVE_MS), this.#over.signal]);
+    const signal = anySignal([AbortSignal.timeout(LEAVE_MS), this.#over.signal]);
     return this.#send('POST', { message, signal }).then(
       (answer) => answer.close('now'),
       () => undefined,

@@ -1,4 +1,5 @@
 import type { ServerSays } from '../../core/mcp/process/orders.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Tail } from './tail.ts';
 
@@ -44,12 +45,12 @@ export class Printed {
     if (this.#following >= MOST_FOLLOWING) return;
     this.#following += 1;
     try {
-      const isOver = AbortSignal.any([over, this.#another.signal, AbortSignal.timeout(FOLLOW_MS)]);
+      const isOver = anySignal([over, this.#another.signal, AbortSignal.timeout(FOLLOW_MS)]);
       while (!isOver.aborted && !(this.#tail?.isBehind(after) ?? false))
         await (this.#tail?.more(isOver) ?? pause(FOLLOW_MS, isOver));
-      const isEnough = AbortSignal.any([isOver, AbortSignal.timeout(TOGETHER_MS)]);
+      const isEnough = anySignal([isOver, AbortSignal.timeout(TOGETHER_MS)]);
       for (let isQuiet = isEnough.aborted; !isQuiet;) {
-        const quiet = AbortSignal.any([isEnough, AbortSignal.timeout(QUIET_MS)]);
+        const quiet = anySignal([isEnough, AbortSignal.timeout(QUIET_MS)]);
         await this.#tail?.more(quiet);
         isQuiet = quiet.aborted;
       }

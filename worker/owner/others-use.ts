@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { Client } from 'undici';
 import { z } from 'zod';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { atMost } from '../../core/runtime/clock.ts';
 import { GrowingBytes } from '../../core/text/growing-bytes.ts';
 
@@ -137,7 +138,7 @@ async function textAt(
   const client = new Client(origin);
   const body = new GrowingBytes(MOST_BYTES);
   try {
-    const within = AbortSignal.any([signal, AbortSignal.timeout(WITHIN_MS)]);
+    const within = anySignal([signal, AbortSignal.timeout(WITHIN_MS)]);
     const answer = await client.request({ method: 'GET', path, signal: within });
     if (answer.statusCode !== 200) throw new TypeError(`HTTP ${String(answer.statusCode)}`);
     for await (const piece of answer.body as AsyncIterable<Buffer>)

@@ -1,4 +1,5 @@
 import type { Capabilities } from '../../core/llm.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import type { LlmProvider } from '../providers/provider.ts';
 
 /** One llm to publish. */
@@ -71,7 +72,7 @@ export async function warmUp(
 ): Promise<void> {
   await Promise.all(
     offers.map(async ({ provider, status, wake }) => {
-      const signal = AbortSignal.any([stopping, AbortSignal.timeout(WARM_UP_MS)]);
+      const signal = anySignal([stopping, AbortSignal.timeout(WARM_UP_MS)]);
       try {
         if (!provider.warmup || (status ?? 'active') !== 'active') return;
         if (wake !== undefined && !(await provider.isAvailable(signal))) return; // it sleeps on

@@ -1,4 +1,5 @@
 import { messageOf } from '../../core/errors.ts';
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import { unreadableTask } from '../../core/task/hand-back.ts';
 import { memberStateOf } from '../../core/member/member-state.ts';
 import type { Frame, Heartbeat } from '../../core/member/protocol.ts';
@@ -226,7 +227,7 @@ export class SseTransport implements Transport {
     if (!served || this.#leaving || this.#yielded || !served.gate.isOpen())
       return await this.#refuse(answer, frame);
     const { member, gate, slots } = served;
-    const within = AbortSignal.any([aborting.signal, AbortSignal.timeout(SLOT_WITHIN_MS)]);
+    const within = anySignal([aborting.signal, AbortSignal.timeout(SLOT_WITHIN_MS)]);
     const release = await slots.take(within);
     if (!release) return await this.#refuse(answer, frame);
     try {

@@ -1,3 +1,4 @@
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
@@ -116,13 +117,13 @@ export class WakeRunner {
   async #run(sleeper: Sleeper): Promise<string | null> {
     const { wake } = sleeper;
     const over = AbortSignal.timeout(wake.maxWaitSeconds * 1_000);
-    const signal = AbortSignal.any([this.#stopping.signal, over]);
+    const signal = anySignal([this.#stopping.signal, over]);
     // Somebody may have started it by hand meanwhile.
     if (await this.#answers(sleeper, signal)) return null;
     const failed = await this.#carryOut(sleeper, signal);
     if (failed !== null) return this.#stopping.signal.aborted ? 'Its worker stops.' : failed;
     // One that its worker starts has answered already: where it does so no more, its next start is another wake's.
-    const until = sleeper.carryOut ? AbortSignal.any([signal, AbortSignal.timeout(POLL_WITHIN_MS)]) : signal;
+    const until = sleeper.carryOut ? anySignal([signal, AbortSignal.timeout(POLL_WITHIN_MS)]) : signal;
     while (!until.aborted) {
       if (await this.#answers(sleeper, until)) return null;
       await pause(POLL_MS, until);
@@ -138,6 +139,6 @@ export class WakeRunner {
   }
 
   async #answers({ isAvailable }: Sleeper, signal: AbortSignal): Promise<boolean> {
-    return await isAvailable(AbortSignal.any([signal, AbortSignal.timeout(POLL_WITHIN_MS)]));
+    return await isAvailable(anySignal([signal, AbortSignal.timeout(POLL_WITHIN_MS)]));
   }
 }

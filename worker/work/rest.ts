@@ -1,3 +1,4 @@
+import { anySignal } from '../../core/runtime/any-signal.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 
@@ -88,9 +89,9 @@ export class Rest {
     while (left() > 0 && !signal.aborted) await pause(left(), signal);
     this.#answered = new AbortController();
     const answered = this.#answered.signal;
-    const either = AbortSignal.any([signal, answered]);
+    const either = anySignal([signal, answered]);
     for (let everyMs = PROBE_EVERY_MS; !either.aborted; everyMs = Math.min(everyMs * 2, PROBE_SELDOM_MS)) {
-      const within = AbortSignal.any([signal, AbortSignal.timeout(PROBE_WITHIN_MS)]);
+      const within = anySignal([signal, AbortSignal.timeout(PROBE_WITHIN_MS)]);
       if ((await this.#deps.isAvailable(within).catch(() => false)) || either.aborted) break;
       this.#down = true;
       this.#deps.onChange();

@@ -6,6 +6,7 @@ import type { Service } from '../../runtime/process/service.ts';
 import { mendAfter } from '../mend.ts';
 import { closeRedis } from '../link/connect.ts';
 import type { Keys } from '../keys.ts';
+import { anySignal } from '../../runtime/any-signal.ts';
 import { layMarker, markerOf, type Markers } from './markers.ts';
 
 export interface MarkerMuxDeps {
@@ -151,7 +152,7 @@ export class MarkerMux implements Service {
     const queues = [...this.#waiting.keys()];
     if (queues.length === 0) {
       this.#idle = new AbortController();
-      await pause(LOOK_MS, AbortSignal.any([this.#idle.signal, this.#stopping.signal]));
+      await pause(LOOK_MS, anySignal([this.#idle.signal, this.#stopping.signal]));
       return;
     }
     this.#listening = new Set(queues);

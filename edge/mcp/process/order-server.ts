@@ -4,6 +4,7 @@ import { McpctlError } from '../../../core/errors.ts';
 import { poolOfServer } from '../../../core/mcp/names.ts';
 import type { ServerOrder, ServerProcessView, ServerSays } from '../../../core/mcp/process/orders.ts';
 import { seenWithinMs } from '../../../core/member/presence.ts';
+import { anySignal } from '../../../core/runtime/any-signal.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { readsBodies } from '../../shown/task-of.ts';
@@ -56,7 +57,7 @@ export async function orderServer(
   try {
     const message = { kind: 'server', orderId: of.orderId, llmId, order, after } as const;
     const hearers = await deps.queue.control.send({ ...worker, message });
-    if (hearers > 0) await pause(WITHIN_MS, AbortSignal.any([over.signal, left]));
+    if (hearers > 0) await pause(WITHIN_MS, anySignal([over.signal, left]));
     if (heard.says) return { server: name, ...heard.says };
   } finally {
     leave();

@@ -1,5 +1,6 @@
 import { startPatience } from '../patience.ts';
 import type { Answer, Exchange } from './wire/exchange.ts';
+import { anySignal } from '../../../core/runtime/any-signal.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 
 export interface Asking {
@@ -30,7 +31,7 @@ const slowestMs = 60_000;
 /** One small question to a backend. @throws what the connection throws, also when it was silent for too long. */
 export async function ask(asking: Asking, question: Question, signal: AbortSignal): Promise<Told> {
   const { url, body, withinMs } = question;
-  const patience = startPatience(AbortSignal.any([signal, AbortSignal.timeout(withinMs + slowestMs)]));
+  const patience = startPatience(anySignal([signal, AbortSignal.timeout(withinMs + slowestMs)]));
   patience.wait(withinMs);
   let answer: Answer | undefined;
   try {

@@ -1,5 +1,6 @@
 import { openAiModels } from '../../../core/member/backends.ts';
 import { McpctlError } from '../../../core/errors.ts';
+import { anySignal } from '../../../core/runtime/any-signal.ts';
 import { ask, type Asking } from '../http/ask.ts';
 import { failureOfStatus, failureOfThrown } from '../http/failure.ts';
 import type { Endpoints } from '../http/url.ts';
@@ -14,7 +15,7 @@ export function createModelList({ asking, endpoints }: { asking: Asking; endpoin
     ask(asking, { url: endpoints.models, withinMs }, signal);
   /** The head of the list says so: all of it may be long, and lines are slow. */
   const isThere = async (signal: AbortSignal): Promise<boolean> => {
-    const within = AbortSignal.any([signal, AbortSignal.timeout(availableMs)]);
+    const within = anySignal([signal, AbortSignal.timeout(availableMs)]);
     const headers = { accept: 'application/json', ...(await asking.headers()) };
     const answer = await asking.exchange({ method: 'GET', url: endpoints.models, headers, signal: within });
     answer.close('gently');

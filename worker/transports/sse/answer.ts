@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { messageOf } from '../../../core/errors.ts';
+import { anySignal } from '../../../core/runtime/any-signal.ts';
 import type { HandBack } from '../../../core/task/hand-back.ts';
 import type { Outcome } from '../../../core/task/outcome.ts';
 import { wordOr } from '../../../core/newer-words.ts';
@@ -94,7 +95,7 @@ export class Answer implements ClaimPort {
           method: 'POST',
           path: `_provider-task/${encodeURIComponent(taskId)}/deliver`,
           headers: { [wireHeaders.claim]: claimId, [wireHeaders.session]: session },
-          signal: AbortSignal.any([this.#over.signal, AbortSignal.timeout(DELIVER_WITHIN_MS)]),
+          signal: anySignal([this.#over.signal, AbortSignal.timeout(DELIVER_WITHIN_MS)]),
         });
         answer.close();
         const { status } = answer;

@@ -1,5 +1,6 @@
 import { messageOf } from '../../../core/errors.ts';
 import { MOST_RUNNING, parseFrame, wireHeaders, type Frame } from '../../../core/member/protocol.ts';
+import { anySignal } from '../../../core/runtime/any-signal.ts';
 import { pause, type Clock } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
 import { Backoff } from '../../backoff.ts';
@@ -54,7 +55,7 @@ export class ControlStream {
     if (this.#running) return;
     this.#running = this.#keepOpen();
     const stood = new AbortController();
-    const over = AbortSignal.any([stood.signal, this.#stopping.signal]);
+    const over = anySignal([stood.signal, this.#stopping.signal]);
     await Promise.race([this.#first.then(() => stood.abort()), pause(withinMs, over)]);
   }
 
@@ -117,7 +118,7 @@ export class ControlStream {
     const claims = running().slice(0, MOST_RUNNING);
     const closing = new AbortController();
     const within = setTimeout(() => closing.abort(), HELLO_WITHIN_MS);
-    const either = AbortSignal.any([signal, closing.signal]);
+    const either = anySignal([signal, closing.signal]);
     try {
       const answer = await edge.open({
         method: 'GET',
@@ -171,7 +172,7 @@ export class ControlStream {
   async #whileOld(): Promise<void> {
     const old = this.#link;
     const { clock } = this.#deps;
-    const over = AbortSignal.any([this.#stopping.signal, ...(old ? [old.closed] : [])]);
+    const over = anySignal([this.#stopping.signal, ...(old ? [old.closed] : [])]);
     await pause(MOVING_MS * (0.25 + 0.75 * clock.random()), over);
   }
 

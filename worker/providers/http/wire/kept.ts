@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { anySignal } from '../../../../core/runtime/any-signal.ts';
 import type { ProbeResult } from '../../provider.ts';
 
 /** Keeps what was probed for as long as the backend's list of models stays the same. */
@@ -22,14 +23,14 @@ const probeMs = 15_000;
 export function keepProbes({ state, ask }: Probing): Kept {
   const results = new Map<string, { fingerprint: string | undefined; result: ProbeResult }>();
   const fingerprint = async (signal: AbortSignal): Promise<string | undefined> => {
-    const says = await state(AbortSignal.any([signal, AbortSignal.timeout(probeMs)])).catch(() => undefined);
+    const says = await state(anySignal([signal, AbortSignal.timeout(probeMs)])).catch(() => undefined);
     if (says === undefined) return undefined;
     return createHash('sha256').update(JSON.stringify(says)).digest('base64url').slice(0, 22);
   };
   return {
     fingerprint,
     async probe(model, signal) {
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(probeMs)]);
+      const limit = anySignal([signal, AbortSignal.timeout(probeMs)]);
       const now = await fingerprint(limit);
       const before = results.get(model);
       if (before && (now === undefined || now === before.fingerprint)) return before.result;
