@@ -37,6 +37,7 @@ import { createEdgeBeat } from './live/beat.ts';
 import { createChecks } from './live/checks.ts';
 import { createLive } from './live/live.ts';
 import { createOverview } from './live/overview.ts';
+import { createSharedAnswers } from './live/shared.ts';
 import { createCapture } from './mcp/traffic/capture.ts';
 import { createPoolLooks } from './believed/pool-looks.ts';
 import { createRedisWorkers } from './redis-users.ts';
@@ -206,13 +207,14 @@ function createStored({
 /** How pools, tasks and all of it are now. */
 function createLooks(
   deps: Pick<EdgeDeps, 'registry' | 'queue' | 'liveness' | 'clock' | 'log'>,
-): Pick<EdgeDeps, 'poolCounts' | 'lookAtPool' | 'live' | 'overview'> {
+): Pick<EdgeDeps, 'poolCounts' | 'lookAtPool' | 'live' | 'overview' | 'sharedAnswers'> {
   const poolCounts: EdgeDeps['poolCounts'] = (keys) => countPools(deps, keys);
   const live = createLive(deps);
   return {
     ...{ poolCounts, live },
     lookAtPool: createPoolLooks(deps),
     overview: createOverview({ ...deps, poolCounts, live }),
+    sharedAnswers: createSharedAnswers(deps.clock),
   };
 }
 

@@ -28,6 +28,7 @@ import type { KnownPools } from './believed/known-pools.ts';
 import type { Checks } from './live/checks.ts';
 import type { Live } from './live/live.ts';
 import type { Overview } from './live/overview.ts';
+import type { SharedAnswers } from './live/shared.ts';
 import type { Capture } from './mcp/traffic/capture.ts';
 import type { LookAtPool } from './believed/pool-looks.ts';
 import type { Undecided } from './believed/undecided.ts';
@@ -134,6 +135,8 @@ export interface EdgeDeps {
   live: Live;
   /** How it goes: shared, and a moment old. */
   overview: Overview;
+  /** For pages that look again at once. */
+  sharedAnswers: SharedAnswers;
   /** Refusals, for the audit. */
   denied: DeniedCounts;
   /** Who reads what others asked and were answered, for the audit. */

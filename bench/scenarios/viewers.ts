@@ -33,17 +33,24 @@ interface Viewers {
   leave(): Promise<void>;
 }
 
-/** So many pages are open. @param shows whether they ask again when they hear that something changed. */
+/** Whether who hears that something changed asks again, and whether an answer that another was given since will do. */
+type Shows = 'nothing' | 'anew' | 'shared';
+
+/** So many pages are open. */
 async function open(
   { url, token }: Product,
-  { count, shows }: { count: number; shows: boolean },
+  { count, shows }: { count: number; shows: Shows },
 ): Promise<Viewers> {
   const left = new AbortController();
   const headers = { authorization: `Bearer ${token}` };
   const viewers: Viewers = { looks: 0, why: [], leave: () => Promise.resolve() };
-  const ask = async (path: string): Promise<void> => {
+  const ask = async (path: string, ageMs: number): Promise<void> => {
     const signal = AbortSignal.any([left.signal, AbortSignal.timeout(WITHIN_MS)]);
-    const answer = await fetch(`${url}/api/v1${path}`, { headers, signal });
+    const again = {
+      ...headers,
+      ...(shows === 'shared' && { 'x-mcpctl-max-age-ms': String(Math.floor(ageMs)) }),
+    };
+    const answer = await fetch(`${url}/api/v1${path}`, { headers: again, signal });
     await answer.arrayBuffer();
     if (!answer.ok) viewers.why.push(`${path}: status ${String(answer.status)}`);
     viewers.looks += 1;
@@ -54,17 +61,20 @@ async function open(
     const { topic, path } = screens[n % screens.length] ?? screens[0];
     let asking: Promise<void> | undefined;
     let isStale = false;
+    let toldAt = 0;
     const look = async (): Promise<void> => {
       do {
         isStale = false;
-        await ask(path);
+        await ask(path, performance.now() - toldAt);
         await pause(AGAIN_MS, left.signal);
       } while (isStale && !left.signal.aborted);
     };
     for await (const { event, data } of readSse(answer.body, { most: LONGEST_EVENT_BYTES })) {
       if (event === 'hello') isThere();
-      if (!shows || event !== 'changed' || !data.includes(topic)) continue;
+      if (shows === 'nothing' || event !== 'changed' || !data.includes(topic)) continue;
       isStale = true;
+      const { agoMs = 0 } = JSON.parse(data) as { agoMs?: number };
+      toldAt = performance.now() - agoMs;
       asking ??= look()
         .catch((thrown: unknown) => void (left.signal.aborted || viewers.why.push(messageOf(thrown))))
         .finally(() => (asking = undefined));
@@ -93,7 +103,7 @@ async function open(
 
 interface Lane {
   what: string;
-  shows: boolean;
+  shows: Shows;
   count: number;
   rounds: Measured[];
   looks: number;
@@ -139,14 +149,15 @@ async function run(bench: Bench): Promise<Result> {
   const [rounds, count, concurrency, tokens, forMs, settleMs] = bench.quick
     ? [1, 3, 4, 4, 100, 100]
     : [4, 50, 64, TOKENS, 8_000, 2_500];
-  const lane = (what: string, viewing: number, shows: boolean): Lane => ({
+  const lane = (what: string, viewing: number, shows: Shows): Lane => ({
     ...{ what, shows, count: viewing, rounds: [], looks: 0, seconds: 0, cpu: {} },
   });
-  const none = lane('nobody watches', 0, false);
+  const none = lane('nobody watches', 0, 'nothing');
   const lanes = [
     none,
-    lane(`${String(count)} listen`, count, false),
-    lane(`${String(count)} show tasks or pools`, count, true),
+    lane(`${String(count)} listen`, count, 'nothing'),
+    lane(`${String(count)} show tasks or pools, each its own answer`, count, 'anew'),
+    lane(`${String(count)} show tasks or pools`, count, 'shared'),
   ];
   const targets = [bench.product];
   const bodies = EVERY_MS.map((everyMs) => scripted({ tokens, everyMs }));
@@ -228,7 +239,8 @@ export const viewers: Scenario = {
   about:
     'The first token of one caller, call by call, beside 64 who stream 40 tokens each, one each 30 to 72 ms: while nobody has the page ' +
     'open, while 50 hold its event stream, and while those 50 show the newest tasks or the pools and ask for them again, once a second ' +
-    'at most, whenever they hear that they changed, which is always. One user who sees everything; one edge. The viewers are in the ' +
-    'process of the bench and share the machine’s cores. Not in it: TLS, a browser.',
+    'at most, whenever they hear that they changed, which is always: each for an answer of its own, and, as the page does, for one that ' +
+    'another was given since. One user who sees everything; one edge. The viewers are in the process of the bench and share the ' +
+    'machine’s cores. Not in it: TLS, a browser.',
   run,
 };

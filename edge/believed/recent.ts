@@ -25,9 +25,11 @@ export class Recent<T> {
     this.#most = most;
   }
 
-  recall(key: string): Promise<T> | undefined {
+  /** @param withinMs how old it may be, where that is less than answers are kept. */
+  recall(key: string, withinMs = this.#keptMs): Promise<T> | undefined {
     const entry = this.#entries.get(key);
-    return entry && this.#clock.elapsed() - entry.at < this.#keptMs ? entry.answer : undefined;
+    const ageMs = entry && this.#clock.elapsed() - entry.at;
+    return ageMs !== undefined && ageMs < this.#keptMs && ageMs < withinMs ? entry?.answer : undefined;
   }
 
   /** For a question that is remembered only after some of it is answered: it is as old as its beginning. */

@@ -13,8 +13,8 @@ export type Topic = (typeof topics)[number];
 export interface Viewer {
   /** As they are granted now: whoever opened it keeps it so. */
   actor: Actor;
-  /** Must not throw or wait. */
-  tell: (topics: readonly Topic[]) => void;
+  /** Must not throw or wait. @param agoMs so long ago was the look that saw it: what is read since then has it. */
+  tell: (topics: readonly Topic[], agoMs: number) => void;
   /** The stores cannot be read, so that nothing that changes is heard of. The next `tell` ends that. Must not throw or wait. */
   away: (forMs: number) => void;
 }
@@ -75,7 +75,7 @@ function topicsFor({ actor }: Viewer, { pools, tasks, events }: Look): Topic[] {
 }
 
 /** Tells one after another what is for them; what comes for somebody who has not had their turn yet is told with it. */
-function inTurn() {
+function inTurn(agoMs: () => number) {
   const waiting = new Map<Viewer, Set<Topic>>();
   let timer: NodeJS.Timeout | undefined;
   const next = (): void => {
@@ -84,7 +84,10 @@ function inTurn() {
     if (!first) return;
     const [viewer, changed] = first;
     waiting.delete(viewer);
-    viewer.tell(topics.filter((topic) => changed.has(topic)));
+    viewer.tell(
+      topics.filter((topic) => changed.has(topic)),
+      agoMs(),
+    );
     timer = setTimeout(next, APART_MS);
   };
   return {
@@ -108,7 +111,8 @@ function inTurn() {
  */
 export function createLive(deps: LiveDeps): Live {
   const viewers = new Set<Viewer>();
-  const turns = inTurn();
+  let lookedAt = 0;
+  const turns = inTurn(() => deps.clock.elapsed() - lookedAt);
   let before: Look | undefined;
   let awayAt: number | undefined;
   let changed = 0;
@@ -118,6 +122,7 @@ export function createLive(deps: LiveDeps): Live {
     const from = deps.clock.elapsed();
     try {
       const after = await look(deps);
+      lookedAt = deps.clock.elapsed();
       const changes = before && changesBetween(before, after);
       if (!changes || changes.pools.length + changes.tasks.length + changes.events.length > 0) changed += 1;
       for (const viewer of viewers) turns.add(viewer, changes ? topicsFor(viewer, changes) : topics);

@@ -34,6 +34,14 @@ export const ifMatch = z.object({
 /** Of who comes back to a stream. */
 export const lastEventId = z.object({ 'last-event-id': z.string().optional() });
 
+/** Of who heard that a list changed, as many do at once. */
+export const lookAgain = z.object({
+  'x-mcpctl-max-age-ms': z.string().optional().meta({
+    description:
+      'So old may the answer be, up to 1,000 ms, where others with the same token ask for the same; without it, it is made anew.',
+  }),
+});
+
 /** A page of a list. */
 export const listOf = (item: z.ZodType): z.ZodType =>
   z.object({ items: z.array(item), next: z.string().nullable() });

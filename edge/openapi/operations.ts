@@ -25,7 +25,7 @@ import {
 import { overviewViewSchema } from '../../core/operator/overview.ts';
 import { usageQuerySchema, usageViewSchema } from '../../core/operator/usage.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
-import { ifMatch, lastEventId, listOf, type Operation } from './operation.ts';
+import { ifMatch, lastEventId, listOf, lookAgain, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';
 import {
   accessOperations,
@@ -165,6 +165,7 @@ const tasks: Operation[] = [
     tag: 'tasks',
     summary: 'List tasks, newest first',
     query: taskListQuerySchema,
+    headers: lookAgain,
     status: 200,
     answer: listOf(Task),
     errors: ['invalid_request', 'invalid_cursor'],
@@ -203,7 +204,7 @@ const tasks: Operation[] = [
     tag: 'tasks',
     summary: 'Hear what changes',
     about:
-      'Server-sent events for who shows pools, tasks and the audit: `hello`, then `changed` with `topics` (`pools`, `tasks`, `audit`), as far as you may see them, at most once a second, later where very many watch, `away` when Redis or Postgres cannot be read (`forMs`; the next `changed` ends that), and `signed-out` when your token is good no more. It never says what changed: ask. It ends after an hour, and when its reader takes nothing.',
+      'Server-sent events for who shows pools, tasks and the audit: `hello`, then `changed` with `topics` (`pools`, `tasks`, `audit`), as far as you may see them, and `agoMs`, since when what is read has it, at most once a second, later where very many watch, `away` when Redis or Postgres cannot be read (`forMs`; the next `changed` ends that), and `signed-out` when your token is good no more. It never says what changed: ask. It ends after an hour, and when its reader takes nothing.',
     status: 200,
     answerType: 'text/event-stream',
     errors: [],

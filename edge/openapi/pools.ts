@@ -9,7 +9,7 @@ import { logsQuerySchema, serverProcessSchema } from '../../core/mcp/process/ord
 import { z } from 'zod';
 import { listQuerySchema } from '../../core/page.ts';
 import { poolGuestSchema, poolOwnerViewSchema, poolViewSchema } from '../../core/pool.ts';
-import { listOf, type Operation } from './operation.ts';
+import { listOf, lookAgain, type Operation } from './operation.ts';
 
 const Pool = poolViewSchema.meta({ id: 'Pool' });
 const guestsSchema = z.object({ poolKey: z.string(), allowed: z.array(z.string()) });
@@ -21,6 +21,7 @@ export const poolOperations: readonly Operation[] = [
     tag: 'pools',
     summary: 'List pools',
     query: listQuerySchema,
+    headers: lookAgain,
     status: 200,
     answer: listOf(Pool),
     errors: ['invalid_request', 'invalid_cursor'],

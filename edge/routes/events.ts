@@ -23,7 +23,7 @@ const frame = (event: string, data: object): string => frameText({ event, data: 
 
 /**
  * `GET /api/v1/events`: which topics changed (`pools`, `tasks`, `audit`), as far as one may see them, at most once a second, and that the
- * stores are `away`. It says that something changed and never what. What one may see is what they may by then, and not when they began to watch.
+ * stores are `away`. It says that something changed, `agoMs` ago at least, and never what. What one may see is what they may by then, and not when they began to watch.
  */
 export function eventRoutes(deps: EdgeDeps): Router {
   const router = Router();
@@ -35,7 +35,7 @@ export function eventRoutes(deps: EdgeDeps): Router {
     if (req.method === 'HEAD') return void res.end();
     const viewer: Viewer = {
       actor,
-      tell: (topics) => push(res, frame('changed', { topics })),
+      tell: (topics, agoMs) => push(res, frame('changed', { topics, agoMs: Math.floor(agoMs) })),
       away: (forMs) => push(res, frame('away', { forMs })),
     };
     const leave = deps.live.watch(viewer);

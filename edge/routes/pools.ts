@@ -9,6 +9,7 @@ import type { User } from '../../core/registry/people/users.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
+import { sharedLook } from '../live/shared.ts';
 import { seenPools } from '../shown/pool-counts.ts';
 import { written } from '../http/written.ts';
 import { listsInTurn } from '../limits/turns.ts';
@@ -90,18 +91,19 @@ async function setOwner(deps: EdgeDeps, req: Request) {
 export function poolRoutes(deps: EdgeDeps): Router {
   const router = Router();
 
-  router.get('/pools', listsInTurn(deps), async (req, res) => {
+  const list = async (req: Request): Promise<object> => {
     const { limit, after } = queryOf(req, listQuerySchema);
     const scope = scopeOf(actorOf(req), 'view', 'pool');
     const from = { after: afterOf(after, nameSchema), limit: limit + 1 };
     const keys = scope ? await deps.registry.pools.list({ ...from, scope }) : [];
     const page = keys.slice(0, limit);
     const last = page.at(-1);
-    res.json({
+    return {
       items: await poolViews(deps, actorOf(req), page),
       next: keys.length > limit && last !== undefined ? cursorOf(last) : null,
-    });
-  });
+    };
+  };
+  router.get('/pools', listsInTurn(deps), sharedLook(deps, list));
 
   router.get('/pools/:key', listsInTurn(deps), async (req, res) => {
     const key = keyOf(req);

@@ -41,6 +41,7 @@ import { attemptsOf, fencesOf } from '../shown/attempts-of.ts';
 import { readsBodies, taskOf, whyNotSeen } from '../shown/task-of.ts';
 import { largeView, noBodies, taskDetails, taskView } from '../shown/task-view.ts';
 import { listsInTurn } from '../limits/turns.ts';
+import { sharedLook } from '../live/shared.ts';
 
 async function viewsOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<TaskView[]> {
   const fences = await fencesOf(deps, rows);
@@ -186,10 +187,10 @@ async function count(deps: EdgeDeps, req: Request, res: Response): Promise<void>
   res.json(view);
 }
 
-async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+async function list(deps: EdgeDeps, req: Request): Promise<object> {
   const { limit, after, status, ...filter } = queryOf(req, taskListQuerySchema);
   const scope = seenBy(actorOf(req), filter);
-  if (!scope) return void res.json({ items: [], next: null });
+  if (!scope) return { items: [], next: null };
   const statuses = status && storedAs(status);
   let before = afterOf(after, uuidSchema);
   const items: TaskView[] = [];
@@ -201,14 +202,18 @@ async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
     before = rows.length < wanted ? undefined : rows.at(-1)?.id;
     if (before === undefined) break;
   }
-  res.json({ items, next: before === undefined ? null : cursorOf(before) });
+  return { items, next: before === undefined ? null : cursorOf(before) };
 }
 
 /** `/api/v1/tasks`: docs/spec.md §5. */
 export function taskRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.post('/tasks', (req, res) => submit(deps, req, res));
-  router.get('/tasks', listsInTurn(deps), (req, res) => list(deps, req, res));
+  router.get(
+    '/tasks',
+    listsInTurn(deps),
+    sharedLook(deps, (req) => list(deps, req)),
+  );
   router.get('/tasks/counts', listsInTurn(deps), (req, res) => count(deps, req, res));
   router.get('/tasks/:id', async (req, res) => {
     const { wait } = queryOf(req, taskWaitQuerySchema);

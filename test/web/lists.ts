@@ -258,6 +258,10 @@ export function listTests(
     await page.until(`/pending/.test(${row})`);
     await ended(id, { head: 'ffffffff', count: 120 });
     await page.until(says(/100\+ new/));
+    // One that was made for another page since will do.
+    expect(page.sent.findLast(({ url }) => url.includes('/tasks?llm=three&limit=100'))?.text).to.match(
+      /max-age-ms":"\d+"/,
+    );
     await t.call(`DELETE /api/v1/tasks/${id}`, token());
     await page.until(`/cancelled/.test(${row})`);
     await t.connection.db.raw(`delete from tasks where id > 'ffffffff-0000-7000-8000-000000000000'`);

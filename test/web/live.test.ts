@@ -55,7 +55,7 @@ describe('what is live', function () {
     for (const viewer of viewers) await viewer.until(/"topics":\["pools","tasks","audit"\]/); // the first look: all is new
     for (const viewer of viewers) viewer.forget();
     const { id } = (await submit(t.tokens.ada)).json as { id: string };
-    expect(await ada?.until(/event: changed\ndata: .*tasks/)).not.to.include(id);
+    expect(await ada?.until(/event: changed\ndata: .*tasks.*"agoMs":\d/)).not.to.include(id);
     await root?.until(/event: changed\ndata: .*tasks/);
     // The pool's count changed for everybody; bob is told of that, and of no task.
     expect(await bob?.until(/event: changed/)).to.not.include('tasks');
@@ -220,7 +220,7 @@ describe('what is live', function () {
       const most = 64 * 1024 * 1024;
       let sentBytes = 0;
       for (; !isGone && sentBytes < most; sentBytes += frame.bytes) {
-        viewer?.tell(frame.topics);
+        viewer?.tell(frame.topics, 0);
         if (sentBytes % 60_000 === 0) await new Promise((resolve) => setImmediate(resolve));
       }
       expect(isGone, `after ${String(sentBytes)} bytes`).to.equal(true);
@@ -228,6 +228,35 @@ describe('what is live', function () {
     } finally {
       live.watch = usual;
       socket.destroy();
+    }
+  });
+
+  it('answers many who look again at a list by one answer, none by an older one than they say, and never by another’s', async () => {
+    const counted = { tasks: 0 };
+    const count = ({ sql }: { sql: string }): void =>
+      void (counted.tasks += /from "tasks".* order by/s.test(sql) ? 1 : 0);
+    const look = async (token: string, ageMs?: number): Promise<string> => {
+      const headers = ageMs === undefined ? {} : { 'x-mcpctl-max-age-ms': String(ageMs) };
+      const answer = await t.call('GET /api/v1/tasks?limit=50', { token, headers });
+      expect(answer.status, answer.text).to.equal(200);
+      return answer.text;
+    };
+    const { id } = (await submit(t.tokens.ada)).json as { id: string };
+    t.connection.db.on('query', count);
+    try {
+      const many = await Promise.all(Array.from({ length: 12 }, () => look(t.tokens.ada, 1_000)));
+      expect(new Set(many)).to.have.property('size', 1);
+      expect(counted.tasks).to.equal(1);
+      expect(many[0]).to.include(id);
+      expect(await look(t.tokens.bob, 1_000)).not.to.include(id);
+      const body = { name: 'narrow', pools: ['another'] };
+      const narrow = (await t.call('POST /api/v1/tokens', { body })).json as { token: string };
+      expect(await look(narrow.token, 1_000)).not.to.include(id);
+      const { id: later } = (await submit(t.tokens.ada)).json as { id: string };
+      for (const ageMs of [undefined, 0, Number.NaN, -1])
+        expect(await look(t.tokens.ada, ageMs)).to.include(later);
+    } finally {
+      t.connection.db.off('query', count);
     }
   });
 

@@ -40,6 +40,10 @@ export const whenSignedOut = (hear: () => void): void => void (signedOut = hear)
 /** What is read takes no longer, or its connection is dead without having been closed. What is done may: a turn of a thread takes minutes. */
 const READ_MS = 60_000;
 
+let wroteAtMs = 0;
+/** When something was last changed from here, by `performance.now()`: what is read since then has it. */
+export const wroteAt = (): number => wroteAtMs;
+
 export interface Asking {
   body?: unknown;
   headers?: Record<string, string>;
@@ -64,6 +68,7 @@ export async function ask(
     if (signal?.aborted && thrown instanceof Error) throw thrown;
     throw new Fault(away);
   });
+  if (method !== 'GET') wroteAtMs = performance.now();
   if (answer.ok) return answer;
   if (answer.status === 401) signedOut();
   throw await faultOf(answer);

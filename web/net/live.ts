@@ -27,7 +27,15 @@ export const oldSince = signal<number | null>(null);
 /** Somebody reads: nothing that is shown changes by itself until they go on. It is this page's alone. */
 export const isPaused = signal(false);
 
-type Word = { topics: Topic[] } | { line: 'live' | 'away' } | { awayForMs: number | null };
+/** Since when, by `performance.now()`, whatever is read has what was told of a topic. */
+export const toldAt: Record<Topic, number> = { pools: 0, tasks: 0, audit: 0 };
+
+function change(topic: Topic, agoMs: number): void {
+  toldAt[topic] = performance.now() - agoMs;
+  changes[topic].value += 1;
+}
+
+type Word = { topics: Topic[]; agoMs: number } | { line: 'live' | 'away' } | { awayForMs: number | null };
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 5_000;
@@ -62,9 +70,9 @@ function hear(word: Word): void {
   if ('awayForMs' in word) hearOfStores(word.awayForMs);
   else if ('line' in word) {
     // Back after a while: what was missed is asked for.
-    if (word.line === 'live' && line.value !== 'live') for (const topic of topics) changes[topic].value += 1;
+    if (word.line === 'live' && line.value !== 'live') for (const topic of topics) change(topic, 0);
     line.value = word.line;
-  } else for (const topic of word.topics) changes[topic].value += 1;
+  } else for (const topic of word.topics) change(topic, word.agoMs);
 }
 
 function tell(word: Word): void {
@@ -131,8 +139,8 @@ async function follow(signal: AbortSignal): Promise<void> {
       }
       if (event === 'changed') {
         if (storesAway.value !== null) tell({ awayForMs: null });
-        const changed = (JSON.parse(data) as { topics: string[] }).topics;
-        tell({ topics: topics.filter((topic) => changed.includes(topic)) });
+        const { topics: changed, agoMs = 0 } = JSON.parse(data) as { topics: string[]; agoMs?: number };
+        tell({ topics: topics.filter((topic) => changed.includes(topic)), agoMs });
       }
     }
   } catch (thrown) {

@@ -1,7 +1,7 @@
 import { useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { call, isFault, type Fault } from './api.ts';
-import { changes, hearOfStores, isLive, isPaused, isStoresAway, line, type Topic } from './live.ts';
+import { call, isFault, wroteAt, type Fault } from './api.ts';
+import { changes, hearOfStores, isLive, isPaused, isStoresAway, line, toldAt, type Topic } from './live.ts';
 
 export interface Load<T> {
   /** What came last; stays while it is asked again, and when that fails. */
@@ -45,21 +45,33 @@ function whenGoneOn(hear: () => void): () => void {
   });
 }
 
+/**
+ * An answer will do that was made for another page since: it has what was told, what was changed from here, and nothing older than what is
+ * shown. Of many who hear of one change one is answered anew.
+ * @param cameAt when what is shown came.
+ */
+function sharing(topic: Topic | undefined, cameAt: number): Record<string, string> {
+  if (topic === undefined || !isLive.value) return {};
+  const ageMs = performance.now() - Math.max(toldAt[topic], wroteAt(), cameAt);
+  return { 'x-mcpctl-max-age-ms': String(Math.floor(ageMs)) };
+}
+
 /** @returns what ends it. */
 function keep<T>({ path, topic, question }: Asked, { data, fault, at, asked }: Kept<T>): () => void {
   const left = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let isAsking = false;
-  let isStale = false;
-  const look = async (): Promise<void> => {
+  let [isAsking, isStale, cameAt] = [false, false, performance.now()];
+  const look = async (isWished = false): Promise<void> => {
     if (isAsking || document.hidden) return void (isStale = true);
     isAsking = true;
     isStale = false;
     try {
       const answer = await call<T>(question ? 'POST' : 'GET', path, {
         body: question,
+        headers: isWished ? {} : sharing(topic, cameAt),
         signal: left.signal,
       });
+      cameAt = performance.now();
       data.value = answer;
       fault.value = null;
       at.value = new Date().getTime();
@@ -82,9 +94,7 @@ function keep<T>({ path, topic, question }: Asked, { data, fault, at, asked }: K
     isStale = true;
     if (!isAsking && timer === undefined && !isPaused.value) void look();
   };
-  const shown = (): void => {
-    if (!document.hidden) soon();
-  };
+  const shown = (): void => void (document.hidden || soon());
   const stopHearing =
     topic === undefined ? undefined : changes[topic].subscribe((n) => void (n > 0 && soon()));
   const stopPausing = whenGoneOn(() => {
@@ -93,7 +103,7 @@ function keep<T>({ path, topic, question }: Asked, { data, fault, at, asked }: K
   const stopAgain = asked.subscribe((n) => {
     if (n === 0) return;
     clearTimeout(timer);
-    void look();
+    void look(true);
   });
   document.addEventListener('visibilitychange', shown);
   void look();
