@@ -335,6 +335,8 @@ export const tokenDeleteQuerySchema = z.strictObject({ children: z.enum(['revoke
 export const tokenViewSchema = z.object({
   id: uuidSchema,
   name: z.string(),
+  /** How it begins; null where it was made elsewhere, or before this was kept. */
+  prefix: z.string().nullable(),
   user: z.string(),
   binding: z.enum(bindings),
   pools: z.array(z.string()).nullable(),
@@ -345,6 +347,8 @@ export const tokenViewSchema = z.object({
   /** The token that it was made with, and ends with. */
   parentId: z.string().nullable(),
   createdAt: z.string(),
+  /** The minute in which it was used last, by any edge; null: not since this is kept. */
+  lastUsedAt: z.string().nullable(),
   expiresAt: z.string().nullable(),
   revokedAt: z.string().nullable(),
   /** Only in the answer that creates it. */

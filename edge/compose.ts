@@ -23,6 +23,7 @@ import { createPutOut } from './put-out.ts';
 import { createBodyReads } from './audit/body-reads.ts';
 import { createDeniedCounts } from './audit/denied-counts.ts';
 import { createAuthenticator } from './believed/authenticator.ts';
+import { createTokenUses } from './believed/token-uses.ts';
 import { createCaps } from './limits/caps.ts';
 import type { EdgeDeps } from './deps.ts';
 import { createFormForAll } from './believed/form-for-all.ts';
@@ -177,6 +178,7 @@ const servicesOf = (deps: EdgeDeps): Service[] => [
   deps.formForAll,
   deps.redisWorkers,
   deps.authority,
+  deps.tokenUses,
   createIdentityWatch(deps),
   deps.heartbeats,
   deps.waiters,
@@ -255,7 +257,7 @@ function createRights({
   flow,
   clock,
   log,
-}: OfRights): Pick<EdgeDeps, 'authenticator' | 'authority' | 'redisWorkers' | 'putOut'> {
+}: OfRights): Pick<EdgeDeps, 'authenticator' | 'authority' | 'tokenUses' | 'redisWorkers' | 'putOut'> {
   const { denials, groups, tokens } = registry;
   const { maxFailedTokens, tokenCacheMs: cacheMs } = config;
   const redisWorkers = createRedisWorkers({ config, registry, queue, log });
@@ -263,6 +265,7 @@ function createRights({
   return {
     authenticator: createAuthenticator({ tokens, clock, cacheMs, maxFailedTokens }),
     authority: createAuthority({ denials, groups, tokens, log }),
+    tokenUses: createTokenUses({ tokens, clock, log }),
     redisWorkers,
     putOut: createPutOut({ denials, flow, queue, presence: queue.presence, endRedisUser, log }),
   };

@@ -36,6 +36,7 @@ import type { LeftTurns } from './limits/left-turns.ts';
 import type { PoolCounts } from './shown/pool-counts.ts';
 import type { PutOut } from './put-out.ts';
 import type { Authority } from './believed/authority.ts';
+import type { TokenUses } from './believed/token-uses.ts';
 import type { Waiters } from './waiting/waiters.ts';
 import type { Rates } from './limits/rates.ts';
 import type { Wakings } from './waiting/wakings.ts';
@@ -120,6 +121,7 @@ export interface EdgeDeps {
   redisWorkers: RedisWorkers;
   authenticator: Authenticator;
   authority: Authority;
+  tokenUses: TokenUses;
   formForAll: FormForAll;
   putOut: PutOut;
   waiters: Waiters;

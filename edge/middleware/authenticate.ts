@@ -4,6 +4,7 @@ import { McpctlError } from '../../core/errors.ts';
 import type { Audits } from '../../core/registry/audit/audits.ts';
 import type { Groups } from '../../core/registry/identity/groups.ts';
 import type { Authenticator } from '../believed/authenticator.ts';
+import type { TokenUses } from '../believed/token-uses.ts';
 import { withOrigin } from '../audit/origin.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { actorOf, crowdOf, needStillThem } from '../http/context.ts';
@@ -32,6 +33,7 @@ interface DoorDeps {
   caps: Pick<Caps, 'enter'>;
   rates: Pick<Rates, 'ofUser'>;
   metrics: Pick<Metrics, 'authFailed'>;
+  tokenUses: Pick<TokenUses, 'note'>;
   registry: { groups: Pick<Groups, 'actAs'>; audits: Pick<Audits, 'record'> };
   clock: Clock;
 }
@@ -63,7 +65,7 @@ const BELIEVED_MS = 1_000;
 /** The one place where a request gets its actor, or is refused. */
 export function authenticateBy(
   credential: Credential,
-  { caps, rates, metrics, registry, clock }: DoorDeps,
+  { caps, rates, metrics, tokenUses, registry, clock }: DoorDeps,
 ): RequestHandler {
   const actorIn = async (req: Request, token: string | undefined): Promise<Actor> => {
     let actor: Actor | undefined;
@@ -95,6 +97,7 @@ export function authenticateBy(
       return actor;
     };
     const actor = await ask();
+    tokenUses.note(actor.tokenId);
     req.context.askAgain = async () => {
       if (clock.elapsed() - askedAt > BELIEVED_MS) await ask();
     };

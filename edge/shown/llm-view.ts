@@ -91,10 +91,11 @@ export function membersView(
 }
 
 export function tokenView(row: TokenRow): TokenView {
-  const { id, name, user, binding, pools } = row;
+  const { id, name, prefix, user, binding, pools } = row;
   return {
     id,
     name,
+    prefix,
     user,
     binding,
     pools,
@@ -106,6 +107,7 @@ export function tokenView(row: TokenRow): TokenView {
     operations: [...row.filter.operations],
     parentId: row.parentId,
     createdAt: row.createdAt.toISOString(),
+    lastUsedAt: instant(row.lastUsedAt),
     expiresAt: instant(row.expiresAt),
     revokedAt: instant(row.revokedAt),
   };

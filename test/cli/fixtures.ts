@@ -98,10 +98,12 @@ export const whoami = {
 export const token = {
   id: '019a6f3e-0000-7000-8000-0000000000d1',
   name: 'laptop',
+  prefix: 'mcpctl_aB3x',
   user: 'ada',
   binding: 'admin',
   pools: null,
   createdAt: '2026-11-21T06:00:00.000Z',
+  lastUsedAt: '2026-11-21T06:58:00.000Z',
   expiresAt: null,
   revokedAt: null,
 };

@@ -195,13 +195,15 @@ describe('cli: task, token, pool', () => {
   it('lists tokens without secrets', async () => {
     peer.on('GET /api/v1/tokens', page([token, { ...token, name: 'ci', preset: 'call', pools: ['a', 'b'] }]));
     expect(await s.run('token', 'list', '--no-headers')).to.equal(0);
-    expect(s.out()).to.match(/^laptop +ada +admin +all +- +\S+ +- +- +\S+\nci +ada +admin +a,b +call /);
+    expect(s.out()).to.match(
+      /^laptop +mcpctl_aB3x +ada +admin +all +- +\S+ +\S+ +- +- +\S+\nci +mcpctl_aB3x +ada +admin +a,b +call /,
+    );
   });
 
   it('shows tokens as any other resource, also by name', async () => {
     peer.on('GET /api/v1/tokens', page([token, { ...token, id: 'id-2', name: 'ci', pools: ['a', 'b'] }]));
     expect(await s.run('get', 'token', 'ci', '--no-headers')).to.equal(0);
-    expect(s.out()).to.match(/^ci +ada +admin +a,b +- +\S+ +- +- +id-2\n$/);
+    expect(s.out()).to.match(/^ci +mcpctl_aB3x +ada +admin +a,b +- +\S+ +\S+ +- +- +id-2\n$/);
     expect(await s.run('describe', 'tok/laptop')).to.equal(0);
     expect(s.out()).to.match(/\nName: +laptop\n.*\nPools: +all\n/s);
     expect(await s.run('get', 'token', 'cj')).to.equal(1);

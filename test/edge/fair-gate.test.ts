@@ -157,6 +157,7 @@ describe('a crowd of requests of one user', () => {
         caps: { enter: () => ({ inFlight: (inFlight += 1), leave: () => undefined }) },
         rates: { ofUser: () => undefined },
         metrics: { authFailed: () => undefined },
+        tokenUses: { note: () => undefined },
         registry: {
           groups: { actAs: () => Promise.resolve(actor) },
           audits: { record: () => Promise.resolve() },

@@ -11,6 +11,7 @@ interface Token {
   user: string;
   binding: string;
   pools: string[] | null;
+  prefix: string | null;
   expiresAt: string | null;
   revokedAt: string | null;
   token: string;
@@ -41,6 +42,13 @@ describe('tokens', () => {
     const rows = await t.connection.db('tokens').where({ id }).select<{ hash: string }[]>('*');
     expect(rows[0]?.hash).to.equal(hashToken(token));
     expect(JSON.stringify(rows)).not.to.include(token.slice(7));
+    expect((answer.json as Token).prefix).to.equal(token.slice(0, 11));
+    const others = (await t.call('GET /api/v1/tokens', { token: t.tokens.root })).json as { items: Token[] };
+    // The text of `admin` was given from outside.
+    expect(others.items.map(({ user, prefix }) => [user, prefix?.length])).to.deep.include.members([
+      ['ada', 11],
+      ['admin', undefined],
+    ]);
   });
 
   it('takes Authorization and x-api-key as one door', async () => {

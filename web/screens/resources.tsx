@@ -9,6 +9,7 @@ import { Fault, Empty, Loaded, NotForToken } from '../parts/loaded.tsx';
 import { Screen, shell } from '../parts/page.tsx';
 import { PageButtons, useList } from '../parts/paging.tsx';
 import { Table } from '../parts/table.tsx';
+import { Age } from '../parts/time.tsx';
 import { Write } from '../parts/write.tsx';
 import { Form, textOf, valueIn, type Row } from '../shown/form.tsx';
 import { NewToken } from '../shown/new-token.tsx';
@@ -84,6 +85,11 @@ function Delete({ entry, row, done }: { entry: CatalogueEntry; row: Row; done: (
       {isAsking.value && (
         <Dialog title={`${verbOf(entry)} the ${entry.word} ${name}?`} close={() => (isAsking.value = false)}>
           {fault.value && <Fault fault={fault.value} />}
+          {typeof row['lastUsedAt'] === 'string' && (
+            <p>
+              Last used: <Age at={row['lastUsedAt']} />.
+            </p>
+          )}
           <p>This cannot be undone.</p>
           <p class="actions">
             <Write class="main" onClick={() => void send(remove)}>

@@ -144,7 +144,7 @@ export function documentsOf(
 }
 
 const TOKENS = `
-  select t.id, t.name, u.name as user, t.preset, t.bindings, t.operations, t.pools, t.created_at, t.expires_at, t.revoked_at,
+  select t.id, t.name, t.prefix, u.name as user, t.preset, t.bindings, t.operations, t.pools, t.created_at, t.expires_at, t.revoked_at,
     t.parent_id, t.of_worker, m.name as made_by, t.hash
   from tokens t left join users m on m.id = t.created_by and m.deleted_at is null join users u on u.id = t.user_id and u.deleted_at is null order by t.id`;
 

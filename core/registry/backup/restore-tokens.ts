@@ -17,6 +17,12 @@ const instantSchema = z.iso.datetime().transform((text) => new Date(text));
 const tokenSchema = z.object({
   id: z.uuid(),
   name: z.string().max(128),
+  /** Files of before do not say. */
+  prefix: z
+    .string()
+    .regex(/^mcp(ctl|w)_[\w-]{4}$/)
+    .nullable()
+    .default(null),
   user: z.string(),
   preset: z.string().max(32),
   bindings: z.array(z.unknown()).max(100),
@@ -94,7 +100,7 @@ async function restoreToken(
   token: z.infer<typeof tokenSchema>,
   { by, through, lack, now, made }: Restoring,
 ): Promise<Pick<Item, 'outcome' | 'why'>> {
-  const { id, hash, name, user, preset, bindings, operations, pools, parentId } = token;
+  const { id, hash, name, prefix, user, preset, bindings, operations, pools, parentId } = token;
   const here: unknown = await trx('tokens').where({ id }).orWhere({ hash }).first('id');
   if (here !== undefined) return { outcome: 'unchanged' };
   if (lack !== null) return skipped(lack);
@@ -115,7 +121,7 @@ async function restoreToken(
   if (holder.id !== by.userId) needCover(by, throughFilter(await rightsOfUser(trx, holder.id), filter));
   const parent = parentId !== null && made.has(parentId) ? parentId : through;
   await trx('tokens').insert({
-    ...{ id, name: called, hash, preset, pools, userId: holder.id, parentId: parent },
+    ...{ id, name: called, prefix, hash, preset, pools, userId: holder.id, parentId: parent },
     ...{ bindings: JSON.stringify(bindings), operations: JSON.stringify(operations) },
     ...{ createdAt: token.createdAt, createdBy: await makerOf(trx, token, by), ofWorker: token.ofWorker },
     // No longer than what brought it, whatever the file says.

@@ -45,6 +45,7 @@ import * as hostedTurns from '../migrations/0082-hosted-turns.ts';
 import * as keptPassing from '../migrations/0084-kept-passing.ts';
 import * as weighedThreads from '../migrations/0085-weighed-threads.ts';
 import * as titlesOfOwners from '../migrations/0087-titles-of-owners.ts';
+import * as tokenUses from '../migrations/0088-token-uses.ts';
 import * as formerMembers from '../migrations/0076-former-members.ts';
 import * as hostedServers from '../migrations/0070-hosted-servers.ts';
 import * as offerPins from '../migrations/0072-offer-pins.ts';
@@ -125,6 +126,7 @@ const migrations: readonly Named[] = [
   named('0084-kept-passing', keptPassing),
   named('0085-weighed-threads', weighedThreads),
   named('0087-titles-of-owners', titlesOfOwners),
+  named('0088-token-uses', tokenUses),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

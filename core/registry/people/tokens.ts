@@ -19,6 +19,7 @@ import { needMayMint, type Holder } from './mint.ts';
 const tokenSchema = z.object({
   id: z.string(),
   name: z.string(),
+  prefix: z.string().nullable(),
   userId: z.string(),
   user: z.string(),
   binding: z.enum(bindings),
@@ -28,6 +29,7 @@ const tokenSchema = z.object({
   operations: z.unknown(),
   parentId: z.string().nullable(),
   createdAt: z.date(),
+  lastUsedAt: z.date().nullable(),
   expiresAt: z.date().nullable(),
   revokedAt: z.date().nullable(),
 });
@@ -89,6 +91,8 @@ export interface Tokens {
    * Revoked for good, with all that were made with it, and with those, unless they are kept; a second time changes nothing.
    */
   revoke(id: string, how?: { keepChildren?: boolean; author?: Author }): Promise<TokenRow | undefined>;
+  /** Writes down that these are used now: to the minute, once in each, whoever says it how often. Past those that somebody holds. */
+  used(ids: readonly string[]): Promise<void>;
   /** Who a token's text speaks for; undefined when unknown, expired or revoked. */
   actorOf(text: string): Promise<Actor | undefined>;
   /** The same for a token that was shown before, by its id. */
@@ -113,9 +117,13 @@ function newText(ofWorker: boolean): string {
   return ofWorker ? `mcpw_${random}${crc32(random).toString(36).padStart(7, '0')}` : `mcpctl_${random}`;
 }
 
+/** What people know it by: 24 of its 256 random bits. Of a text that others made nobody knows how much its beginning tells. */
+const prefixOf = (text: string): string => text.slice(0, text.indexOf('_') + 5);
+
 const columns = [
   'tokens.id',
   'tokens.name',
+  'tokens.prefix',
   'tokens.userId',
   'users.name as user',
   'users.binding',
@@ -125,6 +133,7 @@ const columns = [
   'tokens.operations',
   'tokens.parentId',
   'tokens.createdAt',
+  'tokens.lastUsedAt',
   'tokens.expiresAt',
   'tokens.revokedAt',
 ];
@@ -166,6 +175,15 @@ async function revoke(
   await record(trx, author, { verb: 'delete', resource: 'token', id, name, ownerId });
 }
 
+const usedSql = `
+  update tokens set last_used_at = due.minute
+  from (
+    select id, date_trunc('minute', now()) as minute from tokens
+    where id = any(:ids) and (last_used_at is null or last_used_at < date_trunc('minute', now()))
+    order by id for no key update skip locked
+  ) due
+  where tokens.id = due.id`;
+
 const revokeSql = `
   with recursive family as (
     select id from tokens where id = :id
@@ -174,11 +192,15 @@ const revokeSql = `
   update tokens set revoked_at = now() where revoked_at is null and id in (select id from family)`;
 
 /** @returns the new id; undefined when a token of that text is there. */
-async function insert(db: Connection['db'], token: NewToken, text: string): Promise<string | undefined> {
+async function insert(
+  db: Connection['db'],
+  token: NewToken,
+  { text, prefix }: { text: string; prefix: string | null },
+): Promise<string | undefined> {
   const { preset, bindings: of, operations } = token.filter ?? full;
   const { rows: made } = await db.raw<{ rows: { id: string }[] }>(
-    `insert into tokens (id, user_id, name, hash, pools, preset, bindings, operations, created_by, expires_at, parent_id, of_worker)
-     select :id, :userId, :name, :hash, :pools, :preset, cast(:bindings as jsonb), cast(:operations as jsonb), :createdBy, least(
+    `insert into tokens (id, user_id, name, prefix, hash, pools, preset, bindings, operations, created_by, expires_at, parent_id, of_worker)
+     select :id, :userId, :name, :prefix, :hash, :pools, :preset, cast(:bindings as jsonb), cast(:operations as jsonb), :createdBy, least(
        now() + cast(:days as int) * interval '1 day', parent.expires_at), parent.id, :ofWorker
      from (select 1) one left join tokens parent on parent.id = :parent
      on conflict (hash) do nothing returning id`,
@@ -186,6 +208,7 @@ async function insert(db: Connection['db'], token: NewToken, text: string): Prom
       id: v7(),
       userId: token.userId,
       name: token.name,
+      prefix,
       hash: hashToken(text),
       pools: token.pools === null ? null : [...token.pools],
       preset,
@@ -230,7 +253,7 @@ function makerOf(
         const made = { ...token, userId: await holderIn(trx) };
         const user = await lockUser(trx, made.userId);
         await holdParent(trx, made);
-        const inserted = await insert(trx, made, text);
+        const inserted = await insert(trx, made, { text, prefix: prefixOf(text) });
         await checkTokens(trx, user, limits);
         if (inserted !== undefined) await recordMinted(trx, made, inserted);
         return inserted;
@@ -275,7 +298,7 @@ export function createTokens(connection: Connection, limits: RegistryLimits): To
         .select<{ id: string }[]>('id');
       return row !== undefined;
     },
-    ensure: async (token, text) => void (await insert(db, token, text)),
+    ensure: async (token, text) => void (await insert(db, token, { text, prefix: null })),
     async list({ scope, after, limit }) {
       const query = rows().orderBy('tokens.id').limit(limit);
       if (scope.ownerId !== null) query.where('tokens.userId', scope.ownerId);
@@ -292,6 +315,7 @@ export function createTokens(connection: Connection, limits: RegistryLimits): To
       if (row) await transaction((trx) => revoke(trx, row, how));
       return byId(id);
     },
+    used: async (ids) => void (await db.raw(usedSql, { ids: [...ids] })),
     actorOf: (text) => actorWhere({ 'tokens.hash': hashToken(text) }),
     actorOfId: (id) => actorWhere({ 'tokens.id': id }),
   };
