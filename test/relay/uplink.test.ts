@@ -1,12 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { readFences } from '../../core/queue/task/fence.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
 import { linesOf } from '../../edge/relay/uplink/lines.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 import { submitTask } from '../support/tasks.ts';
 import { SseWorker, type Stream } from './sse-worker.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
 
 describe("an answer's lines over the sse transport", () => {
   let t: EdgeFixture;
@@ -248,5 +254,38 @@ describe('a line of an answer', () => {
       .to.be.an('error')
       .with.property('message')
       .that.includes('in time');
+  });
+
+  it('is let go of once it was read, however long the answer goes on', async () => {
+    const count = 4_000;
+    const lost = new AbortController();
+    async function* pieces() {
+      for (let n = 0; n < count; n++) {
+        yield Buffer.from(`${'x'.repeat(8_000)}\n`);
+        if (n % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      collect();
+      heldBytes = process.memoryUsage().arrayBuffers;
+    }
+    collect();
+    const beforeBytes = process.memoryUsage().arrayBuffers;
+    let heldBytes = 0;
+    let read = 0;
+    const limits = { limitBytes: 10_000, reserve: () => undefined, owner: 'ada', clock: systemClock };
+    for await (const line of linesOf(Readable.from(pieces()), { ...limits, lost: lost.signal }))
+      read += line.length;
+    expect(read).to.equal(8_000 * count);
+    expect(heldBytes - beforeBytes).to.be.below(8_000_000);
+  });
+
+  it('is waited for no longer than somebody wants it, and its body is left as it is', async () => {
+    const lost = new AbortController();
+    const body = new Readable({ read: () => undefined });
+    const limits = { limitBytes: 10_000, reserve: () => undefined, owner: 'ada', clock: systemClock };
+    const lines = linesOf(body, { ...limits, lost: lost.signal });
+    const next = lines.next();
+    lost.abort();
+    expect(await next).to.deep.equal({ done: true, value: undefined });
+    expect(body.destroyed).to.equal(false);
   });
 });

@@ -35,20 +35,16 @@ export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerat
   let count = 0;
   /** The line that is on its way: how many came before it, and since when. */
   let begun = { before: 0, at: clock.elapsed() };
-  const chunks = body.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
-  const aborted = new Promise<null>((resolve) => {
-    if (lost.aborted) resolve(null);
-    lost.addEventListener('abort', () => resolve(null), { once: true });
-  });
+  const next = nextOf(body, lost);
   const lines = new ByteLines(limitBytes);
   try {
     for (;;) {
-      const next = await Promise.race([nextOf(chunks), aborted]);
-      if (next === null) return;
-      if (next.done) break;
-      arrives?.(next.value.byteLength);
+      const chunk = await next();
+      if (chunk === 'lost') return;
+      if (chunk === null) break;
+      arrives?.(chunk.byteLength);
       if (lines.begunBytes === 0 || count > begun.before) begun = { before: count, at: clock.elapsed() };
-      for (const line of lines.feed(next.value)) {
+      for (const line of lines.feed(chunk)) {
         count += 1;
         if (count % LINES_A_TURN === 0) await loopTurn(owner);
         const text = line.byteLength === 0 ? '' : textOf(line);
@@ -66,12 +62,23 @@ export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerat
   }
 }
 
-async function nextOf(chunks: AsyncIterator<Buffer>): Promise<IteratorResult<Buffer>> {
-  try {
-    return await chunks.next();
-  } catch (_thrown) {
-    throw new McpctlError('invalid_request', 'The body did not arrive whole.');
-  }
+/**
+ * What comes next of a body; null at its end. One listener, and no promise that outlives a chunk: raced against one that waits for
+ * `lost`, every chunk would stay until that is settled, which is the whole of the answer.
+ */
+function nextOf(body: Readable, lost: AbortSignal): () => Promise<Buffer | 'lost' | null> {
+  const chunks = body.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  let leave = (): void => undefined;
+  lost.addEventListener('abort', () => leave(), { once: true });
+  return () =>
+    new Promise((resolve, reject) => {
+      leave = () => resolve('lost');
+      if (lost.aborted) return leave();
+      chunks.next().then(
+        ({ done, value }) => resolve(done === true ? null : value),
+        () => reject(new McpctlError('invalid_request', 'The body did not arrive whole.')),
+      );
+    });
 }
 
 function textOf(bytes: Uint8Array): string {
