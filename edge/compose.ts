@@ -258,13 +258,13 @@ function createRights({
   clock,
   log,
 }: OfRights): Pick<EdgeDeps, 'authenticator' | 'authority' | 'tokenUses' | 'redisWorkers' | 'putOut'> {
-  const { denials, groups, tokens } = registry;
+  const { denials, adminSessions, groups, tokens } = registry;
   const { maxFailedTokens, tokenCacheMs: cacheMs } = config;
   const redisWorkers = createRedisWorkers({ config, registry, queue, log });
   const endRedisUser = (sessionId: string): Promise<void> => redisWorkers.end(sessionId);
   return {
     authenticator: createAuthenticator({ tokens, clock, cacheMs, maxFailedTokens }),
-    authority: createAuthority({ denials, groups, tokens, log }),
+    authority: createAuthority({ denials, adminSessions, groups, tokens, log }),
     tokenUses: createTokenUses({ tokens, clock, log }),
     redisWorkers,
     putOut: createPutOut({ denials, flow, queue, presence: queue.presence, endRedisUser, log }),

@@ -1,19 +1,19 @@
-import express, { Router, type Request, type RequestHandler } from 'express';
+import express, { Router, type RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { withOrigin } from '../audit/origin.ts';
 import { addressKey } from '../connections/address.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { holdAnswer } from '../http/held-answer.ts';
 import { written } from '../http/written.ts';
+import { untilClosed } from '../limits/caps.ts';
 import { isFromOurPages, isPage } from './guards.ts';
 import { html, loginPage, logoutPage } from './pages.ts';
-import { SESSION_MS, sessionCookie, type AdminSessions } from './sessions.ts';
+import { SESSION_MS, sessionCookie, sessionCookies, type AdminSessions } from './sessions.ts';
 
 const COOKIE = 'mcpctl_admin';
 const HOME = '/admin/queues';
-
-const cookieOf = (req: Request): string | undefined => sessionCookie(req, COOKIE);
 
 /** Where a person wanted to go: a page of ours, never another site, nor out again. */
 function nextOf(text: unknown): string {
@@ -51,9 +51,10 @@ export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
     res.redirect(303, next);
   });
   const leave: RequestHandler = async (req, res) => {
-    const cookie = cookieOf(req);
-    const actor = await whoIs(deps, sessions, req);
-    if (cookie !== undefined) await sessions.end(cookie, actor && withOrigin(req, actor, undefined));
+    for (const cookie of sessionCookies(req, COOKIE)) {
+      const actor = await whoIs(deps, sessions, { cookie, address: addressKey(req.ip) });
+      await sessions.end(cookie, actor && withOrigin(req, actor, undefined));
+    }
     res.clearCookie(COOKIE, { path: '/admin' });
     res.redirect(303, '/admin/login');
   };
@@ -69,13 +70,12 @@ export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
 async function whoIs(
   { registry, authenticator }: Pick<EdgeDeps, 'registry' | 'authenticator'>,
   sessions: AdminSessions,
-  req: Request,
+  { cookie, address }: { cookie: string | undefined; address: string },
 ): Promise<Actor | undefined> {
-  const cookie = cookieOf(req);
   if (cookie === undefined) return undefined;
   return await authenticator.askAnew({
     text: cookie,
-    address: addressKey(req.ip),
+    address,
     async look() {
       const tokenId = await sessions.tokenIdOf(cookie);
       return tokenId === undefined ? undefined : await registry.tokens.actorOfId(tokenId);
@@ -86,9 +86,12 @@ async function whoIs(
 /** A revoked token ends its sessions too: it is asked for anew with each request. */
 export function signedIn(deps: EdgeDeps, sessions: AdminSessions): RequestHandler {
   return async (req, res, next) => {
-    const actor = await whoIs(deps, sessions, req);
+    const cookie = sessionCookie(req, COOKIE);
+    const actor = await whoIs(deps, sessions, { cookie, address: addressKey(req.ip) });
     if (actor) {
       req.context.actor = withOrigin(req, actor, undefined);
+      req.context.browser = cookie && sessions.storedAs(cookie);
+      untilClosed(res, holdAnswer(deps.authority, { res }));
       await deps.rates.ofUser(actor.userId, req, res);
       return res.destroyed ? undefined : next();
     }

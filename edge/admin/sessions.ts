@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Request } from 'express';
+import { McpctlError } from '../../core/errors.ts';
 import type { Author } from '../../core/audit/event.ts';
 import type { AdminSessions as Stored } from '../../core/registry/people/admin-sessions.ts';
 
@@ -9,10 +10,28 @@ export const SESSION_MS = 8 * 3_600_000;
 /** A link that `npm start` shows is followed at once, or made anew. */
 const LINK_MS = 120_000;
 
-/** A session's cookie among those that a browser sends. */
+/** A browser has one of a name; what else it sends was set by others. */
+const MOST_COOKIES = 4;
+
+/** What a browser sends under the name of a session's cookie. */
+export function sessionCookies(req: Request, name: string): ReadonlySet<string> {
+  const named = new RegExp(`(?:^|;\\s*)${name}=([A-Za-z0-9_-]{43})(?=;|$)`, 'g');
+  const sent = (req.get('cookie') ?? '').matchAll(named);
+  return new Set([...sent].slice(0, MOST_COOKIES).map(([, value = '']) => value));
+}
+
+/**
+ * A session's cookie among those that a browser sends. Of two, one was set by another site of this host or domain: whose page is
+ * shown would be that site's choice.
+ * @throws McpctlError `unauthenticated` where there are two.
+ */
 export function sessionCookie(req: Request, name: string): string | undefined {
-  const named = new RegExp(`(?:^|;\\s*)${name}=([A-Za-z0-9_-]{43})(?:;|$)`);
-  return named.exec(req.get('cookie') ?? '')?.[1];
+  const [value, another] = sessionCookies(req, name);
+  if (another === undefined) return value;
+  throw new McpctlError(
+    'unauthenticated',
+    `Your browser sends two cookies named ${name}, and one of them was set by another site: delete the cookies of this host and its domain, and sign in again.`,
+  );
 }
 
 /**
@@ -25,6 +44,8 @@ export interface AdminSessions {
   begin(author: Author): Promise<string>;
   /** The token that a cookie stands for; undefined when it is none of ours, or over. */
   tokenIdOf(cookie: string): Promise<string | undefined>;
+  /** As it is stored. */
+  storedAs(cookie: string): string;
   end(cookie: string, author: Author | undefined): Promise<void>;
   /** A code that begins one session of this token, once and soon. */
   link(tokenId: string): Promise<string>;
@@ -43,6 +64,7 @@ export function createAdminSessions(stored: Stored): AdminSessions {
       await stored.begin({ hash: hashOf(cookie), tokenId, lifeMs: SESSION_MS, author });
       return cookie;
     },
+    storedAs: hashOf,
     tokenIdOf: (cookie) => stored.tokenIdOf(hashOf(cookie)),
     end: (cookie, author) => stored.end(hashOf(cookie), author),
     async link(tokenId) {

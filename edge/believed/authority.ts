@@ -1,5 +1,6 @@
 import type { Actor } from '../../core/access.ts';
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import type { AdminSessions } from '../../core/registry/people/admin-sessions.ts';
 import type { Groups } from '../../core/registry/identity/groups.ts';
 import type { Denials } from '../../core/registry/people/denials.ts';
 import type { Tokens } from '../../core/registry/people/tokens.ts';
@@ -9,6 +10,8 @@ import type { Service } from '../../core/runtime/process/service.ts';
 /** Something that stays open on the strength of a token: an answer, a wait, an uplink, a control stream. */
 interface Open {
   tokenId: string;
+  /** Of the browser session that it came by, as that is stored. */
+  browser?: string | undefined;
   /** Of the pool that it is about; a token that is bound to others ends it too. */
   poolKey?: string | undefined;
   /** It stands on more than the token: on what its user was granted, or on acting as another. */
@@ -41,11 +44,13 @@ const EVERY_MS = 1_000;
 
 export function createAuthority({
   denials,
+  adminSessions,
   groups,
   tokens,
   log,
 }: {
   denials: Pick<Denials, 'goodTokens'>;
+  adminSessions: Pick<AdminSessions, 'good'>;
   groups: Pick<Groups, 'epoch' | 'actAs'>;
   tokens: Pick<Tokens, 'actorOfId'>;
   log: Log;
@@ -69,9 +74,13 @@ export function createAuthority({
     const now = [...open];
     if (now.length === 0) return;
     try {
-      const good = await denials.goodTokens([...new Set(now.map(({ tokenId }) => tokenId))]);
+      const browsers = new Set(now.flatMap(({ browser }) => browser ?? []));
+      const [good, signedIn] = await Promise.all([
+        denials.goodTokens([...new Set(now.map(({ tokenId }) => tokenId))]),
+        browsers.size === 0 ? browsers : adminSessions.good([...browsers]),
+      ]);
       for (const one of now) {
-        const why = whyNot(one, good.get(one.tokenId));
+        const why = whyNot(one, { pools: good.get(one.tokenId), signedIn });
         if (why && open.delete(one)) one.end(why);
       }
       // By itself: of many that watch it takes longer, and no token's end waits for that.
@@ -97,14 +106,25 @@ export function createAuthority({
   };
 }
 
-/** @param pools as `goodTokens` tells of its token */
-function whyNot({ poolKey }: Open, pools: readonly string[] | null | undefined): McpctlError | undefined {
+interface Good {
+  /** As `goodTokens` tells of its token. */
+  pools: readonly string[] | null | undefined;
+  /** Browser sessions that are not over. */
+  signedIn: ReadonlySet<string>;
+}
+
+function whyNot({ poolKey, browser }: Open, { pools, signedIn }: Good): McpctlError | undefined {
   if (pools === undefined) {
     return new McpctlError(
       'unauthenticated',
       'The token was revoked or has expired, so that what it had open ends here; use another token.',
     );
   }
+  if (browser !== undefined && !signedIn.has(browser))
+    return new McpctlError(
+      'unauthenticated',
+      'You have signed out in this browser, or in as somebody else, so that what it had open ends here; sign in again.',
+    );
   if (pools === null || poolKey === undefined || pools.includes(poolKey)) return undefined;
   return new McpctlError('forbidden', `Your token is not bound to the pool '${poolKey}' any more.`);
 }

@@ -13,6 +13,8 @@ interface RequestContext {
   startedAt: number;
   /** Set by the one authentication point; undefined on public paths. */
   actor: Actor | undefined;
+  /** Of a call that came with a cookie, which browser session it is of, as that is stored; it ends with signing out. */
+  browser: string | undefined;
   /** Asks anew who it is, where that was a while ago; see `needStillThem`. */
   askAgain: (() => Promise<void>) | undefined;
   /** The body exactly as received, decoded; undefined when there was none. */

@@ -1,8 +1,9 @@
 import type { Response } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { actorOf } from './context.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { untilClosed } from '../limits/caps.ts';
+import { holdAnswer } from './held-answer.ts';
 
 interface There {
   res: Response;
@@ -10,8 +11,6 @@ interface There {
   /** Of what is not the caller's own: whether they may still, as they are granted by then. @returns why not. */
   whyNot?: ((now: Actor) => McpctlError | undefined) | undefined;
 }
-
-const nothing = (): undefined => undefined;
 
 const listeners = new WeakMap<AbortSignal, Set<() => void>>();
 
@@ -33,7 +32,7 @@ function atAbort(signal: AbortSignal, act: () => void): () => void {
 }
 
 /**
- * Does something for as long as its caller is there.
+ * Does something for as long as its caller is there. Whether they may is asked until they have taken all of the answer.
  * @param work its signal aborts when the caller's connection closes before the answer was complete, when this edge
  *   leaves, or when the caller's token is not good any more, or they may not any more what they do; `whyGone` tells what a caller who is still there is to hear.
  */
@@ -57,10 +56,7 @@ function whenGone(
   const gone = new AbortController();
   const leave = (): void => gone.abort(new McpctlError('shutting_down', undefined, { retryAfterS: 1 }));
   const stay = atAbort(leaving, leave);
-  const { tokenId, userName, by } = actorOf(res.req);
-  // Who acts as another may do so for as long as that may be, whatever it is that they do.
-  const rights = by ? { as: userName, whyNot: whyNot ?? nothing } : whyNot && { whyNot };
-  const release = authority.hold({ tokenId, poolKey, rights, end: (why) => gone.abort(why) });
+  untilClosed(res, holdAnswer(authority, { res, poolKey, whyNot, end: (why) => gone.abort(why) }));
   const closed = (): void => {
     if (!res.writableFinished) gone.abort();
   };
@@ -70,7 +66,6 @@ function whenGone(
   const forget = (): void => {
     stay();
     res.off('close', closed);
-    release();
   };
   return { gone: gone.signal, forget };
 }
@@ -94,8 +89,7 @@ export function untilOver(
   { authority, stopping }: Pick<EdgeDeps, 'authority' | 'stopping'>,
   { res, whyNot, end }: Endless,
 ): () => void {
-  const { tokenId, userName, by } = actorOf(res.req);
-  const release = authority.hold({ tokenId, rights: { as: by && userName, whyNot }, end });
+  const release = holdAnswer(authority, { res, whyNot, end });
   const longest = setTimeout(() => end('again'), LONGEST_MS).unref();
   const stay = atAbort(stopping, () => end('stopping'));
   const left = whenLeft(res);

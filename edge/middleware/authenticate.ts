@@ -4,10 +4,12 @@ import { McpctlError } from '../../core/errors.ts';
 import type { Audits } from '../../core/registry/audit/audits.ts';
 import type { Groups } from '../../core/registry/identity/groups.ts';
 import type { Authenticator } from '../believed/authenticator.ts';
+import type { Authority } from '../believed/authority.ts';
 import type { TokenUses } from '../believed/token-uses.ts';
 import { withOrigin } from '../audit/origin.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { actorOf, crowdOf, needStillThem } from '../http/context.ts';
+import { holdAnswer } from '../http/held-answer.ts';
 import { loopTurn } from '../../core/text/loop-turns.ts';
 import { untilClosed, type Caps } from '../limits/caps.ts';
 import { addressKey } from '../connections/address.ts';
@@ -32,6 +34,7 @@ const isLimit = (thrown: unknown): boolean =>
 interface DoorDeps {
   caps: Pick<Caps, 'enter'>;
   rates: Pick<Rates, 'ofUser'>;
+  authority: Pick<Authority, 'hold'>;
   metrics: Pick<Metrics, 'authFailed'>;
   tokenUses: Pick<TokenUses, 'note'>;
   registry: { groups: Pick<Groups, 'actAs'>; audits: Pick<Audits, 'record'> };
@@ -42,6 +45,8 @@ interface DoorDeps {
 export interface Credential {
   of(req: Request): string | undefined;
   actorOf(credential: string, req: Request): Promise<Actor | undefined>;
+  /** Which browser session it stands for, as that is stored. */
+  browserOf?(credential: string): string;
 }
 
 const byToken = ({ authenticator }: { authenticator: Authenticator }): Credential => ({
@@ -65,7 +70,7 @@ const BELIEVED_MS = 1_000;
 /** The one place where a request gets its actor, or is refused. */
 export function authenticateBy(
   credential: Credential,
-  { caps, rates, metrics, tokenUses, registry, clock }: DoorDeps,
+  { caps, rates, authority, metrics, tokenUses, registry, clock }: DoorDeps,
 ): RequestHandler {
   const actorIn = async (req: Request, token: string | undefined): Promise<Actor> => {
     let actor: Actor | undefined;
@@ -104,7 +109,12 @@ export function authenticateBy(
     if (as !== undefined) res.set({ 'x-mcpctl-actor': actor.userName, [AS]: as });
     const crowd = crowdOf(req, actor);
     const { inFlight, leave } = caps.enter({ userId: crowd, tokenId: actor.tokenId });
-    untilClosed(res, leave);
+    req.context.browser = token && credential.browserOf?.(token);
+    const letGo = holdAnswer(authority, { res });
+    untilClosed(res, () => {
+      leave();
+      letGo();
+    });
     const early = rates.ofUser(crowd, req, res);
     if (early) {
       await early;

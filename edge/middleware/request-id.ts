@@ -14,6 +14,7 @@ export function requestId({ clock }: { clock: Clock }): RequestHandler {
       requestId: id,
       startedAt: clock.elapsed(),
       actor: undefined,
+      browser: undefined,
       askAgain: undefined,
       text: undefined,
       shape: undefined,

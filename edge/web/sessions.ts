@@ -1,6 +1,12 @@
 import type { CookieOptions, Request, Response } from 'express';
 import type { Actor } from '../../core/access.ts';
-import { SESSION_MS, createAdminSessions, sessionCookie, type AdminSessions } from '../admin/sessions.ts';
+import {
+  SESSION_MS,
+  createAdminSessions,
+  sessionCookie,
+  sessionCookies,
+  type AdminSessions,
+} from '../admin/sessions.ts';
 import { withOrigin } from '../audit/origin.ts';
 import { addressKey } from '../connections/address.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -13,9 +19,12 @@ const BOARD = 'mcpctl_admin';
 
 /** Who a browser is: a cookie of `/ui` alone, so that no call of programs ever carries one. */
 export interface WebSessions {
+  /** @throws McpctlError `unauthenticated` where there are two. */
   of(req: Request): string | undefined;
+  browserOf(cookie: string): string;
   /** @throws McpctlError `too_many_requests` where their address has guessed too many. */
   actorOf(cookie: string, req: Request): Promise<Actor | undefined>;
+  /** In the place of what this browser was signed in with before. */
   begin(req: Request, res: Response, author: Actor): Promise<void>;
   end(req: Request, res: Response): Promise<void>;
   link: AdminSessions['link'];
@@ -26,7 +35,8 @@ export interface WebSessions {
 export function createWebSessions({
   registry,
   authenticator,
-}: Pick<EdgeDeps, 'registry' | 'authenticator'>): WebSessions {
+  authority,
+}: Pick<EdgeDeps, 'registry' | 'authenticator' | 'authority'>): WebSessions {
   const sessions = createAdminSessions(registry.adminSessions);
   const actorOfToken = (tokenId: string | undefined): Promise<Actor | undefined> =>
     tokenId === undefined ? Promise.resolve(undefined) : registry.tokens.actorOfId(tokenId);
@@ -36,21 +46,27 @@ export function createWebSessions({
     const { value, ...how } = options;
     res.cookie(name, value, { httpOnly: true, sameSite: 'lax', maxAge: SESSION_MS, ...how });
   };
-  const cookieOf = (req: Request): string | undefined => sessionCookie(req, nameOf(req));
+  const leave = async (req: Request): Promise<void> => {
+    for (const cookie of sessionCookies(req, nameOf(req))) {
+      const actor = await look(cookie);
+      await sessions.end(cookie, actor && withOrigin(req, actor, undefined));
+    }
+    authenticator.forget();
+    await authority.ask();
+  };
   return {
-    of: cookieOf,
+    of: (req) => sessionCookie(req, nameOf(req)),
+    browserOf: (cookie) => sessions.storedAs(cookie),
     actorOf: (cookie, req) =>
       authenticator.believe({ text: cookie, address: addressKey(req.ip), look: () => look(cookie) }),
     async begin(req, res, author) {
       const value = await sessions.begin(author);
+      await leave(req);
       set(res, nameOf(req), { value, path: '/ui', secure: req.secure });
       set(res, BOARD, { value, path: '/admin', secure: req.secure });
     },
     async end(req, res) {
-      const cookie = cookieOf(req);
-      const actor = cookie === undefined ? undefined : await look(cookie);
-      if (cookie !== undefined) await sessions.end(cookie, actor && withOrigin(req, actor, undefined));
-      authenticator.forget();
+      await leave(req);
       const how = { httpOnly: true, sameSite: 'lax', secure: req.secure } as const;
       res.clearCookie(nameOf(req), { ...how, path: '/ui' });
       res.clearCookie(BOARD, { ...how, path: '/admin' });

@@ -156,6 +156,7 @@ describe('a crowd of requests of one user', () => {
       {
         caps: { enter: () => ({ inFlight: (inFlight += 1), leave: () => undefined }) },
         rates: { ofUser: () => undefined },
+        authority: { hold: () => () => undefined },
         metrics: { authFailed: () => undefined },
         tokenUses: { note: () => undefined },
         registry: {
@@ -169,6 +170,7 @@ describe('a crowd of requests of one user', () => {
       const res = Object.assign(new EventEmitter(), { set: () => undefined });
       const context = { requestId: 'r' };
       const req = { method: 'GET', originalUrl: '/', get: () => undefined, context, res };
+      Object.assign(res, { req });
       return handler(req as unknown as Request, res as unknown as Response, () => (begun += 1));
     };
     const all = Promise.all(Array.from({ length: 40 }, request));

@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { expect } from 'chai';
-import { cookieFor } from '../support/admin.ts';
+import { headOf, openRaw } from '../hostile/raw.ts';
+import { cookieFor, ownPage } from '../support/admin.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 import { note } from '../support/measured.ts';
 import { sseData } from '../support/sse.ts';
@@ -17,6 +19,26 @@ import { SseWorker } from '../relay/sse-worker.ts';
 const WORKERS = Number(process.env['MCPCTL_ROUNDS'] ?? 4);
 const APART_MS = 40;
 const messages = [{ role: 'user', content: 'hi' }];
+
+/** More than lies between two ends of a connection, of which one takes little. */
+const LONG_BYTES = 16_000_000;
+const TAKES_MS = 100;
+
+/** Reads a piece of an answer, and the next one a while later. @returns when the first has come; `whole`: how much came until its end. */
+async function readSlowly(url: string, path: string, who: string) {
+  const raw = await openRaw(Number(new URL(url).port), { reads: false });
+  const { socket, closed } = raw;
+  let bytes = 0;
+  socket.on('data', (piece: Buffer) => {
+    bytes += piece.length;
+    socket.pause();
+    setTimeout(() => socket.resume(), TAKES_MS);
+  });
+  await raw.send(headOf(`GET ${path}`, null, ['connection: close', who]));
+  socket.resume();
+  await once(socket, 'data');
+  return { whole: closed.then(() => bytes) };
+}
 
 describe('a token that is revoked while Redis is away', function () {
   this.timeout(30_000 + WORKERS * 1_000);
@@ -125,6 +147,37 @@ describe('a token that is revoked while Redis is away', function () {
     await t.connection.db('prompts').whereLike('name', 'long-%').delete();
     const { status: now } = await t.call(`GET /api/v1/tasks/${id}`, { token: t.tokens.ada });
     expect(now, 'whose it is has it still').to.equal(200);
+  });
+
+  /** However slowly an answer is taken that had begun before: what is left of it is nobody's any more. */
+  it('gives a slow reader no more of a long answer, within five seconds', async function () {
+    const view = { role: 'view', resource: 'task' };
+    const slow = { subjects: [{ kind: 'user', name: 'bob' }], bindings: [view], operations: ['logs'] };
+    const rbac = { token: t.tokens.root, body: { name: 'slow', ...slow } };
+    expect((await t.call('POST /api/v1/rbac', rbac)).status).to.equal(201);
+    const { id } = await submitTask(t, { poolKey: 'read-slowly' });
+    const requestBody = JSON.stringify({ messages: [{ role: 'user', content: 'x'.repeat(LONG_BYTES) }] });
+    await t.connection.db('tasks').where({ id }).update({ requestBody });
+    const made = { userId: t.ada.id, name: 'slow', pools: null, expiresInDays: null, createdBy: null };
+    const { row: token, text } = await t.registry.tokens.create(made);
+    const body = { token: t.tokens.root };
+    const signedIn = await t.call('POST /ui/session', { token: null, body, headers: ownPage });
+    const cookie = signedIn.headers.getSetCookie()[0]?.split(';')[0] ?? '';
+    const shown = `/api/v1/tasks/${id}`;
+    const readers = await Promise.all([
+      readSlowly(other.url, shown, `authorization: Bearer ${text}`),
+      readSlowly(t.url, shown, `authorization: Bearer ${t.tokens.bob}`),
+      readSlowly(other.url, `/ui${shown}`, `cookie: ${cookie}`),
+    ]);
+    const from = performance.now();
+    await t.call(`DELETE /api/v1/tokens/${token.id}`);
+    await t.call('DELETE /api/v1/rbac/slow', { token: t.tokens.root });
+    await t.call('DELETE /ui/session', { token: null, headers: { ...ownPage, cookie } });
+    const came = await Promise.all(readers.map(({ whole }) => whole));
+    const endedMs = performance.now() - from;
+    note(this, [endedMs]);
+    for (const bytes of came) expect(bytes).to.be.within(1, LONG_BYTES - 1);
+    expect(endedMs).to.be.below(5_000);
   });
 
   /** Everything that a token can have open, of a worker at one edge and of callers and watchers at both. */

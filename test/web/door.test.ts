@@ -144,6 +144,36 @@ describe('the door of the page', function () {
     expect((await withCookie('GET /ui/api/v1/whoami', other)).status).to.equal(401);
   });
 
+  it('ends what a browser has open when it signs out, and when somebody else signs in there', async () => {
+    const watchWith = (cookie: string): Promise<Response> =>
+      fetch(`${t.url}/ui/api/v1/events`, { headers: { cookie, ...ours } });
+    const [leaves, stays] = [await cookieFor(t.tokens.ada), await cookieFor(t.tokens.ada)];
+    const streams = await Promise.all([leaves, stays].map(watchWith));
+    await withCookie('DELETE /ui/session', leaves);
+    expect(await streams[0]?.text())
+      .to.include('event: signed-out')
+      .and.include('signed out in this browser');
+    const answer = await signIn(t.tokens.bob, { ...ours, cookie: stays });
+    expect(await streams[1]?.text()).to.include('event: signed-out');
+    expect((await withCookie('GET /ui/api/v1/whoami', stays)).status).to.equal(401);
+    const cookie = cookiesOf(answer)[0]?.split(';')[0] ?? '';
+    expect((await withCookie('GET /ui/api/v1/whoami', cookie)).json).to.include({ user: 'bob' });
+  });
+
+  it('shows nobody’s page to a browser that another site has given a cookie of theirs', async () => {
+    const [own, theirs] = [await cookieFor(t.tokens.ada), await cookieFor(t.tokens.bob)];
+    for (const cookie of [`${own}; ${theirs}`, `${theirs}; a=b;${own}`, `${own};${own}; ${theirs}`]) {
+      const answer = await withCookie('GET /ui/api/v1/whoami', cookie);
+      expect([answer.status, answer.text.includes('two cookies named mcpctl_ui')]).to.deep.equal([401, true]);
+    }
+    expect((await withCookie('GET /ui/api/v1/whoami', `${own}; ${own}`)).json).to.include({ user: 'ada' });
+    const board = `${cookiesOf(await signIn(t.tokens.ada))[1]?.split(';')[0] ?? ''}; mcpctl_admin=${theirs.slice(-43)}`;
+    expect((await withCookie('GET /admin/api', board)).status).to.equal(401);
+    await withCookie('DELETE /ui/session', `${own}; ${theirs}`);
+    for (const cookie of [own, theirs])
+      expect((await withCookie('GET /ui/api/v1/whoami', cookie)).status, 'signed out').to.equal(401);
+  });
+
   it('says what is wrong with a token, and takes nothing else', async () => {
     const answer = await signIn('wrong');
     expect(answer.status).to.equal(401);

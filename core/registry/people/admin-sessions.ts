@@ -10,6 +10,8 @@ export interface AdminSessions {
   tokenIdOf(hash: string): Promise<string | undefined>;
   /** As `tokenIdOf`, of who asks first: it is over with that, at every edge. */
   take(hash: string): Promise<string | undefined>;
+  /** Which of these are there and not over. */
+  good(hashes: readonly string[]): Promise<ReadonlySet<string>>;
   end(hash: string, author?: Author): Promise<void>;
   /** Deletes those that are over. @returns how many. */
   sweep(): Promise<number>;
@@ -62,6 +64,14 @@ export function createAdminSessions({ db, transaction }: Connection): AdminSessi
         { hash },
       );
       return rows[0]?.tokenId;
+    },
+    async good(hashes) {
+      const { rows } = await db.raw<{ rows: { hash: string }[] }>(
+        `select s.hash from admin_sessions s join tokens t on t.id = s.token_id
+         where s.hash = any(:hashes) and ${over} is not true`,
+        { hashes: [...hashes] },
+      );
+      return new Set(rows.map(({ hash }) => hash));
     },
     end: (hash, author) =>
       transaction(async (trx) => {
