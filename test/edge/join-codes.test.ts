@@ -187,6 +187,16 @@ describe('a machine that joins with a code', function () {
     expect(await asked(t.tokens.ada)).to.equal('429 quota_exceeded');
   });
 
+  it('is not let in for somebody who was deleted meanwhile, and makes no user of their name', async () => {
+    const { code } = await invite({ pools: ['gpu'], user: 'carl' }, t.tokens.root);
+    expect((await t.call('DELETE /api/v1/users/carl', { token: t.tokens.root })).status).to.equal(204);
+    const users = () => t.connection.db('users').whereLike('name', 'carl%').select();
+    const before = await users();
+    const answer = await join(code);
+    expect(outcome(answer), answer.text).to.equal('410 join_code_expired');
+    expect(await users()).to.deep.equal(before);
+  });
+
   it('is not let in by who may not any more, and then the code is not used up', async () => {
     const { id, token } = (
       await t.call('POST /api/v1/tokens', { body: { name: 'inviting', preset: 'manage' } })

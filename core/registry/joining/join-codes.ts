@@ -16,6 +16,7 @@ import type { Connection } from '../database/connect.ts';
 import { lockUser } from '../names/quotas.ts';
 import { needMayMint, needMayPublish } from '../people/mint.ts';
 import { tokenNameOf, type TokenRow, type Tokens } from '../people/tokens.ts';
+import { userCalled } from '../people/users-there.ts';
 
 /** At a time; it is asked for more until there are none. */
 const MOST_SWEPT = 1_000;
@@ -76,6 +77,7 @@ export type MadeCode = Omit<z.infer<typeof madeSchema>, 'ownerId' | 'tokenId'>;
 const codeSchema = z.object({
   hash: z.string(),
   tokenId: z.string(),
+  holderId: z.string(),
   holder: z.string(),
   name: z.string().nullable(),
   pools: z.array(z.string()),
@@ -148,7 +150,7 @@ async function invite(trx: Knex.Transaction, { actor, pools, name, user }: Invit
 
 async function find(db: Knex, hash: string): Promise<JoinCode> {
   const { rows } = await db.raw<{ rows: unknown[] }>(
-    `select c.hash, c.token_id as "tokenId", u.name as holder, c.name, c.pools, c.expires_at as "expiresAt",
+    `select c.hash, c.token_id as "tokenId", c.holder_id as "holderId", u.name as holder, c.name, c.pools, c.expires_at as "expiresAt",
        c.used_at as "usedAt", c.used_by as "usedBy", c.expires_at <= now() as "isOver"
      from join_codes c join users u on u.id = c.holder_id where c.hash = :hash`,
     { hash },
@@ -175,6 +177,16 @@ function needGood({ usedAt, usedBy, isOver, expiresAt }: JoinCode): void {
   needUnused({ usedAt, usedBy });
   if (isOver)
     throw new McpctlError('join_code_expired', `The code expired at ${minuteOf(expiresAt)}; ${another}.`);
+}
+
+/**
+ * A name that was given up is nobody's, or somebody else's by now: who makes a token for it would make a user.
+ * @throws McpctlError `join_code_expired`
+ */
+async function needHolder(db: Knex, { holderId, holder }: JoinCode): Promise<void> {
+  const [user] = await userCalled(db, holder).where({ id: holderId }).select<{ id: string }[]>('id');
+  if (!user)
+    throw new McpctlError('join_code_expired', `Whoever the code was for is not here any more; ${another}.`);
 }
 
 const idOf = 'left(join_codes.hash, 12)';
@@ -233,6 +245,7 @@ export function createJoinCodes({ db, transaction }: Connection, tokens: Tokens)
     async exchange({ code, machine, origin }) {
       const row = await find(db, hashOf(code));
       needGood(row);
+      await needHolder(db, row);
       const inviting = await tokens.actorOfId(row.tokenId);
       const refused = inviting === undefined;
       if (
@@ -254,6 +267,7 @@ export function createJoinCodes({ db, transaction }: Connection, tokens: Tokens)
         author: { ...inviting, origin },
         async also(trx) {
           const { hash } = row;
+          await needHolder(trx, row);
           const now = { usedAt: trx.fn.now(), usedBy: machine };
           const mine = trx('joinCodes')
             .where({ hash, usedAt: null })
