@@ -4,7 +4,7 @@ import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { needStillGood, whileThere } from '../http/gone.ts';
-import { taskView } from '../shown/task-view.ts';
+import { taskView } from '../shown/task/task-view.ts';
 import { answerFrom } from './attach.ts';
 import type { Call } from './ask/call.ts';
 import type { Wishes } from './ask/headers.ts';

@@ -7,7 +7,7 @@ import type { EdgeDeps } from '../deps.ts';
 import { deliveryOf } from '../http/delivered.ts';
 import { actorOf } from '../http/context.ts';
 import { whileThere } from '../http/gone.ts';
-import { whyNotSeen } from '../shown/task-of.ts';
+import { whyNotSeen } from '../shown/task/task-of.ts';
 import { keptBodies, lookAtBodies } from '../limits/kept-bodies.ts';
 import { EventWriter } from '../http/sse.ts';
 import type { Attachment } from '../waiting/waiters.ts';

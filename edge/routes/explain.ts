@@ -12,11 +12,11 @@ import { listsInTurn } from '../limits/turns.ts';
 import { bodyOf } from '../http/parse.ts';
 import { readRequest, requestText } from '../inference/ask/request.ts';
 import { translationOf } from '../inference/translate/sent.ts';
-import { attemptsOf } from '../shown/attempts-of.ts';
+import { attemptsOf } from '../shown/task/attempts-of.ts';
 import { countPools } from '../shown/pool-counts.ts';
 import { explainPool, explainTask } from '../shown/explain.ts';
-import { taskOf } from '../shown/task-of.ts';
-import { noBodies, taskDetails, taskView } from '../shown/task-view.ts';
+import { taskOf } from '../shown/task/task-of.ts';
+import { noBodies, taskDetails, taskView } from '../shown/task/task-view.ts';
 
 /** A task with its attempts, and without its bodies. */
 async function attempted(deps: EdgeDeps, row: TaskRow): Promise<TaskView> {

@@ -9,7 +9,7 @@ import { lookOn, showRow } from '../inference/look-on.ts';
 import { followFrom } from '../inference/follow/resume.ts';
 import { queryOf } from '../http/parse.ts';
 import { taskStreamQuerySchema } from '../../core/task/task.ts';
-import { readsBodies, taskOf } from '../shown/task-of.ts';
+import { readsBodies, taskOf } from '../shown/task/task-of.ts';
 
 /** The query is said on purpose; the header is what a browser sends by itself. @throws McpctlError `invalid_cursor`. */
 function afterOf(req: Request): Position | null {

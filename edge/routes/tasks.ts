@@ -37,9 +37,9 @@ import { untilEnded } from '../inference/follow/until-ended.ts';
 import { keptBodies } from '../limits/kept-bodies.ts';
 import { needsThread } from '../inference/turn/tools/passing.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
-import { attemptsOf, fencesOf } from '../shown/attempts-of.ts';
-import { readsBodies, taskOf, whyNotSeen } from '../shown/task-of.ts';
-import { largeView, noBodies, taskDetails, taskView } from '../shown/task-view.ts';
+import { attemptsOf, fencesOf } from '../shown/task/attempts-of.ts';
+import { readsBodies, taskOf, whyNotSeen } from '../shown/task/task-of.ts';
+import { largeView, noBodies, taskDetails, taskView } from '../shown/task/task-view.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { sharedLook } from '../live/shared.ts';
 

@@ -24,7 +24,7 @@ import { chatOf, importedMessages } from '../inference/turn/sent.ts';
 import { endTurn } from '../inference/turn/tools/end-turn.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
 import { listsInTurn } from '../limits/turns.ts';
-import { claimsOn } from '../shown/attempts-of.ts';
+import { claimsOn } from '../shown/task/attempts-of.ts';
 import { messageView, threadView, turnDetail, turnView } from '../shown/thread-view.ts';
 import { ownThreadOf, threadOf, turnIn, turnOf } from '../inference/turn/thread-of.ts';
 

@@ -10,7 +10,7 @@ import type {
 } from '../../core/agent/thread.ts';
 import type { TurnAnswerRow } from '../../core/registry/threads/asked-turns.ts';
 import type { CallRow, MessageRow, ThreadRow, TurnRow } from '../../core/registry/threads/rows.ts';
-import { readsBodies } from './task-of.ts';
+import { readsBodies } from './task/task-of.ts';
 
 /** Its title is the first that was said in it: it is for who may read that. */
 export function threadView(thread: ThreadRow, actor: Actor): ThreadView {

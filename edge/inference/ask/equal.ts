@@ -4,7 +4,7 @@ import { McpctlError } from '../../../core/errors.ts';
 import type { KnownTask, TaskKey } from '../../../core/registry/idempotency.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
-import { readsBodies } from '../../shown/task-of.ts';
+import { readsBodies } from '../../shown/task/task-of.ts';
 import type { Wishes } from './headers.ts';
 import type { InferenceRequest } from './request.ts';
 

@@ -7,7 +7,7 @@ import { seenWithinMs } from '../../../core/member/presence.ts';
 import { anySignal } from '../../../core/runtime/any-signal.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import type { EdgeDeps } from '../../deps.ts';
-import { readsBodies } from '../../shown/task-of.ts';
+import { readsBodies } from '../../shown/task/task-of.ts';
 
 /** A restart says how it went where that is known by then; a start may take longer. */
 const WITHIN_MS = 15_000;

@@ -5,7 +5,7 @@ import type { McpProject } from '../../../core/registry/mcp/servers.ts';
 import { beginningOf } from '../../../core/mcp/pipeline/pages.ts';
 import { jsonValue } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
-import { readsBodies } from '../../shown/task-of.ts';
+import { readsBodies } from '../../shown/task/task-of.ts';
 import { redacted } from '../pipe/pipe.ts';
 
 /** Of a request, and of an answer. */

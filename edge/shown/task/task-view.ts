@@ -1,8 +1,8 @@
-import { turnFor } from '../../core/text/json-shape.ts';
-import { uuidSchema } from '../../core/names.ts';
-import type { Fence } from '../../core/queue/task/fence.ts';
-import type { TaskAttempt, TaskBodies } from '../../core/registry/tasks/tasks.ts';
-import { isTerminal, type TaskRow, type TaskView } from '../../core/task/task.ts';
+import { turnFor } from '../../../core/text/json-shape.ts';
+import { uuidSchema } from '../../../core/names.ts';
+import type { Fence } from '../../../core/queue/task/fence.ts';
+import type { TaskAttempt, TaskBodies } from '../../../core/registry/tasks/tasks.ts';
+import { isTerminal, type TaskRow, type TaskView } from '../../../core/task/task.ts';
 
 const instant = (at: Date | null): string | null => at?.toISOString() ?? null;
 const instantOf = (ms: number | undefined): string | null =>

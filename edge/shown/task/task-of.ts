@@ -1,10 +1,10 @@
 import type { Request } from 'express';
-import { can, canDo, type Actor } from '../../core/access.ts';
-import { McpctlError } from '../../core/errors.ts';
-import { uuidSchema } from '../../core/names.ts';
-import type { TaskRow } from '../../core/task/task.ts';
-import { actorOf } from '../http/context.ts';
-import type { EdgeDeps } from '../deps.ts';
+import { can, canDo, type Actor } from '../../../core/access.ts';
+import { McpctlError } from '../../../core/errors.ts';
+import { uuidSchema } from '../../../core/names.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
+import { actorOf } from '../../http/context.ts';
+import type { EdgeDeps } from '../../deps.ts';
 
 /** The task in the path: one's own, or any for who may see all, within the token's pools; else it is not there, exactly like a random id. */
 export async function taskOf(deps: EdgeDeps, req: Request): Promise<TaskRow> {

@@ -1,8 +1,8 @@
-import { refOf } from '../../core/flow/deps.ts';
-import { uuidSchema } from '../../core/names.ts';
-import type { Fence } from '../../core/queue/task/fence.ts';
-import { isTerminal, type TaskRow } from '../../core/task/task.ts';
-import type { EdgeDeps } from '../deps.ts';
+import { refOf } from '../../../core/flow/deps.ts';
+import { uuidSchema } from '../../../core/names.ts';
+import type { Fence } from '../../../core/queue/task/fence.ts';
+import { isTerminal, type TaskRow } from '../../../core/task/task.ts';
+import type { EdgeDeps } from '../../deps.ts';
 import { isHeld, lastAttempt, type TaskDetails } from './task-view.ts';
 
 type Deps = Pick<EdgeDeps, 'registry' | 'queue'>;
