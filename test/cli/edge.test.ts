@@ -94,7 +94,7 @@ describe('cli: with a real edge', () => {
     await as(edge.tokens.root);
     expect(await s.run('token', 'list')).to.equal(0);
     expect(s.out())
-      .to.match(/\nci +robot +user +all /)
+      .to.match(/\nci +mcpctl_\S{4} +robot +user +all /)
       .and.to.not.include(made);
     expect(await s.run('token', 'revoke', 'ci')).to.equal(0);
     await as(made);

@@ -234,7 +234,7 @@ describe('mcpctl as it is built, against a running system', function () {
     expect(await chat.ended).to.equal(0);
     const list = await mcpctl('token', 'list');
     expect(list)
-      .to.match(/^laptop +ann +user /m)
+      .to.match(/^laptop +mcpctl_\S{4} +ann +user /m)
       .and.to.not.include(token);
     const denied = start(
       ['create', 'llm', 'x', '--type', 'openai', '--model', 'm', '--url', 'http://h:1'],
