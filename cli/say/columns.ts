@@ -40,6 +40,7 @@ export const taskColumns = (instant: Instant): Column<SeenTask>[] => [
   { head: 'SOURCE', spare: true, of: (t) => t.view.source },
   { head: 'CODE', of: (t) => t.view.error?.code },
   { head: 'CREATED', of: (t) => instant(t.view.createdAt) },
+  { head: 'OWNER', wide: true, of: (t) => t.view.owner ?? t.view.ownerId },
   { head: 'ATTEMPTS', wide: true, of: (t) => t.view.attempts },
   { head: 'CRASHES', wide: true, of: (t) => t.view.crashes },
   { head: 'PIN', wide: true, of: (t) => t.view.pin },

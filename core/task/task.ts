@@ -163,6 +163,14 @@ export const taskViewSchema = z.object({
   queueDeadline: z.string(),
   runDeadline: z.string().nullable(),
   createdAt: z.string(),
+  /** The name of who asked; null for who may not look users up. */
+  owner: z.string().nullable(),
+  /** Of the token that it was asked with; null where it is gone, or is not told. */
+  tokenName: z.string().nullable(),
+  /** How long it waited for the member that has it, or had it last; null where none has. */
+  queueMs: z.number().nullable(),
+  /** From when it was made to its first event; null where it does not stream. */
+  ttftMs: z.number().nullable(),
   /** Only on `GET /api/v1/tasks/:id`: the bodies, and each attempt: every claim that a member had on it. */
   request: z.unknown().optional(),
   response: z.unknown().optional(),

@@ -1,5 +1,5 @@
 import type { Response } from 'express';
-import type { TaskView } from '../../core/task/task.ts';
+import type { NamelessView } from '../shown/task/task-view.ts';
 
 const style = `
 :root { color-scheme: light dark; font-family: system-ui, sans-serif; }
@@ -76,7 +76,7 @@ export const logoutPage = (): string =>
   );
 
 /** A task as its row says, without what was asked or answered, and of its error only the code. */
-export function taskPage(task: TaskView): string {
+export function taskPage(task: NamelessView): string {
   const { status, llmName, poolName, operation, source, priority, attempts, crashes, finishReason } = task;
   const facts = {
     id: task.id,

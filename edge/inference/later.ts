@@ -4,7 +4,7 @@ import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { needStillGood, whileThere } from '../http/gone.ts';
-import { taskView } from '../shown/task/task-view.ts';
+import { taskShown } from '../shown/task/tasks-shown.ts';
 import { answerFrom } from './attach.ts';
 import type { Call } from './ask/call.ts';
 import type { Wishes } from './ask/headers.ts';
@@ -24,13 +24,14 @@ export async function answerLater(deps: EdgeDeps, call: Call, order: Order): Pro
 
 /** 202 and the task; with `wait=<s>` the answer itself, when the task ends in that time. */
 export async function answerAccepted(deps: EdgeDeps, call: Call, row: TaskRow): Promise<void> {
-  const { res, report, wishes } = call;
+  const { req, res, report, wishes } = call;
   report.by(row);
   res.set('x-mcpctl-task-id', row.id);
   const now = await heldBack(deps, { res, wishes, row });
   if (wishes.waitMs !== undefined && isTerminal(now.status))
     return void (await answerFrom(deps, call, { row: now }));
-  res.status(202).location(`/api/v1/tasks/${row.id}`).json(taskView(now, null));
+  const view = await taskShown(deps, actorOf(req), { row: now });
+  res.status(202).location(`/api/v1/tasks/${row.id}`).json(view);
   report.finish(202, null);
 }
 

@@ -4,7 +4,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { aliasSchema } from '../../core/names.ts';
 import type { LivePool } from '../../core/flow/alive/liveness.ts';
 import { explainAskSchema, type ExplainView } from '../../core/task/explain.ts';
-import type { TaskRow, TaskView } from '../../core/task/task.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import type { Resolved } from '../believed/known-pools.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
@@ -19,7 +19,7 @@ import { taskOf } from '../shown/task/task-of.ts';
 import { noBodies, taskDetails, taskView } from '../shown/task/task-view.ts';
 
 /** A task with its attempts, and without its bodies. */
-async function attempted(deps: EdgeDeps, row: TaskRow): Promise<TaskView> {
+async function attempted(deps: EdgeDeps, row: TaskRow) {
   const { fence, ...attempts } = await attemptsOf(deps, row);
   const details = taskDetails(row, { bodies: noBodies, ...attempts, showsSessions: false });
   return { ...taskView(row, fence), ...details };

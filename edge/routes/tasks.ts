@@ -37,16 +37,12 @@ import { untilEnded } from '../inference/follow/until-ended.ts';
 import { keptBodies } from '../limits/kept-bodies.ts';
 import { needsThread } from '../inference/turn/tools/passing.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
-import { attemptsOf, fencesOf } from '../shown/task/attempts-of.ts';
+import { attemptsOf } from '../shown/task/attempts-of.ts';
 import { readsBodies, taskOf, whyNotSeen } from '../shown/task/task-of.ts';
-import { largeView, noBodies, taskDetails, taskView } from '../shown/task/task-view.ts';
+import { largeView, noBodies, taskDetails } from '../shown/task/task-view.ts';
+import { taskShown, tasksShown } from '../shown/task/tasks-shown.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { sharedLook } from '../live/shared.ts';
-
-async function viewsOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<TaskView[]> {
-  const fences = await fencesOf(deps, rows);
-  return rows.map((row) => taskView(row, fences.get(row.id) ?? null));
-}
 
 const send = (res: Response, view: TaskView | string): void =>
   void (typeof view === 'string' ? res.type('json').send(view) : res.json(view));
@@ -84,7 +80,7 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
   const isLong = isLarge((asked.requestBody?.length ?? 0) + (asked.responseBody?.length ?? 0));
   const shownBodies = isLong ? noBodies : asked;
   const view = {
-    ...taskView(row, fence),
+    ...(await taskShown(deps, actorOf(req), { row, fence })),
     ...taskDetails(row, { bodies: shownBodies, ...attempts, showsSessions }),
   };
   return isLong ? await largeView(view, asked, actorOf(req).userId) : view;
@@ -117,7 +113,12 @@ async function submit(deps: EdgeDeps, req: Request, res: Response): Promise<void
   res.location(`/api/v1/tasks/${row.id}`).set('x-mcpctl-task-id', row.id);
   const now = await heldBack(deps, { res, wishes, row });
   if (wishes.waitMs !== undefined && isTerminal(now.status)) await showWhole(deps, { req, res, row: now });
-  else res.status(202).json(made ? taskView(now, null) : (await viewsOf(deps, [now]))[0]);
+  else {
+    const actor = actorOf(req);
+    res
+      .status(202)
+      .json(made ? await taskShown(deps, actor, { row: now }) : (await tasksShown(deps, actor, [now]))[0]);
+  }
 }
 
 /** How long a cancel that came after the end waits for the end to be written down. */
@@ -197,7 +198,7 @@ async function list(deps: EdgeDeps, req: Request): Promise<object> {
   for (let pages = 0; pages < MOST_PAGES && items.length < limit; pages++) {
     const wanted = limit - items.length;
     const rows = await deps.registry.tasks.list({ ...filter, statuses, before, limit: wanted, scope });
-    const views = await viewsOf(deps, rows);
+    const views = await tasksShown(deps, actorOf(req), rows);
     items.push(...views.filter((view) => status === undefined || view.status === status));
     before = rows.length < wanted ? undefined : rows.at(-1)?.id;
     if (before === undefined) break;

@@ -1,6 +1,6 @@
 import { Router, type Request, type Response } from 'express';
 import { z } from 'zod';
-import { can, scopeOf, type Actor } from '../../core/access.ts';
+import { scopeOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { usageQuerySchema, type Used, type UsageQuery, type UsageView } from '../../core/operator/usage.ts';
 import type { UsageAsked, UsedRow } from '../../core/registry/usage.ts';
@@ -9,25 +9,22 @@ import type { EdgeDeps } from '../deps.ts';
 import { csvLine, sendFile } from '../http/lines.ts';
 import { afterOf, cursorOf, queryOf } from '../http/parse.ts';
 import { inItsTurn, takeTurn } from '../limits/turns.ts';
+import { mayKnowToken, mayKnowUser } from '../shown/known-names.ts';
 
-/** A name is told as it is where it can be looked up: of tasks one sees whose they are by id alone, and no token. */
+/** A name is told as it is where it can be looked up. */
 function usedOf(actor: Actor, { at, name, user, ownerId, keyId, tokenOwnerId, ...counts }: UsedRow): Used {
   const nameOf = (owner: string): string =>
-    ownerId === undefined || ownerId === actor.userId ? owner : userName(actor, { ownerId, name: owner });
+    ownerId === undefined || mayKnowUser(actor, { ownerId, name: owner }) ? owner : ownerId;
   const begins = at === undefined ? {} : { at: at.toISOString() };
   if (user === undefined) return { ...begins, name: nameOf(name), ...counts };
-  const tokenId = keyId ?? undefined;
-  const target = { ...(tokenId && { tokenId }), ...(tokenOwnerId != null && { ownerId: tokenOwnerId }) };
-  const isKnown = can(actor, 'view', { resource: 'token', target });
+  const tokenId = keyId ?? null;
+  const isKnown = mayKnowToken(actor, { tokenId, ownerId: tokenOwnerId ?? null });
   return {
     ...{ ...begins, name: isKnown ? name : 'unknown', user: nameOf(user) },
-    ...(isKnown && tokenId !== undefined && { keyId: tokenId }),
+    ...(isKnown && tokenId !== null && { keyId: tokenId }),
     ...counts,
   };
 }
-
-const userName = (actor: Actor, { ownerId, name }: { ownerId: string; name: string }): string =>
-  can(actor, 'view', { resource: 'user', target: { name } }) ? name : ownerId;
 
 /** Of which tasks; null: of none. By token, one that is bound to pools hears of itself: it may know of no other. */
 function askedBy(actor: Actor, query: UsageQuery): UsageAsked | null {

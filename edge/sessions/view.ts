@@ -6,6 +6,7 @@ import type { SessionView } from '../../core/member/session.ts';
 import type { WorkerRow } from '../../core/registry/people/workers.ts';
 import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { mayKnowToken } from '../shown/known-names.ts';
 
 type Deps = Pick<EdgeDeps, 'registry' | 'liveness' | 'clock'>;
 
@@ -25,11 +26,6 @@ const runningOf = (announced: readonly MemberPresence[]): number =>
 
 const sees = (actor: Actor, { name, ownerId, poolKey }: LlmRow): boolean =>
   can(actor, 'view', { resource: 'llm', target: { name, ownerId, poolKey } });
-
-/** With which token it was made: one that is bound, or only calls, hears of no other than itself. */
-const mayKnowToken = (actor: Actor, { ownerId, tokenId }: WorkerRow): boolean =>
-  tokenId === actor.tokenId ||
-  can(actor, 'view', { resource: 'token', target: { ownerId, ...(tokenId !== null && { tokenId }) } });
 
 function viewOf(
   row: WorkerRow,

@@ -121,7 +121,7 @@ export function explainPool(pool: LivePool, actor: Actor, ways: readonly Needs[]
 /** Who of its pool has, had, or would take a task. */
 export function explainTask(
   pool: LivePool,
-  task: TaskView,
+  task: Pick<TaskView, 'claimedLlm' | 'attemptLog' | 'status' | 'operation' | 'completedAt'>,
   { actor, pinned }: { actor: Actor; pinned: string | null },
 ): ExplainView {
   const seen = seenOf(actor, pool.members);

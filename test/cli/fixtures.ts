@@ -88,6 +88,10 @@ export const task = {
   finishReason: null,
   ownerId: llm.ownerId,
   createdAt: '2026-11-21T07:00:00.000Z',
+  owner: 'ada',
+  tokenName: 'laptop',
+  queueMs: 1_234,
+  ttftMs: null,
 };
 
 export const whoami = {

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { OverviewView } from '../../core/operator/overview.ts';
 import type { Used } from '../../core/operator/usage.ts';
 import type { PoolView } from '../../core/pool.ts';
+import type { TaskView } from '../../core/task/task.ts';
 import { csvLine } from '../../edge/http/lines.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 
@@ -145,6 +146,36 @@ describe('GET /api/v1/usage', function () {
     for (const query of ['since=now', 'source=door', 'idPrefix=xyz', 'session=1', 'code='])
       expect((await t.call(`GET /api/v1/tasks?${query}`)).status, query).to.equal(400);
     await db('tasks').where({ id: early }).delete();
+  });
+
+  it('says whose a task is, with which token, how long it waited and when its answer began', async () => {
+    const { ada, root } = t.tokens;
+    const id = await make('small', ada);
+    const shown = async (token: string) => {
+      const { items } = (await t.call('GET /api/v1/tasks?limit=1', { token })).json as { items: TaskView[] };
+      const { json } = await t.call(`GET /api/v1/tasks/${id}`, { token });
+      const lines = [...items, json as TaskView].map(({ owner, tokenName, queueMs, ttftMs }) => [
+        ...[owner, tokenName, queueMs, ttftMs],
+      ]);
+      expect(lines[0]).to.deep.equal(lines[1]);
+      return lines[0];
+    };
+    expect(await shown(ada)).to.deep.equal(['ada', 'test', null, null]);
+    const later = (ms: number) => t.connection.db.raw(`created_at + ? * interval '1 millisecond'`, [ms]);
+    const ended = { status: 'completed', streaming: true, completedAt: later(3_000) };
+    await t.connection
+      .db('tasks')
+      .where({ id })
+      .update({ ...ended, claimedAt: later(1_500), streamStartedAt: later(2_250) });
+    const minted = async (by: string, body: object): Promise<string> =>
+      ((await t.call('POST /api/v1/tokens', { token: by, body })).json as { token: string }).token;
+    const bindings = [{ role: 'view', resource: 'task' }];
+    expect(await shown(root)).to.deep.equal(['ada', 'test', 1_500, 2_250]);
+    // Her other token, which only calls, knows of no token; one for tasks alone looks nobody up.
+    expect(await shown(await minted(ada, { name: 'calls' }))).to.deep.equal(['ada', null, 1_500, 2_250]);
+    const sees = await minted(root, { name: 'sees', preset: 'full', bindings });
+    expect(await shown(sees)).to.deep.equal([null, null, 1_500, 2_250]);
+    await t.connection.db('tasks').where({ id }).delete();
   });
 
   const day = '2026-01-05';

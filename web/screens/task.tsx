@@ -110,6 +110,8 @@ function Cancel({ task, done }: { task: TaskView; done: () => void }) {
   );
 }
 
+const seconds = (ms: number | null): string | null => (ms === null ? null : `${(ms / 1_000).toFixed(1)} s`);
+
 const factsOf = (task: TaskView): [string, ComponentChildren][] => [
   ['Status', <Status of={task.status} />],
   ['Error', task.error && `${task.error.message} (${task.error.code})`],
@@ -117,9 +119,13 @@ const factsOf = (task: TaskView): [string, ComponentChildren][] => [
   ['Pool', <a href={`/ui/pools/${encodeURIComponent(task.poolName)}`}>{task.poolName}</a>],
   ['Member', task.claimedLlm],
   ['Kind', `${task.operation}, ${task.source}, ${task.priority}${task.streaming ? ', streamed' : ''}`],
+  [
+    'Asked by',
+    task.owner && (task.tokenName === null ? task.owner : `${task.owner}, with the token ${task.tokenName}`),
+  ],
   ['Made', <Age at={task.createdAt} />],
-  ['Claimed', task.claimedAt && <Age at={task.claimedAt} />],
-  ['First event', task.streamStartedAt && <Age at={task.streamStartedAt} />],
+  ['Waited', seconds(task.queueMs)],
+  ['First event after', seconds(task.ttftMs)],
   ['Ended', task.completedAt && <Age at={task.completedAt} />],
   [
     'Tokens',

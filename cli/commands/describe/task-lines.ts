@@ -4,6 +4,9 @@ import { plain } from '../../../core/runtime/plain.ts';
 import type { SeenTask } from '../../net/views.ts';
 import type { Look } from './look.ts';
 
+const seconds = (ms: number | null | undefined): string | undefined =>
+  typeof ms === 'number' ? `${(ms / 1_000).toFixed(1)} s` : undefined;
+
 /** A task: its facts, each attempt, and the text that was asked and answered where the server still has it. */
 export function taskLines(task: SeenTask, look: Look): string[] {
   const { view } = task;
@@ -35,11 +38,14 @@ export function taskLines(task: SeenTask, look: Look): string[] {
       ['Tokens', usage ? `${usage.promptTokens} in, ${usage.completionTokens} out` : undefined],
       ['Created', instant(view.createdAt)],
       ['Claimed', instant(view.claimedAt)],
+      ['Waited', seconds(view.queueMs)],
       ['First event', instant(view.streamStartedAt)],
+      ['First event after', seconds(view.ttftMs)],
       ['Completed', instant(view.completedAt)],
       ['Queue deadline', view.queueDeadline],
       ['Run deadline', view.runDeadline],
-      ['Owner', view.ownerId],
+      ['Owner', view.owner ?? view.ownerId],
+      ['Token', view.tokenName],
     ]),
     ...attemptLines(task, look),
     ...block('Request', lastMessage(view.request), look),

@@ -105,6 +105,15 @@ const inShortSchema = z.object({
 const statusCounts = z.array(z.object({ status: z.enum(taskStatuses), count: z.int() }));
 export type TaskInShort = z.infer<typeof inShortSchema>;
 
+const askerSchema = z.object({
+  id: z.string(),
+  owner: z.string().nullable(),
+  token: z.string().nullable(),
+  /** Whose it is: who acts as another calls with a token of their own. */
+  tokenOwnerId: z.string().nullable(),
+});
+type TaskAsker = z.infer<typeof askerSchema>;
+
 export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   /** Commits the row: from here on the task is accepted, and never lost. */
   insert(task: NewTask): Promise<TaskRow>;
@@ -115,6 +124,8 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   statuses(filter: TaskFilter): Promise<ReadonlyMap<TaskStatus, number>>;
   /** The newest of all, in a few words each: whoever looks every second reads no more of them. */
   newest(most: number): Promise<TaskInShort[]>;
+  /** The names of who asked, and of their tokens; those that are gone are null. */
+  askersOf(ids: readonly string[]): Promise<ReadonlyMap<string, TaskAsker>>;
   bodies(id: string): Promise<TaskBodies>;
   /** The operation that was asked for, where members were asked a translation of it; null where they were not. */
   translatedFrom(id: string): Promise<string | null>;
@@ -156,6 +167,7 @@ export function createTasks(connection: Connection): Tasks {
       const rows: unknown = await db('tasks').orderBy('id', 'desc').limit(most).select(columns);
       return inShortSchema.array().parse(rows);
     },
+    askersOf: (ids) => askersOf(db, ids),
     bodies: (id) => bodiesOf(connection, id),
     async translatedFrom(id) {
       const row = await db('tasks')
@@ -196,6 +208,25 @@ async function bodiesOf(connection: Connection, id: string): Promise<TaskBodies>
     db('tasks').where({ id }).first<TaskBodies | undefined>('requestBody', 'responseBody');
   const row = isLarge(bytes) ? await connection.transaction(read, bytes) : await read(connection.db);
   return row ?? { requestBody: null, responseBody: null };
+}
+
+async function askersOf(db: Knex, ids: readonly string[]): Promise<ReadonlyMap<string, TaskAsker>> {
+  const rows: unknown = await db('tasks')
+    .leftJoin('users', 'users.id', 'tasks.ownerId')
+    .leftJoin('tokens', 'tokens.id', 'tasks.tokenId')
+    .whereIn('tasks.id', [...ids])
+    .select({
+      id: 'tasks.id',
+      owner: 'users.name',
+      token: 'tokens.name',
+      tokenOwnerId: 'tokens.userId',
+    });
+  return new Map(
+    askerSchema
+      .array()
+      .parse(rows)
+      .map((asker) => [asker.id, asker]),
+  );
 }
 
 async function bodyBytesOf({ db }: Connection, id: string): Promise<number> {

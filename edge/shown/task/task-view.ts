@@ -11,11 +11,18 @@ const instantOf = (ms: number | undefined): string | null =>
 /** A member has the task. */
 export const isHeld = (fence: Fence): boolean => fence.claim !== '' && fence.state !== 'released';
 
+/** Without the names of who asked (tasks-shown.ts). */
+export type NamelessView = Omit<TaskView, 'owner' | 'tokenName'>;
+
+/** By two clocks, perhaps, of which the later may be behind. */
+const between = (from: Date, to: number | undefined): number | null =>
+  to === undefined ? null : Math.max(0, to - from.getTime());
+
 /**
  * A task as the API shows it. Postgres knows acceptance and outcome; while a task lives, its fence knows who
  * has it, so that is laid over a row that has not ended.
  */
-export function taskView(row: TaskRow, fence: Fence | null): TaskView {
+export function taskView(row: TaskRow, fence: Fence | null): NamelessView {
   const live = !isTerminal(row.status) && fence !== null && isHeld(fence) ? fence : null;
   const { error, ...shown } = columnsOf(row);
   if (!live) return { ...shown, error };
@@ -25,10 +32,12 @@ export function taskView(row: TaskRow, fence: Fence | null): TaskView {
     status: live.firstAt === undefined ? 'claimed' : 'running',
     claimedAt: instantOf(live.claimedAt),
     streamStartedAt: instantOf(live.firstAt),
+    queueMs: between(row.createdAt, live.claimedAt),
+    ttftMs: row.streaming ? between(row.createdAt, live.firstAt) : null,
   };
 }
 
-function columnsOf(row: TaskRow): TaskView {
+function columnsOf(row: TaskRow): NamelessView {
   return {
     id: row.id,
     operation: row.operation,
@@ -56,6 +65,8 @@ function columnsOf(row: TaskRow): TaskView {
     finishReason: row.finishReason,
     ownerId: row.ownerId,
     createdAt: row.createdAt.toISOString(),
+    queueMs: between(row.createdAt, row.claimedAt?.getTime()),
+    ttftMs: row.streaming ? between(row.createdAt, row.streamStartedAt?.getTime()) : null,
   };
 }
 
@@ -77,7 +88,7 @@ export interface TaskDetails {
 }
 
 /** The parts that only `GET /api/v1/tasks/:id` shows. */
-export function taskDetails(row: TaskRow, details: TaskDetails): Partial<TaskView> {
+export function taskDetails(row: TaskRow, details: TaskDetails): Partial<NamelessView> {
   const { bodies, lost, now, showsSessions } = details;
   const before = lost.map((a) => ({
     n: a.n,
