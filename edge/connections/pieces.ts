@@ -1,6 +1,11 @@
 import { IncomingMessage } from 'node:http';
 import { GrowingBytes } from '../../core/text/growing-bytes.ts';
 
+/**
+ * After so many small pieces of one turn no more is read of their connection in it: the system has the next 64 KiB ready, and a
+ * turn would be as long as what a reader has room for.
+ */
+const SMALL_A_TURN = 1_000;
 /** What is shorter is not worth being handed over by itself: a chunk of a byte takes six, and there are ten thousand in a read. */
 const SMALL_BYTES = 64;
 
@@ -19,6 +24,7 @@ export function askedInPieces(): typeof IncomingMessage {
   return class Asked extends IncomingMessage implements InPieces {
     pieces = 0;
     #small: GrowingBytes | undefined;
+    #smallInTurn = 0;
 
     /** As the parser calls it. @returns whether more may be read. */
     override push(piece: Uint8Array | null, encoding?: BufferEncoding): boolean {
@@ -34,10 +40,13 @@ export function askedInPieces(): typeof IncomingMessage {
       this.#small ??= new GrowingBytes(Infinity);
       if (this.#small.length === 0) setImmediate(() => this.#handOver());
       this.#small.append(piece);
-      return this.readableLength + this.#small.length < this.readableHighWaterMark;
+      this.#smallInTurn += 1;
+      const hasRoom = this.readableLength + this.#small.length < this.readableHighWaterMark;
+      return hasRoom && this.#smallInTurn < SMALL_A_TURN;
     }
 
     #handOver(): void {
+      this.#smallInTurn = 0;
       const small = this.#small;
       if (!small || small.length === 0) return;
       const joined = Buffer.from(small.view());

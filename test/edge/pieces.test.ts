@@ -82,6 +82,24 @@ describe('the pieces of a body', () => {
     body.release();
   });
 
+  it('of a byte each are read once in a turn of the loop, however many are there', async () => {
+    const count = 60_000;
+    const req = await ask(
+      Array.from({ length: count }, () => Buffer.from('x')),
+      { highWaterMark: 64 * 1024 },
+    );
+    req.resume();
+    let [before, most] = [piecesOf(req), 0];
+    while (!req.readableEnded) {
+      await new Promise((resolve) => setImmediate(resolve));
+      most = Math.max(most, piecesOf(req) - before);
+      before = piecesOf(req);
+    }
+    expect(before).to.equal(count);
+    // A read of 64 KiB, of six bytes for each.
+    expect(most).to.be.within(1, 11_000);
+  });
+
   it('stop being read when nobody takes them', async () => {
     const req = await ask(Array.from({ length: 60_000 }, () => Buffer.from('x')));
     for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => setImmediate(resolve));
