@@ -1,3 +1,5 @@
+import { McpctlError } from './errors.ts';
+
 /**
  * What a failure of a store means to us, for Redis and Postgres alike. Their own codes are put into these classes in
  * core/queue/trouble.ts and core/registry/database/faults.ts, by class and not by list; docs/reliability.md has the table.
@@ -34,8 +36,24 @@ export const mayPass = (trouble: Trouble): boolean => trouble !== 'broken row' &
  * A store answered, and what it says is about the one thing that was asked: asked again it says the same, and of others it
  * says nothing. Whoever waits is told `unavailable` all the same, as nothing that was sent is at fault.
  */
-export const isOfOneThing = (thrown: unknown): boolean =>
+const isOfOneThing = (thrown: unknown): boolean =>
   thrown instanceof Error && thrown.cause instanceof StoreTrouble && thrown.cause.trouble === 'broken row';
+
+/** What Postgres says where somebody else holds what a statement is about: no lock in time, a deadlock, a write before it. */
+const heldStates: ReadonlySet<unknown> = new Set(['55P03', '40P01', '40001']);
+
+/**
+ * Somebody else holds the one thing that was asked for just now: of the store that says nothing, nor of the thing that it could
+ * not be done a moment later.
+ */
+export function isHeld(thrown: unknown): boolean {
+  const cause = thrown instanceof Error ? thrown.cause : undefined;
+  return typeof cause === 'object' && cause !== null && 'sqlState' in cause && heldStates.has(cause.sqlState);
+}
+
+/** Whether a failure says that a store is away, and not something of the one thing that was asked. */
+export const saysAway = (thrown: unknown): boolean =>
+  thrown instanceof McpctlError && thrown.code === 'unavailable' && !isOfOneThing(thrown) && !isHeld(thrown);
 
 const setting = { Redis: 'REDIS_URL', Postgres: 'DATABASE_URL' } as const;
 

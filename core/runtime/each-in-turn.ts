@@ -1,5 +1,4 @@
-import { McpctlError } from '../errors.ts';
-import { isOfOneThing } from '../trouble.ts';
+import { saysAway } from '../trouble.ts';
 
 /** So many in a row for which a store was away, and none that went well: it is the store. */
 const AWAY_IN_A_ROW = 3;
@@ -30,8 +29,7 @@ export async function eachInTurn<T>(
       awayInARow = 0;
     } catch (thrown) {
       failures.push(thrown);
-      const isAway = thrown instanceof McpctlError && thrown.code === 'unavailable' && !isOfOneThing(thrown);
-      awayInARow = isAway ? awayInARow + 1 : 0;
+      awayInARow = saysAway(thrown) ? awayInARow + 1 : 0;
       if (awayInARow >= AWAY_IN_A_ROW) break;
     }
   }

@@ -1,5 +1,5 @@
 import { McpctlError, messageOf } from '../errors.ts';
-import { isOfOneThing } from '../trouble.ts';
+import { isHeld, saysAway } from '../trouble.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 
@@ -60,12 +60,14 @@ interface Resting {
 interface Met {
   round: Round;
   awayInARow: number;
+  /** No new batch, nor a part of one, is begun after it. */
+  until: number;
 }
 
 /**
  * The frame of every loop over items: each is acted on within a budget, one that makes a batch fail is found by halving
  * the batch, rests for longer each time, and is ended when it never works. No item stops another; a store that is away
- * stops the round and is held against no item.
+ * stops the round and is held against no item, and what somebody else holds just now stops nothing and is held against nobody.
  */
 export class EachItem<T> {
   readonly #o: Required<Omit<EachItemOptions<T>, 'giveUp'>> & Pick<EachItemOptions<T>, 'giveUp'>;
@@ -80,10 +82,11 @@ export class EachItem<T> {
     const { clock, together, lanes, budgetMs } = this.#o;
     const began = clock.elapsed();
     const due = this.#resting.size === 0 ? items : this.#due(items, began);
-    const met: Met = { round: { did: 0, left: 0, failed: 0, ended: 0 }, awayInARow: 0 };
+    const until = began + budgetMs;
+    const met: Met = { round: { did: 0, left: 0, failed: 0, ended: 0 }, awayInARow: 0, until };
     let next = 0;
     const lane = async (): Promise<void> => {
-      while (next < due.length && !signal.aborted && clock.elapsed() - began < budgetMs) {
+      while (next < due.length && !signal.aborted && clock.elapsed() < until) {
         const batch = due.slice(next, next + together);
         next += batch.length;
         await this.#isolate(batch, met, signal);
@@ -91,7 +94,7 @@ export class EachItem<T> {
     };
     const settled = await Promise.allSettled(Array.from({ length: lanes }, lane));
     for (const one of settled) if (one.status === 'rejected') throw one.reason;
-    met.round.left = due.length - next;
+    met.round.left += due.length - next;
     return met.round;
   }
 
@@ -101,7 +104,7 @@ export class EachItem<T> {
   }
 
   async #isolate(batch: readonly T[], met: Met, signal: AbortSignal): Promise<void> {
-    const { act, idOf } = this.#o;
+    const { act, idOf, clock } = this.#o;
     try {
       const acted = await this.#within(act(batch, signal));
       const { did, failed } =
@@ -117,8 +120,9 @@ export class EachItem<T> {
       if (met.awayInARow >= AWAY_IN_A_ROW) throw thrown;
       if (batch.length > 1) {
         const half = Math.ceil(batch.length / 2);
-        await this.#isolate(batch.slice(0, half), met, signal);
-        if (!signal.aborted) await this.#isolate(batch.slice(half), met, signal);
+        for (const part of [batch.slice(0, half), batch.slice(half)])
+          if (!signal.aborted && clock.elapsed() < met.until) await this.#isolate(part, met, signal);
+          else met.round.left += part.length;
       } else if (only !== undefined) await this.#failed(only, thrown, met);
     }
   }
@@ -126,10 +130,11 @@ export class EachItem<T> {
   async #failed(item: T, thrown: unknown, met: Met): Promise<void> {
     const { name, idOf, giveUp, clock, log } = this.#o;
     const id = idOf(item);
-    const isAway = thrown instanceof McpctlError && thrown.code === 'unavailable' && !isOfOneThing(thrown);
+    const isAway = saysAway(thrown);
     if (isAway && ++met.awayInARow >= AWAY_IN_A_ROW) throw thrown;
     if (!isAway) met.awayInARow = 0;
-    const times = (this.#resting.get(id)?.times ?? 0) + (isAway ? 0 : 1);
+    const isItsOwn = !isAway && !isHeld(thrown);
+    const times = (this.#resting.get(id)?.times ?? 0) + (isItsOwn ? 1 : 0);
     met.round.failed += 1;
     const restMs = Math.min(LONGEST_REST_MS, FIRST_REST_MS * 2 ** Math.max(0, times - 1));
     this.#rest(id, { times, until: clock.elapsed() + restMs });
@@ -137,7 +142,7 @@ export class EachItem<T> {
       { loop: name, id, times, restMs, why: messageOf(thrown) },
       'an item failed; it rests, the others go on',
     );
-    if (giveUp === undefined || times < GIVE_UP) return;
+    if (giveUp === undefined || !isItsOwn || times < GIVE_UP) return;
     try {
       await this.#within(giveUp(item, messageOf(thrown)));
       met.round.ended += 1;

@@ -97,6 +97,22 @@ describe('calls that are made in batches', () => {
     expect(sizes).to.deep.equal([1, 2, 1]);
   });
 
+  it('go by themselves where somebody holds what one of them is about: nobody waits for that, nor for what follows it', async () => {
+    const lockError = new McpctlError('unavailable', undefined, { cause: { sqlState: '55P03' } });
+    let letGo: () => void = () => undefined;
+    const isHeld = new Promise<void>((resolve) => (letGo = resolve));
+    const run = async (items: readonly number[]) => {
+      if (items.length === 1 && items[0] === 2) await isHeld;
+      if (items.includes(2)) throw lockError;
+      return items;
+    };
+    const batched = inBatches(run, { weightOf: () => 1, most: 100, lanes: 1 });
+    const [one, two, three] = [1, 2, 3].map((n) => batched(n));
+    expect([await one, await three, await batched(4)]).to.deep.equal([1, 3, 4]);
+    letGo();
+    expect(await two?.catch((thrown: unknown) => thrown)).to.equal(lockError);
+  });
+
   it('all fail at once when Postgres is away: it is not asked once more for each', async () => {
     let asked = 0;
     const run = (): Promise<never> => {

@@ -108,6 +108,16 @@ describe('the connection to Postgres', () => {
     expect(rows).to.deep.equal([]);
   });
 
+  it('tells a statement that waits for what somebody else holds from one that takes long, and sooner', async () => {
+    const { db } = connection;
+    const { code, ms } = await db.transaction(async (trx) => {
+      await trx.raw('select pg_advisory_xact_lock(4711)');
+      return await timed(Promise.resolve(db.raw('select pg_advisory_xact_lock(4711)')));
+    });
+    expect(code).to.match(/^unavailable 55P03/);
+    expect(ms).to.be.below(1_500);
+  });
+
   it('carries no value of a row out in an error', async () => {
     const secret = 'the-prompt-itself';
     const errors = [

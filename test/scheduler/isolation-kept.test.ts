@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { assemble } from '../../core/agent/assemble.ts';
 import type { TurnView } from '../../core/agent/thread.ts';
+import { claimTask, endClaim } from '../../core/queue/task/claim.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import type { DutyDeps } from '../../scheduler/duties/duty.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 import { dutyOf, holdingRow, refuseWrites, runDuty } from '../support/hindered.ts';
+import { codeOf } from '../support/registry.ts';
 import { dutyDeps, endingOf, submitTask } from '../support/tasks.ts';
 
 /** As `isolation.test.ts`, of duties over what people keep: threads, events, rights and users of Redis. */
@@ -59,6 +62,36 @@ describe('a duty over what is kept, among items that it cannot do', function () 
       .where({ threadId: poisoned })
       .select<{ bodyDropped: boolean }[]>('bodyDropped');
     expect(bodyDropped, 'its old request goes all the same').to.equal(true);
+  });
+
+  it('settle: of a turn that somebody holds, whose answer is held against nothing, and costs no other its end', async () => {
+    await publicLlm(t, 'gpt');
+    await t.call('POST /api/v1/agents', { token: t.tokens.root, body: { name: 'reviewer', llm: 'gpt' } });
+    const asked = { body: { message: 'hi' }, headers: { prefer: 'respond-async' } };
+    const { taskId } = (await t.call('POST /api/v1/agents/reviewer/chat', asked)).json as TurnView;
+    const others = await Promise.all([1, 2, 3].map(() => submitTask(t)));
+    const done = endingOf({ kind: 'completed', status: 200, body: '{}' });
+    const turn = await t.registry.tasks.byId(taskId ?? '');
+    if (!turn?.turnId) return expect.fail('no turn');
+    const { redis, keys } = t.deps.queue;
+    const by = { claimId: randomUUID(), session: randomUUID(), boot: 'b', llmId: randomUUID() };
+    const ref = { taskId: turn.id, poolKey: turn.poolName };
+    await claimTask(t.deps.queue, { ...ref, jobId: `${turn.id}-1` }, by);
+    await endClaim({ redis, keys, eventKeepMs: 60_000 }, { ...ref, claimId: by.claimId }, done.outcome);
+    const warnings: unknown[] = [];
+    const log = { ...deps.log, warn: (about: unknown) => void warnings.push(about) } as typeof deps.log;
+    const duty = dutyOf({ ...deps, log }, 'settle');
+    await holdingRow(t.connection, ['chatTurns', turn.turnId], async () => {
+      const settling = others.map(({ id }) => t.registry.tasks.settle(id, done));
+      const own = codeOf(t.registry.tasks.settle(turn.id, done, { answer: assemble(turn.id, ['{}']) }));
+      for (const row of await Promise.all(settling)) expect(row?.status).to.equal('completed');
+      expect(await own).to.match(/^unavailable/);
+      await duty.run(new AbortController().signal);
+    });
+    expect(warnings).to.have.length(1);
+    expect(warnings[0]).to.include({ id: turn.id, times: 0 });
+    await t.registry.tasks.settle(turn.id, done, { answer: assemble(turn.id, ['{}']) });
+    expect(await statusOf(turn)).to.equal('completed');
   });
 
   it('drop-events: past a stream that is none, of a task that ended and of one that runs', async () => {

@@ -207,6 +207,24 @@ describe('a duty among items that it cannot do', function () {
     expect(await t.registry.tasks.byId(locked.id)).to.include({ epoch: 2 });
   });
 
+  it('reconcile: past more that somebody holds than stand for a store that is away', async () => {
+    const { redis } = t.deps.queue;
+    const [good, ...lockedRows] = await Promise.all(Array.from({ length: 6 }, () => submitTask(t)));
+    await ageRows();
+    const outcome = { kind: 'cancelled', code: 'task_cancelled', message: 'x' } as const;
+    for (const { id: taskId, poolName: poolKey } of lockedRows)
+      await t.deps.queue.dispatch.close({ taskId, poolKey }, 'cancel', outcome);
+    if (good) await redis.del(task(good).fence);
+    const { db } = t.connection;
+    const did = await db.transaction(async (trx) => {
+      const ids = lockedRows.map(({ id }) => id);
+      await trx('tasks').whereIn('id', ids).forUpdate().select('id');
+      return await run('reconcile');
+    });
+    expect(did).to.equal(1);
+    expect(await run('reconcile')).to.equal(5);
+  });
+
   it('prune', async () => {
     const [locked, good] = await four();
     const ended = { status: 'cancelled', code: 'task_cancelled', message: 'x' } as const;

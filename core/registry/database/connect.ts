@@ -54,9 +54,10 @@ const TRIES = 5;
 const repeatable = new Set(['23505', '40001', '40P01']);
 
 /**
- * Both limits are needed: `query_timeout` frees us when Postgres does not answer at all, `statement_timeout`
+ * All limits are needed: `query_timeout` frees us when Postgres does not answer at all, `statement_timeout`
  * frees Postgres (locks!) when we have stopped waiting. The latter is a little shorter, so that a live server
- * answers first.
+ * answers first. `lock_timeout` is half of it: so a statement that waited for what somebody else holds is told from one
+ * that took too long by itself, and who was in it with others can be let go of in time.
  */
 function openPool(options: ConnectOptions): Pool {
   const { poolSize, schema, log, queryTimeoutMs = QUERY_MS } = options;
@@ -72,6 +73,7 @@ function openPool(options: ConnectOptions): Pool {
     onConnect: async (client) => {
       await client.query(
         `set search_path to "${schema}"; set statement_timeout to ${statementMs}; ` +
+          `set lock_timeout to ${Math.ceil(statementMs / 2)}; ` +
           `set idle_in_transaction_session_timeout to ${IDLE_MS}; set time zone 'UTC'`,
       );
     },

@@ -83,7 +83,7 @@ export const isUnstorable = (thrown: unknown): boolean => {
   return state !== undefined && postgresTroubleOf({ code: state }) === 'broken row';
 };
 
-/** Postgres answered, and broke the statement off at its limit of time. */
+/** Postgres answered, and broke the statement off at its limit of time; of one that waited for a lock it says another thing (`isHeld`). */
 export const ranTooLong = (thrown: unknown): boolean => sqlFaultOf(thrown)?.sqlState === '57014';
 
 /**

@@ -41,10 +41,10 @@ export async function giveTime(
   const client = await (trx.client as { acquireConnection(): Promise<Held> }).acquireConnection();
   const ms = mostMs(bytes);
   await trx.raw(
-    `select set_config('statement_timeout', ?, true), set_config('idle_in_transaction_session_timeout', ?, true),
+    `select set_config('statement_timeout', ?, true), set_config('lock_timeout', ?, true), set_config('idle_in_transaction_session_timeout', ?, true),
       set_config('tcp_keepalives_idle', ?, true), set_config('tcp_keepalives_interval', ?, true),
       set_config('tcp_keepalives_count', ?, true)`,
-    [String(ms), String(ms + IDLE_MS), ASKED.idle, ASKED.interval, ASKED.count],
+    [String(ms), String(Math.ceil(ms / 2)), String(ms + IDLE_MS), ASKED.idle, ASKED.interval, ASKED.count],
   );
   if (client.connectionParameters) client.connectionParameters.query_timeout = ms;
   const cancel = async (): Promise<void> =>

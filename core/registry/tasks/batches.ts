@@ -1,4 +1,5 @@
 import { McpctlError } from '../../errors.ts';
+import { isHeld } from '../../trouble.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
 
 /** What a row costs beside its bodies. */
@@ -66,7 +67,8 @@ async function settle<T, R>(
     batch.forEach(({ resolve }, at) => resolve(results[at] as R));
   } catch (thrown) {
     const isAway = thrown instanceof McpctlError && thrown.code === 'unavailable';
-    if (batch.length === 1 || isAway) for (const { reject } of batch) reject(thrown);
+    if (batch.length === 1 || (isAway && !isHeld(thrown))) for (const { reject } of batch) reject(thrown);
+    else if (isHeld(thrown)) for (const one of batch) void settle(run, [one]);
     else for (const one of batch) await settle(run, [one]);
   }
 }
@@ -76,7 +78,8 @@ async function settle<T, R>(
  * some went together a moment ago. So a quiet edge is as quick as without, and a busy one costs Postgres a fraction.
  *
  * A statement that fails for what is in it (Postgres can not store one of the rows) is repeated row by row, so that nobody
- * pays for another's; one that failed because Postgres is away fails all.
+ * pays for another's; where somebody holds what one of them is about, all at once, and nobody behind them waits for it. One that
+ * failed because Postgres is away fails all.
  * @param run resolves with one result per item, in order.
  */
 export function inBatches<T, R>(

@@ -5,7 +5,7 @@ import type { TaskRow } from '../../task/task.ts';
 import { inLanes } from './batches.ts';
 import type { Connection } from '../database/connect.ts';
 import { preparedIn } from '../database/prepared.ts';
-import { isUnstorable } from '../database/faults.ts';
+import { isUnstorable, type SqlFault } from '../database/faults.ts';
 import { McpctlError } from '../../errors.ts';
 import { storableReason, type ErrorReason } from '../../task/error-reason.ts';
 import { pause } from '../../runtime/clock.ts';
@@ -81,6 +81,8 @@ interface CutClaim {
 /** A row that somebody holds is tried so often, each time a little later. */
 const HELD_TRIES = 4;
 const HELD_MS = 20;
+/** As Postgres says it of a row that is waited for. */
+const rowIsHeld: SqlFault = { sqlState: '55P03', constraint: undefined, table: 'tasks' };
 
 const claimColumns = (db: Knex, { claim, session, llmId, claimedAt }: CutClaim) => ({
   claimId: claim,
@@ -201,7 +203,8 @@ export function createTaskEnds({ db, prepared, transaction }: Connection): TaskE
       const row = await settleOnce(settling);
       if (row !== LOCKED) return row;
       // Most hold a row for the moment that their own statement takes.
-      if (tried === HELD_TRIES) throw new McpctlError('unavailable', undefined, { retryAfterS: 1 });
+      if (tried === HELD_TRIES)
+        throw new McpctlError('unavailable', undefined, { retryAfterS: 1, cause: rowIsHeld });
       await pause(HELD_MS * tried);
     }
   };

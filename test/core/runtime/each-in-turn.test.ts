@@ -32,6 +32,12 @@ describe('a short list that is gone through', () => {
     expect(missed).to.equal(undefined);
   });
 
+  it('goes on past what somebody else holds, however much of it', async () => {
+    const lockError = new McpctlError('unavailable', undefined, { cause: { sqlState: '55P03' } });
+    const [done] = await through((item) => (item < 5 ? Promise.reject(lockError) : Promise.resolve()));
+    expect(done).to.deep.equal([5, 6, 7]);
+  });
+
   it('ends where a store is away: nobody waits for its limit of time as often as there are items', async () => {
     let asked = 0;
     const [done, thrown] = await through((item) => {

@@ -103,6 +103,36 @@ describe('the frame of a loop over items', () => {
     expect(ended).to.deep.equal([0, 1, 2, 3]);
   });
 
+  it('goes on past what somebody else holds, however much of it, and holds that against nobody', async () => {
+    const lockError = new McpctlError('unavailable', undefined, { cause: { sqlState: '55P03' } });
+    const { each, clock } = loopOf({
+      act: (items) =>
+        items.some((item) => item < 6) ? Promise.reject(lockError) : Promise.resolve(items.length),
+      giveUp: () => expect.fail('ended for what somebody else holds'),
+      lanes: 1,
+    });
+    const items = Array.from({ length: 20 }, (_, n) => n);
+    for (let turn = 0; turn < 8; turn++, clock.nowMs += 1_500)
+      expect(await each.run(items, signal)).to.deep.equal({ did: 14, left: 0, failed: 6, ended: 0 });
+  });
+
+  it('looks for the one that fails a batch no longer than its budget, and tells what it left', async () => {
+    const { each, clock } = loopOf({
+      act: () => {
+        clock.nowMs += 10;
+        return Promise.reject(new Error('poison'));
+      },
+      together: 64,
+      lanes: 1,
+      budgetMs: 45,
+    });
+    const { failed, left } = await each.run(
+      Array.from({ length: 64 }, (_, n) => n),
+      signal,
+    );
+    expect([failed, left]).to.deep.equal([0, 64]);
+  });
+
   it('gives up one that hangs, and begins nothing more once its budget is spent, telling what it left', async () => {
     const { each, clock } = loopOf({
       act: ([item]) => (item === 0 ? new Promise(() => undefined) : Promise.resolve((clock.nowMs += 10))),
