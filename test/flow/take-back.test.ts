@@ -89,6 +89,16 @@ describe('a task that was handed back', () => {
     expect(await t.registry.tasks.attempts(task.id)).to.have.length(1);
   });
 
+  it('starts over though its row is behind its fence, as of a Postgres that has lost its last commits', async () => {
+    const task = await submit();
+    expect(await take(task, await handedBack(task, 'a', left))).to.equal('requeued');
+    await t.connection.db.raw('alter table tasks disable trigger guard_task');
+    await t.connection.db('tasks').where({ id: task.id }).update({ epoch: 1 });
+    await t.connection.db.raw('alter table tasks enable trigger guard_task');
+    expect(await take(task, await handedBack(task, 'b', left))).to.equal('requeued');
+    expect([(await rowOf(task)).epoch, (await fenceOf(task)).epoch]).to.deep.equal([3, 3]);
+  });
+
   it('ends after the third attempt, and names each', async () => {
     const task = await submit();
     await take(task, await handedBack(task, 'a', broke));

@@ -95,14 +95,16 @@ async function nextEpoch(
   trx: Knex.Transaction,
   { id, seen, lost }: { id: string; seen: number; lost: LostClaim | undefined },
 ): Promise<TaskRow | null> {
+  // One that is behind is of a Postgres that lost its last commits: epochs of before are in Redis still.
   const lockedRow = trx('tasks')
-    .where({ id, epoch: seen })
+    .where({ id })
+    .where('epoch', '<=', seen)
     .whereRaw(OPEN)
     .forUpdate()
     .skipLocked()
     .select('id');
   const rows = await trx('tasks')
-    .where({ id, epoch: seen })
+    .where({ id })
     .whereIn('id', lockedRow)
     .whereRaw(OPEN)
     .update({
