@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { McpctlError } from '../../core/errors.ts';
+import { tagOf } from '../../core/queue/task/attempt.ts';
 import { endLost } from '../../edge/inference/follow/lost.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { endingOf, submitTask } from '../support/tasks.ts';
@@ -30,6 +31,15 @@ describe('an answer whose claim Redis has lost', () => {
     await t.registry.tasks.settle(row.id, another);
     expect(await endLost(t.deps, row)).to.include({ code: 'gone', taskId: row.id });
     expect(await t.registry.tasks.byId(row.id)).to.include({ status: 'completed' });
+  });
+
+  it('is not called another where it is the one that has completed: its reader was slower than it is kept', async () => {
+    const row = await submitTask(t, { poolKey: 'lost' });
+    await t.registry.tasks.settle(row.id, another);
+    const shown = { epoch: 1, tag: tagOf(another.claim) };
+    const error = await endLost(t.deps, row, { shown });
+    expect(error).to.include({ code: 'gone' });
+    expect(error.message).to.not.include('another');
   });
 
   it('is not called failed where that run is over in Redis too', async () => {

@@ -327,6 +327,20 @@ describe('following a stream', function () {
     follower.close();
   });
 
+  it('takes no stream for gone whose last entry a newer release wrote, or of which all was trimmed', async () => {
+    const task = await t.submitted();
+    const follower = await open(task);
+    await t.claim(task, 'c');
+    await t.emitter(task, { claimId: 'c', epoch: 1 }).emit('one');
+    expect(await follower.next({ withinMs: 5_000 })).to.deep.include({ data: ['one'] });
+    const { stream } = t.door.keys.pool('p').task(task.taskId);
+    await t.redis.xadd(stream, '1-2', 'newer', 'of another kind');
+    expect(await follower.next({ withinMs: 1_500 })).to.equal(null);
+    await t.redis.xtrim(stream, 'MAXLEN', 0);
+    expect(await follower.next({ withinMs: 1_500 })).to.equal(null);
+    follower.close();
+  });
+
   it('finds the end of a claim whose last events Redis has lost, and lets that claim say no more', async () => {
     const task = await t.submitted();
     const follower = await open(task);

@@ -238,6 +238,8 @@ export class Follower {
       if (this.#position !== before || this.#reading) return; // it has come further meanwhile
       if (top === null) {
         if (before.seq === 0 || this.#ended || this.#hasVanished) return;
+        // Its last entry may be of a kind that a newer release writes, or all that it held was trimmed: it is there all the same.
+        if ((await this.#deps.redis.exists(this.#stream)) === 1 || this.#position !== before) return;
         this.#hasVanished = true;
         return this.#push({ kind: 'vanished' });
       }

@@ -152,14 +152,14 @@ export async function answerStream(a: Answering, saw: Saw = sawNothing(a)): Prom
           if (saw.shown === null && (await begins(a, item))) saw.shown = item;
           if (saw.shown === null) break; // handed back, or replaced, before anything of it was shown
           // Another attempt was shown: never two claims in one answer.
-          if (!isSameAttempt(saw.shown, item)) throw await otherClaim(a, inHand);
+          if (!isSameAttempt(saw.shown, item)) throw await otherClaim(a, saw);
           inHand?.saw(item);
           saw.shown = { epoch: item.epoch, tag: item.tag || saw.shown.tag };
           await writeEvents(a, writer, item);
           break;
         case 'vanished':
           // Sooner than the task is begun anew, most often: then nothing is run for nobody.
-          if (saw.shown !== null) throw await otherClaim(a, inHand);
+          if (saw.shown !== null) throw await otherClaim(a, saw);
           break;
         case 'row':
           throw answerGone(a.row);
@@ -254,7 +254,7 @@ async function endStream(
     ...attempt
   }: Attempt & { ending: Ending; seq: number; shown: Attempt | null; inHand: InHand | null },
 ): Promise<Answered> {
-  if (shown !== null && !isSameAttempt(shown, attempt)) throw await otherClaim(a, inHand);
+  if (shown !== null && !isSameAttempt(shown, attempt)) throw await otherClaim(a, { shown, inHand });
   const row = await settled(a, ending, inHand?.upTo({ ...attempt, seq }));
   const isUnsaid = row.status !== 'error' || shown === null;
   if (isUnsaid && mayGoOn(a, row) && (await goesOn(a))) return 'goes on';
@@ -287,11 +287,11 @@ function faultOf(
 }
 
 /** Redis lost the claim that was shown, and the task began anew: its caller's task ends, one who looks on leaves. */
-async function otherClaim({ deps, row, resumed }: Answering, inHand: InHand | null): Promise<McpctlError> {
+async function otherClaim({ deps, row, resumed }: Answering, { shown, inHand }: Saw): Promise<McpctlError> {
   // Who reads a turn from its beginning has been shown it, whoever made it: it is answered to nobody else then.
   return resumed && inHand?.isFromBeginning !== true
     ? new McpctlError('gone', undefined, { taskId: row.id })
-    : await endLost(deps, row, inHand?.sofar());
+    : await endLost(deps, row, { shown, inHand: inHand?.sofar() });
 }
 
 async function settled(a: Answering, ending: Ending, inHand?: Assembled | null): Promise<TaskRow> {
