@@ -75,7 +75,22 @@ describe("steps of Redis's clock", () => {
     );
   });
 
-  it('are none where the clocks of several machines are read in turn', () => {
+  it('are noticed where it is set back to what it was a moment ago', () => {
+    const t = clocks();
+    t.read();
+    t.set(3_600_000);
+    t.read();
+    t.pass(9_000);
+    t.set(-3_600_000);
+    t.read();
+    t.pass(9_999);
+    t.read();
+    expect([t.steps.isBlind(), t.noticed()]).to.deep.equal([true, 2]);
+    t.pass(1);
+    expect(t.steps.isBlind()).to.equal(false);
+  });
+
+  it('are none for long where the clocks of several machines are read in turn', () => {
     const t = clocks();
     const readOther = (): void => {
       t.set(7_000);
@@ -83,13 +98,19 @@ describe("steps of Redis's clock", () => {
       t.set(-7_000);
     };
     t.read();
-    readOther();
-    expect(t.noticed()).to.equal(1); // it is not known whether that one has always been so
-    for (let n = 0; n < 10; n += 1) {
-      t.pass(1_000);
-      t.read();
-      readOther();
-    }
-    expect(t.noticed()).to.equal(1);
+    readOther(); // it is not known whether that one has always been so
+    const readInTurn = (seconds: number): void => {
+      for (let n = 0; n < seconds; n += 1) {
+        t.pass(1_000);
+        t.read();
+        readOther();
+      }
+    };
+    readInTurn(20);
+    expect(t.steps.isBlind()).to.equal(true);
+    readInTurn(10);
+    const noticed = t.noticed();
+    readInTurn(60);
+    expect([t.steps.isBlind(), t.noticed()]).to.deep.equal([false, noticed]);
   });
 });

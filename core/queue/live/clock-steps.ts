@@ -9,6 +9,8 @@ const SLOW_MS = 1_000;
 const BLIND_MS = 10_000;
 /** Another machine's clock (a replica, a node of a Cluster) is known for so long after it was read. */
 const KNOWN_MS = 10_000;
+/** A clock that goes back to what it was before a step has stepped again; several that are read in turn look the same, and no longer than this. */
+const IN_TURN_MS = 3 * BLIND_MS;
 const MOST_KNOWN = 64;
 
 /** What Redis's clock was ahead of our elapsed time, at least and at most, when it was read last. */
@@ -28,6 +30,8 @@ export class ClockSteps {
   readonly #listeners = new Set<() => void>();
   #offsets: Offset[] = [];
   #until = -Infinity;
+  /** When a clock was read that was not known. */
+  #steppedAt = -Infinity;
 
   constructor({ clock, log }: { clock: Clock; log: Log }) {
     this.#clock = clock;
@@ -59,8 +63,11 @@ export class ClockSteps {
     const isKnown = this.#offsets.some((offset) => isSame(offset, seen));
     const before = this.#offsets.at(-1);
     this.#offsets = [...others, seen].slice(-MOST_KNOWN);
-    if (isFirst || isKnown || !before) return;
-    this.#until = now + BLIND_MS;
+    if (isFirst || !before || isSame(before, seen)) return;
+    if (!isKnown) this.#steppedAt = now;
+    const until = Math.min(now + BLIND_MS, this.#steppedAt + IN_TURN_MS);
+    if (until <= now) return; // clocks of several machines
+    this.#until = until;
     const byMs = Math.round(seen.most - before.most);
     this.#log.warn({ byMs, waitMs: BLIND_MS }, "Redis's clock was set; nobody is judged by it for a moment");
     for (const listener of this.#listeners) listener();
