@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { MOST_SUBSCRIBED } from '../../core/mcp/offers.ts';
 import { poolOfServer } from '../../core/mcp/names.ts';
-import type { ResourceAt } from '../../core/queue/live/mcp/subscriptions.ts';
+import type { ResourceAt, Subscriptions } from '../../core/queue/live/mcp/subscriptions.ts';
 import { announceAll } from '../../core/queue/live/presence.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
@@ -186,6 +186,17 @@ describe('resources that clients hear of', function () {
     expect(await keep('s0', uriOf(0))).to.equal('kept');
   });
 
+  /** Of one stream of ada's, that has begun. */
+  async function resourcesOver(subscriptions: Subscriptions): Promise<StreamResources> {
+    const project = await t.registry.mcp.project('demo');
+    if (!project) expect.fail('no project');
+    const actor = () => ({ userId: t.ada.id }) as never;
+    const deps = { registry: t.registry, clock, log, queue: { ...t.deps.queue, subscriptions } };
+    const resources = new StreamResources(deps, { streamId: 's', project, actor, wake: () => undefined });
+    await resources.begin();
+    return resources;
+  }
+
   it('are said again where Redis has lost them, and not where they were given up, also meanwhile', async () => {
     const renewed: string[] = [];
     let there: ResourceAt[] = [1, 2].map((n) => ({ server: 'desk', uri: uriOf(n) }));
@@ -204,12 +215,7 @@ describe('resources that clients hear of', function () {
         return Promise.resolve(() => undefined);
       },
     };
-    const project = await t.registry.mcp.project('demo');
-    if (!project) expect.fail('no project');
-    const actor = () => ({ userId: t.ada.id }) as never;
-    const deps = { registry: t.registry, clock, log, queue: { ...t.deps.queue, subscriptions } };
-    const resources = new StreamResources(deps, { streamId: 's', project, actor, wake: () => undefined });
-    await resources.begin();
+    const resources = await resourcesOver(subscriptions);
     there = [];
     hear(true);
     await until(
@@ -222,6 +228,29 @@ describe('resources that clients hear of', function () {
     hear(true);
     await resources.begin();
     expect(renewed).to.deep.equal([uriOf(1)]);
+    resources.close({ isForEver: false });
+  });
+
+  it('are said again where Redis went back in time, and knows of some of them still', async () => {
+    const renewed: string[] = [];
+    let there = [1, 2].map((n) => ({ server: 'desk', uri: uriOf(n) }));
+    let hear: (isMissed: boolean) => void = () => undefined;
+    const resources = await resourcesOver({
+      ...t.deps.queue.subscriptions,
+      keep: ({ uri }) => Promise.resolve(void renewed.push(uri)),
+      of: () => Promise.resolve(there),
+      listenStream: (_streamId, listener) => {
+        hear = listener;
+        return Promise.resolve(() => undefined);
+      },
+    });
+    there = there.slice(0, 1);
+    hear(true);
+    await until(
+      () => Promise.resolve(renewed),
+      (uris) => uris.length === 2,
+    );
+    expect(renewed).to.have.members([1, 2].map(uriOf));
     resources.close({ isForEver: false });
   });
 });

@@ -139,10 +139,13 @@ function capturedIn({ redis, keys }: Store): Pick<Traffic, 'capture' | 'read'> {
       const entries = await entriesFrom(projectId, after);
       const last = entries.at(-1)?.id;
       if (last !== undefined) return { entries, last, missed: missedIn(after, entries) };
-      // One that began anew where Redis has lost the one before: its clock may have been turned back.
-      const other = await lastOf(projectId);
-      const isOther = other !== NOWHERE && placeOf(other).began !== placeOf(after).began;
-      return { entries, last: isOther ? NOWHERE : after, missed: isOther ? null : 0 };
+      const newest = await lastOf(projectId);
+      const [there, from] = [placeOf(newest), placeOf(after)];
+      if (newest === NOWHERE || (there.began === from.began && there.n >= from.n))
+        return { entries, last: after, missed: 0 };
+      // One that began anew where Redis has lost the one before, whose clock may have been turned back; or the same, in a Redis that
+      // went back in time: what comes next there stands at places that were read before.
+      return { entries, last: there.began === from.began ? newest : NOWHERE, missed: null };
     },
   };
 }

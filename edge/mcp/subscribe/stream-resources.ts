@@ -53,11 +53,11 @@ export class StreamResources {
   async begin(): Promise<void> {
     const { subscriptions } = this.#deps.queue;
     const leave = await subscriptions.listenStream(this.#at.streamId, (isMissed) => {
-      this.#loading = this.#loading.then(() => this.#load({ isSure: !isMissed }));
+      this.#loading = this.#loading.then(() => this.#load(isMissed ? 'missed' : 'all'));
     });
     if (this.#isClosed) return leave();
     this.#leave = leave;
-    await this.#load({ isSure: true });
+    await this.#load('all');
   }
 
   /** Those that are others now, and that its reader may read. None while the registry is away: they are told later. */
@@ -99,17 +99,22 @@ export class StreamResources {
 
   #of = (at: ResourceAt) => ({ userId: this.#at.actor().userId, streamId: this.#at.streamId, ...at });
 
-  /** @param isSure what is there is all that there is: Redis has not been lost. */
-  async #load({ isSure }: { isSure: boolean }): Promise<void> {
+  /**
+   * @param what is there: `all` that there is; `all` unless it is nothing, as Redis may have been lost; or what is left in a Redis that
+   *   may have been lost or gone back in time: then what was heard of is heard of still, and said again.
+   */
+  async #load(what: 'all' | 'all or lost' | 'missed'): Promise<void> {
     const { log, queue } = this.#deps;
     if (this.#isClosed) return;
     try {
       const { userId } = this.#at.actor();
       const all = await queue.subscriptions.of({ userId, streamId: this.#at.streamId });
-      if (!isSure && all.length === 0) return void this.#say();
+      if (what === 'all or lost' && all.length === 0) return;
       const heard = new Map<string, Set<string>>();
-      for (const { server, uri } of all) heard.set(server, (heard.get(server) ?? new Set()).add(uri));
+      for (const { server, uri } of what === 'missed' ? [...this.#all(), ...all] : all)
+        heard.set(server, (heard.get(server) ?? new Set()).add(uri));
       this.#heard = heard;
+      if (what === 'missed') void this.#say();
       await this.#follow();
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'of which resources a stream hears could not be looked up');
@@ -151,7 +156,7 @@ export class StreamResources {
 
   /** What was given up at another edge meanwhile is not said again. */
   async #renew(): Promise<void> {
-    await this.#load({ isSure: false });
+    await this.#load('all or lost');
     await this.#say();
   }
 

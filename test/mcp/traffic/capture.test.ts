@@ -4,6 +4,7 @@ import { McpctlError } from '../../../core/errors.ts';
 import type { Exchange } from '../../../core/mcp/traffic/exchange.ts';
 import { createLog } from '../../../core/runtime/log.ts';
 import { createCapture, spansOf } from '../../../edge/mcp/traffic/capture.ts';
+import { queueFixture } from '../../queue/queue-fixture.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 const exchange: Exchange = {
@@ -124,6 +125,29 @@ describe('an edge that is asked of projects which somebody watches', () => {
     projects.forEach((project) => at.tell(project));
     expect(at.asked()).to.equal(64);
     await at.capture.stop?.();
+  });
+});
+
+describe('what is captured, where Redis went back in time', () => {
+  it('is read on from what is left, and told to miss something', async () => {
+    const t = await queueFixture();
+    const { traffic, keys } = t.door;
+    const projectId = randomUUID();
+    const shown = { user: 'ada', since: exchange.at, bodies: false, all: true };
+    await traffic.watch({ id: 'w', projectId, userId: 'u', shown });
+    await traffic.capture(projectId, ['one'], 0);
+    const { last } = await traffic.read(projectId, null);
+    await traffic.capture(projectId, ['two', 'three'], 0);
+    const read = await traffic.read(projectId, last);
+    expect(read.entries).to.have.length(2);
+    const { stream } = keys.traffic(projectId);
+    await t.redis.xdel(stream, ...read.entries.map(({ id }) => id));
+    await t.redis.call('XSETID', stream, last);
+    expect(await traffic.read(projectId, read.last)).to.deep.equal({ entries: [], last, missed: null });
+    await traffic.capture(projectId, ['four'], 0);
+    const { entries, missed } = await traffic.read(projectId, last);
+    expect([entries.map(({ text }) => text), missed]).to.deep.equal([['four'], 0]);
+    await t.close();
   });
 });
 
