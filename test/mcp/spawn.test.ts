@@ -38,11 +38,11 @@ describe('a worker that ends, or can start nothing, at the worst moment', functi
     expect(servers.lines('killed'), 'the program never ran').to.deep.equal([]);
   });
 
-  it('says that there is no room for a process, nor for a command, and starts one when there is again', async () => {
+  it('says that there is no room for a process, nor for a command or npm, and starts one when there is again', async () => {
     const printed = await run('full', 'full');
     const why = 'could not be started (EMFILE: its worker may have no more files open; raise ulimit -n)';
-    expect(printed.replace(/^exit/m, 'refused').split('\n').slice(0, 4)).to.deep.equal([
-      ...['full', `refused ${why}`, `The wake command ${why}.`, 'answered {}'],
+    expect(printed.replace(/^exit/m, 'refused').split('\n').slice(0, 5)).to.deep.equal([
+      ...['full', `refused ${why}`, `The wake command ${why}.`, `npm ${why}.`, 'answered {}'],
     ]);
     expect(servers.lines('full')).to.have.lengthOf(1);
   });

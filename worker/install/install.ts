@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import { refuseForeign } from '../../core/runtime/files/private-file.mjs';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
+import { notStarted } from '../children/gated.ts';
 import { jsonFile } from '../sources/json-file.ts';
 import { commandEnvironment, type Environment } from '../wake/command.ts';
 import type { PackageSpec } from '../../core/mcp/hosted/package.ts';
@@ -111,11 +112,14 @@ function npm(
       signal,
     });
     let complaints = '';
-    child.stderr.setEncoding('utf8');
-    child.stderr.on('data', (piece: string) => (complaints = (complaints + piece).slice(-MOST_SAID_CHARS)));
-    child.once('error', () => {
+    // Without a free file descriptor it has none.
+    const stderr = child.stderr as typeof child.stderr | undefined;
+    stderr?.setEncoding('utf8');
+    stderr?.on('data', (piece: string) => (complaints = (complaints + piece).slice(-MOST_SAID_CHARS)));
+    child.once('error', ({ code }: NodeJS.ErrnoException) => {
       if (signal?.aborted) return; // it is waited for: it writes into the folder still
-      reject(new McpctlError('setup_failed', 'npm cannot be started: put it into the PATH of this command.'));
+      const why = code === 'ENOENT' ? 'put it into the PATH of this command' : undefined;
+      reject(new McpctlError('setup_failed', `npm ${notStarted(code ?? 'unknown', why)}.`));
     });
     child.once('close', (code) => {
       if (code === 0) return resolve();
