@@ -2,10 +2,10 @@
  * A small MCP server over stdio, as hostile as its arguments ask: `--counter FILE`, `--started FILE` (a line for each start), `--die-in METHOD`
  * and `--hang METHOD` (until there is `--healed FILE`), `--banner`, `--orphan`, `--deaf` (to SIGTERM), `--stays` (though its input
  * closes), `--waits FILE` (with its handshake, until that is there), `--notes` (resources that it tells of, and a tool that changes them), `--holds MIB` (in a process that it starts), `--heard FILE`
- * (a line for each call, with the name of its tool).
+ * (a line for each call, with the name of its tool), `--begins JSON` (its answer to the handshake).
  */
 import { spawn } from 'node:child_process';
-import { appendFileSync, existsSync } from 'node:fs';
+import { appendFileSync, closeSync, existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 const options = process.argv.slice(2);
@@ -102,6 +102,32 @@ const calls = {
   },
 };
 
+/** Prints it again and again, as fast as it is read. */
+function prints(printed) {
+  process.stdout.write(printed, () => prints(printed));
+}
+
+/** What nobody expects of a server. */
+const strange = {
+  twice(id) {
+    for (const answer of ['first', 'second']) say({ id, result: text(answer) });
+    for (let other = id - 50; other < id; other += 1) say({ id: other, result: text('of nobody') });
+  },
+  'last-words': (id) => (say({ id, result: text('x'.repeat(150_000)) }), process.exit(0)),
+  'closes-output': () => closeSync(1),
+  'reads-nothing'(id) {
+    process.stdin.pause();
+    setInterval(() => undefined, 1_000);
+    say({ id, result: text('no more') });
+  },
+  'says-no': (id) => say({ id, error: 'no' }),
+  deep: (id) =>
+    process.stdout.write(
+      `{"jsonrpc":"2.0","id":${id},"result":{"content":${'['.repeat(1e6)}${']'.repeat(1e6)}}}\n`,
+    ),
+  prints: (id, { printed }) => prints(printed.repeat(4_000)),
+};
+
 /** A step each `ms`, and a line of the counter when it begins. */
 function steps(id, { n, ms, label }, token) {
   if (counter) appendFileSync(counter, `${label}\n`);
@@ -138,6 +164,7 @@ function call(id, { name, arguments: given = {}, _meta: meta = {} }, line) {
     waiting.set(id, { timer: setTimeout(end, given.ms ?? 0), label: given.label });
     return;
   }
+  if (Object.hasOwn(strange, name)) return strange[name](id, given);
   const answer = calls[name];
   if (!answer) return say({ id, error: { code: -32602, message: `Unknown tool: ${name}` } });
   say({ id, result: answer(given) });
@@ -164,8 +191,10 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     process.stderr.write('cannot reach the database\n');
     process.exit(7);
   }
-  if (method === 'initialize') introduce(id);
-  else if (method === 'tools/list') {
+  if (method === 'initialize') {
+    if (has('--begins')) say({ id, ...JSON.parse(valueOf('--begins')) });
+    else introduce(id);
+  } else if (method === 'tools/list') {
     listed += 1;
     say({ id, result: { tools } });
   } else if (method.startsWith('resources/')) ofNotes(id, method, params);

@@ -19,6 +19,8 @@ export interface Supervision {
   open(options?: readonly string[], more?: Partial<McpServerEntry>, clock?: Clock): Supervised;
   /** What it says of resources that are others now is told so; nobody wants to hear, where nothing is set. */
   tellResources: ResourcesTold;
+  /** How often one of them has said that its tools are others. */
+  changes: number;
   /** A file of that home. */
   at(name: string): string;
   /** The lines of a file of that home; none where there is no file. */
@@ -35,6 +37,7 @@ export function supervise(): Supervision {
   const all: Supervision = {
     home,
     tellResources: () => Promise.resolve([]),
+    changes: 0,
     open(options = [], more = {}, clock = systemClock) {
       const entry: McpServerEntry = {
         ...{
@@ -61,7 +64,7 @@ export function supervise(): Supervision {
         },
         launch: launchEntry(entry, { guard, home, environment }),
         tellResources: (updated) => all.tellResources(updated),
-        onTools: () => undefined,
+        onTools: () => void (all.changes += 1),
         onState: () => undefined,
       });
       begun.push(server);

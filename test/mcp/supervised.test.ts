@@ -124,9 +124,10 @@ describe('an MCP server of a worker', function () {
     expect(await ordered).to.deep.include({ state: 'starting', reason: null, printed: '' });
   });
 
-  it('that says two hundred times that it has other tools is asked once a second', async () => {
+  it('that says two hundred times that it has other tools is asked once a second, and nobody is told what they know', async () => {
     const server = open();
     await server.ready(nobody);
+    const { changes } = servers;
     const from = performance.now();
     await call(server, 'flood');
     const listed = async (): Promise<number> => {
@@ -136,6 +137,7 @@ describe('an MCP server of a worker', function () {
     await until(listed, (times) => times >= 3);
     const seconds = Math.ceil((performance.now() - from) / 1_000);
     expect(await listed(), 'with the first one').to.be.at.most(3 + seconds);
+    expect(servers.changes, 'it has what it had').to.equal(changes);
   });
 
   it('that takes too long for a call is told so, and stays', async () => {

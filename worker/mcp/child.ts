@@ -4,11 +4,13 @@ import { messageOf } from '../../core/errors.ts';
 import { shownInLine } from '../../core/names.ts';
 import { stopGroup } from '../../core/runtime/process/stop-group.ts';
 import { asWritten, type Written } from '../../core/mcp/pipeline/as-written.ts';
+import { jsonValue } from '../../core/text/json-text.ts';
 import { storableSentence } from '../../core/text/storable.ts';
 import { withoutSecrets } from '../children/environment.ts';
 import { notStarted, spawnGated } from '../children/gated.ts';
 import type { GroupGuard } from '../children/guard.ts';
 import { Lines } from './lines.ts';
+import { readInTurns } from './turns.ts';
 import { Tail } from './tail.ts';
 
 /** Why a request to a child came to no answer; `sent`: it may have done what was asked. */
@@ -59,6 +61,12 @@ const LONGEST_FORM = 9;
 /** Requests that wait in one child: the slots of its member are far fewer. */
 const MOST_OPEN = 1_024;
 const STOP = { closeMs: 2_000, termMs: 3_000 } as const;
+/** What it wrote last is read for so long after its end; somebody whom it started may hold its output open. */
+const LAST_WORDS_MS = 200;
+/** One that ends closes its output a moment before. */
+const CLOSED_MS = 1_000;
+/** What is given to it and it does not read: arguments of a call are far fewer. */
+const MOST_UNREAD_BYTES = 64 * 1024 * 1024;
 
 const MOST_URI = 1_024;
 
@@ -75,7 +83,11 @@ export const messageSchema = z.looseObject({
     .optional()
     .catch(undefined),
   result: z.unknown().optional(),
-  error: z.looseObject({ code: z.number(), message: z.string(), data: z.unknown().optional() }).optional(),
+  // One in another form ends its request all the same: who waits is told that nobody can read the answer.
+  error: z
+    .looseObject({ code: z.number(), message: z.string(), data: z.unknown().optional() })
+    .optional()
+    .catch(undefined),
 });
 
 interface Waiting {
@@ -106,6 +118,8 @@ export class Child {
   /** What it printed beside its messages, its secrets blanked. */
   readonly printed: Tail;
   #gone: string | undefined;
+  /** It has ended, or answers nobody any more: what it wrote last is read still. */
+  #isLeaving = false;
   #tooLarge = false;
   #stopping: Promise<void> | undefined;
 
@@ -122,16 +136,16 @@ export class Child {
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream.on('error', () => undefined); // 'exit' follows
     if (pid !== undefined)
       guard.watch(pid).then(release, (thrown: unknown) => this.#ended(`was not run: ${messageOf(thrown)}`));
-    child.once('exit', (code, signal) =>
-      this.#ended(signal === null ? `ended with code ${String(code)}` : `was ended by ${signal}`),
-    );
+    child.once('exit', (...how) => this.#leaves(endOf(...how), LAST_WORDS_MS));
+    child.once('close', (...how) => this.#ended(endOf(...how)));
     const lines = new Lines({
       most: MOST_LINE_BYTES,
       onLine: (line) => this.#hear(line),
       onTooLong: () => this.#overflow(),
     });
-    child.stdout.on('data', (piece: Buffer) => lines.push(piece));
-    child.stderr.on('data', (piece: Buffer) => this.printed.push(piece));
+    readInTurns(child.stdout, (piece) => lines.push(piece));
+    readInTurns(child.stderr, (piece) => this.printed.push(piece));
+    child.stdout.once('end', () => this.#leaves('closed its output', CLOSED_MS));
   }
 
   get pid(): number | undefined {
@@ -170,8 +184,10 @@ export class Child {
     { withinMs, signal, onProgress, from }: RequestOptions,
   ): Promise<Answered> {
     if (signal.aborted) return Promise.reject(new ChildFailure('aborted', 'Nobody waits for it.', false));
-    if (this.isGone || this.#waiting.size >= MOST_OPEN)
+    if (this.isGone || this.#isLeaving || this.#waiting.size >= MOST_OPEN)
       return Promise.reject(new ChildFailure('gone', this.#gone ?? 'it takes no more requests now', false));
+    if (this.#process.stdin.writableLength > MOST_UNREAD_BYTES)
+      return Promise.reject(new ChildFailure('timeout', 'it does not read what it is asked', false));
     const id = this.#next++;
     return new Promise<Answered>((resolve, reject) => {
       const over = (): void => {
@@ -229,12 +245,8 @@ export class Child {
   }
 
   #hear(line: string): void {
-    let json: unknown;
-    try {
-      json = JSON.parse(line);
-    } catch {
-      return; // a banner
-    }
+    if (!line.startsWith('{')) return; // a banner
+    const json = jsonValue(line);
     const parsed = messageSchema.safeParse(json);
     if (!parsed.success) return;
     const { id, method, params, result, error } = parsed.data;
@@ -270,6 +282,11 @@ export class Child {
     void this.stop();
   }
 
+  #leaves(how: string, withinMs: number): void {
+    this.#isLeaving = true;
+    setTimeout(() => this.#ended(how), withinMs).unref();
+  }
+
   #ended(how: string): void {
     if (this.#gone !== undefined) return;
     const { lastWords } = this;
@@ -285,3 +302,6 @@ export class Child {
     for (const { reject } of [...this.#waiting.values()]) reject(failure);
   }
 }
+
+const endOf = (code: number | null, signal: NodeJS.Signals | null): string =>
+  signal === null ? `ended with code ${String(code)}` : `was ended by ${signal}`;

@@ -135,7 +135,7 @@ export class McpProvider implements LlmProvider {
     try {
       const answer = await this.#deps.supervised.call(child, { method, params, ...how });
       const body = blanked(answer, (text) => child.blank(text));
-      if (mcpAnswerSchema.safeParse(jsonValue(body)).success) return endOf(body);
+      if (body !== undefined && mcpAnswerSchema.safeParse(jsonValue(body)).success) return endOf(body);
       return failed({
         code: 'mcp_server_failed',
         message: `The MCP server '${this.#server}' answered in no form that is known; the tool has run.`,
@@ -157,16 +157,25 @@ export class McpProvider implements LlmProvider {
   }
 }
 
+/** A character in other words: all that JSON escapes otherwise is written in one way. */
+const otherWords = /\\[u/]/;
+
 /**
- * What a server answered, without the values of its secrets. One may be written in other words than it is looked for, with `\u0073` for
- * an s: what says one is written anew, and all else as its server wrote it.
+ * What a server answered, without the values of its secrets; undefined: nobody can write it, as it is too deep. A secret may be written in
+ * other words than it is looked for, with `\u0073` for an s: what says one so is written anew, and all else as its server wrote it.
  */
-function blanked({ from, ...answer }: Answered, blank: (text: string) => string): string {
-  const anew = JSON.stringify(answer);
-  const shown = blank(anew);
-  if (shown !== anew) return shown;
-  const own = asWritten(answer, from);
-  return own === anew ? shown : blank(own);
+function blanked({ from, ...answer }: Answered, blank: (text: string) => string): string | undefined {
+  try {
+    const own = asWritten(answer, from);
+    const shown = blank(own);
+    if (from === undefined || !otherWords.test(own)) return shown;
+    const anew = JSON.stringify(answer);
+    const blankedAnew = blank(anew);
+    return blankedAnew === anew ? shown : blankedAnew;
+  } catch (thrown) {
+    if (thrown instanceof RangeError) return undefined;
+    throw thrown;
+  }
 }
 
 const endOf = (body: string): Last => ({ kind: 'end', status: 200, body });

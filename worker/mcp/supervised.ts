@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import type { ServerOrder, ServerSays } from '../../core/mcp/process/orders.ts';
 import { shownInLine } from '../../core/names.ts';
@@ -50,7 +51,8 @@ const LOOK_MS = 5_000;
 const LEAVE_LOOK_MS = 250;
 /** A start may take longer than whoever ordered it waits. */
 const RESTART_SAID_MS = 10_000;
-const MOST_REASON_CHARS = 500;
+/** Beside when it is tried again. */
+const MOST_WHY_CHARS = 450;
 const LIST_WITHIN_MS = 30_000;
 /** One that says again and again that it has other tools is asked no more often. */
 const LIST_EVERY_MS = 1_000;
@@ -160,10 +162,8 @@ export class Supervised {
   async ordered(order: ServerOrder, after?: string): Promise<ServerSays> {
     if (order === 'restart') await this.#restart();
     else if (after !== undefined) await this.#printed.follow(after, this.#over.signal);
-    const reason =
-      this.#reason === null ? null : storableSentence(shownInLine(this.#reason), MOST_REASON_CHARS);
     const printed = order === 'logs' ? this.#printed.since(after ?? null) : nothingPrinted;
-    return { state: this.#state, reason, ...printed };
+    return { state: this.#state, reason: this.#reason, ...printed };
   }
 
   /** What runs is ended, and its calls say that nobody knows what became of them; it is begun anew, however often it has failed. */
@@ -271,7 +271,9 @@ export class Supervised {
     if (!this.#over.signal.aborted) this.#restFor(UNRESOLVED_MS, message);
   }
 
-  #restFor(waitMs: number, why: string): void {
+  /** @param how said to people, and in part by the server. */
+  #restFor(waitMs: number, how: string): void {
+    const why = storableSentence(shownInLine(how), MOST_WHY_CHARS);
     this.#nextTry = this.#now + waitMs;
     this.#state = 'failed';
     const again = `tried again in ${String(Math.max(1, Math.round(waitMs / 1_000)))} s`;
@@ -341,7 +343,9 @@ export class Supervised {
   async #listAnew(child: Peer, introduced: Introduced): Promise<void> {
     try {
       const how = { withinMs: LIST_WITHIN_MS, signal: this.#over.signal };
-      this.#introduced = { ...introduced, ...(await listedBy(child, introduced.capabilities, how)) };
+      const now = { ...introduced, ...(await listedBy(child, introduced.capabilities, how)) };
+      if (isDeepStrictEqual(now, introduced)) return; // it said so, and has what it had
+      this.#introduced = now;
       this.#deps.onTools();
     } catch (thrown) {
       this.#deps.log.warn(

@@ -39,7 +39,10 @@ export async function introduce(
   const answer = await heardOf(child, { method: 'initialize', params, how });
   if ('error' in answer)
     throw new McpctlError('mcp_server_down', `it refused to begin: ${answer.error.message}`);
-  const { capabilities, serverInfo } = initializedSchema.parse(answer.result);
+  const begun = initializedSchema.safeParse(answer.result);
+  if (!begun.success)
+    throw new McpctlError('mcp_server_down', 'it answered initialize in no form that is known');
+  const { capabilities, serverInfo } = begun.data;
   child.notify('notifications/initialized', {});
   const info = { name: serverInfo.name.slice(0, 256), version: serverInfo.version.slice(0, 128) };
   return { info, capabilities, ...(await listedBy(child, capabilities, how)) };
