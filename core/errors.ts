@@ -125,6 +125,7 @@ export const catalogue = {
   restore_conflict: { ...conflict, message: 'Others of these names are here; skip or replace them.' },
   backup_newer: { ...conflict, message: 'The backup was made by a newer release; update this one first.' },
   backup_key_missing: { ...conflict, message: 'The key of these secrets is not here.' },
+  task_open: { ...conflict, message: 'The task has not ended; wait for it, or cancel it.' },
   claim_lost: { ...conflict, message: 'That claim on the task is no longer current.' },
   task_cancelled: { status: 409, v1Status: 503, ...lasting, message: 'The task was cancelled.' },
   mcp_result_gone: { status: 410, ...invalid, message: 'That result has expired; call its tool again.' },

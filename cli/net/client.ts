@@ -97,8 +97,8 @@ export interface Client {
     /** @param waitS seconds that the server may hold the answer until the task has ended. */
     get(id: string, waitS?: number): Promise<SeenTask>;
     cancel(id: string): Promise<SeenTask>;
-    /** @param pin the member that must run it. */
-    create(body: Readonly<Record<string, unknown>>, pin?: string): Promise<SeenTask>;
+    /** Asks the same again. @returns the new one. */
+    retry(id: string): Promise<SeenTask>;
     /** Its events after the one with that id, or from the first. */
     events(id: string, from: { after?: string; signal: AbortSignal }): Promise<AsyncIterable<ServerEvent>>;
   };
@@ -184,10 +184,7 @@ function taskCalls(http: Http, pages: Pages): Client['tasks'] {
         'The server told no counts that this release understands.',
       ),
     cancel: async (id) => readTask(await http.json({ method: 'DELETE', path: one(id) })),
-    create: async (body, pin) => {
-      const headers = pin === undefined ? {} : { 'x-mcpctl-pin': pin };
-      return readTask(await http.json({ method: 'POST', path: path('tasks'), body, headers }));
-    },
+    retry: async (id) => readTask(await once(http, path('tasks', id, 'retry'))),
     events: async (id, { after, signal }) => {
       const call = { method: 'GET' as const, path: `${one(id)}/stream`, query: { after } };
       const headers = { accept: 'text/event-stream, application/json' };
@@ -282,7 +279,7 @@ const furtherCalls = (http: Http): Pick<Client, 'how' | 'workers' | 'secrets' | 
 });
 
 /** Under a key, so that it may be sent again where its answer was lost. */
-const once = (http: Http, at: string, body: unknown): Promise<unknown> =>
+const once = (http: Http, at: string, body?: unknown): Promise<unknown> =>
   http.json({ method: 'POST', path: at, body, headers: { 'idempotency-key': randomUUID() } });
 
 export function createClient(http: Http): Client {

@@ -51,3 +51,16 @@ export const countOperation: Operation = {
   answer: taskCountsSchema,
   errors: ['invalid_request'],
 };
+
+/** @param answer a task */
+export const retryOperation = (answer: z.ZodType): Operation => ({
+  call: 'POST /tasks/{id}/retry',
+  tag: 'tasks',
+  summary: 'Ask what a task asked once more, as a new task that nobody need wait for',
+  about:
+    'Of a task that has ended, for who may read what was asked; the new one is yours. It is asked in one piece, of an agent as that is now, with the same priority, and of the same member where it was pinned to one.',
+  headers: wishes,
+  status: 202,
+  answer,
+  errors: [...notMade, 'invalid_id', 'task_not_found', 'task_open', 'gone'],
+});

@@ -38,7 +38,7 @@ import {
 } from './access.ts';
 import { agentOperations, trafficOperations } from './agents.ts';
 import { applyOperations, backupOperations } from './apply.ts';
-import { countOperation, notAnswered, notMade, wishes } from './inference.ts';
+import { countOperation, notAnswered, notMade, retryOperation, wishes } from './inference.ts';
 import { explainOperations, poolOperations, serverOperations } from './pools.ts';
 import { threadOperations } from './threads.ts';
 import { sessionOperations } from './worker.ts';
@@ -171,6 +171,7 @@ const tasks: Operation[] = [
     errors: ['invalid_request', 'invalid_cursor'],
   },
   countOperation,
+  retryOperation(Task),
   {
     call: 'GET /tasks/{id}',
     tag: 'tasks',

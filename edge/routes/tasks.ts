@@ -24,18 +24,15 @@ import {
 import { actorOf } from '../http/context.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import { needStillGood, whileThere } from '../http/gone.ts';
-import { equalTask, taskKeyOf } from '../inference/ask/equal.ts';
-import { aim } from '../inference/ask/aim.ts';
-import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../inference/ask/headers.ts';
+import { appliedOf, wishesOf, type Wishes } from '../inference/ask/headers.ts';
 import { heldBack } from '../inference/later.ts';
-import { readRequest, requestText } from '../inference/ask/request.ts';
+import { makeTask, retryTask } from '../inference/ask/make-task.ts';
+import { requestText } from '../inference/ask/request.ts';
 import { dropOnceDelivered } from '../inference/answer/retention.ts';
-import { accept, asyncTask, type Accepted, type Order } from '../inference/ask/submit.ts';
+import type { Accepted } from '../inference/ask/submit.ts';
 import { asAskedFor } from '../inference/translate/form.ts';
-import { translationOf } from '../inference/translate/sent.ts';
 import { untilEnded } from '../inference/follow/until-ended.ts';
 import { keptBodies } from '../limits/kept-bodies.ts';
-import { needsThread } from '../inference/turn/tools/passing.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
 import { attemptsOf } from '../shown/task/attempts-of.ts';
 import { readsBodies, taskOf, whyNotSeen } from '../shown/task/task-of.ts';
@@ -87,26 +84,24 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
 }
 
 async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Accepted> {
-  const actor = actorOf(req);
-  needNoPolicy(wishes);
-  const body = bodyOf(req, taskCreateSchema, { forInference: true });
-  const request = await readRequest(body.operation ?? 'chat', requestText(req), { owner: actor.userId });
-  const llmName = body.llm;
-  const key = taskKeyOf(actor, wishes, { llmName, request });
-  const task = key && (await equalTask(deps, actor, key));
-  if (task) return { row: task, made: false };
-  const { pin, retention } = wishes;
-  const translation = translationOf(request);
-  const aimed = await aim(deps, actor, { request, translation, llmName, pin, mayWait: true });
-  if (aimed.agent?.hasServerTools) throw needsThread(llmName);
-  const order: Order = { ...aimed, llmName, headers: {}, retention, key, ...asyncTask(deps) };
-  return await accept(deps, actor, { ...order, priority: body.priority ?? order.priority });
+  const {
+    llm: llmName,
+    operation = 'chat',
+    priority,
+  } = bodyOf(req, taskCreateSchema, { forInference: true });
+  return await makeTask(deps, actorOf(req), { llmName, operation, text: requestText(req), priority, wishes });
 }
 
+const retry = async (deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Accepted> =>
+  retryTask(deps, req, { row: await taskOf(deps, req), wishes });
+
 /** 202 and the task; with `Prefer: wait=<s>` 200 and the whole task, when it ends in that time. */
-async function submit(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+async function submit(
+  deps: EdgeDeps,
+  { req, res, make }: { req: Request; res: Response; make: typeof create },
+): Promise<void> {
   const wishes = wishesOf(req);
-  const { row, made } = await create(deps, req, wishes);
+  const { row, made } = await make(deps, req, wishes);
   const applied = appliedOf(wishes);
   if (applied !== '') res.set('preference-applied', applied);
   if (!made) res.set('idempotency-replayed', 'true');
@@ -209,7 +204,8 @@ async function list(deps: EdgeDeps, req: Request): Promise<object> {
 /** `/api/v1/tasks`: docs/spec.md §5. */
 export function taskRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.post('/tasks', (req, res) => submit(deps, req, res));
+  router.post('/tasks', (req, res) => submit(deps, { req, res, make: create }));
+  router.post('/tasks/:id/retry', (req, res) => submit(deps, { req, res, make: retry }));
   router.get(
     '/tasks',
     listsInTurn(deps),

@@ -154,7 +154,8 @@ describe('cli: with a real edge', () => {
     const { id } = JSON.parse(s.out()) as { id: string };
     expect(await s.run('task', 'logs', id)).to.equal(0);
     expect(s.err()).to.include(`Task ${id} is pending`);
-    expect(await s.run('task', 'retry', id)).to.equal(2);
+    expect(await s.run('task', 'retry', id)).to.equal(1);
+    expect(s.err()).to.include('(task_open)');
     const following = s.run('task', 'logs', '-f', id);
     await until(() => s.err().includes('following it'), 'the start');
     const watching = s.run('task', 'get', id, '--watch', '--interval', '20ms', '--no-headers');

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { llm, task, taskId } from './fixtures.ts';
-import { answers, delta, fails, page, startPeer, until, within, type Peer, type Reply } from './peer.ts';
+import { task, taskId } from './fixtures.ts';
+import { answers, delta, fails, startPeer, until, within, type Peer, type Reply } from './peer.ts';
 import { startSession, type Session } from './session.ts';
 
 const one = `GET /api/v1/tasks/${taskId}`;
@@ -158,38 +158,11 @@ describe('cli: task logs, task retry', () => {
     await within(peer.left, 'the close');
   });
 
-  it('asks the same again, in one piece and with the same pin', async () => {
-    const request = {
-      messages: [{ role: 'user', content: 'hi' }],
-      stream: true,
-      stream_options: {},
-      seed: 7,
-    };
-    peer.on(one, answers(200, { ...task, status: 'error', pin: llm.id, priority: 'interactive', request }));
-    peer.on('GET /api/v1/llms', page([llm]));
-    peer.on('POST /api/v1/tasks', answers(202, { ...task, id: 'new-id' }));
+  it('has the same asked again by one call, under a key', async () => {
+    peer.on(`POST /api/v1/tasks/${taskId}/retry`, answers(202, { ...task, id: 'new-id' }));
     expect(await s.run('task', 'retry', taskId)).to.equal(0);
     expect(s.out()).to.equal('new-id\n');
-    expect(peer.requests.at(-1)?.headers['x-mcpctl-pin']).to.equal('tiny-chat');
-    expect(peer.requests.at(-1)?.body).to.deep.equal({
-      llm: 'tiny-chat',
-      request: { messages: [{ role: 'user', content: 'hi' }], seed: 7 },
-      operation: 'chat',
-      priority: 'interactive',
-    });
-  });
-
-  it('retries neither what still runs nor what was not kept, nor on a member that is gone', async () => {
-    peer.on('GET /api/v1/llms', page([]));
-    for (const [view, exit, says] of [
-      [{ status: 'running', request: {} }, 2, 'is running'],
-      [{ status: 'completed', request: null }, 1, 'was not kept'],
-      [{ status: 'error', request: {}, pin: llm.id }, 1, 'no longer there'],
-    ] as const) {
-      peer.on(one, answers(200, { ...task, ...view }));
-      expect(await s.run('task', 'retry', taskId)).to.equal(exit);
-      expect(s.err()).to.include(says);
-    }
-    expect(peer.requests.filter(({ method }) => method === 'POST')).to.have.length(0);
+    expect(peer.requests.at(-1)?.headers['idempotency-key']).to.be.a('string');
+    expect(peer.requests).to.have.length(1);
   });
 });

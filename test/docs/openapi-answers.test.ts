@@ -139,6 +139,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('GET /tasks/{id}', `/tasks/${task}`);
     await fits('GET /tasks/{id}/explain', `/tasks/${task}/explain`);
     await fits('DELETE /tasks/{id}', `/tasks/${task}`);
+    await fits('POST /tasks/{id}/retry', `/tasks/${task}/retry`);
     const later = { prefer: 'respond-async' };
     await fits('POST /llms/{name}/infer', '/llms/gpt/infer', { body: chat, headers: later });
     await fits('GET /overview', '/overview');

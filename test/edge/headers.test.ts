@@ -164,3 +164,73 @@ describe('the headers of a call that makes a task', function () {
     expect((answer.json as TaskView).status).to.equal('pending');
   });
 });
+
+describe('POST /api/v1/tasks/:id/retry', function () {
+  this.timeout(30_000);
+  let t: EdgeFixture;
+  let id: string;
+  const messages = '"messages":[{"role":"user","content":"hi"}],"seed":9007199254740993';
+  before(async () => {
+    t = await edgeFixture();
+    await publicLlm(t, 'gpt');
+    const request = `{"stream":true,${messages},"stream_options":{"include_usage":true}}`;
+    const raw = `{"llm":"gpt","request":${request},"priority":"interactive"}`;
+    const headers = { 'content-type': 'application/json', 'x-mcpctl-pin': 'gpt' };
+    ({ id } = (await t.call(TASKS, { raw, headers })).json as TaskView);
+  });
+  after(() => t.close());
+  const retry = (token = t.tokens.ada, headers = {}): Promise<Answer> =>
+    t.call(`POST /api/v1/tasks/${id}/retry`, { token, headers });
+  const refused = async (token?: string): Promise<unknown[]> => {
+    const { status, json } = await retry(token);
+    return [status, (json as { code?: string }).code];
+  };
+  const tokenOf = async (by: string, body: object): Promise<string> =>
+    ((await t.call('POST /api/v1/tokens', { token: by, body })).json as { token: string }).token;
+
+  it('asks the same again in one piece, of the same member, to the letter, and once under a key', async () => {
+    expect(await refused()).to.deep.equal([409, 'task_open']);
+    await t.call(`DELETE /api/v1/tasks/${id}`);
+    const key = { 'idempotency-key': 'again' };
+    const [one, two] = [await retry(t.tokens.ada, key), await retry(t.tokens.ada, key)];
+    const made = one.json as TaskView;
+    expect([one.status, two.status, (two.json as TaskView).id]).to.deep.equal([202, 202, made.id]);
+    expect([made.id === id, two.headers.get('idempotency-replayed')]).to.deep.equal([false, 'true']);
+    const view = { llmName: 'gpt', status: 'pending', priority: 'interactive', streaming: false };
+    expect(made).to.include({ ...view, source: 'async', owner: 'ada' });
+    const bodyOf = { id: made.id };
+    const row = await t.connection.db('tasks').where(bodyOf).first<{ requestBody: string; pin: string }>();
+    expect(row.requestBody).to.equal(`{${messages}}`);
+    const { json } = await t.call('GET /api/v1/llms/gpt');
+    expect(row.pin).to.equal((json as { id: string }).id);
+  });
+
+  it('is for who may read what was asked, and run what it asks; it becomes theirs', async () => {
+    const { ada, bob, root } = t.tokens;
+    expect(await refused(bob)).to.deep.equal([404, 'task_not_found']);
+    const noLogs = await tokenOf(root, { name: 'no-logs', preset: 'manage' });
+    expect(await refused(noLogs)).to.deep.equal([403, 'forbidden']);
+    expect((await retry(root)).json).to.include({ status: 'pending', owner: 'root' });
+    const bindings = [{ role: 'run', resource: 'llm', name: 'other' }];
+    expect(await refused(await tokenOf(ada, { name: 'other', bindings }))).to.deep.equal([
+      404,
+      'llm_not_found',
+    ]);
+  });
+
+  it('asks nothing that was not kept, calls no tool twice, and asks no other member than that one', async () => {
+    const become = (now: object) => t.connection.db('tasks').where({ id }).update(now);
+    await become({ pin: '01900000-0000-7000-8000-000000000001' });
+    expect((await retry()).text)
+      .to.include('no longer there')
+      .and.to.include('llm_not_found');
+    await become({ operation: 'mcp' });
+    expect((await retry()).text)
+      .to.include('called a tool')
+      .and.to.include('invalid_request');
+    await become({ operation: 'chat', requestBody: null, pin: null });
+    expect((await retry()).text)
+      .to.include('was not kept')
+      .and.to.include('"gone"');
+  });
+});

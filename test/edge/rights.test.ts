@@ -59,7 +59,9 @@ const adminsThere = (role: Role, where: Where): Verdict =>
   isAdmin(role) && reaches(role, where) ? 'ok' : 403;
 const itsWorker = (role: Role, where: Where): Verdict => (isOwner(role) && reaches(role, where) ? 'ok' : 404);
 
-const ofWorkers = [
+const ofOwners = [
+  ...['GET', 'DELETE'].map((method) => `${method} /tasks/{id}`),
+  ...['GET /tasks/{id}/stream', 'GET /tasks/{id}/explain', 'POST /tasks/{id}/retry'],
   ...['GET', 'DELETE'].map((method) => `${method} /sessions/{id}`),
   'GET /sessions/{id}/usage',
   ...['pause', 'drain', 'resume'].map((call) => `POST /sessions/{id}/${call}`),
@@ -90,7 +92,7 @@ const rules: Record<string, Rule> = {
   'GET /llms/{name}/members': { of: whoReaches(404) },
   'POST /llms/{name}/infer': { of: whoReaches(403), body: () => hi, headers: later },
   'GET /sessions': { of: everybody },
-  ...Object.fromEntries(ofWorkers.map((call) => [call, { of: owners(404) }])),
+  ...Object.fromEntries(ofOwners.map((call) => [call, { of: owners(404) }])),
   'GET /pools': { of: everybody },
   'GET /pools/{key}': { of: whoReaches(404) },
   'POST /pools/{key}/allow': { of: owners(403), body: guest },
@@ -99,10 +101,6 @@ const rules: Record<string, Rule> = {
   'POST /tasks': { of: whoReaches(403), body: (w) => ({ llm: w.llm, request: hi }) },
   'GET /tasks': { of: everybody },
   'GET /tasks/counts': { of: everybody },
-  'GET /tasks/{id}': { of: owners(404) },
-  'DELETE /tasks/{id}': { of: owners(404) },
-  'GET /tasks/{id}/stream': { of: owners(404) },
-  'GET /tasks/{id}/explain': { of: owners(404) },
   'GET /llms/{name}/explain': { of: whoReaches(404) },
   'POST /llms/{name}/explain': { of: whoReaches(404), body: () => ({ request: hi }) },
   'POST /access/who-can': {

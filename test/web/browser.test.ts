@@ -155,6 +155,13 @@ describe('the page in a browser', function () {
       () => t.task(id),
       ({ status }) => status === 'cancelled',
     );
+    await press('Ask the same again');
+    await page.until(
+      `!location.pathname.endsWith('${id}') && document.querySelector('button.danger') !== null`,
+    );
+    const again = String(await page.evaluate('location.pathname.slice(-36)'));
+    await t.call('DELETE', `/api/v1/tasks/${again}`);
+    await page.until(says(/cancelled/));
   });
 
   it('fits 360 px and 200 % in light, 1280 px in dark, on every screen, each of few calls', async () => {

@@ -17,7 +17,7 @@ import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
 import { Write } from '../parts/write.tsx';
 import { Why } from '../shown/why.tsx';
-import { named } from '../state/router.ts';
+import { go, named } from '../state/router.ts';
 
 export const isOver = ({ status }: TaskView): boolean => ['completed', 'error', 'cancelled'].includes(status);
 
@@ -110,6 +110,24 @@ function Cancel({ task, done }: { task: TaskView; done: () => void }) {
   );
 }
 
+/** Ended, and what it asked is there to be asked: the server decides about the rest. */
+const isAskable = (task: TaskView): boolean =>
+  isOver(task) && typeof task.request === 'object' && task.request !== null && task.operation !== 'mcp';
+
+function Retry({ id }: { id: string }) {
+  const { fault, send } = useSending();
+  const retry = async (): Promise<void> => {
+    const made = await call<TaskView>('POST', `/tasks/${id}/retry`);
+    go(`/tasks/${made.id}`);
+  };
+  return (
+    <>
+      {fault.value && <Fault fault={fault.value} />}
+      <Write onClick={() => void send(retry)}>Ask the same again</Write>
+    </>
+  );
+}
+
 const seconds = (ms: number | null): string | null => (ms === null ? null : `${(ms / 1_000).toFixed(1)} s`);
 
 const factsOf = (task: TaskView): [string, ComponentChildren][] => [
@@ -170,6 +188,7 @@ export function TaskDetails({ id }: { id: string }) {
         <>
           <Facts of={factsOf(view)} />
           {!isOver(view) && <Cancel task={view} done={task.again} />}
+          {isAskable(view) && <Retry id={id} />}
           {!isOver(view) && view.streaming && <LiveAnswer id={id} />}
           <Attempts task={view} />
           <Why heading={whyOf(view)} of={why} />

@@ -102,6 +102,9 @@ const inShortSchema = z.object({
   poolName: z.string(),
   status: z.enum(taskStatuses),
 });
+const headersSchema = z
+  .object({ headers: z.record(z.string(), z.string()).catch({}) })
+  .catch({ headers: {} });
 const statusCounts = z.array(z.object({ status: z.enum(taskStatuses), count: z.int() }));
 export type TaskInShort = z.infer<typeof inShortSchema>;
 
@@ -129,6 +132,8 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   bodies(id: string): Promise<TaskBodies>;
   /** The operation that was asked for, where members were asked a translation of it; null where they were not. */
   translatedFrom(id: string): Promise<string | null>;
+  /** The few that a backend may see. */
+  headersOf(id: string): Promise<Record<string, string>>;
   /** How long they are together, in bytes; tells without reading them. */
   bodyBytes(id: string): Promise<number>;
   attempts(id: string): Promise<TaskAttempt[]>;
@@ -175,6 +180,7 @@ export function createTasks(connection: Connection): Tasks {
         .first<{ from: string | null } | undefined>(db.raw(`request_headers ->> 'translated' as "from"`));
       return row?.from ?? null;
     },
+    headersOf: (id) => headersOf(db, id),
     bodyBytes: (id) => bodyBytesOf(connection, id),
     attempts: async (id) => (await attemptsOf(db, [id])).get(id) ?? [],
     attemptsOf: (ids) => attemptsOf(db, ids),
@@ -227,6 +233,13 @@ async function askersOf(db: Knex, ids: readonly string[]): Promise<ReadonlyMap<s
       .parse(rows)
       .map((asker) => [asker.id, asker]),
   );
+}
+
+async function headersOf(db: Knex, id: string): Promise<Record<string, string>> {
+  const row: unknown = await db('tasks')
+    .where({ id })
+    .first(db.raw(`request_headers -> 'headers' as "headers"`));
+  return headersSchema.parse(row).headers;
 }
 
 async function bodyBytesOf({ db }: Connection, id: string): Promise<number> {

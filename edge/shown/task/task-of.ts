@@ -21,6 +21,14 @@ export async function taskOf(deps: EdgeDeps, req: Request): Promise<TaskRow> {
 export const readsBodies = (actor: Actor, { ownerId }: Pick<TaskRow, 'ownerId'>): boolean =>
   (ownerId === actor.userId && actor.by?.readsBodies !== false) || canDo(actor, 'logs');
 
+/** @throws McpctlError `forbidden` */
+export function needReadsBodies(actor: Actor, row: Pick<TaskRow, 'ownerId'>): void {
+  if (!readsBodies(actor, row)) throw unread();
+}
+
+const unread = (): McpctlError =>
+  new McpctlError('forbidden', 'What is said in a task of others may read only who has the operation logs.');
+
 /**
  * Of a task that is not the caller's own: why they may not see it any more, or read what they could read when they asked.
  * @returns undefined where it is their own, which nothing but their token's end takes away.
@@ -35,9 +43,6 @@ export function whyNotSeen(
   return (now) => {
     if (!can(now, 'view', { resource: 'task', target })) return new McpctlError('task_not_found');
     if (!wasRead || readsBodies(now, row)) return undefined;
-    return new McpctlError(
-      'forbidden',
-      'What is said in a task of others may read only who has the operation logs.',
-    );
+    return unread();
   };
 }
