@@ -3,7 +3,8 @@ import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { untilClosed } from '../limits/caps.ts';
-import { holdAnswer } from './held-answer.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import { cut, holdAnswer } from './held-answer.ts';
 
 interface There {
   res: Response;
@@ -114,6 +115,15 @@ export function whenLeft(res: Response): AbortSignal {
   res.once('close', () => left.abort());
   if (res.destroyed) left.abort();
   return left.signal;
+}
+
+const LOOK_MS = 1_000;
+
+/** Of an answer that stands on something else than its caller's token: looks each second whether they may have it still, and cuts it. Never rejects. */
+export async function cutWhenNot(res: Response, mayStill: () => Promise<boolean>): Promise<void> {
+  const left = whenLeft(res);
+  for (await pause(LOOK_MS, left); !left.aborted; await pause(LOOK_MS, left))
+    if (!(await mayStill().catch(() => true))) cut(res); // nobody can be asked: that is no answer
 }
 
 /** What to tell the caller of a call that was broken off here; null when it is the caller who went away. */

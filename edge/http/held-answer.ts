@@ -47,7 +47,7 @@ export function holdAnswer(
 }
 
 /** With what the system has taken and not sent. What has not begun is no answer yet: who waits is asked for again before it is. */
-function cut(res: Response): void {
+export function cut(res: Response): void {
   if (!res.headersSent || res.closed) return;
   if (res.socket) res.socket.resetAndDestroy();
   else res.destroy();

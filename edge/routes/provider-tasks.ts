@@ -7,10 +7,11 @@ import { roomFor } from '../body/room.ts';
 import { reserveAnswer } from '../body/room.ts';
 import { untilClosed } from '../limits/caps.ts';
 import { actorOf } from '../http/context.ts';
+import { cutWhenNot } from '../http/gone.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { bodyOf } from '../http/parse.ts';
 import type { SaidClaim } from '../relay/adopt.ts';
-import { claimOf, type SpeakingCall, type UplinkDeps } from '../relay/uplink/claim-of.ts';
+import { claimOf, isCurrent, type SpeakingCall, type UplinkDeps } from '../relay/uplink/claim-of.ts';
 import { deliver } from '../relay/uplink/deliver.ts';
 import { take } from '../relay/uplink/result.ts';
 import { receive } from '../relay/uplink/stream.ts';
@@ -71,10 +72,13 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
     });
   });
   router.get('/llms/_provider-task/:id/body', async (req, res) => {
-    const { row } = await claimOf(uplinkOf(deps), speakingCall(req));
-    reserveAnswer(req, deps.caps, await deps.registry.tasks.bodyBytes(row.id));
-    const body = await memberBody(deps.registry, row.id);
+    const spoken = await claimOf(uplinkOf(deps), speakingCall(req));
+    const { id } = spoken.row;
+    reserveAnswer(req, deps.caps, await deps.registry.tasks.bodyBytes(id));
+    const body = await memberBody(deps.registry, id);
     if (body === null) throw new McpctlError('task_not_found');
+    // Who is put out of a pool keeps their token, and gets no more of what was asked in it.
+    void cutWhenNot(res, () => isCurrent(uplinkOf(deps), spoken));
     res.type('json').send(body);
   });
   router.post('/llms/_provider-task/:id/deliver', async (req, res) => {

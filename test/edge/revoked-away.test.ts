@@ -1,9 +1,8 @@
-import { once } from 'node:events';
 import { expect } from 'chai';
-import { headOf, openRaw } from '../hostile/raw.ts';
 import { cookieFor, ownPage } from '../support/admin.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 import { note } from '../support/measured.ts';
+import { LONG_BYTES, readSlowly } from '../support/slow-reader.ts';
 import { sseData } from '../support/sse.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { createDenyDuty } from '../../scheduler/duties/deny.ts';
@@ -19,26 +18,6 @@ import { SseWorker } from '../relay/sse-worker.ts';
 const WORKERS = Number(process.env['MCPCTL_ROUNDS'] ?? 4);
 const APART_MS = 40;
 const messages = [{ role: 'user', content: 'hi' }];
-
-/** More than lies between two ends of a connection, of which one takes little. */
-const LONG_BYTES = 16_000_000;
-const TAKES_MS = 100;
-
-/** Reads a piece of an answer, and the next one a while later. @returns when the first has come; `whole`: how much came until its end. */
-async function readSlowly(url: string, path: string, who: string) {
-  const raw = await openRaw(Number(new URL(url).port), { reads: false });
-  const { socket, closed } = raw;
-  let bytes = 0;
-  socket.on('data', (piece: Buffer) => {
-    bytes += piece.length;
-    socket.pause();
-    setTimeout(() => socket.resume(), TAKES_MS);
-  });
-  await raw.send(headOf(`GET ${path}`, null, ['connection: close', who]));
-  socket.resume();
-  await once(socket, 'data');
-  return { whole: closed.then(() => bytes) };
-}
 
 describe('a token that is revoked while Redis is away', function () {
   this.timeout(30_000 + WORKERS * 1_000);
@@ -165,9 +144,9 @@ describe('a token that is revoked while Redis is away', function () {
     const cookie = signedIn.headers.getSetCookie()[0]?.split(';')[0] ?? '';
     const shown = `/api/v1/tasks/${id}`;
     const readers = await Promise.all([
-      readSlowly(other.url, shown, `authorization: Bearer ${text}`),
-      readSlowly(t.url, shown, `authorization: Bearer ${t.tokens.bob}`),
-      readSlowly(other.url, `/ui${shown}`, `cookie: ${cookie}`),
+      readSlowly(`${other.url}${shown}`, [`authorization: Bearer ${text}`]),
+      readSlowly(`${t.url}${shown}`, [`authorization: Bearer ${t.tokens.bob}`]),
+      readSlowly(`${other.url}/ui${shown}`, [`cookie: ${cookie}`]),
     ]);
     const from = performance.now();
     await t.call(`DELETE /api/v1/tokens/${token.id}`);

@@ -8,6 +8,7 @@ import { createDenyDuty } from '../../scheduler/duties/deny.ts';
 import { createHandBackDuty } from '../../scheduler/duties/hand-back.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { runDuty } from '../support/hindered.ts';
+import { LONG_BYTES, readSlowly } from '../support/slow-reader.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { until } from '../support/system.ts';
 import { dutyDeps, submitTask } from '../support/tasks.ts';
@@ -182,6 +183,33 @@ describe('a right that is taken away while it is used', function () {
     await worker.serve(frame, [], { body: '{}' });
     const refused = await worker.register([{ name: 'guest', poolName: 'house' }, { name: 'bobs' }]);
     expect([refused.status, refused.json['code']]).to.deep.equal([409, 'pool_not_yours']);
+  });
+
+  it('gives a guest whom the pool denies no more of what they were asked there, however slowly they take it', async () => {
+    await started(t.tokens.ada, { name: 'manor' });
+    await atOther('POST /pools/manor/allow', t.tokens.ada, { user: 'bob' });
+    const { worker, stream } = await started(
+      t.tokens.bob,
+      { name: 'lodger', poolName: 'manor' },
+      { name: 'other' },
+    );
+    const { id } = await submitTask(t, { poolKey: 'manor', pin: (await rowOf('lodger'))?.id ?? null });
+    const { claimId } = await stream.next('infer');
+    await t.connection
+      .db('tasks')
+      .where({ id })
+      .update({ requestBody: JSON.stringify('x'.repeat(LONG_BYTES)) });
+    const { whole } = await readSlowly(`${t.url}/api/v1/llms/_provider-task/${id}/body`, [
+      `authorization: Bearer ${t.tokens.bob}`,
+      `x-mcpctl-provider-session: ${worker.session ?? ''}`,
+      `x-mcpctl-instance: ${worker.instance ?? ''}`,
+      `x-mcpctl-claim: ${claimId ?? ''}`,
+    ]);
+    const from = performance.now();
+    expect((await atOther('POST /pools/manor/deny', t.tokens.ada, { user: 'bob' })).status).to.equal(200);
+    expect(await whole).to.be.within(1, LONG_BYTES - 1);
+    expect(performance.now() - from).to.be.below(5_000);
+    expect(await rowOf('other'), 'their own').to.include({ status: 'active' });
   });
 
   it('lets a worker take what waits in a pool that it left, and ends that: by itself, and where it may not any more', async () => {

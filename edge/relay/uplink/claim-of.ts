@@ -60,3 +60,12 @@ export async function claimOf(deps: UplinkDeps, call: SpeakingCall): Promise<Spo
     throw new McpctlError('claim_lost');
   return { claim: { ...ref, claimId: fence.claim, epoch: fence.epoch }, fence, row };
 }
+
+/** Whether it holds its task still, and that has not ended. @throws McpctlError `unavailable` */
+export async function isCurrent(
+  { redis, keys }: Pick<UplinkDeps, 'redis' | 'keys'>,
+  spoken: SpokenClaim,
+): Promise<boolean> {
+  const [fence] = await readFences(redis, keys, [spoken.claim]);
+  return fence?.claim === spoken.fence.claim && fence.state === 'open';
+}

@@ -1,10 +1,9 @@
 import type { Request } from 'express';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { isForeignLine, parseStreamLine, type StreamLine } from '../../../core/member/protocol.ts';
-import { readFences } from '../../../core/queue/task/fence.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import { piecesOf } from '../../connections/pieces.ts';
-import { claimOf, type SpeakingCall, type SpokenClaim, type UplinkDeps } from './claim-of.ts';
+import { claimOf, isCurrent, type SpeakingCall, type SpokenClaim, type UplinkDeps } from './claim-of.ts';
 import { linesOf } from './lines.ts';
 import { Speaker, type Said } from './speaker.ts';
 
@@ -197,11 +196,6 @@ async function watchHeld(
       tellNotLooked(deps, call, thrown);
     }
   }
-}
-
-async function isCurrent({ redis, keys }: UplinkDeps, spoken: SpokenClaim): Promise<boolean> {
-  const [fence] = await readFences(redis, keys, [spoken.claim]);
-  return fence?.claim === spoken.fence.claim && fence.state === 'open';
 }
 
 function tellNotLooked({ log }: UplinkDeps, { taskId }: UplinkCall, thrown: unknown): void {
