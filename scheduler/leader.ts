@@ -4,6 +4,7 @@ import { LEADER, type Leases } from '../core/registry/database/leases.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import { pause, type Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
+import { isHeld } from '../core/trouble.ts';
 import type { Service } from '../core/runtime/process/service.ts';
 
 export interface LeaderDeps {
@@ -66,6 +67,8 @@ export class Leader implements Service {
           this.#begin();
         } else await this.#resign();
       } catch (thrown) {
+        // Whoever holds its row, to look at it say, keeps it from everybody: nobody else can lead meanwhile.
+        if (isHeld(thrown)) heldAt = asked;
         log.debug({ why: messageOf(thrown) }, 'the lease could not be asked for');
         turnMs = leaderMs / 16;
       }

@@ -1,4 +1,5 @@
 import type { EventMap } from '../../core/task/events.ts';
+import { isHeld } from '../../core/trouble.ts';
 import type { Duty, DutyDeps } from './duty.ts';
 
 const EVERY_MS = 250;
@@ -28,18 +29,23 @@ export function createEpochDuty({ queue, registry, flow }: DutyDeps, mending: Me
   let highest: number | null = null;
   let noted = 0;
 
+  /** One that cannot be noted, as somebody holds the row, is no reason to trust nothing: the next one is. */
+  const noteIn = async (count: number): Promise<void> => {
+    await registry.redisGenerations.note(namespace, count).catch((thrown: unknown) => {
+      if (!isHeld(thrown)) throw thrown;
+    });
+    noted = count;
+  };
   const note = async (count: number): Promise<void> => {
     highest = count;
-    if (count < noted + NOTED_EVERY) return;
-    await registry.redisGenerations.note(namespace, count);
-    noted = count;
+    if (count >= noted + NOTED_EVERY) await noteIn(count);
   };
   /** In Postgres first: a leader that dies here leaves a Redis that seems older, and the next one goes through it again. */
   const begin = async (least: number): Promise<void> => {
     const count = least + 1;
-    await registry.redisGenerations.note(namespace, count);
+    await noteIn(count);
     await generation.trust(count);
-    highest = noted = count;
+    highest = count;
   };
   const goThrough = async (how: EventMap['redis.went_back']['how'], signal: AbortSignal): Promise<number> => {
     flow.bus.emit('redis.went_back', { how });

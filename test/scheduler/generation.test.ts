@@ -79,6 +79,18 @@ describe('a Redis that went back in time', () => {
     expect(await fenceOf(id)).to.include({ epoch: 2 });
   });
 
+  it('is trusted once it was gone through, though somebody holds what is noted of it', async () => {
+    const duty = leader();
+    await duty.run(signal);
+    await submit();
+    await another();
+    await t.connection.db.transaction(async (trx) => {
+      await trx('redisGenerations').forUpdate().select();
+      expect(await duty.run(signal)).to.equal(2);
+      expect(await duty.run(signal)).to.equal(0);
+    });
+  });
+
   it('ends a task once, though its end and the pin of its claim are lost', async () => {
     const duty = leader();
     await duty.run(signal);

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { McpctlError } from '../../core/errors.ts';
 import { createBus, type Bus } from '../../core/runtime/bus.ts';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
@@ -92,6 +93,26 @@ describe('leadership', function () {
     );
     await someoneLeads();
     expect(most).to.equal(1);
+  });
+
+  it('is kept while somebody else holds its row: nobody can have it then', async () => {
+    let [isLocked, asked] = [false, 0];
+    const locked: LeaderDeps['leases'] = {
+      tryHold(name, holder, ms) {
+        if (!isLocked) return t.registry.leases.tryHold(name, holder, ms);
+        asked += 1;
+        return Promise.reject(new McpctlError('unavailable', undefined, { cause: { sqlState: '55P03' } }));
+      },
+      release: (name, holder) => t.registry.leases.release(name, holder),
+    };
+    make({ leases: locked }).start();
+    await someoneLeads();
+    isLocked = true;
+    await until(
+      async () => asked,
+      (n) => n >= 20,
+    );
+    expect(leading).to.equal(1);
   });
 
   it('is given away by one that could not do its duties, and not taken back while it cannot', async () => {
