@@ -1,8 +1,19 @@
 import { z } from 'zod';
-import { holds, llmKinds, llmStatuses } from './llm.ts';
+import { capabilitiesSchema, holds, llmKinds, llmStatuses } from './llm.ts';
 
 /** Body of `POST /api/v1/pools/:key/allow`, `/deny` and `/owner`: a user's name. */
 export const poolGuestSchema = z.strictObject({ user: z.string().min(1).max(63) });
+
+/** Of a member, where one pool is shown: what came of tasks that one may see, in the last five minutes; what none of them says is left out. */
+const recentlySchema = z.object({
+  /** From a streamed call to its first event, the median in milliseconds. */
+  ttftP50: z.number().optional(),
+  /** Tokens of its answers, by how long it worked at them. */
+  tokensPerS: z.number().optional(),
+  /** The last error that one of them ended with. */
+  lastError: z.object({ code: z.string(), at: z.string() }).optional(),
+});
+export type MemberRecently = z.infer<typeof recentlySchema>;
 
 export const memberViewSchema = z.object({
   name: z.string(),
@@ -12,9 +23,13 @@ export const memberViewSchema = z.object({
   statusReason: z.string().nullable(),
   hold: z.enum(holds).nullable(),
   model: z.string(),
+  capabilities: capabilitiesSchema,
+  /** Of the worker that publishes it; null where there is none, or for who may not see it. */
+  session: z.string().nullable(),
   running: z.number(),
   slots: z.number(),
   lastSeenAt: z.string().nullable(),
+  ...recentlySchema.shape,
 });
 export type MemberView = z.infer<typeof memberViewSchema>;
 

@@ -36,6 +36,7 @@ import { createMetrics } from './metrics/metrics.ts';
 import { createKnownPools } from './believed/known-pools.ts';
 import { createEdgeBeat } from './live/beat.ts';
 import { createChecks } from './live/checks.ts';
+import { createRecentEnds } from './live/lately.ts';
 import { createLive } from './live/live.ts';
 import { createOverview } from './live/overview.ts';
 import { createSharedAnswers } from './live/shared.ts';
@@ -209,13 +210,14 @@ function createStored({
 /** How pools, tasks and all of it are now. */
 function createLooks(
   deps: Pick<EdgeDeps, 'registry' | 'queue' | 'liveness' | 'clock' | 'log'>,
-): Pick<EdgeDeps, 'poolCounts' | 'lookAtPool' | 'live' | 'overview' | 'sharedAnswers'> {
+): Pick<EdgeDeps, 'poolCounts' | 'lookAtPool' | 'live' | 'recentEnds' | 'overview' | 'sharedAnswers'> {
   const poolCounts: EdgeDeps['poolCounts'] = (keys) => countPools(deps, keys);
   const live = createLive(deps);
+  const recentEnds = createRecentEnds({ ...deps, live });
   return {
-    ...{ poolCounts, live },
+    ...{ poolCounts, live, recentEnds },
     lookAtPool: createPoolLooks(deps),
-    overview: createOverview({ ...deps, poolCounts, live }),
+    overview: createOverview({ ...deps, poolCounts, live, recentEnds }),
     sharedAnswers: createSharedAnswers(deps.clock),
   };
 }

@@ -26,6 +26,7 @@ import type { RedisWorkers } from './redis-users.ts';
 import type { Relay } from './relay/relay.ts';
 import type { KnownPools } from './believed/known-pools.ts';
 import type { Checks } from './live/checks.ts';
+import type { RecentEnds } from './live/lately.ts';
 import type { Live } from './live/live.ts';
 import type { Overview } from './live/overview.ts';
 import type { SharedAnswers } from './live/shared.ts';
@@ -135,6 +136,8 @@ export interface EdgeDeps {
   capture: Capture;
   /** What changed, for pages that are open. */
   live: Live;
+  /** What ended in the last minutes: shared, and a moment old. */
+  recentEnds: RecentEnds;
   /** How it goes: shared, and a moment old. */
   overview: Overview;
   /** For pages that look again at once. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Scope } from '../access.ts';
 import type { Lately } from '../operator/overview.ts';
 import { sessionUsageSchema, type SessionUsage, type UsageQuery } from '../operator/usage.ts';
+import type { MemberRecently } from '../pool.ts';
 import type { Connection } from './database/connect.ts';
 
 /** Of which tasks. */
@@ -30,6 +31,13 @@ const usedSchema = z.object({
 /** With whose names they are: who may not know those is not told them (edge/routes/usage.ts). */
 export type UsedRow = z.infer<typeof usedSchema>;
 
+/** In all, by pool, and by the member that answered. */
+export interface LatelySeen {
+  all: Lately;
+  byPool: ReadonlyMap<string, Lately>;
+  byMember: ReadonlyMap<string, MemberRecently>;
+}
+
 export interface Usages {
   /** Of tasks that ended then, the most tokens first. */
   of(asked: UsageAsked): Promise<UsedRow[]>;
@@ -40,8 +48,8 @@ export interface Usages {
   inBuckets(
     asked: UsageAsked & { bucket: 'hour' | 'day'; since: string | undefined },
   ): Promise<{ rows: UsedRow[]; next: string | null }>;
-  /** What ended in the last minutes, in all and by pool. */
-  lately(scope: Scope): Promise<{ all: Lately; byPool: ReadonlyMap<string | null, Lately> }>;
+  /** What ended in the last minutes. */
+  lately(scope: Scope): Promise<LatelySeen>;
   /** By user, of what one worker ran last of each task. */
   ofSession(query: { sessionId: string; hours: number }): Promise<SessionUsage['items']>;
 }
@@ -85,19 +93,41 @@ const LATELY_S = 300;
 const MOST_LATELY = 5_000;
 
 const latelyRowSchema = z.object({
-  /** null: of all. */
+  /** null, both of them: of all. */
   pool: z.string().nullable(),
+  member: z.string().nullable(),
   ended: number,
   failed: number,
   tokens: number,
   firstTokenMs: z.number().nullable(),
   /** How long ago the first of them ended. */
   oldestS: z.number().nullable(),
+  /** How long members worked at answers with tokens. */
+  workedS: z.number().nullable(),
+  errorCode: z.string().nullable(),
+  errorAt: z.date().nullable(),
 });
 
 function latelyOf(row: z.infer<typeof latelyRowSchema> | undefined, seconds: number): Lately {
   const { ended = 0, failed = 0, tokens: given = 0, firstTokenMs = null } = row ?? {};
-  return { seconds, ended, failed, tokensPerS: Math.round((given * 10) / seconds) / 10, firstTokenMs };
+  return { seconds, ended, failed, tokensPerS: tenths(given / seconds), firstTokenMs };
+}
+
+const tenths = (of: number): number => Math.round(of * 10) / 10;
+
+function recentlyOf({
+  firstTokenMs,
+  tokens: given,
+  workedS,
+  errorCode,
+  errorAt,
+}: z.infer<typeof latelyRowSchema>): MemberRecently {
+  return {
+    ...(firstTokenMs !== null && { ttftP50: firstTokenMs }),
+    ...(workedS !== null && workedS > 0 && { tokensPerS: tenths(given / workedS) }),
+    ...(errorCode !== null &&
+      errorAt !== null && { lastError: { code: errorCode, at: errorAt.toISOString() } }),
+  };
 }
 
 const conditions = `tasks.completed_at >= coalesce(
@@ -111,15 +141,19 @@ const conditions = `tasks.completed_at >= coalesce(
 
 /** By the index of ends, from the newest on. */
 const latelySql = `
-  select pool_name as pool, count(*) as ended, count(*) filter (where status = 'error') as failed,
+  select pool_name as pool, member, count(*) as ended, count(*) filter (where status = 'error') as failed,
     coalesce(sum(tokens), 0) as tokens,
     round(percentile_cont(0.5) within group (order by first_ms))::float8 as first_token_ms,
-    greatest(1, extract(epoch from now() - min(completed_at)))::float8 as oldest_s
+    greatest(1, extract(epoch from now() - min(completed_at)))::float8 as oldest_s,
+    sum(worked_s) filter (where tokens > 0) as worked_s,
+    (array_agg(error_code order by completed_at desc) filter (where status = 'error'))[1] as error_code,
+    max(completed_at) filter (where status = 'error') as error_at
   from (
-    select pool_name, status, completed_at, (usage->>'completionTokens')::bigint as tokens,
+    select pool_name, coalesce(claimed_llm, '') as member, status, error_code, completed_at,
+      (usage->>'completionTokens')::bigint as tokens, extract(epoch from completed_at - claimed_at)::float8 as worked_s,
       case when streaming then extract(epoch from stream_started_at - created_at)::float8 * 1000 end as first_ms
     from tasks where ${conditions} order by completed_at desc limit ${MOST_LATELY}
-  ) as ended group by grouping sets ((), (pool_name))`;
+  ) as ended group by grouping sets ((), (pool_name), (member))`;
 
 const bound = ({ hours = HOURS, from, to, scope }: UsageAsked) => {
   const { ownerId, pools, tokenId, within } = scope;
@@ -157,10 +191,18 @@ export function createUsages({ db }: Connection): Usages {
       const asked = { by: 'pool', hours: LATELY_S / 3_600, scope } as const;
       const { rows } = await db.raw<{ rows: unknown[] }>(latelySql, bound(asked));
       const each = latelyRowSchema.array().parse(rows);
-      const { ended = 0, oldestS = null } = each.find(({ pool }) => pool === null) ?? {};
+      const whole = each.find(({ pool, member }) => pool === null && member === null);
+      const { ended = 0, oldestS = null } = whole ?? {};
       const seconds = ended < MOST_LATELY ? LATELY_S : Math.ceil(oldestS ?? LATELY_S);
-      const byPool = new Map(each.map((row) => [row.pool, latelyOf(row, seconds)]));
-      return { all: byPool.get(null) ?? latelyOf(undefined, seconds), byPool };
+      return {
+        all: latelyOf(whole, seconds),
+        byPool: new Map(
+          each.flatMap((row) => (row.pool === null ? [] : [[row.pool, latelyOf(row, seconds)]])),
+        ),
+        byMember: new Map(
+          each.flatMap((row) => (row.member === null ? [] : [[row.member, recentlyOf(row)]])),
+        ),
+      };
     },
     async ofSession({ sessionId, hours }) {
       const { rows } = await db.raw<{ rows: unknown[] }>(

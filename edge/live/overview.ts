@@ -1,10 +1,11 @@
-import { everything, NOBODY, scopeOf, type Actor, type Scope } from '../../core/access.ts';
+import { scopeOf, type Actor, type Scope } from '../../core/access.ts';
 import type { Liveness } from '../../core/flow/alive/liveness.ts';
 import type { OverviewPool, OverviewView } from '../../core/operator/overview.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { Recent } from '../believed/recent.ts';
 import { seenPools, type PoolCounts } from '../shown/pool-counts.ts';
+import type { RecentEnds } from './lately.ts';
 import type { Live } from './live.ts';
 
 /** How it goes, of what an actor may see. @throws McpctlError `unavailable`. */
@@ -18,13 +19,12 @@ const MOST_SHOWN = 100;
 
 interface OverviewDeps {
   poolCounts: (keys: readonly string[]) => Promise<ReadonlyMap<string, PoolCounts>>;
-  registry: Pick<Registry, 'pools' | 'workers' | 'usages'>;
+  registry: Pick<Registry, 'pools' | 'workers'>;
+  recentEnds: RecentEnds;
   liveness: Pick<Liveness, 'loadPools' | 'sessions'>;
   live: Pick<Live, 'changes'>;
   clock: Clock;
 }
-
-const nobodys: Scope = { ...everything, ownerId: NOBODY };
 
 type Scopes = Readonly<Record<'pool' | 'llm' | 'session' | 'task', Scope | null>>;
 
@@ -51,7 +51,7 @@ async function look(deps: OverviewDeps, actor: Actor, scopes: Scopes): Promise<O
   const [{ views, more }, workers, { all, byPool }] = await Promise.all([
     poolsIn(deps, actor, scopes.pool),
     workersIn(deps, scopes.session),
-    deps.registry.usages.lately(scopes.task ?? nobodys),
+    deps.recentEnds(actor),
   ]);
   const sum = (of: (pool: (typeof views)[number]) => number): number =>
     views.reduce((total, pool) => total + of(pool), 0);

@@ -30,6 +30,8 @@ export const poolOperations: readonly Operation[] = [
     call: 'GET /pools/{key}',
     tag: 'pools',
     summary: 'Show a pool',
+    about:
+      'Its members say besides how they answered in the last five minutes (`ttftP50`, `tokensPerS`, `lastError`), as far as tasks that you may see tell.',
     status: 200,
     answer: Pool,
     errors: ['pool_not_found'],

@@ -107,14 +107,15 @@ export function poolRoutes(deps: EdgeDeps): Router {
 
   router.get('/pools/:key', listsInTurn(deps), async (req, res) => {
     const key = keyOf(req);
-    const [pool, [view]] = await Promise.all([
+    const [pool, [view], { byMember }] = await Promise.all([
       deps.registry.pools.byKey(key),
       poolViews(deps, actorOf(req), [key]),
+      deps.recentEnds(actorOf(req)),
     ]);
     const target = { name: key, poolKey: key, ...(pool && { ownerId: pool.ownerId }) };
     const mayView = can(actorOf(req), 'view', { resource: 'pool', target });
     if (!mayView || !view || (!pool && view.size === 0)) throw new McpctlError('pool_not_found');
-    res.json(view);
+    res.json({ ...view, members: view.members.map((one) => ({ ...one, ...byMember.get(one.name) })) });
   });
 
   router.post('/pools/:key/allow', async (req, res) => {

@@ -1,5 +1,5 @@
 import { can, seesCallee, type Actor, type TokenView } from '../../core/access.ts';
-import type { LlmView } from '../../core/llm.ts';
+import type { LlmRow, LlmView } from '../../core/llm.ts';
 import type { MembersView, MemberView } from '../../core/pool.ts';
 import type { TokenRow } from '../../core/registry/people/tokens.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
@@ -39,9 +39,15 @@ export function llmView(llm: LiveLlm, mayEdit: boolean): LlmView {
   };
 }
 
+/** Who sees a member of others sees no worker of theirs by that. A token that is bound reaches a worker by all that it publishes: it is told of none. */
+const seesSession = (actor: Actor, { providerSessionId: name, ownerId, poolKey }: LlmRow): boolean =>
+  name !== null &&
+  actor.pools === null &&
+  can(actor, 'view', { resource: 'session', target: { name, ownerId, poolKey } });
+
 function memberView(
   { row, status, misconfigured, statusReason, announced }: LiveLlm,
-  clock: Clock,
+  { clock, actor }: { clock: Clock; actor: Actor },
 ): MemberView {
   const sum = (of: 'running' | 'slots'): number => announced.reduce((total, m) => total + m[of], 0);
   const age = announced.length > 0 ? Math.min(...announced.map((m) => m.ageMs)) : null;
@@ -53,6 +59,8 @@ function memberView(
     statusReason,
     hold: row.hold,
     model: row.model,
+    capabilities: row.capabilities,
+    session: seesSession(actor, row) ? row.providerSessionId : null,
     running: sum('running'),
     slots: sum('slots'),
     lastSeenAt: age === null ? instant(row.lastHeartbeatAt) : new Date(clock.now() - age).toISOString(),
@@ -86,7 +94,7 @@ export function membersView(
   { clock, ...whose }: { clock: Clock; actor: Actor; isPoolSeen: boolean },
 ): MembersView {
   const { seen, size, activeCount } = seenIn(pool, whose);
-  const members = seen.map((member) => memberView(member, clock));
+  const members = seen.map((member) => memberView(member, { clock, ...whose }));
   return { poolKey: pool.key, size, activeCount, members };
 }
 

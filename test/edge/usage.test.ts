@@ -78,17 +78,29 @@ describe('GET /api/v1/usage', function () {
     const { ada, bob, root } = t.tokens;
     const id = await make('big', ada);
     const { db } = t.connection;
+    const byBig = { claimedLlm: 'big', claimedAt: db.raw(`now() - interval '15 seconds'`) };
     const streamStartedAt = db.raw(`created_at + interval '900 milliseconds'`);
     const usage = JSON.stringify({ promptTokens: 1, completionTokens: 600, totalTokens: 601 });
     const ended = { status: 'completed', completedAt: db.fn.now(), usage };
     await db('tasks')
       .where({ id })
-      .update({ ...ended, streaming: true, streamStartedAt });
+      .update({ ...ended, streaming: true, streamStartedAt, ...byBig });
+    const failed = await make('big', bob);
+    const error = { status: 'error', errorCode: 'backend_error', errorMessage: 'x', claimedLlm: 'big' };
+    await db('tasks')
+      .where({ id: failed })
+      .update({ ...error, completedAt: db.fn.now() });
     const [toAda, toBob, toRoot] = await Promise.all([ada, bob, root].map(overview));
-    const lately = { seconds: 300, failed: 0 };
-    expect(toRoot?.lately).to.deep.equal({ ...lately, ended: 5, tokensPerS: 2, firstTokenMs: 900 });
-    expect(toAda?.lately).to.deep.equal({ ...lately, ended: 3, tokensPerS: 2, firstTokenMs: 900 });
-    expect(toBob?.lately).to.deep.equal({ ...lately, ended: 2, tokensPerS: 0, firstTokenMs: null });
+    const lately = { seconds: 300, ended: 3 };
+    expect(toRoot?.lately).to.deep.equal({
+      ...lately,
+      ended: 6,
+      failed: 1,
+      tokensPerS: 2,
+      firstTokenMs: 900,
+    });
+    expect(toAda?.lately).to.deep.equal({ ...lately, failed: 0, tokensPerS: 2, firstTokenMs: 900 });
+    expect(toBob?.lately).to.deep.equal({ ...lately, failed: 1, tokensPerS: 0, firstTokenMs: null });
     expect(toBob?.pools.map(({ firstTokenMs }) => firstTokenMs)).to.deep.equal([null, null]);
     const { items } = (await t.call('GET /api/v1/pools')).json as { items: PoolView[] };
     expect(toAda?.pools).to.deep.equal(
@@ -101,7 +113,18 @@ describe('GET /api/v1/usage', function () {
     );
     expect(toAda?.sums).to.deep.equal({ pools: 2, members: 2, serving: 0, running: 0, waiting: 1 });
     expect(toAda?.workers).to.deep.equal({ total: 0, there: 0 });
-    await db('tasks').where({ id }).delete();
+    // Of a member, what tasks say that one may see.
+    const memberTo = async (token: string) => {
+      const { json } = await t.call('GET /api/v1/pools/big', { token });
+      const [{ ttftP50, tokensPerS, lastError, session, capabilities } = expect.fail()] = (json as PoolView)
+        .members;
+      expect([session, capabilities]).to.deep.equal([null, {}]);
+      return [ttftP50, tokensPerS, lastError?.code];
+    };
+    expect(await memberTo(ada)).to.deep.equal([900, 40, undefined]);
+    expect(await memberTo(bob)).to.deep.equal([undefined, undefined, 'backend_error']);
+    expect(await memberTo(root)).to.deep.equal([900, 40, 'backend_error']);
+    await db('tasks').whereIn('id', [id, failed]).delete();
   });
 
   it('lists and counts the tasks that a filter names, for who may see them', async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { LlmView } from '../../core/llm.ts';
 import type { SessionView } from '../../core/member/session.ts';
+import type { PoolView } from '../../core/pool.ts';
 import { claimTask } from '../../core/queue/task/claim.ts';
 import type { ExplainView } from '../../core/task/explain.ts';
 import { createHoldDuty } from '../../scheduler/duties/hold.ts';
@@ -85,6 +86,13 @@ describe('workers as people see and govern them', function () {
       { ...(none.json as object), requestId: (missing.json as { requestId: string }).requestId },
     ]);
     expect((await say('pause', others.id, t.tokens.ada)).status).to.equal(404);
+    // Of a member of others one sees no worker by that.
+    const ofMember = async (token: string) => {
+      const { json } = await t.call('GET /api/v1/pools/seen', { token });
+      return (json as PoolView).members.map(({ session }) => session);
+    };
+    const { ada, bob, root } = t.tokens;
+    expect(await Promise.all([ada, bob, root].map(ofMember))).to.deep.equal([[own.id], [null], [own.id]]);
   });
 
   it('tells who may see workers, and not what they publish, of no llm by its name', async () => {

@@ -42,6 +42,25 @@ function Members({ members }: { members: readonly MemberView[] }) {
         { head: 'State', cell: ({ status }) => <Status of={status} /> },
         { head: 'Slots', cell: ({ running, slots }) => <Slots running={running} slots={slots} /> },
         { head: 'Model', wide: true, cell: ({ model }) => model },
+        {
+          head: 'First token',
+          wide: true,
+          number: true,
+          cell: ({ ttftP50 }) => (ttftP50 === undefined ? '–' : `${(ttftP50 / 1_000).toFixed(1)} s`),
+        },
+        { head: 'Tokens/s', wide: true, number: true, cell: ({ tokensPerS }) => tokensPerS ?? '–' },
+        {
+          head: 'Last error',
+          wide: true,
+          cell: ({ lastError }) =>
+            lastError ? (
+              <>
+                <code>{lastError.code}</code>, <Age at={lastError.at} />
+              </>
+            ) : (
+              '–'
+            ),
+        },
         { head: 'Seen', cell: ({ lastSeenAt }) => <Age at={lastSeenAt} /> },
         { head: 'Fault', wide: true, cell: ({ misconfigured }) => misconfigured ?? '–' },
       ]}

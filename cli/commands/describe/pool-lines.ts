@@ -34,6 +34,16 @@ export const poolBlock = (pool: SeenPool, look: Look): string[] => [
 /** Why one takes nothing now, as its worker says; shown where one says so. */
 const reason: Column<SeenMember> = { head: 'REASON', of: (m) => m.view.statusReason };
 
+const inSeconds = (ms: number | undefined): string | undefined =>
+  ms === undefined ? undefined : `${(ms / 1_000).toFixed(1)} s`;
+
+/** What came of the last minutes' tasks, where one of them has something to say of it. */
+const recently: Column<SeenMember>[] = [
+  { head: 'FIRST-TOKEN', of: (m) => inSeconds(m.view.ttftP50) },
+  { head: 'TOKENS/S', of: (m) => m.view.tokensPerS },
+  { head: 'LAST-ERROR', of: (m) => m.view.lastError?.code },
+];
+
 /** Each member of a pool, a line each, indented. */
 export function memberLines(members: readonly SeenMember[], { instant, paint }: Look): string[] {
   if (members.length === 0) return ['  No members.'];
@@ -47,6 +57,7 @@ export function memberLines(members: readonly SeenMember[], { instant, paint }: 
       { head: 'RUNNING', of: (m) => m.view.running },
       { head: 'SLOTS', of: (m) => m.view.slots },
       { head: 'LAST-SEEN', of: (m) => instant(m.view.lastSeenAt) },
+      ...recently.filter(({ of }) => members.some((member) => of(member) !== undefined)),
       ...(members.some(({ view }) => view.statusReason) ? [reason] : []),
     ],
     { headers: true, paint },
