@@ -155,6 +155,7 @@ describe('the page in a browser', function () {
       () => t.task(id),
       ({ status }) => status === 'cancelled',
     );
+    await page.until(says(/Ask the same again/));
     await press('Ask the same again');
     await page.until(
       `!location.pathname.endsWith('${id}') && document.querySelector('button.danger') !== null`,
