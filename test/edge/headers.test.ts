@@ -218,6 +218,19 @@ describe('POST /api/v1/tasks/:id/retry', function () {
     ]);
   });
 
+  it('asks an agent what its caller asked, and of what the agent is by now', async () => {
+    const agent = { name: 'brief', llm: 'gpt', systemPrompt: 'Be brief.' };
+    expect((await t.call('POST /api/v1/agents', { body: agent })).status).to.equal(201);
+    const request = { messages: [{ role: 'user', content: 'hi' }] };
+    const made = (await t.call(TASKS, { body: { llm: 'brief', request } })).json as TaskView;
+    await t.call(`DELETE /api/v1/tasks/${made.id}`);
+    await t.call('PATCH /api/v1/agents/brief', { body: { systemPrompt: 'Be long.' } });
+    const again = (await t.call(`POST /api/v1/tasks/${made.id}/retry`)).json as TaskView;
+    const { requestBody } = await t.registry.tasks.bodies(again.id);
+    const system = { role: 'system', content: 'Be long.' };
+    expect(JSON.parse(requestBody ?? '')).to.deep.equal({ messages: [system, ...request.messages] });
+  });
+
   it('asks nothing that was not kept, calls no tool twice, and asks no other member than that one', async () => {
     const become = (now: object) => t.connection.db('tasks').where({ id }).update(now);
     await become({ pin: '01900000-0000-7000-8000-000000000001' });
