@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { expect } from 'chai';
 import { asWritten } from '../../core/mcp/pipeline/as-written.ts';
 import { ChildFailure, type Answered } from '../../worker/mcp/child.ts';
@@ -5,8 +6,11 @@ import { HttpPeer } from '../../worker/mcp/http-peer.ts';
 import { introduce } from '../../worker/mcp/told/introduced.ts';
 import { guardedDialling } from '../../worker/hosted/addresses.ts';
 import { createExchange } from '../../worker/providers/http/wire/exchange.ts';
+import { note } from '../support/measured.ts';
 import { startMcpServer, type McpServerAt } from '../mcp/http-server.ts';
 
+/** Of seconds, where each of them was parsed at once; a busy machine adds to a turn of a few milliseconds. */
+const HELD_MS = 500;
 const how = { withinMs: 5_000, signal: new AbortController().signal };
 
 describe('an MCP server that a hosted worker dials', function () {
@@ -122,6 +126,25 @@ describe('an MCP server that a hosted worker dials', function () {
     for (let n = 0; n < 20; n += 1) await peer.request('tools/call', callOf('whoami'), how);
     expect(held.length).to.be.within(1, 8);
     await peer.stop();
+  });
+
+  it('that tells without end what is no answer leaves the others of its worker their turns', async function () {
+    const words = 'data: no message at all\n\n'.repeat(200_000);
+    const server = await start(({ id, method }, res) => {
+      if (method !== 'tools/call') return false;
+      res.writeHead(200, { 'content-type': 'text/event-stream' });
+      res.end(`${words}data: ${JSON.stringify({ jsonrpc: '2.0', id, result: {} })}\n\n`);
+      return true;
+    });
+    const peer = peerAt(server.url);
+    await introduce(peer, how);
+    const delay = monitorEventLoopDelay({ resolution: 1 });
+    delay.enable();
+    const answer = await peer.request('tools/call', callOf('steps'), how);
+    delay.disable();
+    note(this, [delay.max / 1e6]);
+    expect(answer).to.deep.include({ result: {} });
+    expect(delay.max / 1e6).to.be.below(HELD_MS);
   });
 
   it('that forgot its session is begun anew, and an odd answer says what it was', async () => {

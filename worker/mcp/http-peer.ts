@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { asWritten, writtenIn, type Written } from '../../core/mcp/pipeline/as-written.ts';
 import { anySignal } from '../../core/runtime/any-signal.ts';
+import { loopTurn } from '../../core/text/loop-turns.ts';
 import { readSse } from '../../core/text/sse.ts';
 import { Tail } from './tail.ts';
 import { withoutSecrets } from '../children/environment.ts';
@@ -24,6 +25,8 @@ const LATEST = '2025-11-25';
 const LEAVE_MS = 2_000;
 /** Answers to what it asks that are on their way at a time; what it asks beyond them has none. */
 const MOST_ANSWERING = 8;
+/** Of one stream, before others have their turn: others' servers are dialled by the same worker. */
+const EVENTS_A_TURN = 50;
 /** Nothing was sent where a connection could not be made. */
 const unsent = new Set([
   ...['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'],
@@ -182,7 +185,10 @@ export class HttpPeer implements Peer {
     { id, onProgress }: { id: number; onProgress: RequestOptions['onProgress'] },
   ): Promise<Answered> {
     if (answer.status >= 300) throw new ChildFailure('gone', refusal(answer.status), true);
+    let events = 0;
     for await (const { data } of readSse(counted(answer.bytes()), { most: MOST_BYTES })) {
+      if (++events % EVENTS_A_TURN === 0) await loopTurn(this.#options.url.host);
+      if (!/^\s*\{/.test(data)) continue; // no message
       const from = writtenIn(data);
       const message = messageSchema.safeParse(from.value).data;
       if (!message) continue;
