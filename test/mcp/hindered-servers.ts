@@ -1,8 +1,10 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { expect } from 'chai';
+import { pause } from '../../core/runtime/clock.ts';
 import { note } from '../support/measured.ts';
 import { until, type System, type WorkerProcess } from '../support/system.ts';
+import { hello } from './streamed.ts';
 import { fixture } from './supervise.ts';
 
 interface Hindered {
@@ -27,6 +29,20 @@ const LIST_MS = 20;
 /** A test on a busy machine allows so many times what is promised. */
 const TIMES = 10;
 
+/** Calls of one server in a round; with `MCPCTL_ROUNDS=1000` what its worker holds after each is bound to 5 %, too. */
+const CALLS = Number(process.env['MCPCTL_ROUNDS'] ?? 20);
+const isLong = CALLS >= 1_000;
+/** A worker gives back what serving took when nobody has called it for ten seconds. */
+const AT_REST_MS = 13_000;
+/** The first warms it up. V8 gives back the room for new objects, up to 32 MB, after some and not after others. */
+const [LEAST_ROUNDS, MOST_ROUNDS] = isLong ? [5, 9] : [2, 2];
+
+/** Of a process: what it has in memory now, or had at most. */
+const kibOf = (pid: number | undefined, what: 'VmRSS' | 'VmHWM'): number =>
+  Number(
+    new RegExp(`^${what}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${String(pid)}/status`, 'utf8'))?.[1],
+  );
+
 /** A server that sleeps at once when nobody calls it. */
 export const sleepy = ({ started, healed }: FilesOfSleepy): object => ({
   ...{ name: 'sleepy', command: process.execPath, idleMinutes: 0.001 },
@@ -41,6 +57,10 @@ export function hindered({ system, worker, elsewhere, connect, files }: Hindered
     const answer = await system().call('GET', '/api/v1/servers/sleepy/logs');
     return (await answer.json()) as { state: string; reason: string | null };
   };
+  /** Of the process that speaks for the server `notes`. */
+  const pidOf = async (client: Client): Promise<string> =>
+    JSON.stringify((await client.callTool({ name: 'n__pid', arguments: {} })).content);
+  const isPid = (text: string): boolean => /"text":"\d+"/.test(text);
   const echo = (client: Client, message: string) =>
     client.callTool({ name: 's__echo', arguments: { message } });
 
@@ -95,29 +115,58 @@ export function hindered({ system, worker, elsewhere, connect, files }: Hindered
   it('that prints 200 MB without a line’s end costs its worker little, is replaced, and hinders no other', async function () {
     const t = system();
     const [noted, demo] = [await connect(t.edge.url, 'noted'), await connect(t.edge.url, 'demo')];
-    const pid = async (): Promise<string> =>
-      JSON.stringify((await noted.callTool({ name: 'n__pid', arguments: {} })).content);
-    const isPid = (text: string): boolean => /"text":"\d+"/.test(text);
+    const pid = () => pidOf(noted);
     const first = await until(pid, isPid);
     const { pid: ofWorker } = worker().child;
-    const kibOf = (what: 'VmRSS' | 'VmHWM'): number =>
-      Number(
-        new RegExp(`^${what}:\\s+(\\d+) kB$`, 'm').exec(
-          readFileSync(`/proc/${String(ofWorker)}/status`, 'utf8'),
-        )?.[1],
-      );
     writeFileSync(`/proc/${String(ofWorker)}/clear_refs`, '5'); // its peak is counted from now on
-    const before = kibOf('VmRSS');
+    const before = kibOf(ofWorker, 'VmRSS');
     const texts = Array.from({ length: 20 }, (_, n) => String(n));
     const [big, ...others] = await Promise.all([
       noted.callTool({ name: 'n__big', arguments: {} }),
       ...texts.map((message) => demo.callTool({ name: 'desk__echo', arguments: { message } })),
     ]);
-    const grownMiB = (kibOf('VmHWM') - before) / MEBIBYTE_KIB;
+    const grownMiB = (kibOf(ofWorker, 'VmHWM') - before) / MEBIBYTE_KIB;
     if (this.test) this.test.title += ` (${grownMiB.toFixed(0)} MiB)`;
     expect(big).to.deep.include({ isError: true, _meta: { 'mcpctl.dev/code': 'result_too_large' } });
     expect(others.map(({ content }) => content)).to.deep.equal(texts.map((text) => [{ type: 'text', text }]));
     expect(grownMiB).to.be.below(40);
     expect(await until(pid, isPid)).to.not.equal(first);
+  });
+
+  it(`is one process, round by round of ${String(CALLS)} calls and as many sessions as they allow, of which its worker keeps no file${isLong ? ' and no memory' : '; no memory, with MCPCTL_ROUNDS'}`, async function () {
+    this.timeout(isLong ? 900_000 : 60_000);
+    const t = system();
+    const client = await connect(t.edge.url, 'noted');
+    const pid = await until(() => pidOf(client), isPid);
+    const inSession = async (): Promise<void> => {
+      const initialize = { jsonrpc: '2.0', id: 0, method: 'initialize', params: hello };
+      const begun = await t.call('POST', '/mcp/projects/noted', { body: initialize });
+      await begun.text();
+      const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
+      const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'n__pid', arguments: {} } };
+      const answer = await t.call('POST', '/mcp/projects/noted', { body, headers });
+      expect(await answer.text()).to.include(pid);
+    };
+    const round = async (): Promise<void> => {
+      for (let n = 0; n < CALLS; n += 1) expect(await pidOf(client)).to.equal(pid);
+      const together = await Promise.all(Array.from({ length: CALLS / 20 }, () => pidOf(client)));
+      expect(new Set(together)).to.deep.equal(new Set([pid]));
+      for (let n = 0; n < CALLS * 0.3; n += 1) await inSession();
+      if (isLong) await pause(AT_REST_MS);
+    };
+    const { pid: ofWorker } = worker().child;
+    const filesOf = (): number => readdirSync(`/proc/${String(ofWorker)}/fd`).length;
+    const mebibytes = (): number => kibOf(ofWorker, 'VmRSS') / MEBIBYTE_KIB;
+    const resident: number[] = [];
+    const isBack = (): boolean => (resident.at(-1) ?? 0) < (resident[0] ?? 0) * 1.05;
+    await round();
+    const files = filesOf();
+    for (let n = 1; n < LEAST_ROUNDS || (!isBack() && n < MOST_ROUNDS); n += 1) {
+      await round();
+      resident.push(mebibytes());
+    }
+    if (this.test) this.test.title += ` (${resident.map((each) => each.toFixed(1)).join(', ')} MiB)`;
+    expect(filesOf() - files, 'beside those of the first round').to.be.below(3);
+    if (isLong) expect(isBack()).to.equal(true);
   });
 }
