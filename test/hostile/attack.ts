@@ -22,6 +22,8 @@ export interface Attack {
   about: string;
   /** It cannot be tried on who answers nothing: it goes on from what it is told. */
   needsAnswers?: true;
+  /** Another user's p95 is measured beside it and without it in turn, some times, and held to what it is without. */
+  inTurn?: true;
   /** What it sends is made before its time begins. @returns the attack itself. */
   prepare(target: Omit<Target, 'over'>): (over: AbortSignal) => Promise<Done>;
 }

@@ -9,6 +9,7 @@ import { chats } from '../support/backend.ts';
 import { cpuMsOf } from '../support/cpu.ts';
 import { until, type System } from '../support/system.ts';
 import type { Done } from './attack.ts';
+import type { Order } from './attacker.ts';
 import { attacks } from './attacks.ts';
 import { attackersProject, LONG_TEXTS } from './attacks/calls.ts';
 import { startAttacker, startSink, type Attacker } from './forked.ts';
@@ -132,7 +133,7 @@ export async function measure(house: House, attack: string, how: How): Promise<C
   const pid = system.edge.child.pid ?? 0;
   const order = { attack, share, forMs, token: house.attackerToken, largeTask: house.largeTask };
   await untilServed(house);
-  const strike = await house.attacker.ready({ ...order, port: Number(new URL(system.url).port) });
+  const strike = await house.attacker.ready({ ...order, port: portOf(system) });
   const before = rssOf(pid);
   const cpuBefore = [cpuMsOf(pid), cpuMsOf(house.attacker.pid)] as const;
   let most = before;
@@ -153,9 +154,44 @@ export async function measure(house: House, attack: string, how: How): Promise<C
   const cost = { attack, ...done, ...felt, ...cpu, grewBytes: most - before, keptBytes, ready };
   if (!isFelt(felt, alone) || attacks[attack]?.needsAnswers)
     return { ...cost, without: alone, beside: 'nobody' };
-  const strikeSink = await house.attacker.ready({ ...order, port: house.sink.port });
-  const [, without] = await Promise.all([strikeSink(), feel(house, forMs)]);
-  return { ...cost, without, beside: 'sink' };
+  return { ...cost, without: await feelBeside(house, { ...order, port: house.sink.port }), beside: 'sink' };
+}
+
+const portOf = ({ url }: System): number => Number(new URL(url).port);
+
+/** What a third user feels while an attack is made, wherever that is. */
+async function feelBeside(house: House, order: Order): Promise<Felt> {
+  const strike = await house.attacker.ready(order);
+  const [, felt] = await Promise.all([strike(), feel(house, order.forMs)]);
+  return felt;
+}
+
+/** Another user's p95 beside an attack and without it, in turn: the median of each, and of how many times as long it was. */
+export interface InTurn {
+  besideMs: number;
+  withoutMs: number;
+  times: number;
+}
+
+/** The same attack on a port that only discards is what is without it, where it can be made there: the machine is as busy then. */
+export async function measureInTurn(
+  house: House,
+  attack: string,
+  { forMs, rounds }: { forMs: number; rounds: number },
+): Promise<InTurn> {
+  const order = { attack, share: 1, forMs, token: house.attackerToken, largeTask: house.largeTask };
+  const [beside, without]: [number[], number[]] = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    await untilServed(house);
+    const quiet = attacks[attack]?.needsAnswers
+      ? await feel(house, forMs)
+      : await feelBeside(house, { ...order, port: house.sink.port });
+    const felt = await feelBeside(house, { ...order, port: portOf(house.system) });
+    without.push(quiet.p95Ms);
+    beside.push(felt.p95Ms);
+  }
+  const times = beside.map((ms, round) => ms / (without[round] ?? Number.NaN));
+  return { besideMs: median(beside), withoutMs: median(without), times: median(times) };
 }
 
 async function isReadyAgain(system: System): Promise<boolean> {
@@ -246,9 +282,12 @@ async function callsFor(house: House, forMs: number): Promise<{ tookMs: number[]
   return { tookMs, failed };
 }
 
-function p95(values: readonly number[]): number {
+const p95 = (values: readonly number[]): number => quantile(values, 0.95);
+const median = (values: readonly number[]): number => quantile(values, 0.5);
+
+function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.95))] ?? 0;
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 }
 
 /** The longest delay of the edge's event loop since this was asked last. */

@@ -40,6 +40,7 @@ export const mcp: Readonly<Record<string, Attack>> = {
   'mcp-streams': {
     about: 'five hundred streams of one session that stay open',
     needsAnswers: true,
+    inTurn: true,
     prepare: (target) => async (over) => {
       const session = await beginSession(target);
       const head = headOf(`GET ${path}`, target.token, [
@@ -50,6 +51,7 @@ export const mcp: Readonly<Record<string, Attack>> = {
   },
   'mcp-sessions': {
     about: 'ten thousand ids of MCP sessions that nobody was given',
+    inTurn: true,
     prepare: tenThousand((target, n) =>
       requestOf(target, {
         ...{ path, body: message('ping') },
@@ -59,6 +61,7 @@ export const mcp: Readonly<Record<string, Attack>> = {
   },
   'mcp-briefings': {
     about: 'ten thousand begin_session of a gated project',
+    inTurn: true,
     prepare: tenThousand((target, n) => {
       const given = { name: 'begin_session', arguments: { task: `Release ${String(n)}` } };
       return requestOf(target, { path, body: message('tools/call', given) });
