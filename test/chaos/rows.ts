@@ -69,12 +69,13 @@ export function createRows({ db }: Connection) {
         order by m.thread_id, m.turn_index`;
       return await all<FinalMessage>(sql, [since]);
     },
-    /** Locks the rows of all tasks that are open, and of sessions, while that is done. @returns how many tasks. */
+    /** Locks the rows of all tasks that are open, of turns, of sessions and of leases, while that is done. @returns how many tasks. */
     async holding(work: () => Promise<void>): Promise<number> {
       return await db.transaction(async (trx) => {
         const sql = 'select id from tasks where not status = any(?) for update skip locked';
         const { rows } = await trx.raw<{ rows: unknown[] }>(sql, [[...terminalStatuses]]);
-        await trx.raw('select id from sessions for update');
+        for (const table of ['chat_turns', 'sessions', 'leases', 'redis_generations'])
+          await trx.raw(`select 1 from ${table} for update`);
         await work();
         return rows.length;
       });

@@ -48,7 +48,7 @@ export const sessionsEnded: Fault = {
 
 /** What is locked is settled, handed back and ended later; everything else goes on past it. */
 export const rowsHeld: Fault = {
-  name: 'the rows of open tasks and of sessions locked for 3 s, four times',
+  name: 'the rows of open tasks, turns, sessions and leases locked for 3 s, four times',
   spanMs: 25_000,
   async strike(trial) {
     const streams = await trial.openStreams(20, slow);
