@@ -31,7 +31,7 @@ describe('the journal of calls', () => {
     expect(second.look('next'), 'too large to be kept').to.equal('delivered');
     second.close();
     const later = Journal.open(path, 2_000 + 25 * 3_600_000);
-    expect(later.look('ran')).to.equal(null);
+    expect(later.look('ran'), 'whatever a clock says').to.equal('delivered');
     later.close();
   });
 

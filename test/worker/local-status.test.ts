@@ -20,6 +20,15 @@ describe('a pause of the owner', () => {
     await isOver;
     expect(pause.until).to.equal(undefined);
   });
+
+  it('ends after its time, though the clock here was set back meanwhile', async () => {
+    let [now, elapsed] = [Date.parse('2026-11-30T16:00:00Z'), 0];
+    const clock = { ...systemClock, now: () => now, elapsed: () => elapsed };
+    await new Promise<void>((resolve) => {
+      new TimedPause({ clock, onOver: resolve }).begin(60_000, 1);
+      [now, elapsed] = [now - 3_600_000, 60_000];
+    });
+  });
 });
 
 describe('mcplocal status', () => {

@@ -2,11 +2,16 @@ import type { Clock } from '../../core/runtime/clock.ts';
 
 const LOOK_MS = 1_000;
 
-/** A pause that ends when the clock here shows its time, though the machine sleeps over a part of it: a timer stands still then. */
+/**
+ * A pause that ends when the clock here shows its time, though the machine sleeps over a part of it: a timer stands still then. Where
+ * that clock is set back it ends when so much time has passed all the same.
+ */
 export class TimedPause {
   readonly #clock: Clock;
   readonly #onOver: () => void;
   #untilMs = 0;
+  /** By the clock that nobody sets. */
+  #atMost = 0;
   #look: NodeJS.Timeout | undefined;
 
   constructor({ clock, onOver }: { clock: Clock; onOver: () => void }) {
@@ -22,6 +27,7 @@ export class TimedPause {
   begin(ms: number, everyMs = LOOK_MS): void {
     this.end();
     this.#untilMs = this.#clock.now() + ms;
+    this.#atMost = this.#clock.elapsed() + ms;
     this.#look = setInterval(() => this.#ifOver(), everyMs);
   }
 
@@ -32,7 +38,7 @@ export class TimedPause {
   }
 
   #ifOver(): void {
-    if (this.#clock.now() < this.#untilMs) return;
+    if (this.#clock.now() < this.#untilMs && this.#clock.elapsed() < this.#atMost) return;
     this.end();
     this.#onOver();
   }

@@ -9,6 +9,7 @@ const headSchema = z.object({ journal: z.uuid() });
 const lineSchema = z.object({ task: z.string(), at: z.number(), outcome: z.string().optional() });
 type Line = z.infer<typeof lineSchema>;
 
+/** So long an outcome is kept. That a call was given is forgotten by no clock: one that was set ahead would have it given once more. */
 const KEPT_MS = 24 * 3_600_000;
 const MOST_ENTRIES = 50_000;
 /** A larger one is not kept: after a lost Redis its call ends as one of which nobody knows what became. */
@@ -49,7 +50,7 @@ export class Journal {
   }
 
   /**
-   * Opens it, without what is older than a day. A file that is none is begun anew, under another id.
+   * Opens it, without outcomes that are older than a day. A file that is none is begun anew, under another id.
    * @throws the file system's error.
    */
   static open(path: string, now: number, { mostBytes = MOST_FILE_BYTES } = {}): Journal {
@@ -156,8 +157,8 @@ function idIn(file: string): string | null {
 function linesIn(file: string, now: number): Line[] {
   const lines = new Map<string, Line>();
   for (const text of file.split('\n')) {
-    const line = lineSchema.safeParse(jsonValue(text)); // the last may be torn
-    if (line.success && now - line.data.at < KEPT_MS) lines.set(line.data.task, line.data);
+    const { success, data: line } = lineSchema.safeParse(jsonValue(text)); // the last may be torn
+    if (success) lines.set(line.task, now - line.at < KEPT_MS ? line : { task: line.task, at: line.at });
   }
   return [...lines.values()];
 }
