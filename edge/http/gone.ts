@@ -2,8 +2,8 @@ import type { Response } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { untilClosed } from '../limits/caps.ts';
 import { pause } from '../../core/runtime/clock.ts';
+import { untilClosed } from '../limits/caps.ts';
 import { cut, holdAnswer } from './held-answer.ts';
 
 interface There {
@@ -112,8 +112,7 @@ export function whenLeft(res: Response): AbortSignal {
   if (before) return before;
   const left = new AbortController();
   signals.set(res, left.signal);
-  res.once('close', () => left.abort());
-  if (res.destroyed) left.abort();
+  untilClosed(res, () => left.abort());
   return left.signal;
 }
 

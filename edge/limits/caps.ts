@@ -188,8 +188,15 @@ function overRoom(
   return undefined;
 }
 
+/** One listener for all of a response: a turn of many rounds does many things for one caller, and Node takes many listeners for a leak. */
+const releases = new WeakMap<Response, (() => void)[]>();
+
 /** Gives room back when the answer is complete or its caller has gone, also one who went before. */
 export function untilClosed(res: Response, release: () => void): void {
-  if (res.destroyed) release();
-  else res.once('close', release);
+  if (res.destroyed) return release();
+  const before = releases.get(res);
+  if (before) return void before.push(release);
+  const all = [release];
+  releases.set(res, all);
+  res.once('close', () => all.forEach((one) => one()));
 }
