@@ -24,14 +24,19 @@ const MOST_MIB = 4;
 /** Of 500 documents with some hundred members each. */
 const MOST_VALUES = 100_000;
 
+/** Nobody is told by a key what they may not do without one: a token that lets through less makes another call. */
+const letsOf = ({ filter, pools, by }: Actor): string =>
+  filter === null && pools === null && !by ? '' : ` ${JSON.stringify([filter?.words, pools, by?.userId])}`;
+
 /** `Idempotency-Key` of an apply: the same body again under it is answered as it was, and nothing is done. */
 function onceOf(deps: EdgeDeps, req: Request, call: string): Once | undefined {
   const key = idempotencyKeyOf(req);
   if (key === undefined) return undefined;
+  const actor = actorOf(req);
   const requestHash = createHash('sha256')
-    .update(`${call}\n${req.context.text ?? ''}`)
+    .update(`${call}${letsOf(actor)}\n${req.context.text ?? ''}`)
     .digest('hex');
-  return { ownerId: actorOf(req).userId, key, requestHash, lifeMs: deps.config.idempotencyMs };
+  return { ownerId: actor.userId, key, requestHash, lifeMs: deps.config.idempotencyMs };
 }
 
 interface Work {

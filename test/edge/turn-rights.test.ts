@@ -140,4 +140,44 @@ describe('who talks to an agent', function () {
     const own = await ok('POST /agents/masked/compose', { body: { message: 'x' } });
     expect(own.text).to.include(`${secret} one\\\\n\\\\n${secret} two`);
   });
+
+  it('as another, without logs, is told nothing of what was said to them', async () => {
+    await ok('POST /agents', { body: { name: 'private', llm: 'alpha' } });
+    const keyed = { body: { message: 'keyed' }, headers: { ...later, 'idempotency-key': 'whoever' } };
+    const turn = (await ok('POST /agents/private/chat', keyed)).json as TurnView;
+    await answered(turn, 'A secret.');
+    const subjects = [{ kind: 'user', name: 'bob' }];
+    const rbac = { name: 'helpers', subjects, operations: ['impersonate'] };
+    await ok('POST /rbac', { token: t.tokens.root, body: rbac });
+    const asAda = (body: object, more: object = {}): Call => ({
+      ...{ token: t.tokens.bob, body },
+      headers: { 'x-mcpctl-as': 'ada', ...more },
+    });
+    const { threadId } = turn;
+    const message = 'What did I say?';
+    // To go on in a thread would have its agent's llm tell what was said, to repeat a call what was answered.
+    const answers = [
+      await call('POST /agents/private/chat', asAda({ message, threadId }, later)),
+      await call('POST /agents/private/chat', asAda(keyed.body, keyed.headers)),
+      await call(
+        'POST /v1/chat/completions',
+        asAda({ model: 'private', messages: hi }, { 'x-mcpctl-thread': threadId }),
+      ),
+    ];
+    expect(answers.map(({ status }) => status)).to.deep.equal([404, 403, 404]);
+  });
+
+  it('under a key is answered as a token was that may more by no other', async () => {
+    const headers = { 'idempotency-key': 'one' };
+    const body = { documents: [{ resource: 'prompt', name: 'keyed', content: 'x' }] };
+    for (const replayed of [null, 'true'])
+      expect((await ok('POST /apply', { body, headers })).headers.get('idempotency-replayed')).to.equal(
+        replayed,
+      );
+    const { json } = await ok('POST /tokens', { body: { name: 'calls' } });
+    const { token } = json as { token: string };
+    expect((await call('POST /apply', { token, body, headers })).json).to.include({
+      code: 'idempotency_mismatch',
+    });
+  });
 });

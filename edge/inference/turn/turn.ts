@@ -9,6 +9,7 @@ import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts'
 import { memberText } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { actorOf } from '../../http/context.ts';
+import { needReadsBodies } from '../../shown/task/task-of.ts';
 import { untilClosed } from '../../limits/caps.ts';
 import { Report } from '../answer/report.ts';
 import type { Call } from '../ask/call.ts';
@@ -154,7 +155,9 @@ async function threadFor(
   { threadId: id, isPassing = false }: { threadId: string; isPassing?: boolean },
 ): Promise<ThreadRow> {
   const scope = scopeOf(actor, 'run', 'thread');
-  if (!scope) throw new McpctlError('thread_not_found');
+  // Whoever goes on in a thread has its llm tell what was said there; a conversation that its caller brings they have already.
+  const isTheirs = isPassing || actor.by?.readsBodies !== false;
+  if (!scope || !isTheirs) throw new McpctlError('thread_not_found');
   return await deps.registry.threads.get(id, { ...scope, ownerId: actor.userId }, { isPassing });
 }
 
@@ -205,6 +208,8 @@ async function answerKnown(
 ): Promise<void> {
   const { res } = call;
   if (turn.requestHash !== asking.requestHash) throw new McpctlError('idempotency_mismatch');
+  const { userId: ownerId } = actorOf(call.req);
+  needReadsBodies(actorOf(call.req), { ownerId });
   const { isPassing = false } = asking.place;
   await threadFor(deps, actorOf(call.req), { ...turn, isPassing });
   res.set('idempotency-replayed', 'true');

@@ -5,6 +5,7 @@ import { limited, READ_PAGE, readPageAbout } from '../../../core/mcp/pipeline/re
 import { hasPages, wholeLength } from '../../../core/mcp/pipeline/settings.ts';
 import type { McpProject } from '../../../core/registry/mcp/servers.ts';
 import { keptBodies } from '../../limits/kept-bodies.ts';
+import { readsBodies } from '../../shown/task/task-of.ts';
 import type { Asked, McpEdge } from '../asked.ts';
 import { pagesIn, taskOfResult } from '../pipe/pipe.ts';
 import { failedResult } from '../rpc.ts';
@@ -100,7 +101,7 @@ async function pagesFor(
   const row = taskId === null ? undefined : await deps.registry.tasks.byId(taskId);
   const pools = serversFor({ actor, project }).map(({ server }) => poolOfServer(server));
   const isTheirs = row?.ownerId === userId && row.operation === 'mcp' && pools.includes(row.poolName);
-  if (!row || !isTheirs || row.status !== 'completed') return 'mcp_result_gone';
+  if (!row || !isTheirs || !readsBodies(actor, row) || row.status !== 'completed') return 'mcp_result_gone';
   const kept = deps.pages?.get(result);
   if (kept) return (await deps.registry.tasks.bodyBytes(row.id)) === 0 ? 'mcp_result_gone' : kept;
   const responseBody = await bodyOf(row.id);

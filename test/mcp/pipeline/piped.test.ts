@@ -269,25 +269,28 @@ onEachTransport('what a project lets become of results', function (transport) {
     const pipeline = { limit: { max: 1_000 } };
     for (const name of ['cut', 'other']) await project(name, pipeline);
     const bindings = ['view', 'run'].map((role) => ({ role, resource: 'project', name: 'cut' }));
-    const subjects = [{ kind: 'user', name: 'eve' }];
-    const stranger = await t.tokenFor('eve');
-    expect(
-      (await t.call('POST', '/api/v1/rbac', { body: { name: 'callers', subjects, bindings } })).status,
-    ).to.equal(201);
+    const [stranger, helper] = [await t.tokenFor('eve'), await t.tokenFor('frank')];
+    const [eve, frank] = ['eve', 'frank'].map((name) => ({ kind: 'user', name }));
+    for (const rbac of [
+      { name: 'callers', subjects: [eve, frank], bindings },
+      { name: 'helpers', subjects: [frank], operations: ['impersonate'] },
+    ])
+      expect((await t.call('POST', '/api/v1/rbac', { body: rbac })).status).to.equal(201);
     const message = 'words of a text. '.repeat(1_000);
     const ask = async (
       name: string,
       given: object,
-      { token = t.token, project = 'cut' } = {},
+      { token = t.token, project = 'cut', headers = {} } = {},
     ): Promise<Told> => {
       const params = { name, arguments: given };
       const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
-      const answer = await t.call('POST', `/mcp/projects/${project}`, { body, token });
+      const answer = await t.call('POST', `/mcp/projects/${project}`, { body, token, headers });
       return ((await answer.json()) as { result: Told }).result;
     };
     const [block] = (await ask('desk__echo', { message })).content;
-    const [, result = ''] =
-      /16000 of 17000 characters are not shown; read_page .*"result":"([^"]+)"/.exec(block?.text ?? '') ?? [];
+    const idIn = (text = ''): string =>
+      /16000 of 17000 characters are not shown; read_page .*"result":"([^"]+)"/.exec(text)?.[1] ?? '';
+    const result = idIn(block?.text);
     const second = message.lastIndexOf(' ', 999) + 1;
     expect((await ask('read_page', { result, page: 2 })).content[0]?.text).to.equal(
       message.slice(second, second + 1_000).replace(/\S+$/, ''),
@@ -295,9 +298,13 @@ onEachTransport('what a project lets become of results', function (transport) {
     const gone = await ask('read_page', { result: 'nothing', page: 2 });
     expect(await ask('read_page', { result, page: 2 }, { token: stranger })).to.deep.equal(gone);
     expect(await ask('read_page', { result, page: 2 }, { project: 'other' })).to.deep.equal(gone);
-    expect((await ask('desk__echo', { message }, { token: stranger })).content[0]?.text).to.include(
-      'not shown',
-    );
+    const own = {
+      result: idIn((await ask('desk__echo', { message }, { token: stranger })).content[0]?.text),
+      page: 2,
+    };
+    expect((await ask('read_page', own, { token: stranger })).content[0]?.text).to.include('words of a text');
+    const acting = { token: helper, headers: { 'x-mcpctl-as': 'eve' } };
+    expect(await ask('read_page', own, acting), 'who acts as them, without logs').to.deep.equal(gone);
     const headers = { 'x-mcpctl-retention': 'none' };
     const params = { name: 'desk__echo', arguments: { message } };
     const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
