@@ -3,6 +3,7 @@ import type { TaskRow } from '../task/task.ts';
 import type { Connection } from './database/connect.ts';
 import { preparedIn } from './database/prepared.ts';
 import { insertTasks, type NewTask } from './tasks/insert-tasks.ts';
+import { OPEN } from './tasks/task-rows.ts';
 
 /** What a call said it may be repeated under, and what it asked for. */
 export interface TaskKey {
@@ -18,7 +19,10 @@ export interface KnownTask {
   requestHash: string;
 }
 
-/** `Idempotency-Key`: one task per user and key, for as long as the key lives, by the database's clock. */
+/** SQL: the task of the key `i` has not ended. It stands for that as long, or who comes again would have it done twice. */
+export const IS_OPEN = `exists (select 1 from tasks where tasks.id = i.task_id and tasks.${OPEN})`;
+
+/** `Idempotency-Key`: one task per user and key, for as long as the key lives, by the database's clock, and its task has not ended. */
 export interface Idempotency {
   find(key: Pick<TaskKey, 'ownerId' | 'key'>): Promise<KnownTask | undefined>;
   /**
@@ -35,9 +39,9 @@ export function createIdempotency({ db, transaction }: Connection): Idempotency 
   return {
     insert,
     find: ({ ownerId, key }) =>
-      db('idempotency')
+      db('idempotency as i')
         .where({ ownerId, key })
-        .where('expiresAt', '>', db.fn.now())
+        .whereRaw(`(i.expires_at > now() or ${IS_OPEN})`)
         .first<KnownTask | undefined>('taskId', 'requestHash'),
   };
 }
@@ -54,7 +58,7 @@ async function insertUnder(
      values (:ownerId, :key, :requestHash, :taskId, now() + :lifeMs * interval '1 millisecond')
      on conflict (owner_id, key) do update
        set request_hash = excluded.request_hash, task_id = excluded.task_id, expires_at = excluded.expires_at
-       where i.expires_at <= now()`,
+       where i.expires_at <= now() and not ${IS_OPEN}`,
     { ownerId, key, requestHash, taskId: task.id, lifeMs },
   );
   if (rowCount === 1) {

@@ -4,7 +4,7 @@ import type { Connection } from '../../core/registry/database/connect.ts';
 import type { DutyDeps } from '../../scheduler/duties/duty.ts';
 import { edgeFixture, lapse, publicLlm, type EdgeFixture } from '../support/edge.ts';
 import { dutyOf, refuseWrites, runDuty } from '../support/hindered.ts';
-import { dutyDeps } from '../support/tasks.ts';
+import { dutyDeps, newTask } from '../support/tasks.ts';
 
 /** As `isolation.test.ts`, of duties that came later: audit, logins, agents, llms that left a pool, sessions on hold. */
 describe('a duty that came later, among items that it cannot do', function () {
@@ -61,6 +61,24 @@ describe('a duty that came later, among items that it cannot do', function () {
     expect(await left()).to.deep.equal([poisoned, locked]);
     await turn();
     expect(await left()).to.deep.equal([poisoned]);
+  });
+
+  it('prune: no key of a task that has not ended, which it stands for as long', async () => {
+    const { idempotency, tasks } = t.registry;
+    const key = { ownerId: t.ada.id, key: 'k', requestHash: 'h', lifeMs: 1_000 };
+    const made = await idempotency.insert(newTask(key), key);
+    if (!('row' in made)) return expect.fail('it was there');
+    const { id: taskId } = made.row;
+    await db('idempotency').update({ expiresAt: new Date(1) });
+    await runDuty(deps, 'prune');
+    expect(await idempotency.find(key)).to.include({ taskId });
+    expect(await idempotency.insert(newTask(key), key)).to.deep.include({
+      task: { taskId, requestHash: 'h' },
+    });
+    await tasks.close(taskId, { status: 'cancelled', code: 'task_cancelled', message: 'x' });
+    expect(await idempotency.find(key)).to.equal(undefined);
+    await runDuty(deps, 'prune');
+    expect(await db('idempotency').pluck('key')).to.deep.equal([]);
   });
 
   it('prune: past a login of a browser, of a program, and a code to join with, that somebody holds', async () => {

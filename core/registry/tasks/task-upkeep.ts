@@ -6,6 +6,7 @@ import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { keptHeadSchema, type KeptHead } from '../../task/head.ts';
 import type { TaskRow } from '../../task/task.ts';
 import type { Connection } from '../database/connect.ts';
+import { IS_OPEN } from '../idempotency.ts';
 import { meansServer } from '../names/meant.ts';
 import { endedFirst, freeAmong, OPEN, parseTasks, rowColumns } from './task-rows.ts';
 
@@ -46,7 +47,7 @@ export interface TaskUpkeep {
   prunable(retentionMs: number, limit: number): Promise<string[]>;
   /** Deletes tasks, with what hangs on them. @returns how many. */
   deleteEnded(ids: readonly string[]): Promise<number>;
-  /** Deletes idempotency keys that expired. @returns how many. */
+  /** Deletes idempotency keys that expired, and whose tasks have ended. @returns how many. */
   pruneKeys(limit: number): Promise<number>;
   /** Drops both bodies of a task that has ended and asked for that. @returns whether there were any. */
   dropBodies(id: string): Promise<boolean>;
@@ -249,7 +250,8 @@ function createPruning({ db }: Connection): Pick<TaskUpkeep, Pruning> {
     async pruneKeys(limit) {
       const { rowCount } = await db.raw<{ rowCount: number }>(
         `delete from idempotency where ctid = any(array(
-           select ctid from idempotency where expires_at < now() order by expires_at limit ? for update skip locked))`,
+           select ctid from idempotency i where expires_at < now() and not ${IS_OPEN}
+           order by expires_at limit ? for update skip locked))`,
         [limit],
       );
       return rowCount;
