@@ -118,6 +118,23 @@ describe('the connection to Postgres', () => {
     expect(ms).to.be.below(1_500);
   });
 
+  it('has a transaction wait for what somebody else holds as long as a statement may take', async () => {
+    let tried = 0;
+    let letGo: () => void = () => undefined;
+    const over = new Promise<void>((resolve) => (letGo = resolve));
+    await connection.db.transaction(async (holder) => {
+      await holder.raw('select pg_advisory_xact_lock(4712)');
+      const waiting = connection.transaction(async (trx) => {
+        tried += 1;
+        if (tried === 2) letGo();
+        await trx.raw('select pg_advisory_xact_lock(4712)');
+      });
+      waiting.catch(letGo);
+      await over;
+    });
+    expect(tried).to.equal(2);
+  });
+
   it('carries no value of a row out in an error', async () => {
     const secret = 'the-prompt-itself';
     const errors = [

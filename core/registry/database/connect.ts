@@ -49,9 +49,13 @@ export interface Connection {
 
 const CONNECT_MS = 2_000;
 const QUERY_MS = 2_000;
-const TRIES = 5;
-/** unique violation, serialization failure, deadlock */
-const repeatable = new Set(['23505', '40001', '40P01']);
+/** How often a transaction is tried. Where somebody holds what it is about it waits as long as a statement may take in all. */
+const repeatable: ReadonlyMap<string, number> = new Map([
+  ['23505', 5], // unique violation
+  ['40001', 5], // serialization failure
+  ['40P01', 5], // deadlock
+  ['55P03', 2], // lock not available
+]);
 
 /**
  * All limits are needed: `query_timeout` frees us when Postgres does not answer at all, `statement_timeout`
@@ -239,8 +243,8 @@ export function connect(options: ConnectOptions): Connection {
             return await work(trx);
           });
         } catch (thrown) {
-          const state = sqlFaultOf(thrown)?.sqlState;
-          if (state === undefined || !repeatable.has(state) || tried === TRIES) {
+          const state = sqlFaultOf(thrown)?.sqlState ?? '';
+          if (tried === (repeatable.get(state) ?? 1)) {
             watch.failed(thrown);
             throw asRegistryError(thrown) as Error;
           }
