@@ -50,6 +50,14 @@ export function killed(of: Killed): void {
     );
     await worker().kill('SIGKILL');
     const from = performance.now();
+    const left = (): string[] =>
+      execFileSync('ps', ['-eo', 'args='], { encoding: 'utf8' })
+        .split('\n')
+        .filter((line) => line.includes(counter) && !line.includes('ps -eo'));
+    const gone = until(
+      () => Promise.resolve(left()),
+      (lines) => lines.length === 0,
+    ).then(() => performance.now() - from);
     const answer = await calling;
     const answeredMs = performance.now() - from;
     note(this, [answeredMs]);
@@ -58,15 +66,9 @@ export function killed(of: Killed): void {
     expect(result.isError).to.equal(true);
     expect(result._meta).to.deep.equal({ 'mcpctl.dev/code': 'outcome_unknown' });
     expect(await t.task(answer.headers.get('x-mcpctl-task-id') ?? '')).to.include({ status: 'error' });
-    const left = (): string[] =>
-      execFileSync('ps', ['-eo', 'args='], { encoding: 'utf8' })
-        .split('\n')
-        .filter((line) => line.includes(counter) && !line.includes('ps -eo'));
-    await until(
-      () => Promise.resolve(left()),
-      (lines) => lines.length === 0,
-    );
-    note(this, [performance.now() - from]); // nothing of it is left
+    const goneMs = await gone;
+    note(this, [goneMs]); // nothing of it is left
+    expect(goneMs).to.be.below(2_000);
     await begin();
     expect((await call(client, 'echo', { message: 'back' })).content[0]?.text).to.equal('back');
     expect(ran('lost')).to.equal(1);
