@@ -136,8 +136,8 @@ export function hindered({ system, worker, elsewhere, connect, files }: Hindered
   it(`is one process, round by round of ${String(CALLS)} calls and as many sessions as they allow, of which its worker keeps no file${isLong ? ' and no memory' : '; no memory, with MCPCTL_ROUNDS'}`, async function () {
     this.timeout(isLong ? 900_000 : 60_000);
     const t = system();
-    const client = await connect(t.edge.url, 'noted');
-    const pid = await until(() => pidOf(client), isPid);
+    const first = await connect(t.edge.url, 'noted');
+    const pid = await until(() => pidOf(first), isPid);
     const inSession = async (): Promise<void> => {
       const initialize = { jsonrpc: '2.0', id: 0, method: 'initialize', params: hello };
       const begun = await t.call('POST', '/mcp/projects/noted', { body: initialize });
@@ -148,6 +148,7 @@ export function hindered({ system, worker, elsewhere, connect, files }: Hindered
       expect(await answer.text()).to.include(pid);
     };
     const round = async (): Promise<void> => {
+      const client = await connect(t.edge.url, 'noted'); // one keeps a listener for each of its calls
       for (let n = 0; n < CALLS; n += 1) expect(await pidOf(client)).to.equal(pid);
       const together = await Promise.all(Array.from({ length: CALLS / 20 }, () => pidOf(client)));
       expect(new Set(together)).to.deep.equal(new Set([pid]));
