@@ -359,6 +359,7 @@ describe('several tabs, and the keyboard', function () {
     await signIn(await made({ name: 'publisher', preset: 'publish' }));
     for (const path of tasks) await say(path, may);
     expect(new Set(texts).size, texts.join('\n')).to.equal(texts.length);
+    forgive(/401/); // what was asked just before one signed in as somebody else
     await sound('not-for-this-token');
     await signIn(t.tokens.root);
   });
