@@ -46,6 +46,7 @@ const none: Readonly<Record<string, string>> = {
   'POST /access/who-can': 'writes nothing',
   'POST /llms/{name}/infer': 'own inference',
   'POST /tasks': 'own inference',
+  'POST /tasks/{id}/retry': 'own inference',
   'POST /api/show': 'writes nothing',
   'POST /api/chat': 'own inference',
   'POST /api/generate': 'own inference',
