@@ -109,12 +109,9 @@ export function authenticateBy(
     if (as !== undefined) res.set({ 'x-mcpctl-actor': actor.userName, [AS]: as });
     const crowd = crowdOf(req, actor);
     const { inFlight, leave } = caps.enter({ userId: crowd, tokenId: actor.tokenId });
+    untilClosed(res, leave);
     req.context.browser = token && credential.browserOf?.(token);
-    const letGo = holdAnswer(authority, { res });
-    untilClosed(res, () => {
-      leave();
-      letGo();
-    });
+    untilClosed(res, holdAnswer(authority, { res }));
     const early = rates.ofUser(crowd, req, res);
     if (early) {
       await early;

@@ -314,13 +314,18 @@ describe('following a stream', function () {
     follower.close();
   });
 
-  it('says once that the stream is gone, of which something was read and not the end', async () => {
+  /** One of whose answer an event was read. */
+  const begun = async (): Promise<{ follower: Follower; stream: string }> => {
     const task = await t.submitted();
     const follower = await open(task);
     await t.claim(task, 'c');
     await t.emitter(task, { claimId: 'c', epoch: 1 }).emit('one');
     expect(await follower.next({ withinMs: 5_000 })).to.deep.include({ data: ['one'] });
-    const { stream } = t.door.keys.pool('p').task(task.taskId);
+    return { follower, stream: t.door.keys.pool('p').task(task.taskId).stream };
+  };
+
+  it('says once that the stream is gone, of which something was read and not the end', async () => {
+    const { follower, stream } = await begun();
     await t.redis.del(stream);
     expect(await follower.next({ withinMs: 5_000 })).to.deep.equal({ kind: 'vanished' });
     expect(await follower.next({ withinMs: 2_500 })).to.equal(null);
@@ -328,12 +333,7 @@ describe('following a stream', function () {
   });
 
   it('takes no stream for gone whose last entry a newer release wrote, or of which all was trimmed', async () => {
-    const task = await t.submitted();
-    const follower = await open(task);
-    await t.claim(task, 'c');
-    await t.emitter(task, { claimId: 'c', epoch: 1 }).emit('one');
-    expect(await follower.next({ withinMs: 5_000 })).to.deep.include({ data: ['one'] });
-    const { stream } = t.door.keys.pool('p').task(task.taskId);
+    const { follower, stream } = await begun();
     await t.redis.xadd(stream, '1-2', 'newer', 'of another kind');
     expect(await follower.next({ withinMs: 1_500 })).to.equal(null);
     await t.redis.xtrim(stream, 'MAXLEN', 0);

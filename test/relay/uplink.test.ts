@@ -1,18 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { readFences } from '../../core/queue/task/fence.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { linesOf } from '../../edge/relay/uplink/lines.ts';
+import { collectGarbage } from '../support/collect-garbage.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 import { submitTask } from '../support/tasks.ts';
 import { SseWorker, type Stream } from './sse-worker.ts';
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
 
 describe("an answer's lines over the sse transport", () => {
   let t: EdgeFixture;
@@ -264,10 +260,10 @@ describe('a line of an answer', () => {
         yield Buffer.from(`${'x'.repeat(8_000)}\n`);
         if (n % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
       }
-      collect();
+      collectGarbage();
       heldBytes = process.memoryUsage().arrayBuffers;
     }
-    collect();
+    collectGarbage();
     const beforeBytes = process.memoryUsage().arrayBuffers;
     let heldBytes = 0;
     let read = 0;

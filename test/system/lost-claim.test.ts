@@ -15,7 +15,8 @@ describe('a stream whose claim is lost with Redis', function () {
   });
   after(() => t.close());
 
-  it('ends as soon as its edge finds it gone, whether or not anybody runs it again', async () => {
+  /** A call whose caller was shown the first of two events. */
+  const begun = async () => {
     t.backend.once(chats(['one', 'two'], { paced: true }));
     const answer = t.call('POST', '/api/v1/llms/a/infer', { body });
     await t.backend.next('request');
@@ -23,6 +24,11 @@ describe('a stream whose claim is lost with Redis', function () {
     const events = sseData(await answer);
     expect(await nextText(events)).to.equal('one');
     const id = (await answer).headers.get('x-mcpctl-task-id') ?? '';
+    return { id, events };
+  };
+
+  it('ends as soon as its edge finds it gone, whether or not anybody runs it again', async () => {
+    const { id, events } = await begun();
     t.backend.reply(chats(['another', 'claim'], { paced: true })); // never goes on
     await loseRedis(t.sandbox);
     let last = '';
@@ -36,13 +42,7 @@ describe('a stream whose claim is lost with Redis', function () {
     ['runs again and is over at once', {}],
   ] as const) {
     it(`ends once, as its caller is told, even if its task ${how}`, async () => {
-      t.backend.once(chats(['one', 'two'], { paced: true }));
-      const answer = t.call('POST', '/api/v1/llms/a/infer', { body });
-      await t.backend.next('request');
-      t.backend.release();
-      const events = sseData(await answer);
-      expect(await nextText(events)).to.equal('one');
-      const id = (await answer).headers.get('x-mcpctl-task-id') ?? '';
+      const { id, events } = await begun();
       t.backend.reply(chats(['another', 'claim'], more));
       await loseRedis(t.sandbox, 't:*:m'); // its edge hears of it by the events of the other run alone
       let last = '';

@@ -1,11 +1,7 @@
 import { once } from 'node:events';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { anySignal } from '../../../core/runtime/any-signal.ts';
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
+import { collectGarbage } from '../../support/collect-garbage.ts';
 
 describe('a signal of several', () => {
   const never = new AbortController();
@@ -17,7 +13,7 @@ describe('a signal of several', () => {
     const aborted = [plain, nested].map((signal) => once(signal, 'abort'));
     // What a frame still holds is garbage once its turn is over.
     await new Promise((resolve) => setImmediate(resolve));
-    collect();
+    collectGarbage();
     await Promise.all(aborted);
     expect([plain, nested].map(({ reason }) => (reason as Error).name)).to.deep.equal([
       'TimeoutError',
