@@ -29,6 +29,8 @@ export const memberViewSchema = z.object({
   running: z.number(),
   slots: z.number(),
   lastSeenAt: z.string().nullable(),
+  /** It takes nothing until then, at least: its backend has just failed, or it said nothing of its tasks. */
+  restingUntil: z.string().optional(),
   ...recentlySchema.shape,
 });
 export type MemberView = z.infer<typeof memberViewSchema>;

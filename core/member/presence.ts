@@ -33,6 +33,8 @@ export interface MemberPresence {
   state: AnnouncedState;
   /** Why its backend refuses what is configured, as a sentence. */
   misconfigured?: string | undefined;
+  /** How much longer it took nothing then, as its backend had failed, or it had said nothing of its tasks. Milliseconds. */
+  restsMs?: number | undefined;
   /** It tells the edge that waits of its tasks, over that edge's channel of the pool. */
   tellsEdges?: true | undefined;
   /** Milliseconds since it was announced, by Redis's clock. */

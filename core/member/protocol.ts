@@ -32,6 +32,13 @@ const MOST_SLOTS = 1_024;
 /** Of a worker, for people: as one line of so many characters. */
 export const toldSentenceSchema = z.string().transform((text) => storableSentence(shownInLine(text), 500));
 
+/** The longest rest there is, that of a member which says nothing of its tasks (edge/relay/rests.ts). */
+export const LONGEST_REST_MS = 30 * 60_000;
+/** How much longer a member rests, as its worker says. */
+export const restsMsSchema = z
+  .number()
+  .transform((ms) => Math.min(Math.max(0, Math.ceil(ms)), LONGEST_REST_MS));
+
 const providerOfferSchema = z.object({
   name: nameSchema,
   type: llmTypeSchema,
@@ -138,6 +145,8 @@ export const heartbeatSchema = sessionBodySchema.extend({
   state: sessionStateWord.optional(),
   /** By the llm's name. */
   members: z.record(nameSchema, memberStateWord).optional(),
+  /** How much longer those of them rest whose backend has just failed, in milliseconds. */
+  rests: z.record(nameSchema, restsMsSchema).optional(),
 });
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 

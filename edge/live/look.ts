@@ -56,7 +56,7 @@ async function lookAtPools({ registry, liveness, queue }: LookDeps): Promise<See
       status,
       misconfigured,
       statusReason,
-      announced.map((one) => [one.slots, one.running, one.state]),
+      announced.map((one) => [one.slots, one.running, one.state, one.restsMs !== undefined]),
     ]);
     return { poolKey: key, mark: markOf([each, running, pending]) };
   });

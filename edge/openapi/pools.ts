@@ -31,7 +31,7 @@ export const poolOperations: readonly Operation[] = [
     tag: 'pools',
     summary: 'Show a pool',
     about:
-      'Its members say besides how they answered in the last five minutes (`ttftP50`, `tokensPerS`, `lastError`), as far as tasks that you may see tell.',
+      'Its members say besides how they answered in the last five minutes (`ttftP50`, `tokensPerS`, `lastError`), as far as tasks that you may see tell. `restingUntil`: one takes nothing until then, at least, though it serves.',
     status: 200,
     answer: Pool,
     errors: ['pool_not_found'],

@@ -99,9 +99,9 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
   const tell = async (
     session: string,
     { boot, nonce }: Lease,
-    { state, members }: Heartbeat,
+    { state, members, rests }: Heartbeat,
   ): Promise<void> => {
-    const message = { kind: 'state', ...(state ? { state } : {}), ...(members ? { members } : {}) } as const;
+    const message = { kind: 'state', state, members, rests } as const;
     const heard = await queue.control.send({ session, boot, message });
     if (heard > 0 || nonce === undefined || !(state ?? members)) return;
     throw new McpctlError(

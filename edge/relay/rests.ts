@@ -1,7 +1,7 @@
+import { LONGEST_REST_MS, MOST_PUBLISHED } from '../../core/member/protocol.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 
 const FIRST_REST_MS = 60_000;
-const LONGEST_REST_MS = 30 * 60_000;
 /** Whoever has said nothing wrong for so long begins anew. */
 const FORGOTTEN_MS = 2 * LONGEST_REST_MS;
 const MOST_RESTS = 10_000;
@@ -31,6 +31,37 @@ export class Rests {
   }
 
   isResting(llmId: string): boolean {
-    return (this.#rests.get(llmId)?.until ?? 0) > this.#clock.elapsed();
+    return this.leftMs(llmId) > 0;
+  }
+
+  /** How much longer it rests; 0: it does not. */
+  leftMs(llmId: string): number {
+    return Math.max(0, (this.#rests.get(llmId)?.until ?? 0) - this.#clock.elapsed());
+  }
+}
+
+/** How long members of one session rest, as their worker says: by the edge's clock from the moment it was heard. */
+export class ToldRests {
+  readonly #now: () => number;
+  #until: ReadonlyMap<string, number> = new Map();
+
+  /** @param now milliseconds, by a clock that nobody sets. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** @param rests milliseconds by the llm's name; who is not named does not rest any more. */
+  hear(rests: Readonly<Record<string, number>> = {}): void {
+    const now = this.#now();
+    this.#until = new Map(
+      Object.entries(rests)
+        .slice(0, MOST_PUBLISHED)
+        .map(([name, ms]) => [name, now + ms]),
+    );
+  }
+
+  /** 0: it does not. */
+  leftMs(name: string): number {
+    return Math.max(0, (this.#until.get(name) ?? 0) - this.#now());
   }
 }

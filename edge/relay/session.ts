@@ -11,6 +11,7 @@ import { PING_MS, type ControlStream } from './control-stream.ts';
 import { createMember, groupOf, slotsOf, standingOf, type RelayMember } from './member.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 import { SlotGroups } from '../../core/member/slots.ts';
+import { ToldRests } from './rests.ts';
 import { RelayWakes } from './wakes.ts';
 
 const AGAIN_MS = 250;
@@ -41,6 +42,7 @@ export class RelaySession {
   readonly #gone = new AbortController();
   readonly #handedOver = new AbortController();
   #members: RelayMember[] = [];
+  readonly #ownRests = new ToldRests(() => this.#deps.clock.elapsed());
   /** Llms that their worker says are kept quiet: it may say so before their rows have been read. */
   #quiet: ReadonlySet<string> = new Set();
   #served: Promise<void> = Promise.resolve();
@@ -308,16 +310,14 @@ export class RelaySession {
   announced(): { poolKey: string; llmId: string; announcement: Omit<MemberPresence, 'llmId' | 'ageMs'> }[] {
     if (this.#phase !== 'open') return [];
     const { session: sessionId, boot, nonce } = this.carried;
-    return this.#members.map(({ llmId, poolKey, slots, standing }) => ({
-      poolKey,
-      llmId,
+    return this.#members.map(({ llmId, name, poolKey, slots, standing }) => ({
+      ...{ poolKey, llmId },
       announcement: {
-        sessionId,
-        boot,
-        nonce,
+        ...{ sessionId, boot, nonce },
         slots: slots.size,
         running: this.claims.count(llmId),
         state: this.#announcedState(standing),
+        restsMs: Math.max(this.#ownRests.leftMs(name), this.#deps.rests.leftMs(llmId)) || undefined,
       },
     }));
   }
@@ -328,12 +328,13 @@ export class RelaySession {
     return announcedStateOf(standing);
   }
 
-  #hearState({ state, members }: Extract<Control, { kind: 'state' }>): void {
+  #hearState({ state, members, rests }: Extract<Control, { kind: 'state' }>): void {
     this.#seenAt = this.#deps.clock.elapsed();
     if (state) this.#draining = state === 'draining';
     const standings = new Map(Object.entries(members ?? {}));
     if (members)
       this.#quiet = new Set([...standings].flatMap(([name, is]) => (is === 'quiet' ? [name] : [])));
+    if (members) this.#ownRests.hear(rests);
     for (const member of this.#members) member.standing = standings.get(member.name) ?? member.standing;
     this.#turnSwitches();
     if (state || members) this.#changed();

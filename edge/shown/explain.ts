@@ -4,7 +4,7 @@ import type { LiveLlm, LivePool } from '../../core/flow/alive/liveness.ts';
 import type { Hold, TaskOperation } from '../../core/llm.ts';
 import { unfitFor, type Needs } from '../../core/member/fit.ts';
 import type { TaskView } from '../../core/task/task.ts';
-import { seenOf } from './llm-view.ts';
+import { restsMsOf, seenOf } from './llm-view.ts';
 
 type Verdict = Omit<Candidate, 'name'>;
 
@@ -47,6 +47,11 @@ function standing(member: LiveLlm): Verdict {
       verdict: 'away',
       reason: statusReason ?? 'Its worker takes nothing new: it is paused, or stops.',
     };
+  const restsMs = restsMsOf(member);
+  if (restsMs > 0) {
+    const s = String(Math.ceil(restsMs / 1_000));
+    return { verdict: 'busy', reason: `It rests for ${s} s more: it has just failed a task.` };
+  }
   const slots = announced.reduce((all, one) => all + one.slots, 0);
   const running = announced.reduce((all, one) => all + one.running, 0);
   const free = slots - running;

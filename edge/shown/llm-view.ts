@@ -45,10 +45,16 @@ const seesSession = (actor: Actor, { providerSessionId: name, ownerId, poolKey }
   actor.pools === null &&
   can(actor, 'view', { resource: 'session', target: { name, ownerId, poolKey } });
 
-function memberView(
-  { row, status, misconfigured, statusReason, announced }: LiveLlm,
-  { clock, actor }: { clock: Clock; actor: Actor },
-): MemberView {
+/** How much longer a member takes nothing, though it serves; 0 where somebody who serves it does not rest. */
+export function restsMsOf({ announced }: Pick<LiveLlm, 'announced'>): number {
+  const serving = announced.filter(({ state }) => state === 'serving');
+  if (serving.length === 0) return 0;
+  return Math.max(0, Math.min(...serving.map(({ restsMs = 0, ageMs }) => restsMs - ageMs)));
+}
+
+function memberView(member: LiveLlm, { clock, actor }: { clock: Clock; actor: Actor }): MemberView {
+  const { row, status, misconfigured, statusReason, announced } = member;
+  const restsMs = restsMsOf(member);
   const sum = (of: 'running' | 'slots'): number => announced.reduce((total, m) => total + m[of], 0);
   const age = announced.length > 0 ? Math.min(...announced.map((m) => m.ageMs)) : null;
   return {
@@ -64,6 +70,7 @@ function memberView(
     running: sum('running'),
     slots: sum('slots'),
     lastSeenAt: age === null ? instant(row.lastHeartbeatAt) : new Date(clock.now() - age).toISOString(),
+    ...(restsMs > 0 && { restingUntil: new Date(clock.now() + restsMs).toISOString() }),
   };
 }
 

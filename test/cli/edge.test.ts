@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import type { PoolView } from '../../core/pool.ts';
 import { announce } from '../../core/queue/live/presence.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from './peer.ts';
@@ -110,14 +111,25 @@ describe('cli: with a real edge', () => {
   });
 
   /** A member that is there and takes nothing: its tasks stay pending. */
-  const announced = async (name: string): Promise<void> => {
+  const announced = async (name: string, more: { restsMs?: number } = {}): Promise<void> => {
     const row = await edge.registry.llms.byName(name);
     const { redis, keys } = edge.deps.queue;
     const sessionId = randomUUID();
     const announcement = { sessionId, boot: sessionId, slots: 1, running: 1, state: 'serving' as const };
-    const at = { poolKey: name, llmId: row?.id ?? '', announcement };
+    const at = { poolKey: name, llmId: row?.id ?? '', announcement: { ...announcement, ...more } };
     await announce({ redis, keys, leaseMs: 90_000 }, at);
   };
+
+  it('says until when a member of a pool rests, where one does', async () => {
+    await s.run(...create);
+    await announced('gpt', { restsMs: 60_000 });
+    expect(await s.run('describe', 'pool', 'gpt')).to.equal(0);
+    const { json } = await edge.call('GET /api/v1/pools/gpt', { token: edge.tokens.root });
+    const [{ restingUntil = '' } = expect.fail()] = (json as PoolView).members;
+    expect(Date.parse(restingUntil) - Date.now()).to.be.within(1, 60_000);
+    expect(s.out()).to.match(/ RESTS-UNTIL *\n.* \d{4}-\d\d-\d\dT[\d:.]+Z *\n/);
+    await s.run('delete', 'llm', 'gpt', '--yes');
+  });
 
   it('leaves a message as a task, waits for it, cancels it', async () => {
     await s.run(...create);

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'chai';
+import type { PoolView } from '../../core/pool.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 import { submitTask } from '../support/tasks.ts';
@@ -128,6 +129,32 @@ describe('the slots and the state of a worker of the sse transport', () => {
     stop();
   });
 
+  it('are kept for later while a member rests: for how long is shown, whatever a worker says', async () => {
+    const worker = await started([{ name: 's1' }]);
+    const stop = alive(worker);
+    await worker.open();
+    const shownMs = async (): Promise<number | undefined> => {
+      const { json } = await t.call('GET /api/v1/pools/s1');
+      const until = (json as PoolView).members[0]?.restingUntil;
+      return until === undefined ? undefined : Date.parse(until) - Date.now();
+    };
+    const members = { s1: 'resting' };
+    for (const [s1, least, most] of [
+      [20_000, 10_000, 20_000],
+      [1e300, 1_790_000, 1_800_000],
+    ] as const) {
+      await worker.heartbeat({ members, rests: { s1, another: -1 } });
+      expect(await until(shownMs, (ms) => ms !== undefined && ms >= least)).to.be.at.most(most);
+    }
+    for (const rests of [{ s1: -1 }, undefined]) {
+      await worker.heartbeat({ members, rests: { s1: 20_000 } });
+      await until(shownMs, (ms) => ms !== undefined);
+      expect((await worker.heartbeat({ members, rests })).status, JSON.stringify(rests)).to.equal(200);
+      await until(shownMs, (ms) => ms === undefined);
+    }
+    stop();
+  });
+
   it('are given to a member whose name every object has', async () => {
     const worker = await started([{ name: 'constructor' }]);
     const stop = alive(worker);
@@ -170,6 +197,12 @@ describe('the slots and the state of a worker of the sse transport', () => {
         .to.be.a('string')
         .and.not.equal(claimId);
     expect(again.frames.filter(({ kind }) => kind === 'infer')).to.have.length(0);
+    const restsMs = async (): Promise<number> => {
+      const { json } = await t.call('GET /api/v1/pools/dull');
+      const one = (json as PoolView).members.find(({ name }) => name === 'd1');
+      return Date.parse(one?.restingUntil ?? '') - Date.now();
+    };
+    expect(await until(restsMs, (ms) => ms > 0)).to.be.within(30_000, 60_000);
   });
 
   it('are not given to a session that is silent, though its stream is open', async () => {

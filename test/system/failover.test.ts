@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import type { MembersView } from '../../core/pool.ts';
+import type { ExplainView } from '../../core/task/explain.ts';
 import type { TaskView } from '../../core/task/task.ts';
 import { answers, chats, hangs, startBackend, type Backend } from '../support/backend.ts';
 import { onceIn, onEachTransport } from '../support/each-transport.ts';
@@ -198,12 +200,18 @@ onEachTransport('failover', function (transport) {
     expect(task.attemptLog?.[0]?.reason).to.include('Loading model');
   });
 
-  once('passes on how long to wait when the only backend is busy', async () => {
+  it('passes on how long to wait when the only backend is busy, and shows for how long it rests', async () => {
     const { pool } = await pair();
     bad.reply(answers(429, { error: { message: 'busy' } }, { 'retry-after': '7' }));
     const answer = await t.call('POST', `/api/v1/llms/${pool}/infer`, { body });
     expect(answer.status).to.equal(429);
     expect(answer.headers.get('retry-after')).to.equal('7');
+    const members = async (): Promise<MembersView['members']> =>
+      ((await (await t.call('GET', `/api/v1/pools/${pool}`)).json()) as MembersView).members;
+    const [resting] = await until(members, ([one]) => one?.restingUntil !== undefined);
+    expect(Date.parse(resting?.restingUntil ?? '') - Date.now()).to.be.within(1, 7_000);
+    const explained = (await (await t.call('GET', `/api/v1/llms/${pool}/explain`)).json()) as ExplainView;
+    expect(explained.candidates[0]?.reason).to.match(/^It rests for \d s more/);
   });
 
   it('never starts over what was shown: an error frame ends it', async () => {

@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { announce } from '../../core/queue/live/presence.ts';
 import { inPage, says, sizes } from '../support/browsed.ts';
 import { chromiumFor, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
@@ -183,6 +185,16 @@ describe('several tabs, and the keyboard', function () {
     await tab.evaluate('slept = 3_600_000');
     await tab.until(says(/● live[^]*woken/), isLong ? 5_000 : 8_000);
     expect(streams()).to.equal(before.streams + 1);
+    // Its clock is an hour ahead of the server's by now, and says all the same how long a member rests.
+    const row = await t.registry.llms.byName('woken');
+    const [sessionId, boot] = [randomUUID(), randomUUID()];
+    const announcement = { sessionId, boot, slots: 1, running: 0, state: 'serving' as const };
+    const at = { poolKey: 'woken', llmId: row?.id ?? '' };
+    const { redis, keys } = t.deps.queue;
+    const announced = { ...at, announcement: { ...announcement, restsMs: 50_000 } };
+    await announce({ redis, keys, leaseMs: 90_000 }, announced);
+    await inPage(() => ({ page: tab, url })).go('/pools/woken', /active\s+rests [345]\d s/);
+    await t.deps.presence.drop(sessionId, ['woken']);
     await tab.shut();
     await page.goto(`${url}/ui/`);
     await page.until(says(/● live/));

@@ -6,7 +6,7 @@ import { Screen, shell } from '../parts/page.tsx';
 import { PoolTable, Slots } from '../shown/pool-table.tsx';
 import { Status } from '../shown/status.tsx';
 import { Table } from '../parts/table.tsx';
-import { Age, span } from '../parts/time.tsx';
+import { Age, now, span } from '../parts/time.tsx';
 import { named } from '../state/router.ts';
 
 export function Pools() {
@@ -31,7 +31,16 @@ export function Pools() {
   );
 }
 
-function Members({ members }: { members: readonly MemberView[] }) {
+/** It serves, and takes nothing for moments. How long is what the server says at `at`; this browser's clock may be another. */
+function Rest({ member: { restingUntil, lastSeenAt }, at }: { member: MemberView; at: number }) {
+  if (restingUntil === undefined || lastSeenAt === null) return null;
+  const restsMs = new Date(restingUntil).getTime() - new Date(lastSeenAt).getTime();
+  const leftMs = restsMs - Math.max(0, now.value - at);
+  return leftMs > 0 ? <span title={restingUntil}>rests {span(leftMs + 999)}</span> : null;
+}
+
+/** @param at when that was said. */
+function Members({ members, at }: { members: readonly MemberView[]; at: number }) {
   return (
     <Table
       caption="Members"
@@ -39,7 +48,14 @@ function Members({ members }: { members: readonly MemberView[] }) {
       keyOf={({ name }) => name}
       columns={[
         { head: 'Member', cell: ({ name }) => <a href={`/ui/llms/${encodeURIComponent(name)}`}>{name}</a> },
-        { head: 'State', cell: ({ status }) => <Status of={status} /> },
+        {
+          head: 'State',
+          cell: (member) => (
+            <>
+              <Status of={member.status} /> <Rest member={member} at={at} />
+            </>
+          ),
+        },
         { head: 'Slots', cell: ({ running, slots }) => <Slots running={running} slots={slots} /> },
         { head: 'Model', wide: true, cell: ({ model }) => model },
         {
@@ -92,7 +108,7 @@ export function Pool() {
             {members.length === 0 ? (
               <Empty why={size === 0 ? 'Nobody is in this pool.' : 'Its members are not yours to see.'} />
             ) : (
-              <Members members={members} />
+              <Members members={members} at={pool.at.value} />
             )}
             <p>
               <a href={`/ui/tasks?pool=${key}`}>Tasks of this pool</a>

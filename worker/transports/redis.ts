@@ -323,7 +323,8 @@ export class RedisTransport implements Transport {
         const isQuiet = this.#leaving || !this.#free.isOpen();
         const state = isQuiet ? 'draining' : announcedStateOf(gate.state);
         const misconfigured = gate.trouble ?? undefined;
-        const announcement = { sessionId: session, boot, slots: slots.size, running, state, misconfigured };
+        const condition = { slots: slots.size, running, state, misconfigured, restsMs: gate.restsMs };
+        const announcement = { sessionId: session, boot, ...condition };
         return announce({ redis: this.#redis, keys: this.#keys, leaseMs }, { ...member, announcement });
       });
       await Promise.all(announcing);

@@ -268,11 +268,15 @@ export class SseTransport implements Transport {
 
   #state(): Omit<Heartbeat, 'providerSessionId'> {
     const paused = this.#serving.length > 0 && this.#serving.every(({ gate }) => gate.state === 'paused');
+    const resting = this.#serving.flatMap(({ member, gate }) =>
+      gate.restsMs === undefined ? [] : [[member.name, gate.restsMs] as const],
+    );
     return {
       state: this.#leaving || paused ? 'draining' : 'serving',
       members: Object.fromEntries(
         this.#serving.map(({ member, gate }) => [member.name, memberStateOf(gate.state)]),
       ),
+      ...(resting.length > 0 && { rests: Object.fromEntries(resting) }),
     };
   }
 }

@@ -13,6 +13,7 @@ const LONGEST_TROUBLE = 500;
  */
 export class Gate {
   readonly #rest: Rest;
+  readonly #clock: RestDeps['clock'];
   readonly #listeners = new Set<(state: GateState) => void>();
   readonly #switch = new Switch(true);
   #standing: BackendState = 'serving';
@@ -21,9 +22,11 @@ export class Gate {
   #trouble: string | null = null;
   /** Few: they are our own sentences. */
   readonly #remarks = new Set<string>();
-  #announced: GateState = 'serving';
+  /** What listeners were told last. */
+  #lastChange: { state: GateState; until: number } = { state: 'serving', until: -Infinity };
 
   constructor(deps: RestDeps) {
+    this.#clock = deps.clock;
     this.#rest = new Rest({ ...deps, onChange: () => this.#changed() });
   }
 
@@ -38,6 +41,12 @@ export class Gate {
   /** What was last said of the backend by whoever watches it; a rest and a pause do not show in it. */
   get standing(): BackendState {
     return this.#standing;
+  }
+
+  /** Milliseconds that it rests yet, at least; undefined unless it does. A duration, as its reader has another clock. */
+  get restsMs(): number | undefined {
+    const leftMs = Math.ceil(this.#rest.until - this.#clock.elapsed());
+    return this.state === 'resting' && leftMs > 0 ? leftMs : undefined;
   }
 
   isOpen(): boolean {
@@ -119,7 +128,7 @@ export class Gate {
     this.#changed();
   }
 
-  /** Is told each time the state has changed; must not throw. @returns the way to stop listening. */
+  /** Is told each time the state has changed, or a rest has become longer; must not throw. @returns the way to stop listening. */
   onChange(listener: (state: GateState) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -137,8 +146,9 @@ export class Gate {
 
   #changed(): void {
     const { state } = this;
-    if (state === this.#announced) return;
-    this.#announced = state;
+    const until = state === 'resting' ? this.#rest.until : -Infinity;
+    if (state === this.#lastChange.state && until === this.#lastChange.until) return;
+    this.#lastChange = { state, until };
     this.#switch.set(this.isOpen());
     for (const listener of [...this.#listeners]) listener(state);
   }

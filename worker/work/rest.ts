@@ -11,7 +11,7 @@ export interface RestDeps {
 }
 
 interface RestOptions extends RestDeps {
-  /** Is told when it begins, when the backend turns out to be down, and when it is over. */
+  /** Is told when it begins or becomes longer, when the backend turns out to be down, and when it is over. */
   onChange: () => void;
 }
 
@@ -36,6 +36,8 @@ export class Rest {
   #failures = 0;
   #down = false;
   #over = true;
+  /** How long the rest lasts at least, by `clock.elapsed()`. */
+  #until = -Infinity;
   /** Until when the backend has asked to be left alone, by `clock.elapsed()`. */
   #askedUntil = -Infinity;
 
@@ -52,18 +54,24 @@ export class Rest {
     return this.#down;
   }
 
+  /** Until when it rests, by `clock.elapsed()`; its backend is asked then, and may not answer. */
+  get until(): number {
+    return Math.max(this.#until, this.#askedUntil);
+  }
+
   /** @param askedMs what the backend asked for (its Retry-After). */
   begin(code: string, askedMs = 0): void {
     if (this.#ended.signal.aborted) return;
     // Of several tasks that failed together each may have been told for how long.
     const until = this.#deps.clock.elapsed() + Math.min(askedMs, LONGEST_ASKED_MS);
     this.#askedUntil = Math.max(this.#askedUntil, until);
-    if (!this.#over) return;
+    if (!this.#over) return this.#deps.onChange();
     const ms = Math.min(FIRST_MS * 2 ** this.#failures, LONGEST_MS);
     this.#failures += 1;
     this.#deps.bus.emit('member.rests', { llm: this.#deps.llm, code });
     this.#over = false;
-    void this.#rest(ms);
+    this.#until = this.#deps.clock.elapsed() + ms;
+    void this.#rest();
     this.#deps.onChange();
   }
 
@@ -81,11 +89,9 @@ export class Rest {
     this.#ended.abort();
   }
 
-  async #rest(ms: number): Promise<void> {
+  async #rest(): Promise<void> {
     const { signal } = this.#ended;
-    const { clock } = this.#deps;
-    const until = clock.elapsed() + ms;
-    const left = (): number => Math.max(until, this.#askedUntil) - clock.elapsed();
+    const left = (): number => this.until - this.#deps.clock.elapsed();
     while (left() > 0 && !signal.aborted) await pause(left(), signal);
     this.#answered = new AbortController();
     const answered = this.#answered.signal;

@@ -44,6 +44,9 @@ const recently: Column<SeenMember>[] = [
   { head: 'LAST-ERROR', of: (m) => m.view.lastError?.code },
 ];
 
+/** It takes nothing until then; shown where one rests. */
+const resting: Column<SeenMember> = { head: 'RESTS-UNTIL', of: (m) => m.view.restingUntil };
+
 /** Each member of a pool, a line each, indented. */
 export function memberLines(members: readonly SeenMember[], { instant, paint }: Look): string[] {
   if (members.length === 0) return ['  No members.'];
@@ -58,6 +61,7 @@ export function memberLines(members: readonly SeenMember[], { instant, paint }: 
       { head: 'SLOTS', of: (m) => m.view.slots },
       { head: 'LAST-SEEN', of: (m) => instant(m.view.lastSeenAt) },
       ...recently.filter(({ of }) => members.some((member) => of(member) !== undefined)),
+      ...(members.some(({ view }) => view.restingUntil) ? [resting] : []),
       ...(members.some(({ view }) => view.statusReason) ? [reason] : []),
     ],
     { headers: true, paint },

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { printedPlaceSchema, serverOrders } from '../../mcp/process/orders.ts';
-import { memberStateWord, sessionStateWord } from '../../member/protocol.ts';
+import { memberStateWord, restsMsSchema, sessionStateWord } from '../../member/protocol.ts';
 import type { LetGo } from '../../task/let-go.ts';
 import { orUnavailable } from '../link/connect.ts';
 import type { Keys } from '../keys.ts';
@@ -30,6 +30,7 @@ const controlSchema = z.discriminatedUnion('kind', [
     kind: z.literal('state'),
     state: sessionStateWord.optional(),
     members: z.record(z.string(), memberStateWord).optional(),
+    rests: z.record(z.string(), restsMsSchema).optional(),
   }),
   /** Wake this llm's backend; `wakeId` is the llm's id. Sent again until `wake:{L}` is held. */
   z.object({ kind: z.literal('wake'), wakeId: z.string() }),

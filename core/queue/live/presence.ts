@@ -10,7 +10,7 @@ import {
   type PoolPresence,
   type Presence,
 } from '../../member/presence.ts';
-import { toldSentenceSchema } from '../../member/protocol.ts';
+import { restsMsSchema, toldSentenceSchema } from '../../member/protocol.ts';
 import { orUnavailable } from '../link/connect.ts';
 import { mending } from '../mend.ts';
 import type { ClockSteps } from './clock-steps.ts';
@@ -33,6 +33,7 @@ const announcedSchema = z.object({
   /** Of the stream that the relay announced it for. */
   nonce: z.string().optional(),
   misconfigured: toldSentenceSchema.optional().catch(undefined),
+  restsMs: restsMsSchema.optional().catch(undefined),
   /** It tells the edge that waits, where a fence names one; the release before knows only the channels of tasks. */
   tellsEdges: z.literal(true).optional().catch(undefined),
 });
