@@ -1,15 +1,17 @@
 import type { OpenRef } from '../core/registry/tasks/task-upkeep.ts';
-import { isTerminal, type TaskRow } from '../core/task/task.ts';
 import type { DutyDeps } from './duties/duty.ts';
 
-/** Rows that are read, looked at and mended together. */
-export const PAGE = 250;
-/** While one page waits for Postgres another has Redis. */
-export const PAGES = 3;
+/** Rows that are looked at together; those that are all gone through are read many at a time, so that many of a pool are brought together. */
+const PAGE = 250;
+const PAGE_OF_ALL = 8_000;
 /** So many are looked at in each turn. */
 const FEW = 5_000;
-/** Where more were open than that when it last went through all, a turn that finds nothing to mend ends here, and the next goes on. */
+/**
+ * Where more were open than that when it last went through all, a turn that finds nothing to mend ends here, and the next goes on; sooner
+ * where nothing was found in all of them the last time.
+ */
 const SLICE = 500;
+const CALM_SLICE = 100;
 /** Rows that came last are looked at in each turn. */
 const NEWEST = 500;
 const NEWEST_MS = 30_000;
@@ -33,6 +35,9 @@ export class OpenWalk {
   /** Looked at since the oldest, and when it last came to the end: how many are open. */
   #walked = 0;
   #open = 0;
+  /** Whether something was mended since the oldest, and when it last came to the end: that nothing was. */
+  #hasMended = false;
+  #isCalm = false;
 
   constructor(deps: Pick<DutyDeps, 'registry' | 'queue' | 'clock'>) {
     this.#deps = deps;
@@ -42,51 +47,45 @@ export class OpenWalk {
   async through(
     signal: AbortSignal,
     { all, olderThanMs }: How,
-    act: (rows: readonly TaskRow[]) => Promise<number>,
+    act: (refs: readonly OpenRef[]) => Promise<number>,
   ): Promise<void> {
-    const { registry, clock } = this.#deps;
+    const { registry, queue, clock } = this.#deps;
     const began = clock.elapsed();
     if (all) [this.#after, this.#walked] = [null, 0];
     let looked = 0;
     /** Read while the page before it is mended: what is decided by is looked at by then anew. */
-    let ahead: Promise<TaskRow[]> | null = null;
+    let ahead: Promise<OpenRef[]> | null = null;
     // What began in the middle comes round to where it began.
     let wrapped = this.#after === null;
-    for (let readsRows = all; !signal.aborted && (all || clock.elapsed() - began < BUDGET_MS);) {
-      const page = { after: this.#after, limit: readsRows ? PAGE * PAGES : PAGE };
-      let read: readonly string[];
-      if (readsRows) {
-        const rows: TaskRow[] = await (ahead ?? registry.tasks.openOlderThan(olderThanMs, page));
-        const last = rows.length < page.limit ? undefined : rows.at(-1);
-        ahead = last ? registry.tasks.openOlderThan(olderThanMs, { ...page, after: last.id }) : null;
+    for (let closely = all; !signal.aborted && (all || clock.elapsed() - began < BUDGET_MS);) {
+      const limit = closely ? PAGE_OF_ALL : Math.min(PAGE, this.#slice());
+      const page = { after: this.#after, limit };
+      const refs: OpenRef[] = await (ahead ?? registry.tasks.openRefs(olderThanMs, page));
+      const last = refs.length < limit ? undefined : refs.at(-1);
+      if (closely) {
+        ahead = last ? registry.tasks.openRefs(olderThanMs, { ...page, after: last.taskId }) : null;
         ahead?.catch(() => undefined); // told where it is waited for
-        await act(rows);
-        read = rows.map(({ id }) => id);
-      } else {
-        const refs = await registry.tasks.openRefs(olderThanMs, page);
-        readsRows = (await act(await this.#oddAmong(refs))) > 0;
-        read = refs.map(({ taskId }) => taskId);
       }
-      looked += read.length;
-      this.#walked += read.length;
-      this.#after = read.length < page.limit ? null : (read.at(-1) ?? null);
+      const did = await act(closely ? refs : await queue.jobs.notAtRest(refs));
+      if (did > 0) [this.#hasMended, this.#isCalm, closely] = [true, false, true];
+      looked += refs.length;
+      this.#walked += refs.length;
+      this.#after = last?.taskId ?? null;
       if (this.#after === null) {
         [this.#open, this.#walked] = [this.#walked, 0];
-        if (wrapped || !readsRows) break;
+        [this.#isCalm, this.#hasMended] = [!this.#hasMended, false];
+        if (wrapped || !closely) break;
         wrapped = true;
       }
-      if (looked >= (this.#open > FEW ? SLICE : FEW) && !readsRows) break;
+      if (looked >= this.#slice() && !closely) break;
     }
     if (this.#after === null) return;
     const newest = { withinMs: NEWEST_MS, limit: NEWEST };
-    await act(await this.#oddAmong(await registry.tasks.newestRefs(olderThanMs, newest)));
+    await act(await queue.jobs.notAtRest(await registry.tasks.newestRefs(olderThanMs, newest)));
   }
 
-  /** The rows of those that are not simply at rest. */
-  async #oddAmong(refs: readonly OpenRef[]): Promise<TaskRow[]> {
-    const { registry, queue } = this.#deps;
-    const odd = await queue.jobs.notAtRest(refs);
-    const rows = await registry.tasks.byIds(odd.map(({ taskId }) => taskId));
-    return rows.filter((row) => !isTerminal(row.status));
+  #slice(): number {
+    if (this.#open <= FEW) return FEW;
+    return this.#isCalm ? CALM_SLICE : SLICE;
   }
 }

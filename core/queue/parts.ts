@@ -104,7 +104,8 @@ function partsOfPools({ redis, keys }: PartsDeps) {
   return {
     /** The lists of each pool that somebody is to do something about. */
     lists: {
-      anyIn: (pools: readonly string[], of: readonly PoolIndex[]) => poolsWithAny(store, pools, of),
+      anyIn: (pools: readonly string[], asked: { indexes: readonly PoolIndex[]; together: number }) =>
+        poolsWithAny(store, pools, asked),
       read: (pools: readonly string[], query: IndexQuery) => readIndexes(store, pools, query),
       instantOf: (what: { index: PoolIndex; ref: TaskRef }) => instantIn(store, what),
       strike: (what: { index: PoolIndex; refs: readonly TaskRef[] }) => strike(redis, keys, what),

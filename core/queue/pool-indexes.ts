@@ -12,44 +12,26 @@ export type PoolIndex = 'run' | 'back' | 'ended' | 'orphans';
 /** Pools that are asked about in one round trip. */
 const TOGETHER = 500;
 
-/** Pools that one question is about. */
-const AT_ONCE = 50;
-
-interface Group {
-  pools: readonly string[];
-  keys: string[];
-}
-
-/** Keys are made once for a list of pools, which is asked about again and again. */
-const made = new WeakMap<readonly string[], { by: readonly unknown[]; groups: Group[] }>();
-
-function groupsOf(keys: Keys, pools: readonly string[], indexes: readonly PoolIndex[]): Group[] {
-  const grouped = made.get(pools);
-  if (grouped?.by[0] === keys && grouped.by[1] === indexes) return grouped.groups;
-  const groups: Group[] = [];
-  for (let at = 0; at < pools.length; at += AT_ONCE) {
-    const some = pools.slice(at, at + AT_ONCE);
-    groups.push({ pools: some, keys: some.flatMap((key) => indexes.map((index) => keys.pool(key)[index])) });
-  }
-  made.set(pools, { by: [keys, indexes], groups });
-  return groups;
-}
-
 /**
- * Which of many pools may have something in one of these lists: asked for some pools in one command each, so that at rest
- * a thousand pools cost little more than one. A pool without any may be among those with some, and none is left out.
+ * Which of many pools may have something in one of these lists. @param together so many are asked about in one command, so that at
+ * rest a thousand pools cost little more than one; a pool without any may then be among those with some, and none is left out.
  */
 export async function poolsWithAny(
   { redis, keys }: { redis: Redis; keys: Keys },
   pools: readonly string[],
-  indexes: readonly PoolIndex[],
+  { indexes, together }: { indexes: readonly PoolIndex[]; together: number },
 ): Promise<string[]> {
-  const groups = groupsOf(keys, pools, indexes);
+  if (pools.length === 0) return [];
   const pipeline = redis.pipeline();
-  for (const group of groups) pipeline.exists(...group.keys);
+  const groups: (readonly string[])[] = [];
+  for (let at = 0; at < pools.length; at += together) {
+    const some = pools.slice(at, at + together);
+    groups.push(some);
+    pipeline.exists(...some.flatMap((key) => indexes.map((index) => keys.pool(key)[index])));
+  }
   const answers = (await orUnavailable(pipeline.exec())) ?? [];
   // One that cannot be asked is looked at: whoever looks tells what is wrong there.
-  return groups.flatMap(({ pools: some }, at) => (answers[at]?.[0] || answers[at]?.[1] !== 0 ? some : []));
+  return groups.flatMap((some, at) => (answers[at]?.[0] || answers[at]?.[1] !== 0 ? some : []));
 }
 
 export interface IndexQuery {

@@ -13,6 +13,7 @@ import { redisTroubleOf } from './trouble.ts';
 export const scriptNames = [
   'enqueue',
   'turn',
+  'lay',
   'claim',
   'take',
   'emit',

@@ -1,28 +1,33 @@
 import type { Assembled } from '../../core/agent/assemble.ts';
 import { answerOfClose } from '../../core/flow/end/answer.ts';
-import { layManyAnew } from '../../core/flow/lay-many.ts';
+import { layManyAnew, type Lost } from '../../core/flow/lay-many.ts';
 import { renewWaiting, requeueTask } from '../../core/flow/requeue.ts';
 import { forgive, isForsaken, takeBack } from '../../core/flow/take-back.ts';
-import { refOf, type FlowDeps } from '../../core/flow/deps.ts';
+import type { FlowDeps } from '../../core/flow/deps.ts';
 import { closeRow, settleTask } from '../../core/flow/end/settle.ts';
 import { rowEpochOf, type Fence } from '../../core/queue/task/fence.ts';
 import type { Look } from '../../core/queue/jobs/look.ts';
 import type { Entry } from '../../core/queue/task/stream.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
 import { isTerminal, type TaskRow } from '../../core/task/task.ts';
-import { OpenWalk, PAGE, PAGES } from '../open-walk.ts';
+import type { OpenRef } from '../../core/registry/tasks/task-upkeep.ts';
+import { OpenWalk } from '../open-walk.ts';
 import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const OLD_ENOUGH_MS = 2_000;
 const LANES = 8;
+/** Tasks that are looked at and mended together; while some wait for Postgres others have Redis. */
+const TOGETHER = 500;
+const BATCHES = 3;
+/** For a page of all that is open (open-walk.ts), also where Redis is slow. */
+const PAGE_MS = 60_000;
 /** What a task needs that Postgres says has not ended. */
-type Finding =
-  'fine' | 'settle' | 'lost end' | 'renew' | 'renew waiting' | 'requeue' | 'back' | 'forgive' | 'close';
+type Finding = 'fine' | 'settle' | 'lost end' | 'renew' | 'requeue' | 'back' | 'forgive' | 'close';
 
 interface Found {
   row: TaskRow;
-  look: Look | null;
-  finding: Finding;
+  look: Look;
+  finding: Exclude<Finding, 'fine' | 'renew'> | 'renew waiting';
 }
 
 export interface Reconcile extends Duty {
@@ -47,17 +52,18 @@ interface How {
  */
 export function createReconcileDuty(deps: DutyDeps): Reconcile {
   const { queue, clock, log } = deps;
-  const eachOf = (renews: boolean): EachItem<TaskRow> =>
-    new EachItem<TaskRow>({
+  const eachOf = (renews: boolean): EachItem<OpenRef> =>
+    new EachItem<OpenRef>({
       name: 'reconcile',
-      idOf: ({ id }) => id,
-      act: (rows) => reconcilePage(deps, renews, rows),
-      giveUp: async (row, why) => {
+      idOf: ({ taskId }) => taskId,
+      act: (refs) => reconcileSome(deps, renews, refs),
+      giveUp: async ({ taskId }, why) => {
         const message = `The task could not be queued again: ${why}`;
-        await closeRow(deps.flow, row.id, { status: 'error', code: 'internal', message });
+        await closeRow(deps.flow, taskId, { status: 'error', code: 'internal', message });
       },
-      together: PAGE,
-      lanes: PAGES,
+      together: TOGETHER,
+      lanes: BATCHES,
+      budgetMs: PAGE_MS,
       actMs: 45_000,
       clock,
       log,
@@ -73,8 +79,8 @@ export function createReconcileDuty(deps: DutyDeps): Reconcile {
   const goOn = async (signal: AbortSignal, { renews, ...how }: How): Promise<number> => {
     const each = renews ? renewing : plain;
     const total = { did: 0, left: 0, failed: 0, ended: 0 };
-    await walk.through(signal, how, async (rows) => {
-      const round = await each.run(rows, signal);
+    await walk.through(signal, how, async (refs) => {
+      const round = await each.run(byPool(refs), signal);
       total.did += round.did;
       total.left += round.left;
       total.failed += round.failed;
@@ -105,36 +111,54 @@ export function createReconcileDuty(deps: DutyDeps): Reconcile {
   };
 }
 
-async function reconcilePage(
+/** Those of one pool next to each other, in the order that they came in. */
+function byPool(refs: readonly OpenRef[]): OpenRef[] {
+  const pools = new Map<string, OpenRef[]>();
+  for (const ref of refs) {
+    const others = pools.get(ref.poolKey);
+    if (others) others.push(ref);
+    else pools.set(ref.poolKey, [ref]);
+  }
+  return [...pools.values()].flat();
+}
+
+async function reconcileSome(
   deps: DutyDeps,
   renews: boolean,
-  rows: readonly TaskRow[],
-): Promise<Acted<TaskRow>> {
-  const refs = rows.map((row) => ({ ...refOf(row), pin: row.pin ?? undefined }));
-  const looks = await deps.queue.jobs.look(refs);
-  const failed = new Map<TaskRow, unknown>();
-  const toMend: Found[] = [];
-  for (const [i, row] of rows.entries()) {
-    const look = looks[i] ?? null;
-    if (look instanceof Error) {
-      failed.set(row, look);
-      continue;
-    }
+  refs: readonly OpenRef[],
+): Promise<Acted<OpenRef>> {
+  const { registry, queue, flow } = deps;
+  const failed = new Map<OpenRef, unknown>();
+  const looks = await queue.jobs.look(refs.map((ref) => ({ ...ref, pin: ref.pin ?? undefined })));
+  const refById = new Map(refs.map((ref) => [ref.taskId, ref]));
+  const seen = new Map<string, Look>();
+  const lost: Lost[] = [];
+  for (const [at, ref] of refs.entries()) {
+    const look = looks[at];
+    if (look instanceof Error) failed.set(ref, look);
+    else if (look) seen.set(ref.taskId, look);
+    else lost.push({ ref, seen: null });
+  }
+  const rows = await registry.tasks.byIds([...seen.keys()]);
+  const others: Found[] = [];
+  for (const row of rows) {
+    const [ref, look] = [refById.get(row.id), seen.get(row.id)];
+    if (!ref || !look || isTerminal(row.status)) continue;
     try {
-      const seen = look ? await examine(deps, row, look) : 'renew';
-      const finding = renews && look && isUnclaimed(look) && seen === 'fine' ? 'renew waiting' : seen;
-      if (finding !== 'fine') toMend.push({ row, look, finding });
+      const finding = await examine(deps, row, look);
+      if (finding === 'renew') lost.push({ ref: { ...ref, epoch: row.epoch }, seen: look.fence });
+      else if (renews && isUnclaimed(look) && finding === 'fine')
+        others.push({ row, look, finding: 'renew waiting' });
+      else if (finding !== 'fine') others.push({ row, look, finding });
     } catch (thrown) {
-      failed.set(row, thrown);
+      failed.set(ref, thrown);
     }
   }
-  const lost = toMend.filter(({ finding }) => finding === 'renew');
-  const laid = await layManyAnew(
-    deps.flow,
-    lost.map(({ row, look }) => ({ row, seen: look?.fence ?? null })),
-  );
-  for (const [row, thrown] of laid.failed) failed.set(row, thrown);
-  const others = toMend.filter(({ finding }) => finding !== 'renew');
+  const laid = await layManyAnew(flow, lost);
+  for (const [taskId, thrown] of laid.failed) {
+    const ref = refById.get(taskId);
+    if (ref) failed.set(ref, thrown);
+  }
   let did = laid.did;
   let next = 0;
   const lane = async (): Promise<void> => {
@@ -142,7 +166,8 @@ async function reconcilePage(
       try {
         if (await mend(deps, one)) did += 1;
       } catch (thrown) {
-        failed.set(one.row, thrown);
+        const ref = refById.get(one.row.id);
+        if (ref) failed.set(ref, thrown);
       }
     }
   };
@@ -180,12 +205,8 @@ async function examine({ flow }: DutyDeps, row: TaskRow, look: Look): Promise<Fi
 
 async function mend(deps: DutyDeps, { row, look, finding }: Found): Promise<boolean> {
   const { flow } = deps;
-  if (!look) return false;
   const { fence, last } = look;
   switch (finding) {
-    case 'fine':
-    case 'renew':
-      return false; // those that Redis has lost go together
     case 'settle':
       return last?.kind === 'end' && isTerminal((await settleTask(flow, row, last.ending)).status);
     case 'lost end':

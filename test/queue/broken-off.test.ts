@@ -54,7 +54,9 @@ async function heldOf(redis: Redis, namespace: string, pool: string): Promise<Re
     }[type] ?? ['get', key];
     if (type === 'stream' && key.endsWith(':events')) continue;
     const answer = type === 'hash' ? await redis.hgetall(key) : await redis.call(command ?? '', ...args);
-    const value = JSON.stringify(type === 'hash' ? Object.entries(answer as object).sort() : answer);
+    // A job that stands without a tag says that it is none, or nothing.
+    const fields = (): unknown[] => Object.entries(answer as object).filter((one) => one.join() !== 'turn,0');
+    const value = JSON.stringify(type === 'hash' ? fields().sort() : answer);
     const place = key.replace(namespace, 'N').replace(pool, 'P');
     const hasEnd = (await redis.pttl(key)) > 0;
     all[place] = `${value.replaceAll(pool, 'P').replaceAll(/\b\d{13}\b/g, 'T')} ${String(hasEnd)}`;

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Submission } from '../../core/queue/task/submission.ts';
+import { runScript } from '../../core/queue/scripts.ts';
+import { jobIdOf, laying, type Submission } from '../../core/queue/task/submission.ts';
 import type { Early } from '../../core/queue/jobs/take.ts';
-import { MOST_ALONE } from '../../core/queue/jobs/turns.ts';
+import { MOST_ALONE, Turns } from '../../core/queue/jobs/turns.ts';
 import { placeOf } from '../../core/queue/task/place.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
@@ -216,6 +217,103 @@ describe('owners of a queue take turns', function () {
     await job?.putLast();
     names.set(job?.taskId ?? '', 'p');
     expect(await drain(pool, names)).to.equal('abp');
+  });
+
+  it('many that are laid down together are what those are that came one after the other, and take turns as they do', async () => {
+    /** What tasks are, but for instants and turns. */
+    const stateOf = async (poolKey: string, tasks: readonly Submission[]): Promise<unknown> => {
+      const pool = t.door.keys.pool(poolKey);
+      const queue = `${t.door.keys.namespace}:${pool.queue()}`;
+      const each = tasks.map(async ({ taskId, epoch }) => {
+        const { fence, input } = pool.task(taskId);
+        const { data, opts, priority } = await t.redis.hgetall(`${queue}:${taskId}-${String(epoch)}`);
+        const [state, asked] = [await t.redis.hgetall(fence), await t.redis.hgetall(input)];
+        return { state: { ...state, spared: state['spared']?.split(' ')[1] }, asked, data, opts, priority };
+      });
+      const waiting = [
+        ...(await t.redis.lrange(`${queue}:wait`, 0, -1)),
+        ...(await t.redis.zrange(`${queue}:prioritized`, '0', '-1')),
+      ];
+      const orphans = await t.redis.zrange(pool.orphans, '0', '-1');
+      return { waiting: waiting.sort(), orphans: orphans.sort(), each: await Promise.all(each) };
+    };
+    /** Owners in the order that theirs are taken in: of each in the order that they came in, and none waits for two more of another. */
+    const expectTurns = async (poolKey: string, laid: readonly Submission[]): Promise<void> => {
+      const taken: Submission[] = [];
+      for (let job = await next(poolKey); job; job = await next(poolKey)) {
+        const { taskId } = job;
+        taken.push(...laid.filter((one) => one.taskId === taskId));
+        await job.complete();
+      }
+      expect(taken).to.have.length(laid.length);
+      for (const [at, { ownerId, taskId }] of taken.entries()) {
+        const its = taken.slice(at + 1).findIndex((one) => one.ownerId === ownerId);
+        const between = taken.slice(at + 1, its === -1 ? at + 1 : at + 1 + its);
+        for (const owner of ['a', 'b', 'c'])
+          expect(between.filter((one) => one.ownerId === owner).length).to.be.at.most(2);
+        const earlier = laid
+          .filter((one) => one.ownerId === ownerId)
+          .findIndex((one) => one.taskId === taskId);
+        expect(taken.slice(0, at).filter((one) => one.ownerId === ownerId)).to.have.length(earlier);
+      }
+    };
+    const turns = new Turns({ redis: t.redis, keys: t.door.keys });
+    const owners = fc.constantFrom('a', 'b', 'c');
+    const task = fc.record({
+      ownerId: owners,
+      body: fc.constantFrom('{}', `"${'x'.repeat(300_000)}"`),
+      onDisconnect: fc.constantFrom('cancel' as const, 'continue' as const, 'grace' as const),
+      spared: fc.constantFrom(undefined, ['some llm']),
+    });
+    const before = fc.array(fc.oneof(owners, fc.constant('take')), { maxLength: 8 });
+    const many = fc.array(task, { minLength: 1, maxLength: 8 });
+    const priorities = fc.constantFrom('interactive' as const, 'background' as const);
+    await fc.assert(
+      fc.asyncProperty(before, many, priorities, async (history, asked, priority) => {
+        const pool = `laid ${pools++}`;
+        const names = [`${pool}-1`, `${pool}-2`] as const;
+        const made = (ownerId: string, more: Partial<Submission> = {}): Submission => ({
+          ...submissionOf(newTask({ ownerId, poolKey: pool })),
+          priority,
+          ...more,
+        });
+        const all: Submission[] = [];
+        const gone = new Set<string>();
+        for (const step of history) {
+          const one = step === 'take' ? null : made(step);
+          if (one) all.push(one);
+          for (const poolKey of names)
+            if (one) await t.door.dispatch.enqueueNew({ ...one, poolKey });
+            else {
+              const job = await next(poolKey);
+              if (job) gone.add(job.taskId);
+              await job?.complete();
+            }
+        }
+        const laid = asked.map(({ ownerId, body, onDisconnect, spared }) => {
+          const task = made(ownerId, { body, policy: { onDisconnect, graceSeconds: 5 } });
+          return { ...task, head: { ...task.head, spared } };
+        });
+        const [one, other] = names;
+        for (const each of laid) {
+          const task = { ...each, poolKey: one };
+          const call = laying(t.door.keys, turns.keyOf(task), { task, seen: null });
+          await runScript(t.redis, 'enqueue', call);
+          await runScript(t.redis, 'turn', turns.adding(task, jobIdOf(task)));
+        }
+        const answers = await t.door.dispatch.enqueueMany(
+          laid.map((each) => ({ submission: { ...each, poolKey: other }, seen: null })),
+        );
+        expect(answers).to.deep.equal(laid.map(() => true));
+        all.push(...laid);
+        expect(await stateOf(other, laid)).to.deep.equal(await stateOf(one, laid));
+        await expectTurns(
+          other,
+          all.filter(({ taskId }) => !gone.has(taskId)),
+        );
+      }),
+      { numRuns: 60 },
+    );
   });
 
   it('any arrivals: in order for each, and between two of one owner at most two of any other', async () => {

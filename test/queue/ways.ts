@@ -1,4 +1,5 @@
 import { beat, handBack } from '../../core/queue/task/claim.ts';
+import { layingOf } from '../../core/queue/task/submission.ts';
 import { lookAt, notAtRest } from '../../core/queue/jobs/look.ts';
 import { Turns } from '../../core/queue/jobs/turns.ts';
 import { readLasts } from '../../core/queue/pool-indexes.ts';
@@ -51,6 +52,12 @@ const another = (task: Submission): Submission => ({
   ownerId: 'other',
 });
 const besides = (task: Submission): Submission => ({ ...task, taskId: task.taskId.replace(/.{4}$/, 'eeee') });
+/** What it leaves is left to others. */
+const layAlone = async (t: QueueFixture, task: Submission): Promise<unknown> => {
+  const call = layingOf(t.door.keys, turns(t), { tasks: [task], areOfOneOwner: true });
+  await runScript(t.door.redis, 'lay', call);
+  return await t.door.dispatch.enqueueMany([{ submission: task, seen: null }]);
+};
 const unadded = async (t: QueueFixture, task: Submission): Promise<void> => {
   await t.door.dispatch.enqueue(besides(task));
   await t.door.dispatch.enqueue(another(task));
@@ -149,6 +156,14 @@ export const ways: readonly Way[] = [
       await t.door.queueOf(queueOf(t, task)).add('infer', { T: another(task).taskId }, { jobId: 'other-1' });
     },
     act: (t, task) => turns(t).take(another(task), 'other-1'),
+    isOfSeveral: true,
+  },
+  { script: 'lay', before: nothing, act: (t, task) => layAlone(t, besides(task)), isOfSeveral: true },
+  {
+    script: 'lay',
+    where: 'with turns',
+    before: nothing,
+    act: (t, task) => layAlone(t, { ...another(task), priority: 'background' }),
     isOfSeveral: true,
   },
   {

@@ -64,7 +64,10 @@ describe('what a duty asks of the tasks, where few are open among many that ende
       ask: () => upkeep().newestRefs(1, { withinMs: 30_000, limit: 500 }),
       index: /tasks_open/,
     },
-    'all: the pools of the newest': { ask: () => upkeep().newestPools(500), index: /tasks_open/ },
+    'all: the pools of the newest': {
+      ask: () => upkeep().newestPools({ withinMs: 10_000, limit: 500 }),
+      index: /tasks_open/,
+    },
     'expire: whose time to wait is over': {
       ask: () => upkeep().overdue({ skip: 0, limit: 500 }),
       index: /tasks_open/,

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { v7 } from 'uuid';
 import { claimTask, handBack, isRefusal } from '../../core/queue/task/claim.ts';
 import { createFetcher } from '../../core/queue/jobs/jobs.ts';
 import { notAtRest } from '../../core/queue/jobs/look.ts';
@@ -118,20 +119,28 @@ describe('what much at rest costs', function () {
 
   it('of many pools those with something to do are found, and one that has just got a task', async () => {
     const pools = Array.from({ length: 120 }, (_, n) => `p${String(n).padStart(3, '0')}`);
-    const laid = await lay(pools.map((key) => taskIn(key)));
+    const msecs = Date.now() - 60_000;
+    const laid = await lay(pools.map((key) => taskIn(key, { id: v7({ msecs }) })));
     let now = 0;
     const open = new OpenPools({ ...t.tools, clock: { ...t.dutyDeps(t.tools).clock, elapsed: () => now } });
     expect(await open.list()).to.deep.equal(pools);
     expect(await open.busy()).to.deep.equal([]);
     const running = laid[77];
     if (running) await claim(running);
-    await lay([taskIn('another')]);
+    const [another] = await lay([taskIn('another')]);
     now = 1_500;
+    expect(await open.list()).to.deep.equal([...pools, 'another']);
+    expect(await open.busy(), 'nothing had happened there').to.deep.equal([]);
+    now = 10_500;
     expect(await open.busy())
       .to.include('p077')
       .and.to.have.length.lessThan(60);
-    expect(await open.list()).to.deep.equal([...pools, 'another']);
-    expect(await poolsWithAny(t.queue, pools, ['ended'])).to.deep.equal([]);
+    now = 11_500;
+    expect(await open.busy(), 'by itself').to.deep.equal(['p077']);
+    if (another) await claim(another);
+    now = 12_500;
+    expect(await open.busy(), 'had got a task').to.have.members(['p077', 'another']);
+    expect(await poolsWithAny(t.queue, pools, { indexes: ['ended'], together: 50 })).to.deep.equal([]);
   });
 
   it('jobs of tasks that are over are found however many queues there are, some at each turn', async () => {

@@ -28,8 +28,30 @@ const lookSchema = z.union([
   z.tuple([z.array(z.string()), z.union([entrySchema, z.tuple([]), z.literal('large')]), z.string()]),
 ]);
 
-/** Looks at many tasks in one round trip, each by itself at one instant; null for one that has no fence, or a torn one, the error for one whose end, by itself, could not be read. */
+/** So many together that none of them may be there: it is asked first. */
+const MANY = 100;
+
+/** Looks at tasks of which Redis may have lost all: where many are to be looked at, those that are not there are found by one command for many. */
 export async function lookAt(
+  redis: Redis,
+  keys: Keys,
+  refs: readonly (TaskRef & { pin?: string | undefined })[],
+): Promise<(Look | null | Error)[]> {
+  if (refs.length < MANY) return await lookClosely(redis, keys, refs);
+  const groups: (typeof refs)[] = [];
+  for (let at = 0; at < refs.length; at += MANY) groups.push(refs.slice(at, at + MANY));
+  const pipeline = redis.pipeline();
+  for (const some of groups)
+    pipeline.exists(...some.map(({ poolKey, taskId }) => keys.pool(poolKey).task(taskId).fence));
+  const counts = (await orUnavailable(pipeline.exec())) ?? [];
+  const isThere = groups.map((_, at) => counts[at]?.[1] !== 0);
+  const there = await lookClosely(redis, keys, groups.filter((_, at) => isThere[at]).flat());
+  let next = 0;
+  return groups.flatMap((some, at) => some.map(() => (isThere[at] ? (there[next++] ?? null) : null)));
+}
+
+/** Looks at many tasks in one round trip, each by itself at one instant; null for one that has no fence, or a torn one, the error for one whose end, by itself, could not be read. */
+async function lookClosely(
   redis: Redis,
   keys: Keys,
   refs: readonly (TaskRef & { pin?: string | undefined })[],

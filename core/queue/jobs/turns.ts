@@ -40,12 +40,14 @@ const MOST_CONTESTED = 10_000;
 /** Options of every job. */
 const ALWAYS = { attempts: 1, removeOnComplete: { count: KEPT_JOBS }, removeOnFail: { count: KEPT_JOBS } };
 
+export const JOB_NAME = 'infer';
+
 /** Name, data and options of a job, as BullMQ writes them. */
 export const writtenJob = (
   taskId: string,
   options: { jobId: string; priority?: number },
 ): [name: string, data: string, options: string] => [
-  'infer',
+  JOB_NAME,
   `{"T":"${taskId}"}`,
   JSON.stringify({ ...options, ...ALWAYS }),
 ];
@@ -112,12 +114,18 @@ export class Turns {
     };
   }
 
-  #placing(job: TurnOf, jobId: string): ScriptCall {
+  /** Where jobs of this priority stand in their queue, and what priority they are given with their tags. */
+  placesOf(job: TurnOf): { queue: string; turnsKey: string; least: number; end: number; priority: number } {
     const { keys } = this.#deps;
     const queue = `${keys.namespace}:${keys.pool(job.poolKey).queue(job.pin)}`;
-    const { least, end } = ranges[job.priority];
+    const priority = job.priority === 'background' ? BACKGROUND : 0;
+    return { queue, turnsKey: this.keyOf(job), priority, ...ranges[job.priority] };
+  }
+
+  #placing(job: TurnOf, jobId: string): ScriptCall {
+    const { queue, turnsKey, least, end } = this.placesOf(job);
     return {
-      keys: [`${queue}:wait`, `${queue}:prioritized`, `${queue}:${jobId}`, this.keyOf(job)],
+      keys: [`${queue}:wait`, `${queue}:prioritized`, `${queue}:${jobId}`, turnsKey],
       args: [jobId, job.ownerId, least, end, TURNS_KEPT_MS, MOST_ALONE],
     };
   }

@@ -6,8 +6,7 @@
   Callers  scheduler (reconcile) ]]
 local odd, long = {}, {}
 -- a list of ours is short (core/queue/jobs/turns.ts): one that is not is not searched
-local stands = function(queue, job)
-  if redis.call('ZSCORE', queue .. 'prioritized', job) then return true end
+local listed = function(queue, job)
   if long[queue] == nil then long[queue] = redis.call('LLEN', queue .. 'wait') > 2000 end
   return long[queue] or redis.call('LPOS', queue .. 'wait', job)
 end
@@ -17,8 +16,9 @@ local rests = function(pool, task, epoch, suffix)
   if m[3] ~= '' then return redis.call('ZSCORE', ARGV[1] .. 'run:{' .. pool .. '}', task) end
   if m[5] and m[5] ~= '' then return false end
   local queue = ARGV[1] .. '{' .. pool .. '}' .. suffix .. ':'
-  local job = redis.call('HMGET', queue .. m[4], 'timestamp', 'finishedOn')
-  return job[1] and not job[2] and redis.call('EXISTS', queue .. m[4] .. ':lock') == 0 and stands(queue, m[4])
+  if not redis.call('ZSCORE', queue .. 'prioritized', m[4]) and not listed(queue, m[4]) then return false end
+  -- what stands in its queue has not been taken; but a session may have taken its hash away
+  return redis.call('EXISTS', queue .. m[4]) == 1
 end
 for i = 2, #ARGV, 4 do
   -- a key of another kind in one place, which a session can put there, is no matter of the others

@@ -18,10 +18,10 @@ import { readFences, type Fence, type TaskRef } from './fence.ts';
 import type { JobData } from '../jobs/jobs.ts';
 import type { Keys } from '../keys.ts';
 import type { StandingJob } from '../jobs/leftovers.ts';
-import { runKnownScript, runScript, tryScripts, trySeveral, type ScriptName } from '../scripts.ts';
-import { FENCE_MARGIN_MS, jobIdOf, laying, type Submission } from './submission.ts';
+import { runKnownScript, runScript, tryScripts, type ScriptName } from '../scripts.ts';
+import { FENCE_MARGIN_MS, jobIdOf, laying, layMany, type Laid, type Submission } from './submission.ts';
 import { beginning, firstSeq, readOn, readPage, seqAfter, type Position } from './stream.ts';
-import { Turns } from '../jobs/turns.ts';
+import { JOB_NAME, Turns } from '../jobs/turns.ts';
 
 export interface DispatchDeps {
   redis: Redis;
@@ -127,25 +127,12 @@ export class Dispatch {
   }
 
   /**
-   * `enqueue` of many in one round trip. @param seen as there, of each.
+   * `enqueue` of many: what Redis has nothing of in one round trip, and the others, or where others wait without their turns, in
+   * one more. @param seen as there, of each.
    * @returns of each whether it was laid down, or the error that it alone made.
    */
-  async enqueueMany(
-    many: readonly { submission: Submission; seen: Pick<Fence, 'epoch' | 'claim'> | null }[],
-  ): Promise<(boolean | Error)[]> {
-    const { redis, keys } = this.#deps;
-    const calls = many.flatMap(({ submission: s, seen }) => [
-      { name: 'enqueue' as const, ...laying(keys, this.#turns.keyOf(s), { task: s, seen }) },
-      { name: 'turn' as const, ...this.#turns.adding(s, jobIdOf(s)) },
-    ]);
-    let bytes = 0;
-    for (const { submission } of many) bytes += submission.body.length;
-    const answers = await orUnavailable(sending(redis, bytes, (over) => trySeveral(over, calls)));
-    return many.map((_, at) => {
-      const [laid, added] = [answers[at * 2], answers[at * 2 + 1]];
-      if (laid instanceof Error) return laid;
-      return added instanceof Error ? added : Number(laid) >= 0;
-    });
+  async enqueueMany(many: readonly Laid[]): Promise<(boolean | Error)[]> {
+    return await layMany({ ...this.#deps, turns: this.#turns }, many);
   }
 
   /** Is this fence still as it was seen: the same claim of the same epoch? */
@@ -371,7 +358,7 @@ export class Dispatch {
     const options = { jobId, ...this.#turns.optionsOf(s, isContested) };
     const { redis, keys } = this.#deps;
     const job = `${keys.namespace}:${keys.pool(s.poolKey).queue(s.pin)}:${jobId}`;
-    const add = () => this.#queueOf(s).add('infer', { T: s.taskId }, options);
+    const add = () => this.#queueOf(s).add(JOB_NAME, { T: s.taskId }, options);
     await orUnavailable(mending(redis, [job], add));
   }
 }

@@ -1,17 +1,32 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { keptHeadSchema } from '../../task/head.ts';
-import type { TaskRow } from '../../task/task.ts';
+import { taskRowSchema } from '../../task/task.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
 import type { Connection } from '../database/connect.ts';
-import { parseTask, returned, STARTS_OVER } from './task-rows.ts';
-import type { Submission } from './task-upkeep.ts';
+import { returning, STARTS_OVER } from './task-rows.ts';
+import type { OpenRef, Submission } from './task-upkeep.ts';
 
-/** A row at its new epoch, with what it takes to enqueue it; null where that cannot be read, so that it never will be. */
+/** What is laid down of a task at its new epoch, and what was asked; null where that cannot be read, so that it never will be. */
 export interface Renewed {
-  row: TaskRow;
+  task: z.infer<typeof renewedSchema>;
   submission: Submission | null;
 }
+
+const renewedSchema = z
+  .object({
+    ...taskRowSchema.pick({ id: true, poolName: true, ownerId: true, epoch: true, priority: true, pin: true })
+      .shape,
+    ...taskRowSchema.pick({ onDisconnect: true, graceSeconds: true }).shape,
+  })
+  .transform(({ id, poolName, pin, onDisconnect, graceSeconds, ...row }) => ({
+    ...row,
+    taskId: id,
+    poolKey: poolName,
+    pin: pin ?? undefined,
+    policy: { onDisconnect, graceSeconds },
+  }));
+const columns = ['id', 'poolName', 'ownerId', 'epoch', 'priority', 'pin', 'onDisconnect', 'graceSeconds'];
 
 /** Bodies that are read at a time; one that is larger goes alone. */
 const MOST_BYTES = 8 * 1024 * 1024;
@@ -24,7 +39,7 @@ const renewSql = `
   update tasks set epoch = tasks.epoch + 1, status = 'pending', claim_id = null, claimed_by = null,
     claimed_llm = null, claimed_at = null, stream_started_at = null, queue_deadline = ${STARTS_OVER}
   from held where tasks.id = held.id
-  returning ${returned}, request_body, request_headers,
+  returning ${returning(columns)}, request_body, request_headers,
     greatest(0, extract(epoch from tasks.queue_deadline - now()) * 1000) as wait_ms`;
 
 const submissionSchema = z.object({
@@ -40,48 +55,34 @@ function submissionIn(row: unknown): Submission | null {
   return { body, head, waitMs: Math.round(waitMs) };
 }
 
-async function renewSome(
-  { db, transaction }: Pick<Connection, 'db' | 'transaction'>,
-  seen: readonly Pick<TaskRow, 'id' | 'epoch'>[],
-  bytes: number,
-): Promise<Renewed[]> {
-  return isLarge(bytes) ? await transaction((trx) => renew(trx, seen), bytes) : await renew(db, seen);
-}
-
-async function renew(db: Knex, seen: readonly Pick<TaskRow, 'id' | 'epoch'>[]): Promise<Renewed[]> {
-  const json = JSON.stringify(seen.map(({ id, epoch }) => ({ id, epoch })));
-  const { rows } = await db.raw<{ rows: unknown[] }>(renewSql, [json]).options({ name: 'renew_tasks' });
-  return rows.map((row) => ({ row: parseTask(row), submission: submissionIn(row) }));
-}
+type Seen = Pick<OpenRef, 'taskId' | 'epoch' | 'bytes'>;
 
 /** Gives each row that is still at the epoch that was seen its next one, past those that somebody else holds. */
 export async function renewTasks(
-  connection: Pick<Connection, 'db' | 'transaction'>,
-  seen: readonly Pick<TaskRow, 'id' | 'epoch'>[],
+  { db, transaction }: Pick<Connection, 'db' | 'transaction'>,
+  seen: readonly Seen[],
 ): Promise<Renewed[]> {
-  const sizes = await connection
-    .db('tasks')
-    .whereIn(
-      'id',
-      seen.map(({ id }) => id),
-    )
-    .select<{ id: string; bytes: number | null }[]>(
-      'id',
-      connection.db.raw('octet_length(request_body) as bytes'),
-    );
-  const bytesOf = new Map(sizes.map(({ id, bytes }) => [id, bytes ?? 0]));
   const renewed: Renewed[] = [];
-  let some: Pick<TaskRow, 'id' | 'epoch'>[] = [];
-  let bytes = 0;
-  for (const one of seen) {
-    const size = bytesOf.get(one.id) ?? 0;
-    if (some.length > 0 && bytes + size > MOST_BYTES) {
-      renewed.push(...(await renewSome(connection, some, bytes)));
-      [some, bytes] = [[], 0];
+  for (let at = 0; at < seen.length;) {
+    const some: Seen[] = [];
+    let bytes = 0;
+    for (
+      let one = seen[at];
+      one && (some.length === 0 || bytes + one.bytes <= MOST_BYTES);
+      one = seen[++at]
+    ) {
+      some.push(one);
+      bytes += one.bytes;
     }
-    some.push(one);
-    bytes += size;
+    renewed.push(
+      ...(isLarge(bytes) ? await transaction((trx) => renew(trx, some), bytes) : await renew(db, some)),
+    );
   }
-  if (some.length > 0) renewed.push(...(await renewSome(connection, some, bytes)));
   return renewed;
+}
+
+async function renew(db: Knex, seen: readonly Seen[]): Promise<Renewed[]> {
+  const json = JSON.stringify(seen.map(({ taskId: id, epoch }) => ({ id, epoch })));
+  const { rows } = await db.raw<{ rows: unknown[] }>(renewSql, [json]).options({ name: 'renew_tasks' });
+  return rows.map((row) => ({ task: renewedSchema.parse(row), submission: submissionIn(row) }));
 }

@@ -12,6 +12,7 @@ import { pause } from '../../runtime/clock.ts';
 import { storableJsonText, storableSentence, storableWord } from '../../text/storable.ts';
 import { closeTasks } from './close-tasks.ts';
 import { renewTasks, type Renewed } from './renew-tasks.ts';
+import type { OpenRef } from './task-upkeep.ts';
 import { LOCKED, settleTasks, sizeOf, type Settling } from './settle-tasks.ts';
 import { OPEN, parseTask, rowColumns, STARTS_OVER } from './task-rows.ts';
 import type { Knex } from 'knex';
@@ -33,7 +34,7 @@ export interface TaskEnds {
     })[],
   ): Promise<TaskRow[]>;
   /** `nextEpoch` of many that Redis has lost, with what it takes to enqueue them; as `settleMany`. */
-  renewMany(seen: readonly Pick<TaskRow, 'id' | 'epoch'>[]): Promise<Renewed[]>;
+  renewMany(seen: readonly Pick<OpenRef, 'taskId' | 'epoch' | 'bytes'>[]): Promise<Renewed[]>;
   /** `cancelled`, or `error` with a code, from outside: cancel, expire, give up. */
   close(id: string, how: RowClosing): Promise<TaskRow | null>;
   /**

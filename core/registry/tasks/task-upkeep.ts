@@ -36,8 +36,8 @@ export interface TaskUpkeep {
   mayHaveRun(ids: readonly string[]): Promise<Set<string>>;
   /** Pool keys with a task that has not ended. */
   openPools(): Promise<string[]>;
-  /** Pool keys that the newest tasks which have not ended are in, of so many of them. */
-  newestPools(limit: number): Promise<string[]>;
+  /** Pool keys of the tasks that came within `withinMs` and have not ended, of the newest so many. */
+  newestPools(page: { withinMs: number; limit: number }): Promise<string[]>;
   /**
    * Which of these ids have a row that has not ended, of this pool where one is named: what stands in a pool's keys says
    * nothing about others' tasks. What is no id has none.
@@ -62,6 +62,8 @@ export interface OpenRef {
   poolKey: string;
   pin: string | null;
   epoch: number;
+  /** Of what was asked. */
+  bytes: number;
 }
 
 /** `waitMs` is what is left of the time to wait. */
@@ -159,7 +161,7 @@ const openPoolsSql = `
 const DROPPABLE = `retention = 'none' and completed_at is not null and (request_body is not null or response_body is not null)`;
 const nobody = { requestBody: null, responseBody: null };
 
-const refColumns = { taskId: 'id', poolKey: 'poolName', pin: 'pin', epoch: 'epoch' };
+const refColumns = { taskId: 'id', poolKey: 'poolName', pin: 'pin', epoch: 'epoch', bytes: 'requestBytes' };
 
 /** The least id of version 7 of that time: what came since is found without a look at what is older. */
 const FIRST_ID_WITHIN = `(lpad(to_hex((extract(epoch from now()) * 1000 - ?)::bigint), 12, '0') || repeat('0', 20))::uuid`;
@@ -213,8 +215,9 @@ export function createTaskUpkeep(connection: Connection): TaskUpkeep {
       const { rows } = await db.raw<{ rows: { poolName: string }[] }>(openPoolsSql);
       return rows.map((row) => row.poolName);
     },
-    async newestPools(limit) {
-      const newest = db('tasks').whereRaw(OPEN).orderBy('id', 'desc').limit(limit).select('poolName');
+    async newestPools({ withinMs, limit }) {
+      const came = db('tasks').whereRaw(OPEN).whereRaw(`id > ${FIRST_ID_WITHIN}`, [withinMs]);
+      const newest = came.orderBy('id', 'desc').limit(limit).select('poolName');
       const rows = await db.from(newest.as('newest')).distinct<{ poolName: string }[]>('poolName');
       return rows.map((row) => row.poolName);
     },
