@@ -29,7 +29,8 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
   const files = { started: join(folder, 'waked'), healed: join(folder, 'well') };
   const clients: Pick<Client, 'close'>[] = [];
   before(async () => {
-    for (const path of [counter, started, gate, files.healed, fileAt('heard')]) writeFileSync(path, '');
+    for (const path of [counter, started, gate, files.healed, fileAt('heard'), fileAt('noted')])
+      writeFileSync(path, '');
     keepSecret(fileAt('home/secrets'));
     t = await startSystem({}, { transport });
     worker = await start();
@@ -72,7 +73,7 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
             ...['--started', started, '--waits', gate],
           ],
         },
-        { name: 'notes', command: process.execPath, args: [fixture, '--notes'] },
+        { name: 'notes', command: process.execPath, args: [fixture, '--notes', '--heard', fileAt('noted')] },
         { name: 'nowhere', command: '/nowhere/server' }, // whatever else is tried is not hindered by it
         realServer,
         sleepy(files),

@@ -29,9 +29,9 @@ interface Apart {
   system: () => System;
   /** A client of that project. */
   connect: (at: string, project?: string) => Promise<Client>;
-  /** A message to the project `demo`, which has `desk` without `env` and `big`. */
+  /** A message to the project `demo`, which has `desk` without `env` and `big`; another, `noted`, has `notes` as `n`. */
   raw: (message: object) => Promise<Response>;
-  /** A file of the machine of `desk`; a line of `heard` for each call that it is given. */
+  /** A file of the machine of `desk` and `notes`; a line of `heard` for each call that `desk` is given, of `noted` for those of `notes`. */
   fileAt: (name: string) => string;
   once: ReturnType<typeof onceIn>;
 }
@@ -64,6 +64,51 @@ export function keptApart({ system, connect, raw, fileAt, once }: Apart): void {
     await raw({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'desk__wrong' } });
     expect(heard(), 'its server was asked for nothing else').to.deep.equal([...before, 'wrong']);
   });
+
+  once(
+    'whose server renames what is called: what runs ends, what waits is told so, and nothing else runs',
+    async () => {
+      const client = await connect(system().url, 'noted');
+      const heard = (): string[] => readFileSync(fileAt('noted'), 'utf8').split('\n').slice(0, -1);
+      const before = heard();
+      const noted = (name: string, given: object) =>
+        client.callTool({ name: `n__${name}`, arguments: { ...given } });
+      const renames = [{ from: 'echo', to: 'said' }, { from: 'hold', to: 'kept' }, {}, {}];
+      const running = renames.map((given) => noted('hold', { until: fileAt('go'), ...given }));
+      const openCalls = (many: number) =>
+        until(
+          () => system().openTasks('mcp.notes'),
+          (n) => n === many,
+        );
+      await openCalls(running.length);
+      const waiting = noted('echo', { message: 'who hears it?' }).catch((thrown: unknown) => thrown);
+      await openCalls(running.length + 1);
+      writeFileSync(fileAt('go'), '');
+      for (const answer of await Promise.all(running))
+        expect(answer.content).to.deep.equal([{ type: 'text', text: 'held' }]);
+      expect(await waiting).to.deep.include({
+        code: -32602,
+        message: 'MCP error -32602: Unknown tool: echo',
+      });
+      await until(
+        async () => (await client.listTools()).tools.map(({ name }) => name),
+        (names) => names.includes('n__said') && !names.includes('n__echo') && names.includes('n__kept'),
+      );
+      const gone = await noted('echo', {}).catch((thrown: unknown) => thrown);
+      expect(gone).to.deep.include({ code: -32602, message: 'MCP error -32602: Unknown tool: n__echo' });
+      const { content } = await noted('said', { message: 'I do' });
+      expect(content).to.deep.equal([{ type: 'text', text: 'I do' }]);
+      const asked = ['hold', 'hold', 'hold', 'hold', 'echo', 'said'];
+      expect(heard()).to.deep.equal([...before, ...asked]);
+      const listed = await system().call('GET', `/api/v1/tasks?pool=mcp.notes&limit=${String(asked.length)}`);
+      const { items } = (await listed.json()) as { items: { id: string }[] };
+      const tasks = await Promise.all(
+        items.map(async ({ id }) => await (await system().call('GET', `/api/v1/tasks/${id}`)).text()),
+      );
+      const calledIn = (task: string) => /"params":\{"name":"(\w+)"/.exec(task)?.[1];
+      expect(tasks.map(calledIn).reverse(), 'what tasks say was asked for').to.deep.equal(asked);
+    },
+  );
 
   once(
     'whose real servers see of their machine where programs and homes are, and what is declared',

@@ -1,11 +1,11 @@
 /**
  * A small MCP server over stdio, as hostile as its arguments ask: `--counter FILE`, `--started FILE` (a line for each start), `--die-in METHOD`
  * and `--hang METHOD` (until there is `--healed FILE`), `--banner`, `--orphan`, `--deaf` (to SIGTERM), `--stays` (though its input
- * closes), `--waits FILE` (with its handshake, until that is there), `--notes` (resources that it tells of, and a tool that changes them), `--holds MIB` (in a process that it starts), `--heard FILE`
+ * closes), `--waits FILE` (with its handshake, until that is there), `--notes` (resources that it tells of, a tool that changes them, and one that renames tools), `--holds MIB` (in a process that it starts), `--heard FILE`
  * (a line for each call, with the name of its tool), `--begins JSON` (its answer to the handshake).
  */
 import { spawn } from 'node:child_process';
-import { appendFileSync, closeSync, existsSync } from 'node:fs';
+import { appendFileSync, closeSync, existsSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 const options = process.argv.slice(2);
@@ -60,6 +60,7 @@ const subscribed = new Set();
 if (has('--notes')) {
   tools.push({ name: 'touch', inputSchema: object({ uri: { type: 'string' } }) });
   tools.push({ name: 'pid', inputSchema: object() });
+  tools.push({ name: 'hold', inputSchema: object({ until: { type: 'string' } }) });
 }
 
 function ofNotes(id, method, { uri } = {}) {
@@ -107,8 +108,33 @@ function prints(printed) {
   process.stdout.write(printed, () => prints(printed));
 }
 
+/** Until there is that file; then one of its tools has another name, for calls of it too, where that is asked. */
+function hold(id, given) {
+  if (!existsSync(given.until)) return setTimeout(hold, 20, id, given);
+  const renamed = tools.find(({ name }) => name === given.from);
+  if (renamed) {
+    renamed.name = given.to;
+    Object.assign(calls, { [given.to]: calls[given.from], [given.from]: undefined });
+    saysChanged(1);
+  }
+  say({ id, result: text('held') });
+}
+
+const untilRead = new Int32Array(new SharedArrayBuffer(4));
+
 /** What nobody expects of a server. */
 const strange = {
+  hold,
+  /** A line that has no end, a byte at a time. */
+  trickles(id, { most }) {
+    for (let n = 0; n < most;)
+      try {
+        n += writeSync(1, 'x');
+      } catch {
+        Atomics.wait(untilRead, 0, 0, 1); // it is read more slowly
+      }
+    say({ id, result: text('no end') });
+  },
   twice(id) {
     for (const answer of ['first', 'second']) say({ id, result: text(answer) });
     for (let other = id - 50; other < id; other += 1) say({ id: other, result: text('of nobody') });

@@ -122,16 +122,20 @@ describe('an MCP server that does what nobody expects', function () {
     expect(server.pid).to.not.equal(pid);
   });
 
-  it('may print without end what is no message, asks, or tells: another of its worker is heard meanwhile', async function () {
+  it('may print without end what is no message, asks, or tells, or a line byte by byte: another of its worker is heard meanwhile', async function () {
     const printed = [
       'no message at all\n',
       '{"jsonrpc":"2.0","id":"p","method":"ping"}\n',
       '{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n',
     ];
-    const loud = printed.map(() => servers.open());
+    const loud = [...printed, ''].map(() => servers.open());
     const other = servers.open();
     await Promise.all([...loud, other].map(echo));
-    const printing = loud.map((server, n) => run(server, 'prints', { printed: printed[n] }));
+    const printing = loud.map((server, n) =>
+      n < printed.length
+        ? run(server, 'prints', { printed: printed[n] })
+        : run(server, 'trickles', { most: 100_000 }),
+    );
     const spans: number[] = [];
     for (let n = 0; n < CALLS; n += 1) {
       const from = systemClock.elapsed();
