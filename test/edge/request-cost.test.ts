@@ -11,6 +11,7 @@ import { deliver } from '../../edge/middleware/deliver.ts';
 import { requestId } from '../../edge/middleware/request-id.ts';
 import { createEdgeServer } from '../../edge/http/server.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
+import { hello } from '../mcp/streamed.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 
 /** A connection of bytes as they are. */
@@ -189,6 +190,30 @@ describe('what a request costs', () => {
     // Who was known before is not kept out, whatever else comes from there.
     t.deps.authenticator.forget();
     expect(await whoami(t.tokens.ada)).to.equal(200);
+  });
+
+  it('asks once a second what sessions of MCP clients are signed with', async () => {
+    await begin();
+    const token = t.tokens.root;
+    const made = await t.call('POST /api/v1/projects', { token, body: { name: 'signed' } });
+    expect(made.status, made.text).to.equal(201);
+    const ask = (method: string, headers: Record<string, string> = {}) =>
+      t.call('POST /mcp/projects/signed', {
+        ...{ token, headers },
+        body: { jsonrpc: '2.0', id: 1, method, params: hello },
+      });
+    const from = clock.elapsed();
+    const asked: string[] = [];
+    const note = ({ sql }: { sql: string }): void => void asked.push(sql);
+    t.connection.db.on('query', note);
+    const begun = await ask('initialize');
+    const session = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? expect.fail(begun.text) };
+    const answers = await Promise.all(Array.from({ length: 50 }, () => ask('ping', session)));
+    t.connection.db.off('query', note);
+    expect(answers.map(({ status }) => status)).to.deep.equal(Array(50).fill(200));
+    const seconds = 1 + Math.floor((clock.elapsed() - from) / 1_000);
+    const questions = asked.filter((sql) => /select .* from "mcp_session_keys"/.test(sql));
+    expect(questions).to.have.length.within(1, seconds + 1); // the first finds none, and makes it
   });
 
   it('looks at an outline of a large body, and passes the text on', async () => {

@@ -41,6 +41,7 @@ import {
 import { NOT_KEPT, trust, withPins } from './pinned/pins.ts';
 import { pageTitlesIn, type PageTitles } from './page-titles.ts';
 import { projectPrompts, type ProjectPrompts } from './project-prompts.ts';
+import { believedSessionKey } from './session-key.ts';
 import { listStamps, promptsRevision, type ListStamps } from './stamps.ts';
 
 /** A project as its MCP endpoint needs it. */
@@ -105,7 +106,7 @@ export interface McpServerRows extends ProjectPrompts, PageTitles {
   unbound(projectIds: readonly string[]): Promise<UnboundName[]>;
   /** Whose llms those projects mean, by their ids: names of users. */
   llmOwners(projectIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
-  /** What session ids are signed with. */
+  /** What session ids are signed with; believed for a second. */
   sessionKey(): Promise<string>;
 }
 
@@ -173,7 +174,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
     stamps: (projectIds) => listStamps(db, projectIds),
     unbound: (projectIds) => unboundIn(db, projectIds),
     llmOwners: (projectIds) => llmOwnersIn(db, projectIds),
-    sessionKey: () => sessionKey(db),
+    sessionKey: believedSessionKey(db),
   };
 }
 
@@ -227,17 +228,6 @@ async function hostedServers(db: Knex): Promise<HostedServerRow[]> {
     .orderBy('name')
     .select<{ id: string; name: string }[]>('id', 'name');
   return rows.map((row) => ({ ...row, poolKey: poolOfServer(row.name) }));
-}
-
-/** Made with the first session. */
-async function sessionKey(db: Knex): Promise<string> {
-  const read = () => db('mcpSessionKeys').first<{ key: string } | undefined>('key');
-  const row = await read();
-  if (row) return row.key;
-  await db.raw('insert into mcp_session_keys default values on conflict do nothing');
-  const made = await read();
-  if (!made) throw new McpctlError('internal');
-  return made.key;
 }
 
 /** One that another release kept in another form is not shown. */
