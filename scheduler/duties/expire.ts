@@ -3,7 +3,7 @@ import { whyManyWaited } from '../../core/flow/take-back.ts';
 import { closeMany } from '../../core/flow/end/close-many.ts';
 import type { ErrorReason } from '../../core/task/error-reason.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { TaskRow } from '../../core/task/task.ts';
+import type { Overdue } from '../../core/registry/tasks/task-upkeep.ts';
 import { everything } from '../../core/access.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
 import { announced, type Duty, type DutyDeps } from './duty.ts';
@@ -17,7 +17,7 @@ const TURNS = 5;
 
 /** A task that nobody will take, and why. */
 interface Expired {
-  row: TaskRow;
+  row: Overdue;
   code: ErrorCode;
   message: string;
   /** What a backend said beside the sentence. */
@@ -67,7 +67,7 @@ export function createExpireDuty(deps: DutyDeps): Duty {
       }
       for (const pool of await emptyPools()) {
         for (let before: string | undefined; !spent();) {
-          const rows: TaskRow[] = await registry.tasks.list({
+          const rows: Overdue[] = await registry.tasks.list({
             scope: everything,
             pool,
             statuses: ['pending'],
@@ -138,7 +138,7 @@ async function expire(deps: DutyDeps, seen: readonly Expired[]): Promise<Acted<E
 }
 
 /** What is known of why it waited is told with it; asked only of those that came back from a member at all. */
-async function late(flow: DutyDeps['flow'], rows: readonly TaskRow[]): Promise<Expired[]> {
+async function late(flow: DutyDeps['flow'], rows: readonly Overdue[]): Promise<Expired[]> {
   const back = rows.filter((row) => row.epoch > 1).map(({ id }) => id);
   const heard = await whyManyWaited(flow, back);
   return rows.map((row) => {

@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { keptHeadSchema, type KeptHead } from '../../task/head.ts';
-import type { TaskRow } from '../../task/task.ts';
+import { taskRowSchema, type TaskRow } from '../../task/task.ts';
 import type { Connection } from '../database/connect.ts';
 import { IS_OPEN } from '../idempotency.ts';
 import { meansServer } from '../names/meant.ts';
@@ -23,7 +23,7 @@ export interface TaskUpkeep {
   /** What it takes to enqueue a task again; null when the row is gone. */
   submissionOf(id: string): Promise<Submission | null>;
   /** Tasks that have not ended although their time to wait is over, the longest overdue first, after so many others. */
-  overdue(page: { skip: number; limit: number }): Promise<TaskRow[]>;
+  overdue(page: { skip: number; limit: number }): Promise<Overdue[]>;
   /**
    * Tasks that have not ended of users who may not run any more what would take them, in pages by id: neither their pool nor,
    * where they are pinned, that llm; of calls of an MCP server, that server.
@@ -65,6 +65,17 @@ export interface OpenRef {
   /** Of what was asked. */
   bytes: number;
 }
+
+const overdueSchema = taskRowSchema.pick({
+  id: true,
+  poolName: true,
+  turnId: true,
+  epoch: true,
+  source: true,
+  operation: true,
+});
+/** What ending one takes. */
+export type Overdue = z.infer<typeof overdueSchema>;
 
 /** `waitMs` is what is left of the time to wait. */
 export interface Submission {
@@ -109,6 +120,17 @@ async function mayHaveRunAmong(db: Knex, ids: readonly string[]): Promise<Set<st
     .where('epoch', '>', db.raw('1 + (?)', [attempts]))
     .select<{ id: string }[]>('id');
   return new Set(rows.map(({ id }) => id));
+}
+
+async function overdueIn(db: Knex, { skip, limit }: { skip: number; limit: number }): Promise<Overdue[]> {
+  const query = db('tasks')
+    .whereRaw(OPEN)
+    .where('queueDeadline', '<', db.fn.now())
+    .orderBy([{ column: 'queueDeadline' }, { column: 'id' }])
+    .offset(skip)
+    .limit(limit);
+  const rows = await query.select<unknown[]>(Object.keys(overdueSchema.shape));
+  return rows.map((row) => overdueSchema.parse(row));
 }
 
 async function unentitledIn(db: Knex, page: { after: string | null; limit: number }): Promise<TaskRow[]> {
@@ -200,15 +222,7 @@ export function createTaskUpkeep(connection: Connection): TaskUpkeep {
           .select<unknown[]>(rowColumns),
       );
     },
-    async overdue({ skip, limit }) {
-      const query = db('tasks')
-        .whereRaw(OPEN)
-        .where('queueDeadline', '<', db.fn.now())
-        .orderBy([{ column: 'queueDeadline' }, { column: 'id' }])
-        .offset(skip)
-        .limit(limit);
-      return parseTasks(await query.select<unknown[]>(rowColumns));
-    },
+    overdue: (page) => overdueIn(db, page),
     unentitled: (page) => unentitledIn(db, page),
     mayHaveRun: (ids) => mayHaveRunAmong(db, ids),
     async openPools() {
