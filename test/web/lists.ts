@@ -11,6 +11,8 @@ const isLong = rounds > 1;
 
 /** As many as one list keeps. */
 const ROWS = 5_000;
+/** Of them, those that change in each second of a long run. */
+const RUNNING = isLong ? 50 : 0;
 
 /** Screens, what they say to who is no administrator, and all that they may press there. */
 const offered: readonly [string, RegExp, string[]][] = [
@@ -58,15 +60,25 @@ export function listTests(
     return ((await world().t.call('POST /api/v1/tasks', { ...token(), body })).json as { id: string }).id;
   };
   /** So many that have ended and are otherwise as one that is there; a `head` of zeros makes them older than all others, one of `f` newer. */
-  const ended = (id: string, { head, count }: { head: string; count: number }): Promise<unknown> => {
+  const ended = (
+    id: string,
+    { head, count, status = 'completed' }: { head: string; count: number; status?: string },
+  ): Promise<unknown> => {
     const columns =
       'operation, source, pool_name, llm_name, streaming, priority, request_hash, queue_deadline, on_disconnect, owner_id';
     return world().t.connection.db.raw(
       `insert into tasks (id, status, completed_at, ${columns})
-       select (:head || '-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'completed', now(), ${columns}
+       select (:head || '-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, :status, case when :status = 'completed' then now() end, ${columns}
        from tasks, generate_series(1, :count) as n where id = :id`,
-      { id, head, count },
+      { id, head, count, status },
     );
+  };
+  /** Half of a long run those that run change, which are on the screen; then as many new ones come. */
+  const updated = async (id: string, round: number): Promise<unknown> => {
+    if (round >= rounds / 2)
+      return await ended(id, { head: (0xf0000000 + round).toString(16), count: RUNNING });
+    const usage = JSON.stringify({ promptTokens: 0, completionTokens: round, totalTokens: round });
+    return await world().t.connection.db('tasks').where({ status: 'running' }).update({ usage });
   };
   /** A browser of somebody else, who signs in by the keyboard. */
   const signedIn = async (text: string, path: string): Promise<Page> => {
@@ -167,7 +179,8 @@ export function listTests(
     if (isLong) this.timeout(60_000 + rounds * 5_000);
     const { t, page } = world();
     const one = await made('two');
-    await ended(one, { head: '00000000', count: ROWS + 100 });
+    await ended(one, { head: '00000000', count: ROWS + 100 - RUNNING });
+    await ended(one, { head: '00000001', count: RUNNING, status: 'running' });
     await go('/tasks?llm=two', /Tasks/);
     await page.front();
     await page.until(`document.querySelector('.windowed tbody th') !== null`);
@@ -184,7 +197,9 @@ export function listTests(
     }
     const all = ROWS + 102; // with the one that waits, and its heading
     await page.until(`document.querySelector('[aria-rowcount]').ariaRowCount === '${String(all)}'`);
-    expect(await page.text()).to.include(`1 open · ${(ROWS + 100).toLocaleString('en')} completed`);
+    expect(await page.text()).to.include(
+      `${String(RUNNING + 1)} open · ${(ROWS + 100 - RUNNING).toLocaleString('en')} completed`,
+    );
     expect(asked() - before).to.be.at.most(24); // 250 a call, and the looks in between
     expect(await page.heap()).to.be.below(80e6);
     const shown = `document.querySelector('.windowed').innerText`;
@@ -210,9 +225,10 @@ export function listTests(
     let fresh = '';
     await page.evaluate(`(window.longest = 0, new PerformanceObserver((list) => {
       for (const { duration } of list.getEntries()) longest = Math.max(longest, duration); }).observe({ type: 'longtask' }))`);
+    const began = performance.now();
     for (let round = 0; round < rounds; round++) {
       const looks = asked();
-      if (isLong) await ended(one, { head: (0xf0000000 + round).toString(16), count: 50 });
+      if (isLong) await updated(one, round);
       fresh = await made('two');
       await until(
         () => Promise.resolve(asked()),
@@ -220,10 +236,24 @@ export function listTests(
         30_000,
       );
       await page.until(says(isLong ? /\d\+? new/ : /1 new/));
+      if (isLong && round < rounds / 2)
+        await page.until(
+          `[...document.querySelectorAll('main tbody tr')].some((tr) => tr.lastElementChild.innerText === '${String(round)}')`,
+        );
       expect(await page.evaluate(ids)).to.equal(rows);
       expect(await page.evaluate(drawn)).to.be.at.most(120);
+      if (isLong && round % 60 === 0) {
+        const [atMb, afterS] = [(await page.heap()) / 1e6, (performance.now() - began) / 1_000];
+        const updates = String((round + 1) * RUNNING);
+        process.stderr.write(
+          `      ${atMb.toFixed(2)} MB after ${afterS.toFixed(0)} s, ${updates} updates\n`,
+        );
+      }
     }
-    expect((await page.heap()) - heap).to.be.below(10e6);
+    const grown = (await page.heap()) - heap;
+    if (isLong && this.test)
+      this.test.title += ` (grew by ${(grown / 1e6).toFixed(2)} MB in ${((performance.now() - began) / 1_000).toFixed(0)} s)`;
+    expect(grown).to.be.below(10e6);
     if (isLong) {
       expect(await page.evaluate('longest')).to.be.below(200);
       await t.connection.db.raw(`delete from tasks where id > 'f0000000-0000-7000-8000-000000000000'`);
@@ -247,6 +277,30 @@ export function listTests(
     await page.evaluate('history.back()');
     await page.until(`${top} === 30_000`);
     await go('/tasks?llm=two&status=error', /No task fits/);
+  });
+
+  it('tells of what fits only later than newer ones do, and is not left with nothing when all that it showed has gone', async () => {
+    const { t, page } = world();
+    const [older, newer] = [await made('three'), await made('three')];
+    const cancel = async (id: string): Promise<unknown> =>
+      await t.call(`DELETE /api/v1/tasks/${id}`, token());
+    await go('/tasks?llm=three&status=cancelled', /No task fits/);
+    await page.front();
+    await cancel(newer);
+    await page.until(says(new RegExp(newer.slice(-8))));
+    await cancel(older);
+    await page.until(says(/1 new/));
+    await key('n', {}, 'document.body');
+    await page.until(says(new RegExp(older.slice(-8))));
+    await go('/tasks?llm=three&status=pending', /No task fits/);
+    const waits = [await made('three')];
+    await page.until(says(new RegExp(waits[0]?.slice(-8) ?? '')));
+    waits.push(await made('three'));
+    await page.until(says(/1 new/));
+    await cancel(waits[0] ?? '');
+    await page.until(says(new RegExp(waits[1]?.slice(-8) ?? '')));
+    await cancel(waits[1] ?? '');
+    await go('/tasks?llm=three&status=error', /No task fits/);
   });
 
   it('keeps the rows right that what is new has pushed out of the newest', async () => {

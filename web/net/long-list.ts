@@ -164,10 +164,15 @@ export function useLongList<T extends { id: string }>(
   const page = head.data.value;
   useEffect(() => {
     if (!page) return;
-    const [top] = chunks.value.flatMap((chunk) => chunk.rows);
-    if (!top) return begin(page);
-    fresh.value = page.items.filter(({ id }) => isNewer(id, top.id)).length;
-    chunks.set(renewed(chunks.value, page));
+    const shown = chunks.value.flatMap((chunk) => chunk.rows);
+    const there = renewed(chunks.value, page);
+    // Where nothing that was shown is left, nobody's place is moved.
+    if (!there.some((chunk) => chunk.rows.length > 0)) return begin(page);
+    const ids = new Set(shown.map(({ id }) => id));
+    // What was made before others may come to fit the filters after them; what is behind the last comes as one scrolls.
+    const last = chunks.next === null ? '' : (shown.at(-1)?.id ?? '');
+    fresh.value = page.items.filter(({ id }) => !ids.has(id) && isNewer(id, last)).length;
+    chunks.set(there);
     lookAgain(chunks, { ...inDocument.current, isLive });
   }, [page]);
 
