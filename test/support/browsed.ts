@@ -20,6 +20,19 @@ const zoomed = { width: 640, height: 400, scale: 2 };
 /** That the page shows it, as an expression in it. */
 export const says = (pattern: RegExp): string => `${String(pattern)}.test(document.body.innerText)`;
 
+/** All of it stands where it stood, and has other colours; where it is dark, it was looked at already. */
+async function inDark(page: Page, name: string): Promise<void> {
+  const root = 'document.documentElement.dataset.theme';
+  const theme = await page.evaluate(root);
+  if (theme === 'dark') return;
+  await page.evaluate(`${root} = 'dark'`);
+  await page.screenshot(`${name}-dark`);
+  const colours = `{ runOnly: { type: 'rule', values: ['color-contrast', 'link-in-text-block'] } }`;
+  const seen = `axe.run(document, ${colours}).then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html.slice(0, 120)).join(' | ')))`;
+  expect(await page.evaluate(seen), `${name}, dark`).to.deep.equal([]);
+  await page.evaluate(theme === undefined ? `delete ${root}` : `${root} = ${JSON.stringify(theme)}`);
+}
+
 /** What a person does in the page that is in front by then, and what is asked of every screen. */
 export function inPage(now: () => { page: Page; url: string }) {
   let forgiven: { page: Page | null; faults: number } = { page: null, faults: 0 };
@@ -74,6 +87,7 @@ export function inPage(now: () => { page: Page; url: string }) {
         `axe.run(document, ${rules}).then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html, failureSummary }) => html.slice(0, 120) + failureSummary).join(' | ')))`,
       );
       expect(violations, name).to.deep.equal([]);
+      await inDark(page, name);
       expect(
         faultsOf(page).filter((fault) => !but.test(fault)),
         name,

@@ -7,8 +7,7 @@ import type { Page } from '../support/chromium-page.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 import { answerTests } from './answers.ts';
 import { atLast } from './at-last.ts';
-import { numberTests } from './numbers.ts';
-import { screens } from './screens.ts';
+import { numberTests, screens } from './screens.ts';
 import { workerTests } from './workers.ts';
 
 const CLIENT = 'io.modelcontextprotocol/clientInfo';
@@ -165,7 +164,7 @@ describe('the page in a browser', function () {
     await page.until(says(/cancelled/));
   });
 
-  it('fits 360 px and 200 % in light, 1280 px in dark, on every screen, each of few calls', async () => {
+  it('fits 360 px in light and in dark, 200 %, and 1280 px in dark, on every screen, each of few calls', async () => {
     const wide = page;
     page = await browser.page(sizes.narrow);
     await page.goto(`${t.url}/ui/`);

@@ -5,7 +5,9 @@ import { inPage, says, sizes } from '../support/browsed.ts';
 import { chromiumFor, type Browser } from '../support/chromium.ts';
 import type { Page } from '../support/chromium-page.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
+import { keyTests } from './keys.ts';
 import { listTests } from './lists.ts';
+import { failing, filteredOf, noneOf } from './screens.ts';
 import { wireToUrl, type Wire } from '../support/wire.ts';
 
 /** More than a browser has connections to one host. */
@@ -13,43 +15,6 @@ const TABS = 8;
 
 /** Times are asserted where nothing else runs. */
 const isLong = Number(process.env['MCPCTL_ROUNDS'] ?? 1) > 3;
-
-/** Screens that ask for something. */
-const failing = [
-  ...[
-    '/',
-    '/pools',
-    '/llms',
-    '/tasks',
-    '/playground',
-    '/workers',
-    '/join-codes',
-    '/mcp',
-    '/audit',
-    '/usage',
-    '/access',
-  ],
-  ...['/r/tokens', '/r/users/root', '/pools/one', '/llms/one', '/tasks/nobody', '/system'],
-];
-
-/** What they say where there is nothing. */
-const noneOf: readonly (readonly [string, RegExp])[] = [
-  ['/pools', /No pool that you may see/],
-  ['/llms', /No llm that you may see/],
-  ['/tasks', /No task yet that you may see/],
-  ['/playground', /There is no model that you may ask/],
-  ['/workers', /No worker that you may see/],
-  ['/join-codes', /No code that you may see/],
-  ['/mcp', /No MCP server that you may see/],
-  ['/usage', /No task that you may see has ended/],
-  ['/r/agents', /There are no agents/],
-];
-/** And where a filter hides what there is. */
-const filteredOf: readonly (readonly [string, RegExp])[] = [
-  ['/llms?status=active', /No llm has this status/],
-  ['/tasks?llm=nobody', /No task fits these filters/],
-  ['/audit?name=nobody', /No event is like that/],
-];
 
 const services = (): { databaseUrl: string; redisUrl: string } => ({
   databaseUrl: process.env['DATABASE_URL'] ?? '',
@@ -64,7 +29,7 @@ describe('several tabs, and the keyboard', function () {
   let wires: { edge: Wire; postgres: Wire; redis: Wire };
   let url = '';
   const visit = inPage(() => ({ page, url }));
-  const { go, type, press, key, forgive, sound } = visit;
+  const { go, type, press, forgive, sound } = visit;
   const token = (): { token: string } => ({ token: t.tokens.root });
   before(async function () {
     browser = await chromiumFor(this);
@@ -103,34 +68,8 @@ describe('several tabs, and the keyboard', function () {
     await page.goto(`${url}/ui/access`);
     await page.until(says(/Yes|No/));
   };
-  const focused = (): Promise<unknown> => page.evaluate('document.activeElement.innerText');
 
-  it('goes by keys from row to row, to filters and screens, but not in a field, nor with a modifier', async () => {
-    await go('/llms', /three/);
-    await page.until(`document.activeElement.tagName === 'H1'`); // where a screen reader begins to read
-    expect(await page.evaluate('document.title')).to.equal('Llms · mcpctl');
-    const rows = (await page.evaluate(
-      `[...document.querySelectorAll('main tbody th a')].map((a) => a.innerText)`,
-    )) as string[];
-    for (const [pressed, shown] of [
-      ['j', rows[0]],
-      ['j', rows[1]],
-      ['k', rows[0]],
-    ] as const) {
-      await key(pressed);
-      expect(await focused()).to.equal(shown);
-    }
-    await key('j', { ctrlKey: true });
-    await key('j', { isComposing: true });
-    expect(await focused()).to.equal(rows[0]);
-    await key('g');
-    await key('t');
-    await page.until(`document.title === 'Tasks · mcpctl'`);
-    await key('/');
-    expect(await page.evaluate('document.activeElement.tagName')).to.equal('INPUT');
-    for (const pressed of ['g', 'u', 'j']) await key(pressed);
-    expect(await page.evaluate('document.title')).to.equal('Tasks · mcpctl');
-  });
+  keyTests(visit, () => ({ t, page }));
 
   it('is painted as the system prefers, or as was chosen here, from its first frame on', async () => {
     const tab = await browser.page(sizes.wide);
