@@ -106,7 +106,9 @@ export function membersView(
 }
 
 export function tokenView(row: TokenRow): TokenView {
-  const { id, name, prefix, user, binding, pools } = row;
+  const { id, name, prefix, user, binding, pools, createdAt, lastUsedAt } = row;
+  // It is noted to the minute, which began before some of them were made.
+  const usedAt = lastUsedAt !== null && lastUsedAt < createdAt ? createdAt : lastUsedAt;
   return {
     id,
     name,
@@ -121,8 +123,8 @@ export function tokenView(row: TokenRow): TokenView {
     })),
     operations: [...row.filter.operations],
     parentId: row.parentId,
-    createdAt: row.createdAt.toISOString(),
-    lastUsedAt: instant(row.lastUsedAt),
+    createdAt: createdAt.toISOString(),
+    lastUsedAt: instant(usedAt),
     expiresAt: instant(row.expiresAt),
     revokedAt: instant(row.revokedAt),
   };

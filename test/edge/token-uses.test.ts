@@ -11,9 +11,10 @@ describe('when a token was used last', () => {
   });
   after(() => t.close());
 
-  it('is told to the minute: each edge notes it once a minute, no call waits for it, and it never goes back', async () => {
-    const { id, token, lastUsedAt } = (await t.call('POST /api/v1/tokens', { body: { name: 'used' } }))
-      .json as TokenView;
+  it('is told to the minute, and never before it was made: each edge notes it once a minute, no call waits for it, and it never goes back', async () => {
+    const { id, token, createdAt, lastUsedAt } = (
+      await t.call('POST /api/v1/tokens', { body: { name: 'used' } })
+    ).json as TokenView;
     expect(lastUsedAt).to.equal(null);
     const usedAt = async (): Promise<number> => {
       const { items } = (await t.call('GET /api/v1/tokens')).json as { items: TokenView[] };
@@ -36,6 +37,9 @@ describe('when a token was used last', () => {
     edge.note(id);
     await edge.stop?.();
     expect(written).to.deep.equal([[id]]);
+    // The minute began before the token was made.
+    expect(await usedAt()).to.be.at.least(Date.parse(createdAt));
+    await t.connection.db.raw(`update tokens set created_at = now() - interval '2 hours' where id = ?`, [id]);
     const first = await usedAt();
     expect([first % 60_000, Math.abs(Date.now() - first) < 120_000]).to.deep.equal([0, true]);
     await t.connection.db.raw(`update tokens set last_used_at = now() - interval '1 hour' where id = ?`, [
