@@ -1,4 +1,5 @@
 import { useSignal } from '@preact/signals';
+import type { ComponentChildren } from 'preact';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import { call } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
@@ -28,6 +29,13 @@ const nameIn = (entry: CatalogueEntry, row: Row): string => textOf(row['name'] ?
 const addressOf = (entry: CatalogueEntry, row: Row): string =>
   `/ui/r/${entry.plural}/${encodeURIComponent(keyIn(entry, row))}`;
 
+/** Ids by their end, as tasks are called: whole ones leave the rest of a row no room. */
+function Cell({ value }: { value: ComponentChildren }) {
+  if (typeof value !== 'string' || !/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(value))
+    return <>{value}</>;
+  return <span class="mono id" title={value}>{`…${value.slice(-8)}`}</span>;
+}
+
 function Rows({ entry, rows, again }: { entry: CatalogueEntry; rows: readonly Row[]; again: () => void }) {
   const [first, ...rest] = entry.columns;
   const isShown = entry.calls.includes('get');
@@ -45,7 +53,7 @@ function Rows({ entry, rows, again }: { entry: CatalogueEntry; rows: readonly Ro
         ...rest.map((column, i) => ({
           head: titled(column.label.toLowerCase()),
           wide: i > 1,
-          cell: (row: Row) => valueIn(row, column),
+          cell: (row: Row) => <Cell value={valueIn(row, column)} />,
         })),
         ...(isShown || !entry.calls.includes('delete')
           ? []
