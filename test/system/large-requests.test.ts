@@ -187,11 +187,12 @@ describe('what is large', function () {
       'small values': () => `"messages":[${user('hi')}],"logit_bias":{${repeated((n) => `"${n}":1`)}}`,
       depth: () => `"messages":[${user('hi')}],"x":[${repeated(() => `${'['.repeat(99)}${']'.repeat(99)}`)}]`,
     };
-    for (const [shape, make] of Object.entries(shapes))
+    for (const [at, [shape, make]] of Object.entries(shapes).entries())
       it(shape, async () => {
         t.backend.reply(answers(200, wholeOf(1_000)));
         const asked = make();
-        for (const transport of transports) {
+        // The edge looks at it however it goes on.
+        for (const transport of most ? transports : transports.slice(at % 2, (at % 2) + 1)) {
           const body = `{"model":"large-${transport}",${asked}}`;
           const answer = await t.call('POST', '/v1/chat/completions', { body });
           expect([answer.status, await answer.text()]).to.have.property('0', 200);
