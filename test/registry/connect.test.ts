@@ -5,6 +5,7 @@ import { connect, type Connection } from '../../core/registry/database/connect.t
 import { asRegistryError, sqlFaultOf } from '../../core/registry/database/faults.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
+import { Switch } from '../../core/member/switch.ts';
 import { codeOf } from '../support/registry.ts';
 import { wireTo, type Wire } from '../support/wire.ts';
 
@@ -115,7 +116,26 @@ describe('the connection to Postgres', () => {
       return await timed(Promise.resolve(db.raw('select pg_advisory_xact_lock(4711)')));
     });
     expect(code).to.match(/^unavailable 55P03/);
-    expect(ms).to.be.below(1_500);
+    expect(ms).to.be.below(1_900);
+  });
+
+  it('waits so long that Postgres itself ends one of two that wait for each other: the other goes on, and that one is tried again', async () => {
+    const states: (string | undefined)[] = [];
+    const hold = [new Switch(false), new Switch(false)] as const;
+    const takes = (own: 0 | 1): Promise<void> =>
+      connection.transaction(async (trx) => {
+        await trx.raw('select pg_advisory_xact_lock(?)', [4713 + own]);
+        hold[own].set(true);
+        await hold[(1 - own) as 0 | 1].untilOpen(new AbortController().signal);
+        try {
+          await trx.raw('select pg_advisory_xact_lock(?)', [4714 - own]);
+        } catch (thrown) {
+          states.push(sqlFaultOf(thrown)?.sqlState);
+          throw thrown;
+        }
+      });
+    await Promise.all([takes(0), takes(1)]);
+    expect(states).to.deep.equal(['40P01']);
   });
 
   it('has a transaction wait for what somebody else holds as long as a statement may take', async () => {

@@ -10,7 +10,7 @@ import { mayPass, troubleSentence, type Trouble } from '../../trouble.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { asRegistryError, isLost, isReadTimeout, postgresTroubleOf, sqlFaultOf } from './faults.ts';
 import { applicationName } from './forms.ts';
-import { cut, endTime, giveTime, IDLE_MS, type Held } from './give-time.ts';
+import { cut, endTime, giveTime, IDLE_MS, lockMsOf, type Held } from './give-time.ts';
 import { preparedOver, type RunPrepared } from './prepared.ts';
 import { tlsOf, type DatabaseTls } from './tls.ts';
 
@@ -49,7 +49,7 @@ export interface Connection {
 
 const CONNECT_MS = 2_000;
 const QUERY_MS = 2_000;
-/** How often a transaction is tried. Where somebody holds what it is about it waits as long as a statement may take in all. */
+/** How often a transaction is tried. Where somebody holds what it is about it waits for a second time, and no more. */
 const repeatable: ReadonlyMap<string, number> = new Map([
   ['23505', 5], // unique violation
   ['40001', 5], // serialization failure
@@ -60,8 +60,8 @@ const repeatable: ReadonlyMap<string, number> = new Map([
 /**
  * All limits are needed: `query_timeout` frees us when Postgres does not answer at all, `statement_timeout`
  * frees Postgres (locks!) when we have stopped waiting. The latter is a little shorter, so that a live server
- * answers first. `lock_timeout` is half of it: so a statement that waited for what somebody else holds is told from one
- * that took too long by itself, and who was in it with others can be let go of in time.
+ * answers first. `lock_timeout` is a part of it (`lockMsOf`): so a statement that waited for what somebody else holds is told
+ * from one that took too long by itself, and who was in it with others can be let go of in time.
  */
 function openPool(options: ConnectOptions): Pool {
   const { poolSize, schema, log, queryTimeoutMs = QUERY_MS } = options;
@@ -77,7 +77,7 @@ function openPool(options: ConnectOptions): Pool {
     onConnect: async (client) => {
       await client.query(
         `set search_path to "${schema}"; set statement_timeout to ${statementMs}; ` +
-          `set lock_timeout to ${Math.ceil(statementMs / 2)}; ` +
+          `set lock_timeout to ${lockMsOf(statementMs)}; ` +
           `set idle_in_transaction_session_timeout to ${IDLE_MS}; set time zone 'UTC'`,
       );
     },

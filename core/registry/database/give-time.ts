@@ -24,6 +24,12 @@ export function cut(client: Held, why?: Error): void {
 const streamOf = (client: Held): Socket =>
   (client as unknown as { connection: { stream: Socket } }).connection.stream;
 
+/**
+ * How long a statement may wait for what somebody else holds. Longer than the second after which Postgres looks into such a
+ * wait (`deadlock_timeout`): then it ends one of two that wait for each other, and sends away a vacuum that is in the way.
+ */
+export const lockMsOf = (statementMs: number): number => Math.ceil((statementMs * 3) / 4);
+
 /** Of a transaction that waits for us. */
 export const IDLE_MS = 15_000;
 /** Postgres asks a client that has gone without a word whether it is there: seconds, seconds, times. */
@@ -44,7 +50,7 @@ export async function giveTime(
     `select set_config('statement_timeout', ?, true), set_config('lock_timeout', ?, true), set_config('idle_in_transaction_session_timeout', ?, true),
       set_config('tcp_keepalives_idle', ?, true), set_config('tcp_keepalives_interval', ?, true),
       set_config('tcp_keepalives_count', ?, true)`,
-    [String(ms), String(Math.ceil(ms / 2)), String(ms + IDLE_MS), ASKED.idle, ASKED.interval, ASKED.count],
+    [String(ms), String(lockMsOf(ms)), String(ms + IDLE_MS), ASKED.idle, ASKED.interval, ASKED.count],
   );
   if (client.connectionParameters) client.connectionParameters.query_timeout = ms;
   const cancel = async (): Promise<void> =>
