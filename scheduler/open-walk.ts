@@ -26,7 +26,8 @@ interface How {
 
 /**
  * Goes through the rows that have not ended, by id in pages. What is at rest costs the same however much there is of it: a
- * turn looks coarsely at a slice and at what came last, and goes on through all of them as soon as it finds something to mend.
+ * turn looks at a slice and at what came last, and goes on through all of them as soon as it finds something to mend: coarsely, as
+ * what is at rest among them need not be read.
  */
 export class OpenWalk {
   readonly #deps: Pick<DutyDeps, 'registry' | 'queue' | 'clock'>;
@@ -57,27 +58,27 @@ export class OpenWalk {
     let ahead: Promise<OpenRef[]> | null = null;
     // What began in the middle comes round to where it began.
     let wrapped = this.#after === null;
-    for (let closely = all; !signal.aborted && (all || clock.elapsed() - began < BUDGET_MS);) {
-      const limit = closely ? PAGE_OF_ALL : Math.min(PAGE, this.#slice());
+    for (let goesOn = all; !signal.aborted && (all || clock.elapsed() - began < BUDGET_MS);) {
+      const limit = goesOn ? PAGE_OF_ALL : Math.min(PAGE, this.#slice());
       const page = { after: this.#after, limit };
       const refs: OpenRef[] = await (ahead ?? registry.tasks.openRefs(olderThanMs, page));
       const last = refs.length < limit ? undefined : refs.at(-1);
-      if (closely) {
+      if (goesOn) {
         ahead = last ? registry.tasks.openRefs(olderThanMs, { ...page, after: last.taskId }) : null;
         ahead?.catch(() => undefined); // told where it is waited for
       }
-      const did = await act(closely ? refs : await queue.jobs.notAtRest(refs));
-      if (did > 0) [this.#hasMended, this.#isCalm, closely] = [true, false, true];
+      const did = await act(all ? refs : await queue.jobs.notAtRest(refs));
+      if (did > 0) [this.#hasMended, this.#isCalm, goesOn] = [true, false, true];
       looked += refs.length;
       this.#walked += refs.length;
       this.#after = last?.taskId ?? null;
       if (this.#after === null) {
         [this.#open, this.#walked] = [this.#walked, 0];
         [this.#isCalm, this.#hasMended] = [!this.#hasMended, false];
-        if (wrapped || !closely) break;
+        if (wrapped || !goesOn) break;
         wrapped = true;
       }
-      if (looked >= this.#slice() && !closely) break;
+      if (looked >= this.#slice() && !goesOn) break;
     }
     if (this.#after === null) return;
     const newest = { withinMs: NEWEST_MS, limit: NEWEST };
