@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { orUnavailable } from './link/connect.ts';
 import { mendAfter, mending } from './mend.ts';
-import type { TaskRef } from './task/fence.ts';
+import { byPool, type TaskRef } from './task/fence.ts';
 import type { Keys } from './keys.ts';
 import { runScript, tryScripts } from './scripts.ts';
 import { parseEntry, SMALL_ENTRY_BYTES, type Entry } from './task/stream.ts';
@@ -87,13 +87,8 @@ export async function strike(
   keys: Keys,
   { index, refs }: { index: PoolIndex; refs: readonly TaskRef[] },
 ): Promise<void> {
-  const byPool = new Map<string, string[]>();
-  for (const { poolKey, taskId } of refs) {
-    const ids = byPool.get(poolKey);
-    if (ids) ids.push(taskId);
-    else byPool.set(poolKey, [taskId]);
-  }
-  const strikes = [...byPool].map(([poolKey, ids]) => {
+  const strikes = [...byPool(refs)].map(([poolKey, some]) => {
+    const ids = some.map(({ taskId }) => taskId);
     const list = keys.pool(poolKey)[index];
     return mending(redis, [list], () => redis.zrem(list, ...ids));
   });

@@ -57,9 +57,9 @@ export type ScriptName = (typeof scriptNames)[number];
 const written = (name: string): string =>
   readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
 
-/** One that does what another does as well has that in the place of a line `--@<its name>`; so has it what several share (tell.lua). */
+/** One that does what another does as well has that in the place of a line `--@<its name>`; so has it what several share (tell.lua, open.lua, tags.lua). */
 const load = (name: ScriptName): { lua: string; sha: string } => {
-  const lua = written(name).replace(/^--@(\w+)$/m, (_, other: string) => written(other));
+  const lua = written(name).replace(/^--@(\w+)$/gm, (_, other: string) => written(other));
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
 };
 const scripts = Object.fromEntries(scriptNames.map((name) => [name, load(name)])) as Record<

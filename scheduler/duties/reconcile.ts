@@ -5,7 +5,7 @@ import { renewWaiting, requeueTask } from '../../core/flow/requeue.ts';
 import { forgive, isForsaken, takeBack } from '../../core/flow/take-back.ts';
 import type { FlowDeps } from '../../core/flow/deps.ts';
 import { closeRow, settleTask } from '../../core/flow/end/settle.ts';
-import { rowEpochOf, type Fence } from '../../core/queue/task/fence.ts';
+import { byPool, rowEpochOf, type Fence } from '../../core/queue/task/fence.ts';
 import type { Look } from '../../core/queue/jobs/look.ts';
 import type { Entry } from '../../core/queue/task/stream.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
@@ -25,6 +25,7 @@ const PAGE_MS = 60_000;
 type Finding = 'fine' | 'settle' | 'lost end' | 'renew' | 'requeue' | 'back' | 'forgive' | 'close';
 
 interface Found {
+  ref: OpenRef;
   row: TaskRow;
   look: Look;
   finding: Exclude<Finding, 'fine' | 'renew'> | 'renew waiting';
@@ -80,7 +81,8 @@ export function createReconcileDuty(deps: DutyDeps): Reconcile {
     const each = renews ? renewing : plain;
     const total = { did: 0, left: 0, failed: 0, ended: 0 };
     await walk.through(signal, how, async (refs) => {
-      const round = await each.run(byPool(refs), signal);
+      // Those of one pool next to each other: what Redis has lost of them is laid down together.
+      const round = await each.run([...byPool(refs).values()].flat(), signal);
       total.did += round.did;
       total.left += round.left;
       total.failed += round.failed;
@@ -111,17 +113,6 @@ export function createReconcileDuty(deps: DutyDeps): Reconcile {
   };
 }
 
-/** Those of one pool next to each other, in the order that they came in. */
-function byPool(refs: readonly OpenRef[]): OpenRef[] {
-  const pools = new Map<string, OpenRef[]>();
-  for (const ref of refs) {
-    const others = pools.get(ref.poolKey);
-    if (others) others.push(ref);
-    else pools.set(ref.poolKey, [ref]);
-  }
-  return [...pools.values()].flat();
-}
-
 async function reconcileSome(
   deps: DutyDeps,
   renews: boolean,
@@ -148,8 +139,8 @@ async function reconcileSome(
       const finding = await examine(deps, row, look);
       if (finding === 'renew') lost.push({ ref: { ...ref, epoch: row.epoch }, seen: look.fence });
       else if (renews && isUnclaimed(look) && finding === 'fine')
-        others.push({ row, look, finding: 'renew waiting' });
-      else if (finding !== 'fine') others.push({ row, look, finding });
+        others.push({ ref, row, look, finding: 'renew waiting' });
+      else if (finding !== 'fine') others.push({ ref, row, look, finding });
     } catch (thrown) {
       failed.set(ref, thrown);
     }
@@ -166,8 +157,7 @@ async function reconcileSome(
       try {
         if (await mend(deps, one)) did += 1;
       } catch (thrown) {
-        const ref = refById.get(one.row.id);
-        if (ref) failed.set(ref, thrown);
+        failed.set(one.ref, thrown);
       }
     }
   };

@@ -48,11 +48,11 @@ describe('what a duty asks of the tasks, where few are open among many that ende
   const ids = Array.from({ length: 100 }, () => randomUUID());
   const upkeep = (): RegistryFixture['registry']['tasks'] => t.registry.tasks;
   const duties: Record<string, { ask: () => Promise<unknown>; index: RegExp }> = {
-    'reconcile: the open ones, by age': {
+    'drop-events: the open ones, by age': {
       ask: () => upkeep().openOlderThan(1, { after: null, limit: 500 }),
       index: /tasks_open/,
     },
-    'reconcile: the next page of them': {
+    'drop-events: the next page of them': {
       ask: () => upkeep().openOlderThan(1, { after: randomUUID(), limit: 500 }),
       index: /tasks_open/,
     },

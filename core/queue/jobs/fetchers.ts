@@ -12,6 +12,7 @@ import { isErrorReply } from '../trouble.ts';
 import { createFetcher, createQueues, KEPT_JOBS, LOCK_MS, type JobData } from './jobs.ts';
 import { layMarker } from './markers.ts';
 import { takeJob, type Early } from './take.ts';
+import { JOB_NAME } from './turns.ts';
 
 /** A job that was taken out of its queue. */
 export interface FetchedJob extends HeldJob {
@@ -132,7 +133,7 @@ export class Fetchers {
     const finish = (code: string, ending: () => Promise<unknown>): Promise<void> =>
       this.#settle(jobId, () => this.#finish({ queue, jobId, code }, ending));
     const byBull = <T>(ending: (job: Job<JobData>) => Promise<T>): Promise<T> =>
-      this.#with(queue, (worker) => ending(new Job<JobData>(worker, 'infer', { T: taskId }, {}, jobId)));
+      this.#with(queue, (worker) => ending(new Job<JobData>(worker, JOB_NAME, { T: taskId }, {}, jobId)));
     const putBack = async (): Promise<void> => {
       await byBull((job) => job.moveToWait(token));
       // BullMQ lays none beside a job that has a priority.

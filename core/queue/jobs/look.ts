@@ -28,8 +28,8 @@ const lookSchema = z.union([
   z.tuple([z.array(z.string()), z.union([entrySchema, z.tuple([]), z.literal('large')]), z.string()]),
 ]);
 
-/** So many together that none of them may be there: it is asked first. */
-const MANY = 100;
+/** Of one command: what a script does holds everybody up. */
+const AT_ONCE = 100;
 
 /** Looks at tasks of which Redis may have lost all: where many are to be looked at, those that are not there are found by one command for many. */
 export async function lookAt(
@@ -37,9 +37,9 @@ export async function lookAt(
   keys: Keys,
   refs: readonly (TaskRef & { pin?: string | undefined })[],
 ): Promise<(Look | null | Error)[]> {
-  if (refs.length < MANY) return await lookClosely(redis, keys, refs);
+  if (refs.length < AT_ONCE) return await lookClosely(redis, keys, refs);
   const groups: (typeof refs)[] = [];
-  for (let at = 0; at < refs.length; at += MANY) groups.push(refs.slice(at, at + MANY));
+  for (let at = 0; at < refs.length; at += AT_ONCE) groups.push(refs.slice(at, at + AT_ONCE));
   const pipeline = redis.pipeline();
   for (const some of groups)
     pipeline.exists(...some.map(({ poolKey, taskId }) => keys.pool(poolKey).task(taskId).fence));
@@ -92,8 +92,6 @@ function parseLook([flat, entry, place]: z.infer<typeof lookSchema>, large: Entr
   };
 }
 
-/** Of one command: what a script does holds everybody up. */
-const AT_ONCE = 100;
 const oddSchema = z.array(z.int());
 
 /**

@@ -23,6 +23,7 @@
            -3 an older claim was shown: it may only end · -4 it is not the fence that this was decided by, which learns
            that its row is at this epoch now
   Callers  edge (submit), scheduler (reconcile) ]]
+--@open
 local fence = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'shown', 'claim', 'job', 'q', 'session', 'boot', 'llm', 'seq', 'edge')
 if fence.err then
   if not string.find(fence.err, 'WRONGTYPE', 1, true) then return fence end
@@ -91,16 +92,8 @@ if fence[1] then
 elseif seen ~= '' and seen ~= 'none' then
   return -4
 end
--- The first write is one that a full Redis refuses: behind any that it does not, it refuses none of a script.
-if ARGV[16] == '' then
-  redis.call('HSET', KEYS[2], 'body', ARGV[5], 'head', ARGV[6])
-  redis.call('HDEL', KEYS[2], 'bytes')
-else
-  redis.call('HSET', KEYS[2], 'bytes', ARGV[16], 'head', ARGV[6])
-  redis.call('HDEL', KEYS[2], 'body')
-end
+layInput(KEYS[2], ARGV[4], ARGV[5], ARGV[6], ARGV[16])
 redis.call('DEL', KEYS[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 if ARGV[9] ~= '' then
@@ -112,19 +105,7 @@ if ARGV[9] ~= '' then
   -- who attached or left before this renewal knows better
   redis.call('ZADD', KEYS[5], 'NX', string.format('%.0f', lapses + tonumber(ARGV[9])), ARGV[7])
 end
--- first what emit.lua looks at: a hash as small as this is looked through from its beginning
-local fields = { 'seq', 0, 'bytes', 0, 'state', 'open', 'claim', '', 'epoch', ARGV[1], 'v', 2,
-  'job', ARGV[2], 'q', ARGV[3], 'shown', '', 'policy', ARGV[8], 'unfit', ARGV[12], 'owner', ARGV[19] }
 local edge = ARGV[22] ~= '' and ARGV[22] or fence[11]
-if edge then
-  fields[#fields + 1] = 'edge'
-  fields[#fields + 1] = edge
-end
-if ARGV[17] and ARGV[17] ~= '' then
-  fields[#fields + 1] = 'spared'
-  fields[#fields + 1] = string.format('%.0f', now + tonumber(ARGV[18])) .. ' ' .. ARGV[17]
-end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], unpack(fields))
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
+local more = spare(edge and { 'edge', edge } or {}, ARGV[17], now, ARGV[18])
+openFence(KEYS[1], ARGV[4], ARGV[1], ARGV[2], ARGV[3], ARGV[8], ARGV[12], ARGV[19], more)
 return queueUp()

@@ -13,6 +13,8 @@
         for a moment   that moment in ms   owner   data of its job (JSON)   options (JSON)
   Returns  of each task: 1 it is laid down and has its place · 0 it is left to enqueue.lua and turn.lua
   Callers  scheduler (reconcile) ]]
+--@open
+--@tags
 local SHARED, KEYS_EACH, ARGS_EACH = 9, 4, 15
 local least = tonumber(ARGV[1])
 local t = redis.call('TIME')
@@ -24,25 +26,14 @@ for n = 0, (#KEYS - 6) / KEYS_EACH - 1 do
   local fence, input, stream, job = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
   answers[n + 1] = 0
   if redis.call('EXISTS', fence) == 0 then
-    -- The first write is one that a full Redis refuses: behind any that it does not, it refuses none of a script.
-    local asked = ARGV[a + 7] == '' and 'body' or 'bytes'
-    redis.call('HSET', input, asked, ARGV[a + 7] == '' and ARGV[a + 5] or ARGV[a + 7], 'head', ARGV[a + 6])
-    redis.call('HDEL', input, asked == 'body' and 'bytes' or 'body')
+    layInput(input, ARGV[a + 4], ARGV[a + 5], ARGV[a + 6], ARGV[a + 7])
     redis.call('DEL', stream, job)
-    redis.call('PEXPIRE', input, ARGV[a + 4])
     if ARGV[a + 9] ~= '' then
       redis.call('ZADD', KEYS[1], 'NX', string.format('%.0f', now + ARGV[8] + ARGV[a + 9]), ARGV[a + 1])
     end
-    -- as enqueue.lua orders them
-    local fields = { 'seq', 0, 'bytes', 0, 'state', 'open', 'claim', '', 'epoch', ARGV[a + 2], 'v', 2, 'job', ARGV[a + 3],
-      'q', ARGV[5], 'shown', '', 'policy', ARGV[a + 8], 'unfit', ARGV[a + 10], 'owner', ARGV[a + 13] }
-    if ARGV[a + 11] ~= '' then
-      fields[#fields + 1] = 'spared'
-      fields[#fields + 1] = string.format('%.0f', now + ARGV[a + 12]) .. ' ' .. ARGV[a + 11]
-    end
-    redis.call('HSET', fence, unpack(fields))
-    redis.call('PEXPIRE', fence, ARGV[a + 4])
     local owner = ARGV[a + 13]
+    local more = spare({}, ARGV[a + 11], now, ARGV[a + 12])
+    openFence(fence, ARGV[a + 4], ARGV[a + 2], ARGV[a + 3], ARGV[5], ARGV[a + 8], ARGV[a + 10], owner, more)
     laid[#laid + 1] = { n = n + 1, job = job, id = ARGV[a + 3], owner = owner, data = ARGV[a + 14], opts = ARGV[a + 15] }
     if not known[owner] then
       known[owner] = true
@@ -84,20 +75,10 @@ if least == 0 then
   end
   if listed > 0 or (alone and not isFree) then return answers end
 end
--- a session may write anything there
-local function counted(text)
-  local n = tonumber(text or 0)
-  return n and n >= 0 and n < 1e9 and math.floor(n) or 0
-end
 local own = string.gsub(KEYS[2], 'wait$', 'own')
 -- Entries of what was taken stand in it only where it is longer than what waits; of those as many are struck as come.
 if redis.call('ZCARD', own) > redis.call('ZCARD', KEYS[3]) then
-  local jobs = string.sub(laid[1].job, 1, -#laid[1].id - 1)
-  for _, entry in ipairs(redis.call('ZRANDMEMBER', own, 2 * #laid)) do
-    local id = string.match(entry, '%S+$')
-    if not redis.call('ZSCORE', KEYS[3], id) and not redis.call('LPOS', KEYS[2], id)
-      and redis.call('EXISTS', jobs .. id .. ':lock') == 0 then redis.call('ZREM', own, entry) end
-  end
+  strikeOver(own, 2 * #laid, string.sub(laid[1].job, 1, -#laid[1].id - 1))
 end
 local past, last = 0, {}
 if head[1] then
@@ -116,7 +97,7 @@ for _, one in ipairs(laid) do
   places[#places + 1] = string.format('%.0f', least + tag)
   places[#places + 1] = one.id
   entries[#entries + 1] = 0
-  entries[#entries + 1] = one.owner .. ' ' .. (least == 0 and 'a' or 'b') .. string.format('%010.0f', tag) .. ' ' .. one.id
+  entries[#entries + 1] = entryOf(one.owner, least, tag, one.id)
 end
 local turns = { 'past', string.format('%.0f', past) }
 for _, owner in ipairs(owners) do

@@ -15,21 +15,12 @@
         and with a job:   7 its name   8 data (JSON)   9 options (JSON)   10 priority
   Returns  1 it has its place · 0 it does not wait: not added yet, or taken
   Callers  edge, scheduler (enqueue) ]]
+--@tags
 local least = tonumber(ARGV[3])
--- a session may write anything there
-local counted = function(text)
-  local n = tonumber(text or 0)
-  return n and n >= 0 and n < 1e9 and math.floor(n) or 0
-end
 local own = string.gsub(KEYS[1], 'wait$', 'own')
 local jobs = string.sub(KEYS[3], 1, -#ARGV[1] - 1)
 local function enter(owner, tag, job)
-  local entry = owner .. ' ' .. (least == 0 and 'a' or 'b') .. string.format('%010.0f', tag) .. ' ' .. job
-  redis.call('ZADD', own, 0, entry)
-end
-local function isOver(job)
-  return not redis.call('ZSCORE', KEYS[2], job) and not redis.call('LPOS', KEYS[1], job)
-    and redis.call('EXISTS', jobs .. job .. ':lock') == 0
+  redis.call('ZADD', own, 0, entryOf(owner, least, tag, job))
 end
 local had = redis.call('HGET', KEYS[3], 'turn')
 if had then
@@ -105,9 +96,7 @@ local tag = string.format('%.0f', math.max(past, last) + 1)
 redis.call('HSET', KEYS[4], 'past', string.format('%.0f', past))
 redis.call('PEXPIRE', KEYS[4], ARGV[5])
 redis.call('ZADD', KEYS[2], string.format('%.0f', least + tonumber(tag)), ARGV[1])
-for _, entry in ipairs(redis.call('ZRANDMEMBER', own, 2)) do
-  if isOver(string.match(entry, '%S+$')) then redis.call('ZREM', own, entry) end
-end
+strikeOver(own, 2, jobs)
 enter(ARGV[2], tonumber(tag), ARGV[1])
 redis.call('PEXPIRE', own, ARGV[5])
 redis.call('HSET', KEYS[3], 'turn', tag)

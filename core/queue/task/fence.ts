@@ -14,6 +14,17 @@ export interface TaskRef {
   poolKey: string;
 }
 
+/** Those of one pool together, in the order that they came in. */
+export function byPool<T extends TaskRef>(refs: readonly T[]): Map<string, T[]> {
+  const pools = new Map<string, T[]>();
+  for (const ref of refs) {
+    const others = pools.get(ref.poolKey);
+    if (others) others.push(ref);
+    else pools.set(ref.poolKey, [ref]);
+  }
+  return pools;
+}
+
 /** The last instant that a `Date` holds. */
 const LAST_MS = 8_640_000_000_000_000;
 /** By Redis's clock. One that is none is not known. */

@@ -7,7 +7,7 @@ import type { Fence, TaskRef } from './fence.ts';
 import type { Keys } from '../keys.ts';
 import { sending } from '../line/wide.ts';
 import { orUnavailable } from '../link/connect.ts';
-import { trySeveral, type ScriptCall } from '../scripts.ts';
+import { trySeveral, type ScriptCall, type ScriptName } from '../scripts.ts';
 import {
   BACKGROUND_SCORE,
   JOB_NAME,
@@ -46,6 +46,27 @@ export const FENCE_MARGIN_MS = 10 * 60_000;
 export const jobIdOf = ({ taskId, epoch }: Pick<Submission, 'taskId' | 'epoch'>): string =>
   `${taskId}-${epoch}`;
 
+/** What scripts are told of a task, as they write it. */
+function writtenTask(s: Submission) {
+  const bytes = Buffer.byteLength(s.body);
+  const isLarge = bytes > LARGE_BODY_BYTES;
+  return {
+    jobId: jobIdOf(s),
+    ttlMs: s.waitMs + FENCE_MARGIN_MS,
+    body: isLarge ? '' : s.body,
+    head: JSON.stringify(s.head),
+    /** Of one that rests in Postgres. */
+    bytes: isLarge ? bytes : '',
+    policy: policyText(s.policy),
+    graceMs: graceMsOf(s.policy) ?? '',
+    unfit: (s.head.unfit ?? []).join(),
+    spared: (s.head.spared ?? []).join(),
+  };
+}
+
+/** Of the queue's name, behind the pool's. */
+const suffixOf = ({ pin }: Pick<Submission, 'pin'>): string => (pin === undefined ? '' : `.${pin}`);
+
 /** What enqueue.lua is asked. @param seen as for `Dispatch.enqueue`. @param turns where it is written down who has had turns. @param withJob adds an interactive job, if it waits for no other owner's. */
 export function laying(
   keys: Keys,
@@ -59,9 +80,7 @@ export function laying(
   const pool = keys.pool(s.poolKey);
   const task = pool.task(s.taskId);
   const queue = `${keys.namespace}:${pool.queue(s.pin)}`;
-  const bytes = Buffer.byteLength(s.body);
-  const isLarge = bytes > LARGE_BODY_BYTES;
-  const jobId = jobIdOf(s);
+  const { jobId, ttlMs, body, head, bytes, policy, graceMs, unfit, spared } = writtenTask(s);
   const addsJob = withJob && s.priority === 'interactive';
   return {
     keys: [
@@ -78,21 +97,21 @@ export function laying(
     args: [
       s.epoch,
       jobId,
-      s.pin === undefined ? '' : `.${s.pin}`,
-      s.waitMs + FENCE_MARGIN_MS,
-      isLarge ? '' : s.body,
-      JSON.stringify(s.head),
+      suffixOf(s),
+      ttlMs,
+      body,
+      head,
       s.taskId,
-      policyText(s.policy),
-      graceMsOf(s.policy) ?? '',
+      policy,
+      graceMs,
       s.attachment ?? '',
       WAITER_LEASE_MS,
-      (s.head.unfit ?? []).join(),
+      unfit,
       seen === undefined ? '' : seen === null ? 'none' : `${seen.epoch} ${seen.claim}`,
       s.priority,
       BACKGROUND_SCORE,
-      isLarge ? bytes : '',
-      (s.head.spared ?? []).join(),
+      bytes,
+      spared,
       SPARED_MS,
       s.ownerId,
       TURNS_KEPT_MS,
@@ -119,30 +138,35 @@ interface Store {
   turns: Turns;
 }
 
+type NamedCall = ScriptCall & { name: ScriptName };
+
 /** As `Dispatch.enqueueMany`. */
 export async function layMany(store: Store, many: readonly Laid[]): Promise<(boolean | Error)[]> {
   const fresh = many.filter(({ seen }) => seen === null);
-  const havePlace = await layFresh(
+  const placed = await layFresh(
     store,
     fresh.map(({ submission }) => submission),
   );
-  const placed = new Set(fresh.filter((_, at) => havePlace[at]));
-  const rest = many.filter((one) => !placed.has(one));
+  const rest = many.filter(({ submission }) => !placed.has(submission));
   const answers = await layEach(store, rest);
   let next = 0;
-  return many.map((one) => placed.has(one) || (answers[next++] ?? false));
+  return many.map(({ submission }) => placed.has(submission) || (answers[next++] ?? false));
 }
 
-/** One script for each of the two steps of a task, all in one round trip. */
+/** Asks scripts about these tasks, in one round trip. */
+function ask(redis: Redis, tasks: readonly Submission[], calls: readonly NamedCall[]): Promise<unknown[]> {
+  const bytes = tasks.reduce((sum, { body }) => sum + body.length, 0);
+  return orUnavailable(sending(redis, bytes, (over) => trySeveral(over, calls)));
+}
+
+/** One script for each of the two steps of a task. */
 async function layEach({ redis, keys, turns }: Store, many: readonly Laid[]): Promise<(boolean | Error)[]> {
-  if (many.length === 0) return [];
-  const calls = many.flatMap(({ submission: s, seen }) => [
-    { name: 'enqueue' as const, ...laying(keys, turns.keyOf(s), { task: s, seen }) },
-    { name: 'turn' as const, ...turns.adding(s, jobIdOf(s)) },
+  const calls = many.flatMap(({ submission: s, seen }): NamedCall[] => [
+    { name: 'enqueue', ...laying(keys, turns.keyOf(s), { task: s, seen }) },
+    { name: 'turn', ...turns.adding(s, jobIdOf(s)) },
   ]);
-  let bytes = 0;
-  for (const { submission } of many) bytes += submission.body.length;
-  const answers = await orUnavailable(sending(redis, bytes, (over) => trySeveral(over, calls)));
+  const tasks = many.map(({ submission }) => submission);
+  const answers = await ask(redis, tasks, calls);
   return many.map((_, at) => {
     const [laid, added] = [answers[at * 2], answers[at * 2 + 1]];
     if (laid instanceof Error) return laid;
@@ -152,52 +176,47 @@ async function layEach({ redis, keys, turns }: Store, many: readonly Laid[]): Pr
 
 /**
  * Lays down tasks that Redis has nothing of, those of one queue together (lay.lua): for whoever brings back all that it lost.
- * @returns of each whether it has its place; one that has not is left to enqueue.lua and turn.lua, which go on with it.
+ * @returns those that have their place; the others are left to enqueue.lua and turn.lua, which go on with them.
  */
 async function layFresh(
   { redis, keys, turns }: Store,
-  submissions: readonly Submission[],
-): Promise<boolean[]> {
-  const groups = groupsOf(submissions);
-  const calls = groups.map(({ places, owners }) => {
-    const tasks = places.flatMap((at) => submissions[at] ?? []);
-    return layingOf(keys, turns, { tasks, areOfOneOwner: owners.size === 1 });
-  });
-  let bytes = 0;
-  for (const { body } of submissions) bytes += body.length;
-  const named = calls.map((call) => ({ name: 'lay' as const, ...call }));
-  const answers = await orUnavailable(sending(redis, bytes, (over) => trySeveral(over, named)));
-  const hasPlace = submissions.map(() => false);
-  groups.forEach(({ places }, n) => {
+  fresh: readonly Submission[],
+): Promise<Set<Submission>> {
+  const groups = groupsOf(fresh);
+  const calls = groups.map(({ tasks, owners }): NamedCall => ({
+    name: 'lay',
+    ...layingOf(keys, turns, { tasks, areOfOneOwner: owners.size === 1 }),
+  }));
+  const answers = await ask(redis, fresh, calls);
+  const placed = groups.map(({ tasks }, n) => {
     const answer = answers[n];
-    if (Array.isArray(answer)) places.forEach((at, i) => (hasPlace[at] = answer[i] === 1));
+    return Array.isArray(answer) ? tasks.filter((_, at) => answer[at] === 1) : [];
   });
-  return hasPlace;
+  return new Set(placed.flat());
 }
 
-/** Of one queue and priority; `owners` are those of all groups of it. */
+/** Tasks of one queue and priority, in their order; `owners` are those of all groups of it. */
 interface Group {
-  places: number[];
+  tasks: Submission[];
   bytes: number;
   owners: Set<string>;
 }
 
-/** Places of tasks of the same queue and priority, in their order. */
 function groupsOf(submissions: readonly Submission[]): Group[] {
   const lastOf = new Map<string, Group>();
   const groups: Group[] = [];
-  submissions.forEach(({ poolKey, pin = '', priority, ownerId, body }, at) => {
-    const queue = `${priority} ${pin} ${poolKey}`;
+  for (const task of submissions) {
+    const queue = `${task.priority} ${suffixOf(task)} ${task.poolKey}`;
     let group = lastOf.get(queue);
-    if (!group || group.places.length >= AT_ONCE || group.bytes + body.length > MOST_BYTES) {
-      group = { places: [], bytes: 0, owners: group?.owners ?? new Set() };
+    if (!group || group.tasks.length >= AT_ONCE || group.bytes + task.body.length > MOST_BYTES) {
+      group = { tasks: [], bytes: 0, owners: group?.owners ?? new Set() };
       lastOf.set(queue, group);
       groups.push(group);
     }
-    group.places.push(at);
-    group.bytes += body.length;
-    group.owners.add(ownerId);
-  });
+    group.tasks.push(task);
+    group.bytes += task.body.length;
+    group.owners.add(task.ownerId);
+  }
   return groups;
 }
 
@@ -212,7 +231,6 @@ export function layingOf(
   const { queue, turnsKey, least, end, priority } = turns.placesOf(first);
   const pool = keys.pool(first.poolKey);
   const places = [`${queue}:wait`, `${queue}:prioritized`, turnsKey, `${queue}:marker`, `${queue}:meta`];
-  const suffix = first.pin === undefined ? '' : `.${first.pin}`;
   const call = {
     keys: [pool.orphans, ...places],
     args: [
@@ -220,7 +238,7 @@ export function layingOf(
       end,
       TURNS_KEPT_MS,
       MOST_ALONE,
-      suffix,
+      suffixOf(first),
       priority,
       JOB_NAME,
       WAITER_LEASE_MS,
@@ -228,16 +246,25 @@ export function layingOf(
     ] as (string | number)[],
   };
   for (const s of tasks) {
-    const jobId = jobIdOf(s);
+    const { jobId, ttlMs, body, head, bytes, policy, graceMs, unfit, spared } = writtenTask(s);
     const { fence, input, stream } = pool.task(s.taskId);
     call.keys.push(fence, input, stream, `${queue}:${jobId}`);
-    const bytes = Buffer.byteLength(s.body);
-    const isLarge = bytes > LARGE_BODY_BYTES;
     const [, data, options] = writtenJob(s.taskId, { ...turns.optionsOf(s, true), jobId });
-    call.args.push(s.taskId, s.epoch, jobId, s.waitMs + FENCE_MARGIN_MS);
-    call.args.push(isLarge ? '' : s.body, JSON.stringify(s.head), isLarge ? bytes : '');
-    call.args.push(policyText(s.policy), graceMsOf(s.policy) ?? '', (s.head.unfit ?? []).join());
-    call.args.push((s.head.spared ?? []).join(), SPARED_MS, s.ownerId, data, options);
+    call.args.push(
+      s.taskId,
+      s.epoch,
+      jobId,
+      ttlMs,
+      body,
+      head,
+      bytes,
+      policy,
+      graceMs,
+      unfit,
+      spared,
+      SPARED_MS,
+    );
+    call.args.push(s.ownerId, data, options);
   }
   return call;
 }

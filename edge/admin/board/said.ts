@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isErrorCode } from '../../../core/errors.ts';
+import { JOB_NAME } from '../../../core/queue/jobs/turns.ts';
 
 const count = z.number().optional().catch(undefined);
 const taskIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -38,7 +39,7 @@ const jobSchema = z.object({
   stacktrace: z.unknown().transform((): string[] => []),
   opts: z.object({ attempts: count, priority: count }).catch({}),
   data: z.object({ task: z.string().regex(taskIdPattern) }).catch({ task: '' }),
-  name: z.unknown().transform(() => 'infer'),
+  name: z.unknown().transform(() => JOB_NAME),
   returnValue: z.unknown().transform(() => null),
   isFailed: z.boolean().catch(false),
   externalUrl: z.object({ displayText: z.string(), href: z.string() }).optional(),
